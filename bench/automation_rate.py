@@ -12,19 +12,19 @@ from importlib.resources import files
 
 from msgspec.structs import replace
 
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.requests import AccessRequest
-from hf_gate.localhub.generator import GeneratedData, GeneratedRequest, generate_data
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.facts import FactReader
-from hf_gate.policy.form_facts import QualityCache, form_roles
-from hf_gate.policy.model import Action, PolicyMode
-from hf_gate.policy.policy_checker import check_policy
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.tables import Table
-from hf_gate.sources.domain_lists import DomainLists
-from hf_gate.sources.table_files import parse_table
+from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.core.policy_model import Action, PolicyMode
+from hf_gate.core.requests import AccessRequest
+from hf_gate.localhub.population.generator import GeneratedData, GeneratedRequest, generate_data
+from hf_gate.policies.checks.policy_checker import check_policy
+from hf_gate.policies.drivers.table_files import parse_table
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.facts.facts import FactReader
+from hf_gate.policies.facts.form_facts import QualityCache, form_roles
+from hf_gate.policies.facts.tables import Table
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.verdicts.drivers.domain_lists import DomainLists
 
 TARGETS = {"consumer": 0.99, "class": 0.95, "medical": 0.60}
 SIGNED = 0.8  # share of the people who could sign the agreement for medical data and did

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from statistics import median
 
-from hf_gate.store.opening import open_store
+from hf_gate.workspace.rows.opening import open_store
 
 from . import store
 from .cli_process import CommandRun, Desk, create_desk
@@ -106,7 +106,7 @@ def _measure_queries(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
 
 def read_world_id(here: Desk) -> str | None:
     """Return the id of the world of the local Hub, which the store is bound to."""
-    from hf_gate.hub.local_hub_headers import get_world_id
+    from hf_gate.hub.drivers.local_hub_headers import get_world_id
 
     return get_world_id(here.env["HF_ENDPOINT"])
 

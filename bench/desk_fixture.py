@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
+from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.store.reading.tray import list_waiting_decisions, undo_waiting_decisions
 from hf_gate.store.store import Store
-from hf_gate.store.tray import list_waiting_decisions, undo_waiting_decisions
 from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
-from hf_gate.web.sign_in import Authenticator
+from hf_gate.workspace.service import bootstrap
 
 from . import store as filling
 from .desk import RULES, build_policy

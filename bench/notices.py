@@ -10,20 +10,14 @@ from datetime import time as time_of_day
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hf_gate.application.message_sending import NoticeLane, drain
-from hf_gate.domain import events as e
-from hf_gate.domain.messages import Delivery, DeliveryKind
-from hf_gate.domain.notices import (
-    ChannelKind,
-    Destination,
-    NoticeEvent,
-    NoticeMode,
-    OutgoingMessage,
-)
-from hf_gate.domain.timestamps import from_ms
-from hf_gate.store import notices, outbox
-from hf_gate.store.opening import open_store
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.messages.messages import Delivery, DeliveryKind
+from hf_gate.core.messages.notices import ChannelKind, Destination, NoticeEvent, NoticeMode, OutgoingMessage
+from hf_gate.messages.rows import notices, outbox
+from hf_gate.messages.service.message_sending import NoticeLane, drain
 from hf_gate.store.store import Store
+from hf_gate.workspace.rows.opening import open_store
 
 from .results import Row
 from .sizes import Sizes

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hf_gate import Hub
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.ledger import LedgerLink, verify_chain
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.request_state import RecordUpdate, diff_record
-from hf_gate.domain.requests import AccessRequest
-from hf_gate.protocol.codec import read_page
-from hf_gate.store.opening import open_store
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.core.events.ledger import LedgerLink, verify_chain
+from hf_gate.core.events.request_state import RecordUpdate, diff_record
+from hf_gate.core.requests import AccessRequest
+from hf_gate.hub.protocol.codec import read_page
+from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 
 PAGE = 1000
 ENDPOINT = "http://127.0.0.1:1"
@@ -216,7 +216,7 @@ def time_queries(store: Store, texts: Sequence[str]) -> QueryTimes:
 def time_cold_open(place: Path) -> None:
     """Time a process that opens the store and reads the first rows."""
     code = (
-        "from hf_gate.store.opening import open_store\n"
+        "from hf_gate.workspace.rows.opening import open_store\n"
         f"with open_store({str(place)!r}, endpoint={ENDPOINT!r}, read_only=True) as store:\n"
         "    row = store.repos()[0]\n"
         "    next(iter(store.iterate_requests(row.repo, 'pending')))\n"

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from hf_gate.domain.events import GrantDated, LedgerEntry
-from hf_gate.domain.grants import GrantCondition, GrantTerms
-from hf_gate.store.grant_terms import write_terms
-from hf_gate.store.opening import open_store
+from hf_gate.core.events.events import GrantDated, LedgerEntry
+from hf_gate.core.people.grants import GrantCondition, GrantTerms
+from hf_gate.grants.rows import write_terms
+from hf_gate.workspace.rows.opening import open_store
 
 from .cli_process import CommandRun, Desk, create_desk
 from .desk import build_policy, read_world_id

@@ -11,7 +11,7 @@ import click
 from hf_gate.cli.framework import COMMON, GateCommand, GateGroup
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
-from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import SCHEMAS
 
 
 def build_page() -> str:

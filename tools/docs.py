@@ -10,6 +10,7 @@ import argparse
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,16 +18,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "src" / "hf_gate"
 _PART: Final = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
-_LAYERS: Final = (
-    "", "domain", "policy", "plan", "protocol", "protocol/flows", "application", "hub", "store", "sources", "notify", "localhub", "cli",
-)  # fmt: skip
-
 # ---- code map --------------------------------------------------------------------------------------------------------
-
-
-def list_packages() -> str:
-    """Return one line for each package, with the first sentence of its docstring."""
-    return "\n".join(next(iter(_list_modules(room))) for room in _find_packages() if room)
 
 
 def build_code_map() -> str:
@@ -34,9 +26,16 @@ def build_code_map() -> str:
     return "\n".join("\n".join(_list_modules(room)) for room in _find_packages())
 
 
+def _list_rooms() -> list[str]:
+    """Return the rooms from the lowest to the highest, as import-linter knows them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["id"] == "rooms")
+    return [room for layer in reversed(layers) if (PACKAGE / (room := layer.strip("()"))).is_dir()]
+
+
 def _find_packages() -> list[str]:
-    found = sorted({path.parent.relative_to(PACKAGE).as_posix().strip(".") for path in PACKAGE.rglob("*.py")})
-    return [room for room in _LAYERS if room in found] + [room for room in found if room not in _LAYERS]
+    folders = sorted({path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")} - {"."})
+    return ["", *(folder for room in _list_rooms() for folder in folders if folder.split("/")[0] == room)]
 
 
 def _list_modules(room: str) -> Iterator[str]:
@@ -61,7 +60,7 @@ def _first_sentence(path: Path) -> str:
 def build_lifecycle() -> str:
     """Return the allowed moves of a request as a diagram and as a table."""
     sys.path.insert(0, str(ROOT / "src"))
-    from hf_gate.domain.lifecycle import MEANING, MOVES
+    from hf_gate.core.lifecycle import MEANING, MOVES
 
     arrows: dict[tuple[str, str], list[str]] = {}
     rows = []
@@ -102,7 +101,7 @@ def build_command_line() -> str:
 def build_facts() -> str:
     """Return the table of facts."""
     sys.path.insert(0, str(ROOT / "src"))
-    from hf_gate.policy.fact_table import FACTS
+    from hf_gate.policies.facts.fact_table import FACTS
 
     rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
     for name, law in FACTS.items():
@@ -131,7 +130,6 @@ def build_fact_errors() -> str:
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
-    "rooms": list_packages,
     "code map": build_code_map,
     "lifecycle": build_lifecycle,
     "command line": build_command_line,
@@ -139,7 +137,6 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "facts errors": build_fact_errors,
 }
 PAGES: Final = (
-    "ARCHITECTURE.md",
     "docs/code-map.md",
     "docs/what-happens-to-the-person.md",
     "docs/cli.md",

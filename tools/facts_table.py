@@ -17,8 +17,8 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from hf_gate.policy.fact_values import EmailFacts  # noqa: E402 - found in this checkout, installed or not
-from hf_gate.sources.domain_lists import DomainLists  # noqa: E402
+from hf_gate.policies.facts.fact_values import EmailFacts  # noqa: E402 - found in this checkout, installed or not
+from hf_gate.verdicts.drivers.domain_lists import DomainLists  # noqa: E402
 
 LABELLED: Final = ROOT / "tests" / "data" / "mail_domains.txt"
 TRUE_OF: Final = {

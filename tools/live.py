@@ -20,8 +20,8 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from hf_gate import AccessRequest, Account, GateForm, HfGateError, Hub, Repo, Status, parse_repo
-from hf_gate.domain.display_text import make_visible
-from hf_gate.domain.lifecycle import MOVES, STATUSES, Move
+from hf_gate.base.display_text import make_visible
+from hf_gate.core.lifecycle import MOVES, STATUSES, Move
 from hf_gate.hub.credentials import is_loopback, resolve_endpoint, resolve_token
 
 SECOND = "HF_GATE_LIVE_REQUESTER"

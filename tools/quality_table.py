@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hf_gate.domain.answer_quality import rate_answer
-from hf_gate.domain.answer_ratings import Quality
-from hf_gate.domain.roles import Role
+from hf_gate.core.forms.roles import Role
+from hf_gate.requests.answer_quality import rate_answer
+from hf_gate.requests.answer_ratings import Quality
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SETS = ("answers_labelled.jsonl", "answers_heldout.jsonl")

@@ -19,13 +19,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .domain.accounts import Account, Gate, Profile, TokenRights
-    from .domain.completeness import Completeness
-    from .domain.forms import GateForm, parse_gate_form
-    from .domain.ids import Person, Repo, RepoType, parse_repo
-    from .domain.lifecycle import Status
-    from .domain.outcomes import Outcome, OutcomeKind
-    from .domain.requests import AccessRequest, Decision
+    from hf_gate.base.ids import Person, Repo, RepoType, parse_repo
+    from hf_gate.core.completeness import Completeness
+    from hf_gate.core.forms.forms import GateForm, parse_gate_form
+    from hf_gate.core.lifecycle import Status
+    from hf_gate.core.outcomes import Outcome, OutcomeKind
+    from hf_gate.core.people.accounts import Account, Gate, Profile, TokenRights
+    from hf_gate.core.requests import AccessRequest, Decision
+    from hf_gate.hub.async_client import AsyncHub
+    from hf_gate.hub.async_listing import AsyncListing
+    from hf_gate.hub.client import Hub
+    from hf_gate.hub.hf_functions import (
+        accept_access_request,
+        cancel_access_request,
+        grant_access,
+        list_accepted_access_requests,
+        list_pending_access_requests,
+        list_rejected_access_requests,
+        list_reset_access_requests,
+        reject_access_request,
+        reset_access_request,
+        revoke_access,
+    )
+    from hf_gate.hub.listing import Listing
+    from hf_gate.hub.protocol.codec import Quarantined
+    from hf_gate.hub.protocol.flows.listing import Head
+    from hf_gate.hub.protocol.flows.lookup import Found
+    from hf_gate.hub.protocol.pacing import Outlook
+    from hf_gate.hub.why.diagnosis import Diagnosis
+    from hf_gate.hub.why.questions import explain, explaining, load_ipython_extension, wait_for_access, why
+
     from .errors import (
         BadRequest,
         ForeignOrigin,
@@ -53,28 +76,6 @@ if TYPE_CHECKING:
         UsageError,
         WrongRepoType,
     )
-    from .hub.async_client import AsyncHub
-    from .hub.async_listing import AsyncListing
-    from .hub.client import Hub
-    from .hub.hf_functions import (
-        accept_access_request,
-        cancel_access_request,
-        grant_access,
-        list_accepted_access_requests,
-        list_pending_access_requests,
-        list_rejected_access_requests,
-        list_reset_access_requests,
-        reject_access_request,
-        reset_access_request,
-        revoke_access,
-    )
-    from .hub.listing import Listing
-    from .hub.why.diagnosis import Diagnosis
-    from .hub.why.questions import explain, explaining, load_ipython_extension, wait_for_access, why
-    from .protocol.codec import Quarantined
-    from .protocol.flows.listing import Head
-    from .protocol.flows.lookup import Found
-    from .protocol.pacing import Outlook
 
 
 __version__: Final[str] = "0.1.0"  # the same as in pyproject.toml; a house test compares them
@@ -153,13 +154,13 @@ __all__ = [
 _HOMES: Final = {name: "hf_gate.errors" for name in __all__ if name != "__version__"} | {
     name: home
     for home, names in {
-        "hf_gate.domain.accounts": ("Account", "Gate", "Profile", "TokenRights"),
-        "hf_gate.domain.completeness": ("Completeness",),
-        "hf_gate.domain.forms": ("GateForm", "parse_gate_form"),
-        "hf_gate.domain.ids": ("Person", "Repo", "RepoType", "parse_repo"),
-        "hf_gate.domain.lifecycle": ("Status",),
-        "hf_gate.domain.outcomes": ("Outcome", "OutcomeKind"),
-        "hf_gate.domain.requests": ("AccessRequest", "Decision"),
+        "hf_gate.core.people.accounts": ("Account", "Gate", "Profile", "TokenRights"),
+        "hf_gate.core.completeness": ("Completeness",),
+        "hf_gate.core.forms.forms": ("GateForm", "parse_gate_form"),
+        "hf_gate.base.ids": ("Person", "Repo", "RepoType", "parse_repo"),
+        "hf_gate.core.lifecycle": ("Status",),
+        "hf_gate.core.outcomes": ("Outcome", "OutcomeKind"),
+        "hf_gate.core.requests": ("AccessRequest", "Decision"),
         "hf_gate.hub.async_client": ("AsyncHub",),
         "hf_gate.hub.client": ("Hub",),
         "hf_gate.hub.hf_functions": (
@@ -169,10 +170,10 @@ _HOMES: Final = {name: "hf_gate.errors" for name in __all__ if name != "__versio
         "hf_gate.hub.listing": ("Listing",),
         "hf_gate.hub.why.diagnosis": ("Diagnosis",),
         "hf_gate.hub.why.questions": ("explain", "explaining", "load_ipython_extension", "wait_for_access", "why"),
-        "hf_gate.protocol.codec": ("Quarantined",),
-        "hf_gate.protocol.flows.listing": ("Head",),
-        "hf_gate.protocol.flows.lookup": ("Found",),
-        "hf_gate.protocol.pacing": ("Outlook",),
+        "hf_gate.hub.protocol.codec": ("Quarantined",),
+        "hf_gate.hub.protocol.flows.listing": ("Head",),
+        "hf_gate.hub.protocol.flows.lookup": ("Found",),
+        "hf_gate.hub.protocol.pacing": ("Outlook",),
     }.items()
     for name in names
 }

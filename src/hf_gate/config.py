@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from hf_gate.base.locks import read_announcement
+from hf_gate.base.private_files import read_regular_file
+
 from .errors import UsageError
-from .locks import read_announcement
-from .private_files import read_regular_file
 
 PACKAGE: Final = Path(__file__).parent
 """The folder of this package, with its own data files."""

@@ -15,7 +15,7 @@ except ImportError:  # without pytest, only the fixture is missing
     pytest = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from .localhub.server import LocalHubServer
+    from hf_gate.localhub.server import LocalHubServer
 
 
 class ClockControl:
@@ -76,7 +76,7 @@ class LocalHub:
         self.clock = ClockControl(self)
 
     def __enter__(self) -> Self:
-        from .localhub.server import LocalHubServer, build_app
+        from hf_gate.localhub.server import LocalHubServer, build_app
 
         app = build_app(**self._made)
         self._serving = serving = LocalHubServer(app)

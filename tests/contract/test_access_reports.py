@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application import setting_keys
-from hf_gate.application.access_report import AccessRecord, describe_outside, name_deciders, name_rule, read_access
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.end_changes import renew_by_rules, write_end_changes
-from hf_gate.application.evaluation import open_fact_sources
-from hf_gate.application.grant_records import pair_with_grants
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.record_files import csv_lines
-from hf_gate.application.terms_reader import TermsReader
-from hf_gate.domain import events as e
-from hf_gate.domain.event_descriptions import describe_event
-from hf_gate.domain.hand_terms import HandTerms, TermsKind, end_of_terms
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import Target
-from hf_gate.domain.rows import entry_about
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.events.event_descriptions import describe_event
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.hand_terms import HandTerms, TermsKind, end_of_terms
+from hf_gate.core.requests import Target
+from hf_gate.core.stored_rows import entry_about
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.end_changes import renew_by_rules, write_end_changes
+from hf_gate.grants.service.grant_records import pair_with_grants
+from hf_gate.grants.service.terms_reader import TermsReader
+from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule, read_access
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.requests.service.record_files import csv_lines
+from hf_gate.settings import setting_keys
+from hf_gate.verdicts.service.evaluation import open_fact_sources
 from tests.kits.approvals import (
     OWNER,
     TWO_REVIEWERS,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.application.approval_alarms import MAX_ALARMS, find_open_alarm, list_open_alarms
-from hf_gate.application.decisions import Choice
-from hf_gate.domain.approvals import ApprovalAlarm
-from hf_gate.domain.lifecycle import Status
-from hf_gate.store.approvals import write_alarms
+from hf_gate.approvals.rows.approvals import write_alarms
+from hf_gate.approvals.service.approval_alarms import MAX_ALARMS, find_open_alarm, list_open_alarms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.approvals import ApprovalAlarm
+from hf_gate.decisions.service.decisions import Choice
 from hf_gate.store.store import Store
 from tests.kits.approvals import OWNER, author_of, create_member, decide_as, list_alarms
 from tests.kits.approvals import two_people as scene

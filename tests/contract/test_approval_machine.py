@@ -16,30 +16,31 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from hf_gate.application import runs, setting_keys
-from hf_gate.application.approval_status import read_approval_status, resolve_approvals
-from hf_gate.application.approvals import ApprovalGate
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.policy_saves import PolicySave, save_policy
-from hf_gate.application.tray import withdraw_approval
-from hf_gate.application.turn_permissions import promote
-from hf_gate.application.workspace import Workspace
-from hf_gate.domain.approvals import Approver
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.requests import Target
-from hf_gate.domain.runs import RunKind
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.approvals.service.approval_status import read_approval_status, resolve_approvals
+from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.automation.service.turn_permissions import promote
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.approvals import Approver
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.requests import Target
+from hf_gate.core.runs import RunKind
+from hf_gate.decisions.service import runs
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.errors import HfGateError
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.sources.policy_files import digest_of_file
-from hf_gate.store.members import invite_member, prove_account, revoke_member
-from hf_gate.store.opening import open_store
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
+from hf_gate.verdicts.drivers.policy_files import digest_of_file
+from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.approvals import TWO_REVIEWERS
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import ORIGIN, InProcessHub

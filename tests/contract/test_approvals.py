@@ -6,21 +6,21 @@ import shutil
 
 import pytest
 
-from hf_gate.application.approval_alarms import close_alarm, list_open_alarms
-from hf_gate.application.approval_needs import SingleNeeds, read_needs
-from hf_gate.application.approvals import as_approver
-from hf_gate.application.decisions import Choice
-from hf_gate.application.health import list_problems
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.tray import withdraw_approval
-from hf_gate.application.turn_permissions import promote
-from hf_gate.domain import events as e
-from hf_gate.domain.approvals import Approver, PolicyAuthor, why_not_counted
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.store.members import invite_member, prove_account, revoke_member
-from hf_gate.store.policy_authors import write_policy_author
+from hf_gate.approvals.service.approval_alarms import close_alarm, list_open_alarms
+from hf_gate.approvals.service.approval_needs import SingleNeeds, read_needs
+from hf_gate.approvals.service.approvals import as_approver
+from hf_gate.automation.service.health import list_problems
+from hf_gate.automation.service.turn_permissions import promote
+from hf_gate.core.events import events as e
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.approvals import Approver, PolicyAuthor, why_not_counted
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.decisions.service.decisions import Choice
+from hf_gate.decisions.service.tray import withdraw_approval
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.verdicts.rows.policy_authors import write_policy_author
 from tests.kits.approvals import (
     LATER,
     OWNER,

@@ -14,18 +14,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
-from hf_gate.application.access_report import AccessView, read_access
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain import events as e
-from hf_gate.domain.events import LedgerEntry
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.ledger import chain_of
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.past_history import fold_history
-from hf_gate.domain.request_state import RequestState
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.events.events import LedgerEntry
+from hf_gate.core.events.ledger import chain_of
+from hf_gate.core.events.request_state import RequestState
+from hf_gate.core.lifecycle import Status
 from hf_gate.errors import UsageError
-from hf_gate.store.past_requests import (
+from hf_gate.ledger.service.access_report import AccessView, read_access
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.requests.past_history import fold_history
+from hf_gate.requests.rows.past_requests import (
     find_moment,
     iterate_past_pages,
     read_current_agreements,

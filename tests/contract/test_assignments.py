@@ -7,13 +7,13 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.members import OWNER_SETTING, Member, MemberRole
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.request_state import RequestState, apply_event
-from hf_gate.store.assignments import AssignmentResult, write_assignments
-from hf_gate.store.members import find_member_by_id, invite_member, revoke_member
+from hf_gate.base.ids import parse_repo
+from hf_gate.core.events import events as e
+from hf_gate.core.events.request_state import RequestState, apply_event
+from hf_gate.core.people.members import OWNER_SETTING, Member, MemberRole
+from hf_gate.members.rows.assignments import AssignmentResult, write_assignments
+from hf_gate.members.rows.members import find_member_by_id, invite_member, revoke_member
+from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.store import Store
 from tests.kits import stores
 from tests.kits.stores import record, store_records

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.rows import RunRow
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.ids import parse_repo
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.stored_rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
-from hf_gate.protocol.messages import HubCall
-from hf_gate.store.opening import open_store
+from hf_gate.hub.protocol.messages import HubCall
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import WRONG_EXECUTORS, FailingStore, HalfSettlingStore, KilledError, disk_full
 from tests.kits.in_process_hub import ORIGIN, InProcessClient, InProcessHub
 from tests.kits.invariants import find_final_violations, list_moves

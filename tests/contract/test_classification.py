@@ -11,20 +11,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hf_gate.application.request_chips import Chip, ChipKind, read_chips
-from hf_gate.domain.answer_ratings import Quality
-from hf_gate.domain.classification import QUALITIES
-from hf_gate.domain.forms import form_to_json, parse_gate_form
-from hf_gate.domain.ids import id_time
-from hf_gate.domain.query_parser import parse_query
+from hf_gate.base.ids import id_time
+from hf_gate.core.events.classification import QUALITIES
+from hf_gate.core.forms.forms import form_to_json, parse_gate_form
 from hf_gate.errors import InvalidQuery
-from hf_gate.policy.request_classifier import AnswerClassifier, fingerprint_of
-from hf_gate.sources.domain_lists import DomainLists
-from hf_gate.store.export import StoreReader
-from hf_gate.store.opening import open_store
-from hf_gate.store.queue_queries import read_counters, read_row_classes
-from hf_gate.store.reclassification import PART, reclassify_part
+from hf_gate.inbox.rows import read_counters, read_row_classes
+from hf_gate.inbox.service.request_chips import Chip, ChipKind, read_chips
+from hf_gate.requests.answer_ratings import Quality
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.rows.reclassification import PART, reclassify_part
 from hf_gate.store.store import Store
+from hf_gate.verdicts.drivers.domain_lists import DomainLists
+from hf_gate.verdicts.request_classifier import AnswerClassifier, fingerprint_of
+from hf_gate.workspace.rows.export import StoreReader
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, load_classifier, place, record, store, store_records
 
 __all__ = ["place", "store"]

@@ -9,30 +9,23 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application import runs
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionResult, DecisionTarget
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.run_executor import LATE_CALL_WAIT
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.requests import AccessRequest, Target, target_of
-from hf_gate.domain.runs import RunKind
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.errors import (
-    HubUnavailable,
-    NotAllowed,
-    PersonNotFound,
-    RequestNotFound,
-    Stale,
-    StoreUnavailable,
-)
-from hf_gate.protocol.flows.single_decision import DUPLICATE
-from hf_gate.protocol.messages import HubCall
-from hf_gate.store.opening import open_store
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.requests import AccessRequest, Target, target_of
+from hf_gate.core.runs import RunKind
+from hf_gate.decisions.service import runs
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionResult, DecisionTarget
+from hf_gate.decisions.service.run_executor import LATE_CALL_WAIT
+from hf_gate.errors import HubUnavailable, NotAllowed, PersonNotFound, RequestNotFound, Stale, StoreUnavailable
+from hf_gate.hub.protocol.flows.single_decision import DUPLICATE
+from hf_gate.hub.protocol.messages import HubCall
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import FailingStore, KilledError, disk_full
 from tests.kits.in_process_hub import ORIGIN, InProcessClient, InProcessHub
 from tests.kits.workspaces import HubWorkspace

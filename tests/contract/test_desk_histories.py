@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.requests import Decision
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.requests import Decision
 from tests.kits.faulty_stores import WRONG_EXECUTORS
 from tests.kits.invariants import UNSEEN
 from tests.kits.random_days import RandomDays

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.end_reviews import review_ends
-from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
-from hf_gate.application.health import list_problems
-from hf_gate.application.planning import PlanResult
-from hf_gate.application.turn import turn_to_dict
-from hf_gate.domain import events as e
-from hf_gate.domain.runs import RunKind
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.automation.service.health import list_problems
+from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.runs import RunKind
+from hf_gate.decisions.service.planning import PlanResult
 from hf_gate.errors import HubUnavailable
-from hf_gate.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
-from hf_gate.store.ledger import count_unattended_changes
+from hf_gate.grants.service.end_reviews import review_ends
+from hf_gate.grants.service.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
+from hf_gate.store.reading.ledger import count_unattended_changes
+from hf_gate.verdicts.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
 from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, make_grant_workspace, policy
 from tests.kits.in_process_hub import InProcessClient
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer
-from hf_gate.application.evaluation import RepoPolicies
+from hf_gate.verdicts.service.evaluated_parts import EvaluatedPart, PlanBuffer
+from hf_gate.verdicts.service.evaluation import RepoPolicies
 from tests.kits.grant_model import GRACES, PEOPLE, GrantModel
 from tests.kits.grant_workspaces import GONE, SIGNED, GrantWorkspace, make_grant_workspace
 from tests.kits.in_process_hub import InProcessHub

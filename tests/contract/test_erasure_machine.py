@@ -19,24 +19,24 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hf_gate.application.ledger_files import export_ledger, verify_exported_ledger
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.store_maintenance import check_ledger
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.letters import LetterConfig, LetterKind
-from hf_gate.domain.messages import Delivery, DeliveryKind
-from hf_gate.domain.notices import MailServer
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import from_ms
-from hf_gate.store import letters, outbox
-from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.copies import erase_in_copies, find_backups
-from hf_gate.store.erasure import delete_expired
-from hf_gate.store.erasure_file import append_record, make_record
-from hf_gate.store.erasure_repetition import repeat_erasures
-from hf_gate.store.opening import open_store
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.messages.letters import LetterConfig, LetterKind
+from hf_gate.core.messages.messages import Delivery, DeliveryKind
+from hf_gate.core.messages.notices import MailServer
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.ledger.service.ledger_files import export_ledger, verify_exported_ledger
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.messages.rows import letters, outbox
+from hf_gate.privacy.rows.copies import erase_in_copies, find_backups
+from hf_gate.privacy.rows.erasure import delete_expired
+from hf_gate.privacy.rows.erasure_file import append_record, make_record
+from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
 from hf_gate.store.write_lock import Holder
+from hf_gate.workspace.rows.backups import Restore, restore, write_backup
+from hf_gate.workspace.rows.opening import open_store
+from hf_gate.workspace.service.store_maintenance import check_ledger
 from tests.kits.stores import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, store_records
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 

@@ -9,21 +9,21 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from hf_gate.application import runs
-from hf_gate.application.bulk_decisions import BulkDecision, create_bulk_run
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.evaluation import open_fact_sources
-from hf_gate.application.table_store import bind_tables
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import Target
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.approvals.rows.plans import save_plan
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import Target
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.decisions.service import runs
+from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_run
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
 from hf_gate.errors import Guarded
-from hf_gate.store.erasure_file import append_record, make_record
-from hf_gate.store.erasure_repetition import repeat_erasures
-from hf_gate.store.plans import save_plan
+from hf_gate.privacy.rows.erasure_file import append_record, make_record
+from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
 from hf_gate.store.store import Store
+from hf_gate.verdicts.service.evaluation import open_fact_sources
+from hf_gate.verdicts.service.table_store import bind_tables
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.word_search import find_words_in_files
 from tests.kits.workspaces import HubWorkspace

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.store.erasure import REQUEST_TABLES
-from hf_gate.store.erasure_repetition import VACUUMED
-from hf_gate.store.opening import open_store
+from hf_gate.privacy.rows.erasure import REQUEST_TABLES
+from hf_gate.privacy.rows.erasure_repetition import VACUUMED
+from hf_gate.workspace.rows.opening import open_store
 
 REDACTED = {"requests", "people", "changes", "plans", "texts"}
 DELETED = {"private", "profiles", "bindings", "views", "endorsements", *REQUEST_TABLES}

@@ -11,27 +11,27 @@ from typing import Any
 import msgspec
 import pytest
 
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain import events as e
-from hf_gate.domain.rows import ChangeRow, RequestRow, RunRow
-from hf_gate.domain.runs import RunKind, RunState
+from hf_gate.approvals.rows.approvals import write_endorsement
+from hf_gate.approvals.rows.plans import save_plan
+from hf_gate.core.events import events as e
+from hf_gate.core.queued_decisions import QueuedChange
+from hf_gate.core.runs import RunKind, RunState
+from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow
 from hf_gate.errors import StoreDamaged, StoreUnavailable
-from hf_gate.plan.changes import PlanSubject, make_change
-from hf_gate.plan.queued_decisions import QueuedChange
-from hf_gate.policy.tables import NO_ACCOUNT
-from hf_gate.store.approvals import write_endorsement
-from hf_gate.store.backups import write_backup
-from hf_gate.store.copies import CopyResult, erase_in_copies, find_backups
-from hf_gate.store.erasure import count_parts, delete_expired
-from hf_gate.store.erasure_file import append_record, make_record, read_records
-from hf_gate.store.erasure_repetition import repeat_erasures, scrub
-from hf_gate.store.opening import open_store
-from hf_gate.store.person_data import read_person_data
-from hf_gate.store.plans import save_plan
-from hf_gate.store.schema_check import find_index_faults
-from hf_gate.store.search_index import read_index_version
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.policies.facts.tables import NO_ACCOUNT
+from hf_gate.privacy.rows.copies import CopyResult, erase_in_copies, find_backups
+from hf_gate.privacy.rows.erasure import count_parts, delete_expired
+from hf_gate.privacy.rows.erasure_file import append_record, make_record, read_records
+from hf_gate.privacy.rows.erasure_repetition import repeat_erasures, scrub
+from hf_gate.privacy.rows.person_data import read_person_data
+from hf_gate.store.database.schema_check import find_index_faults
+from hf_gate.store.reading.tray import add_waiting_decisions, list_recent_decisions
 from hf_gate.store.store import Store
-from hf_gate.store.tray import add_waiting_decisions, list_recent_decisions
+from hf_gate.store.writing.search_index import read_index_version
+from hf_gate.verdicts.plan.change_builders import PlanSubject, make_change
+from hf_gate.workspace.rows.backups import write_backup
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, store_records
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 

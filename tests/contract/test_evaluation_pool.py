@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.evaluated_parts import PlanBuffer
-from hf_gate.application.evaluation import open_fact_sources, read_inputs
-from hf_gate.application.evaluation_pool import EvaluationPool
-from hf_gate.application.planning import propose_plan
-from hf_gate.application.policy_bundle import load_policies
-from hf_gate.application.sync import sync_repo
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.bootstrap import Connection, open_workspace, read_location
+from hf_gate.base.ids import parse_repo
 from hf_gate.config import Paths, Settings
-from hf_gate.domain.ids import parse_repo
+from hf_gate.decisions.service.planning import propose_plan
 from hf_gate.errors import Guarded
-from hf_gate.hub.clock import HubClock
-from hf_gate.plan.changes import PlanSubject, change_for_verdict
-from hf_gate.plan.model import encode_plan
+from hf_gate.hub.drivers.clock import HubClock
+from hf_gate.requests.service.sync import sync_repo
+from hf_gate.requests.service.sync_schedule import SyncKind
 from hf_gate.testing import LocalHub
+from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_verdict
+from hf_gate.verdicts.plan.model import encode_plan
+from hf_gate.verdicts.service.evaluated_parts import PlanBuffer
+from hf_gate.verdicts.service.evaluation import open_fact_sources, read_inputs
+from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
+from hf_gate.verdicts.service.policy_bundle import load_policies
+from hf_gate.workspace.service.bootstrap import Connection, open_workspace, read_location
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DESK = "version: 1\nrepos: ['*/*', 'datasets/*/*']\n"

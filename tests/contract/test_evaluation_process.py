@@ -15,19 +15,19 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.policy_bundle import PolicyBundle, load_policies
-from hf_gate.application.sync import sync_repo
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.application.workspace import Workspace
-from hf_gate.bootstrap import Connection, open_workspace, read_location
+from hf_gate.base.ids import parse_repo
 from hf_gate.config import Paths, Settings
-from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.lifecycle import Status
+from hf_gate.core.lifecycle import Status
 from hf_gate.errors import HfGateError
-from hf_gate.hub.clock import HubClock
+from hf_gate.hub.drivers.clock import HubClock
+from hf_gate.requests.service.sync import sync_repo
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.write_lock import read_holder
 from hf_gate.testing import LocalHub
-from hf_gate.web.evaluation_process import NICENESS, EvaluationProcess
+from hf_gate.verdicts.pages.evaluation_process import NICENESS, EvaluationProcess
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
+from hf_gate.workspace.service.bootstrap import Connection, open_workspace, read_location
 
 POLICY = """\
 version: 1
@@ -183,9 +183,9 @@ def test_the_evaluation_ends_with_a_desk_that_was_killed(settings: Settings) -> 
         import threading
         from hf_gate.config import *
         from pathlib import PosixPath
-        from hf_gate.bootstrap import Connection, open_workspace, read_location
-        from hf_gate.application.policy_bundle import load_policies
-        from hf_gate.web.evaluation_process import EvaluationProcess
+        from hf_gate.workspace.service.bootstrap import Connection, open_workspace, read_location
+        from hf_gate.verdicts.service.policy_bundle import load_policies
+        from hf_gate.verdicts.pages.evaluation_process import EvaluationProcess
         settings = {settings!r}
         workspace = open_workspace(Connection(settings), read_location(settings), lends=True)
         process = EvaluationProcess(workspace, min_requests=50)

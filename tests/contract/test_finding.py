@@ -19,7 +19,7 @@ from hf_gate import (
     Person,
     RequestNotFound,
 )
-from hf_gate.domain.completeness import NO_RESET_LIST
+from hf_gate.core.completeness import NO_RESET_LIST
 from hf_gate.errors import OutcomeUnknown
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import REQUESTERS, OneRepoHub

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.run_executor import halt_run
-from hf_gate.application.turn import turn_to_dict
-from hf_gate.application.turn_permissions import promote
-from hf_gate.application.workspace_status import read_workspace_status
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import Target
-from hf_gate.domain.rows import RunRow
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.store.promotions import delete_halts_of
+from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.automation.service.turn_permissions import promote
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import Target
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.rows import delete_halts_of
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.run_executor import halt_run
+from hf_gate.reports.service.workspace_status import read_workspace_status
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
     HubWorkspace,

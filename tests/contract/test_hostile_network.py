@@ -10,14 +10,14 @@ import httpcore2
 import pytest
 
 from hf_gate import AsyncHub, Hub
-from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.base.ids import Repo, RepoType
 from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
-from hf_gate.hub.deadlines import Deadline, DeadlineBackend
-from hf_gate.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_page
-from hf_gate.protocol.flows.calls import FlowContext
-from hf_gate.protocol.flows.repos import list_gated_repos
-from hf_gate.protocol.messages import HubCall, Reply
-from hf_gate.protocol.pacing import MAX_LIMITS, Pacer
+from hf_gate.hub.drivers.deadlines import Deadline, DeadlineBackend
+from hf_gate.hub.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_page
+from hf_gate.hub.protocol.flows.calls import FlowContext
+from hf_gate.hub.protocol.flows.repos import list_gated_repos
+from hf_gate.hub.protocol.messages import HubCall, Reply
+from hf_gate.hub.protocol.pacing import MAX_LIMITS, Pacer
 from tests.kits.flow_player import reply, run_flow
 from tests.kits.raw_hub import RawHub, answer, open_raw_hub
 

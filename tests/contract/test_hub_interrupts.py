@@ -15,15 +15,15 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed
 from hf_gate.errors import HfGateError, HubUnavailable, InsecureEndpoint, OutcomeUnknown
-from hf_gate.hub.async_driver import CallQueues
-from hf_gate.hub.async_transport import AsyncTransport
-from hf_gate.hub.budget import CallBudget
-from hf_gate.hub.clock import RealClock
-from hf_gate.hub.driver import Driver
+from hf_gate.hub.drivers.async_driver import CallQueues
+from hf_gate.hub.drivers.async_transport import AsyncTransport
+from hf_gate.hub.drivers.budget import CallBudget
+from hf_gate.hub.drivers.clock import RealClock
+from hf_gate.hub.drivers.driver import Driver
+from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection
 from hf_gate.hub.errors import to_huggingface_error
-from hf_gate.hub.transport import BlockingTransport, HubConnection
-from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
-from hf_gate.protocol.pacing import WaitReason
+from hf_gate.hub.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
+from hf_gate.hub.protocol.pacing import WaitReason
 from tests.kits.local_hubs import OneRepoHub
 from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, open_raw_hub
 

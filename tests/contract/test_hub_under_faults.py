@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub
-from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.errors import (
     ForeignOrigin,
     HfGateError,

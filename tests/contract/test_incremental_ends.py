@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.end_reviews import ChangedEnds, review_ends
-from hf_gate.application.grant_ends import read_held_ends, refresh_ends
-from hf_gate.domain import events as e
-from hf_gate.domain.changes import Change
-from hf_gate.domain.grants import GrantTerms
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import from_ms, to_ms
-from hf_gate.plan.changes import PlanSubject, change_for_end
-from hf_gate.plan.guards import ChangeFilter
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.changes import Change
+from hf_gate.core.events import events as e
+from hf_gate.core.people.grants import GrantTerms
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.grants.service.end_reviews import ChangedEnds, review_ends
+from hf_gate.grants.service.grant_ends import read_held_ends, refresh_ends
+from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
+from hf_gate.verdicts.plan.guards import ChangeFilter
 from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition
 from tests.kits.stores import EEG, MED, hub_id, place
 

@@ -11,13 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from hf_gate.application.end_reviews import review_ends
-from hf_gate.application.grant_ends import record_moves
-from hf_gate.domain import events as e
-from hf_gate.domain.evaluations import EVALUATE_NOW
-from hf_gate.domain.grants import GrantTerms
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.events.evaluations import EVALUATE_NOW
+from hf_gate.core.people.grants import GrantTerms
+from hf_gate.grants.service.end_reviews import review_ends
+from hf_gate.grants.service.grant_ends import record_moves
 from tests.kits.evaluations import CARD, SKEWED, START, TERMS, EvaluatedWorkspace, machine_settings
 from tests.kits.stores import EEG, MED, hub_id, new_store
 

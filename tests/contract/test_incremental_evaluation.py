@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.evaluation import open_fact_sources
-from hf_gate.application.evaluation_times import compute_basis
-from hf_gate.application.plan_lists import EvaluationRecorder
-from hf_gate.domain import events as e
-from hf_gate.domain.changes import Change
-from hf_gate.domain.evaluations import EvaluationOutcome, EvaluationResult
-from hf_gate.plan.guards import ChangeFilter
-from hf_gate.sources.fact_sources import FactSources
-from hf_gate.sources.rule_versions import digest_folder
+from hf_gate.core.changes import Change
+from hf_gate.core.events import events as e
+from hf_gate.core.events.evaluations import EvaluationOutcome, EvaluationResult
+from hf_gate.decisions.service.plan_lists import EvaluationRecorder
+from hf_gate.verdicts.drivers.fact_sources import FactSources
+from hf_gate.verdicts.drivers.rule_versions import digest_folder
+from hf_gate.verdicts.plan.guards import ChangeFilter
+from hf_gate.verdicts.service.evaluation import open_fact_sources
+from hf_gate.verdicts.service.evaluation_times import compute_basis
 from tests.kits.evaluations import CARD, START, EvaluatedWorkspace
 from tests.kits.stores import EEG, MED, hub_id, place
 

@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from hf_gate.domain import events as e
-from hf_gate.domain.evaluations import EVALUATE_NOW
-from hf_gate.domain.grants import GrantTerms
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.events.evaluations import EVALUATE_NOW
+from hf_gate.core.people.grants import GrantTerms
+from hf_gate.core.stored_rows import RequestRow
 from tests.kits.evaluations import CARD, START, TERMS, EvaluatedWorkspace, machine_settings
 from tests.kits.stores import EEG, MED, hub_id, new_store
 

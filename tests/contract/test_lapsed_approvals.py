@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.application.approval_status import has_half_approved, resolve_approvals
-from hf_gate.application.policy_saves import PolicySave, save_policy
-from hf_gate.application.store_maintenance import restore_backup
-from hf_gate.application.turn_permissions import promote
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.sources.policy_files import digest_of_file
-from hf_gate.store.backups import write_backup
-from hf_gate.store.members import invite_member, prove_account, revoke_member
-from hf_gate.store.opening import open_store
+from hf_gate.approvals.service.approval_status import has_half_approved, resolve_approvals
+from hf_gate.automation.service.turn_permissions import promote
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.write_lock import ignore_wait
+from hf_gate.verdicts.drivers.policy_files import digest_of_file
+from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
+from hf_gate.workspace.rows.backups import write_backup
+from hf_gate.workspace.rows.opening import open_store
+from hf_gate.workspace.service.store_maintenance import restore_backup
 from tests.kits.approvals import LATER, OWNER, TWO_REVIEWERS, author_of, create_member, decide_as, use_policy
 from tests.kits.approvals import two_people as scene
 from tests.kits.in_process_hub import ORIGIN

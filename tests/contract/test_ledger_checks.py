@@ -7,14 +7,14 @@ from itertools import count
 
 import pytest
 
-from hf_gate.application.ledger_breaks import LedgerCheck, read_check
-from hf_gate.application.ledger_checks import DAILY_BUDGET_S, stop_if_broken, verify_due_parts
-from hf_gate.application.ledger_files import store_checkpoint
-from hf_gate.application.unattended import record_stop, start_unattended, stop_unattended
-from hf_gate.application.unattended_stop import StopCause, read_stop
-from hf_gate.domain.ledger import chain_of
-from hf_gate.domain.timestamps import DAY_MS, from_ms
-from hf_gate.store.erasure import delete_expired
+from hf_gate.automation.service.unattended import record_stop, start_unattended, stop_unattended
+from hf_gate.base.timestamps import DAY_MS, from_ms
+from hf_gate.core.events.ledger import chain_of
+from hf_gate.ledger.service.ledger_breaks import LedgerCheck, read_check
+from hf_gate.ledger.service.ledger_checks import DAILY_BUDGET_S, stop_if_broken, verify_due_parts
+from hf_gate.ledger.service.ledger_files import store_checkpoint
+from hf_gate.privacy.rows.erasure import delete_expired
+from hf_gate.settings.service.unattended_stop import StopCause, read_stop
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import EEG, place, record, store, store_records

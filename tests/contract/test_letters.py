@@ -18,27 +18,35 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.letters import render, store_subscription
-from hf_gate.application.message_records import list_due
-from hf_gate.application.reason_texts import LANGUAGES
-from hf_gate.application.unattended import start_unattended, stop_unattended
-from hf_gate.application.workspace import Workspace, WorkspaceLocation
+from hf_gate.automation.service.unattended import start_unattended, stop_unattended
+from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Settings, resolve_paths
-from hf_gate.domain.events import LedgerEntry, VerdictReached
-from hf_gate.domain.letter_texts import LETTER_TEXTS
-from hf_gate.domain.letters import ON_HOLD, LetterCase, LetterConfig, LetterKind, LetterText, fill_text, find_text_fault
-from hf_gate.domain.messages import APPLICANTS, DeliveryKind, MessageState
-from hf_gate.domain.notices import MailServer
-from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.core.events.events import LedgerEntry, VerdictReached
+from hf_gate.core.messages.letter_texts import LETTER_TEXTS
+from hf_gate.core.messages.letters import (
+    ON_HOLD,
+    LetterCase,
+    LetterConfig,
+    LetterKind,
+    LetterText,
+    fill_text,
+    find_text_fault,
+)
+from hf_gate.core.messages.messages import APPLICANTS, DeliveryKind, MessageState
+from hf_gate.core.messages.notices import MailServer
 from hf_gate.errors import StoreBusy
-from hf_gate.notify.letter_mail import open_letter_channel
-from hf_gate.policy.workspace_config import WorkspaceConfig
-from hf_gate.store.erasure import delete_expired
-from hf_gate.store.erasure_file import append_record, make_record
-from hf_gate.store.erasure_repetition import repeat_erasures
-from hf_gate.store.opening import open_store
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.messages.channels.letter_mail import open_letter_channel
+from hf_gate.messages.service.letters import render, store_subscription
+from hf_gate.messages.service.message_records import list_due
+from hf_gate.messages.service.reason_texts import LANGUAGES
+from hf_gate.privacy.rows.erasure import delete_expired
+from hf_gate.privacy.rows.erasure_file import append_record, make_record
+from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
+from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
+from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import KilledError
 from tests.kits.manual_clock import ManualClock
 from tests.kits.message_servers import open_mailbox

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from hf_gate import AccessRequest, AsyncHub, Decision, Hub, NotGated, Person, PersonNotFound, RequestNotFound, Stale
-from hf_gate.domain.lifecycle import MOVES, STATUS_AFTER_VERB, STATUSES, Actor, Status
-from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.core.lifecycle import MOVES, STATUS_AFTER_VERB, STATUSES, Actor, Status
+from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 

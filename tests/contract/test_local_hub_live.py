@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
+from hf_gate.core.lifecycle import MOVES, STATUSES, Status
 from hf_gate.testing import LocalHub
 from tests.kits.paths import ROOT
 from tools.live import SECOND, find_path

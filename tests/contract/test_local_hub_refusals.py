@@ -15,8 +15,8 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 
 from hf_gate import Hub, NotAllowed, UnexpectedAnswer
+from hf_gate.hub.protocol.access_refusals import REFUSALS, AccessRefusal, RefusalCause, find_refusal, get_refusals
 from hf_gate.localhub.faults import parse_spec
-from hf_gate.protocol.access_refusals import REFUSALS, AccessRefusal, RefusalCause, find_refusal, get_refusals
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import FetchedAnswer, accept, fetch, repo_of
 from tests.kits.paths import KITS

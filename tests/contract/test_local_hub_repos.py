@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hf_gate.domain.ids import RepoType
+from hf_gate.base.ids import RepoType
 from hf_gate.localhub.http_messages import HttpResponse
 from tests.kits.local_hubs import T0, LocalHubKit
 

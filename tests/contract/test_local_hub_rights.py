@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.domain.ids import RepoType
+from hf_gate.base.ids import RepoType
 from hf_gate.localhub.http_messages import HttpResponse
 from tests.kits.local_hubs import ACCESS, LocalHubKit, read_error
 

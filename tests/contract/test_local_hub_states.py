@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
+from hf_gate.core.lifecycle import MOVES, STATUSES, Status
 from hf_gate.localhub.records import sort_key
 from tests.kits.local_hubs import ACCESS, LocalHubKit
 

@@ -11,9 +11,9 @@ from huggingface_hub.errors import DisabledRepoError, GatedRepoError, HfHubHTTPE
 from msgspec.structs import replace
 
 from hf_gate import Hub, NotAllowed
+from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.localhub.records import HubToken
 from hf_gate.localhub.world_file import load_world, save_world
-from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import T0, LocalHubKit, accept, fetch, owner_of, repo_of
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate import bootstrap
+from hf_gate.base.locks import ProcessLock, is_held, read_announcement
 from hf_gate.errors import StoreBusy, StoreUnavailable
-from hf_gate.locks import ProcessLock, is_held, read_announcement
 from hf_gate.store.removal import files_of
 from hf_gate.store.write_lock import FileLock, Holder, Work, hold_work_lock
+from hf_gate.workspace.service import bootstrap
 from tests.kits.stores import place
 
 __all__ = ["place"]

@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, OutcomeUnknown, UnexpectedAnswer
-from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, open_raw_hub
 
 TOKEN = "hf_local_token"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.members import Membership
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.store.members import invite_member
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.members.rows.members import invite_member
+from hf_gate.members.service.members import Membership
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import HubWorkspace
 

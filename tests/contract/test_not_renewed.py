@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget, renewal_entry
-from hf_gate.application.grant_ends import refresh_ends
-from hf_gate.application.runs import plan_undo
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import Target
-from hf_gate.domain.runs import RunKind
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import Target
+from hf_gate.core.runs import RunKind
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget, renewal_entry
+from hf_gate.decisions.service.runs import plan_undo
+from hf_gate.grants.service.grant_ends import refresh_ends
 from tests.kits.grant_workspaces import SIGNED, GrantWorkspace, make_grant_workspace
 
 

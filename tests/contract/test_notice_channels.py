@@ -12,19 +12,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.domain.messages import DeliveryKind
-from hf_gate.domain.notices import (
-    MailServer,
-    NamedRequest,
-    NoticeEvent,
-    OutgoingItem,
-    OutgoingMessage,
-)
+from hf_gate.automation.channels import call_heartbeat
+from hf_gate.core.messages.messages import DeliveryKind
+from hf_gate.core.messages.notices import MailServer, NamedRequest, NoticeEvent, OutgoingItem, OutgoingMessage
 from hf_gate.errors import UsageError
-from hf_gate.notify.apprise_channel import AppriseChannel, to_plain_text
-from hf_gate.notify.heartbeat import call_heartbeat
-from hf_gate.notify.smtp import MailChannel, digest_address
-from hf_gate.notify.webhook import Webhook
+from hf_gate.messages.channels.apprise_channel import AppriseChannel, to_plain_text
+from hf_gate.messages.channels.smtp import MailChannel, digest_address
+from hf_gate.messages.channels.webhook import Webhook
 from tests.kits.message_servers import (
     HOOK_KEY,
     Hook,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hf_gate.application.turn_log import TurnFailure, condition_of, queue_turn_notices
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.messages import MessageState
-from hf_gate.domain.notices import Condition, NoticeEvent, NoticeItem, describe_item
-from hf_gate.domain.turns import TurnEnd, TurnRow
+from hf_gate.automation.service.turn_log import TurnFailure, condition_of, queue_turn_notices
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.messages.messages import MessageState
+from hf_gate.core.messages.notices import Condition, NoticeEvent, NoticeItem, describe_item
+from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, NotGated, RepoNotFound
-from hf_gate.store import notices, outbox
+from hf_gate.messages.rows import notices, outbox
 from hf_gate.store.store import Store
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, list_notice_items, turn_on_destinations
 from tests.kits.stores import EEG as REPO

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, Outcome
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.protocol.pacing import WaitReason
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.hub.protocol.pacing import WaitReason
 from hf_gate.testing import LocalHub
 
 NAMES = [f"n{n:03}" for n in range(650)]

@@ -16,10 +16,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from hf_gate.application.message_sending import NoticeLane, drain
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.messages import (
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.base.timestamps import DAY_MS
+from hf_gate.core.events import events as e
+from hf_gate.core.messages.messages import (
     GIVE_UP_MS,
     LONGEST_ALARM_WAIT_MS,
     LONGEST_WAIT_MS,
@@ -29,7 +29,7 @@ from hf_gate.domain.messages import (
     OutboxRow,
     retry_wait,
 )
-from hf_gate.domain.notices import (
+from hf_gate.core.messages.notices import (
     DEFAULT_MODES,
     ChannelKind,
     Destination,
@@ -38,12 +38,12 @@ from hf_gate.domain.notices import (
     OutgoingMessage,
     next_digest,
 )
-from hf_gate.domain.timestamps import DAY_MS
 from hf_gate.errors import StoreBusy
-from hf_gate.store import notices, outbox
-from hf_gate.store.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
-from hf_gate.store.opening import open_store
+from hf_gate.messages.rows import notices, outbox
+from hf_gate.messages.service.message_sending import NoticeLane, drain
 from hf_gate.store.store import Store
+from hf_gate.store.writing.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, turn_on_destinations
 from tests.kits.stores import EEG as REPO

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
-from hf_gate.domain.outcomes import OutcomeKind, exit_code_of
+from hf_gate.core.outcomes import OutcomeKind, exit_code_of
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidTarget, NotGated, WrongRepoType
 from tests.kits.local_hubs import OneRepoHub
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from hf_gate.application.overview import OverviewRecord, WeekRecord, mask_small_counts, read_overview
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, StatusMoved, VerdictReached
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events.events import (
+    ChangeSettled,
+    ChangeStarted,
+    GrantDated,
+    LedgerEntry,
+    StatusMoved,
+    VerdictReached,
+)
+from hf_gate.reports.service.overview import OverviewRecord, WeekRecord, mask_small_counts, read_overview
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, MED, place, record, store, store_records
 

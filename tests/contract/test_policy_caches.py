@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.policy_bundle import load_policies
 from hf_gate.errors import UsageError
-from hf_gate.sources.workspace_folder import read_folder
+from hf_gate.policies.drivers.workspace_folder import read_folder
+from hf_gate.verdicts.service.policy_bundle import load_policies
 from tests.kits.evaluations import CARD, WORKSPACE, EvaluatedWorkspace
 from tests.kits.stores import EEG
 

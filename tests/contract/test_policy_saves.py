@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.policy_saves import (
+from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.automation.service.turn_permissions import is_promoted, promote
+from hf_gate.core.events.events import PolicySaved, decode_event
+from hf_gate.core.events.ledger import LedgerLink, chain_of
+from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.verdicts.drivers.policy_files import LOCK_NAME, digest_of_file
+from hf_gate.verdicts.service.policy_saves import (
     PolicySave,
     read_active_holds,
     read_holds,
     read_workspace_holds,
     save_policy,
 )
-from hf_gate.application.turn import turn_to_dict
-from hf_gate.application.turn_permissions import is_promoted, promote
-from hf_gate.domain.events import PolicySaved, decode_event
-from hf_gate.domain.ledger import LedgerLink, chain_of
-from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.sources.policy_files import LOCK_NAME, digest_of_file
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import POLICY, STRICT, WORKSPACE_FILE, HubWorkspace, write_workspace
 

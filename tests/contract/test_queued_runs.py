@@ -8,16 +8,13 @@ import msgspec
 import pytest
 from msgspec.structs import asdict, replace
 
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.rows import ChangeRow, RequestRow, RunRow
-from hf_gate.domain.runs import RunKind, RunState
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.queued_decisions import QueuedChange
+from hf_gate.core.requests import AccessRequest
+from hf_gate.core.runs import RunKind, RunState
+from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow
 from hf_gate.errors import Guarded
-from hf_gate.plan.changes import PlanSubject, make_change
-from hf_gate.plan.queued_decisions import QueuedChange
-from hf_gate.store.opening import open_store
-from hf_gate.store.store import Store
-from hf_gate.store.tray import (
+from hf_gate.store.reading.tray import (
     add_waiting_decisions,
     end_unsent_decisions,
     find_latest_decisions,
@@ -32,6 +29,9 @@ from hf_gate.store.tray import (
     take_waiting,
     undo_waiting_decisions,
 )
+from hf_gate.store.store import Store
+from hf_gate.verdicts.plan.change_builders import PlanSubject, make_change
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, new_schema, record, store_records
 
 

@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from hf_gate.domain.messages import DeliveryKind, MessageState
-from hf_gate.domain.timestamps import from_ms
-from hf_gate.store.opening import open_store
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.messages.messages import DeliveryKind, MessageState
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.evaluations import START
 from tests.kits.faulty_stores import KilledError
 from tests.kits.outboxes import ENDINGS, LetterServer, list_letters, list_open, mark_letters, send_letters

@@ -10,19 +10,19 @@ from typing import TypeAlias
 
 import pytest
 
-from hf_gate.application.evaluation import evaluate_request, open_fact_sources
-from hf_gate.application.message_records import list_due
-from hf_gate.application.message_sending import MAX_REFUSED
-from hf_gate.application.reminders import describe_wait
-from hf_gate.application.runs import check_plan_in_workspace
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.messages import DeliveryKind, MessageState
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.messages.messages import DeliveryKind, MessageState
+from hf_gate.decisions.service.runs import check_plan_in_workspace
 from hf_gate.errors import Guarded, StoreBusy
-from hf_gate.policy.explanations import explain_verdict
-from hf_gate.store.erasure import delete_expired
-from hf_gate.store.opening import open_store
+from hf_gate.messages.service.message_records import list_due
+from hf_gate.messages.service.message_sending import MAX_REFUSED
+from hf_gate.messages.service.reminders import describe_wait
+from hf_gate.policies.words.explanations import explain_verdict
+from hf_gate.privacy.rows.erasure import delete_expired
+from hf_gate.verdicts.service.evaluation import evaluate_request, open_fact_sources
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.evaluations import EvaluatedWorkspace
 from tests.kits.faulty_stores import KilledError
 from tests.kits.outboxes import LetterServer, list_letters, list_open, mark_letters, send_letters

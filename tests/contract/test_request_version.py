@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry
-from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
-from hf_gate.domain.query import Query
-from hf_gate.domain.request_version import RequestVersion
-from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
-from hf_gate.store.selections import count_selection_buckets, select_matching_requests, select_requests
+from hf_gate.core.events.events import ChangeSettled, ChangeStarted, LedgerEntry
+from hf_gate.core.lifecycle import STATUSES, WITHDRAWN
+from hf_gate.core.parsing.query import Query
+from hf_gate.core.request_version import RequestVersion
+from hf_gate.core.stored_rows import MOVED, RequestRow, SelectionScope
+from hf_gate.requests.rows.selections import count_selection_buckets, select_matching_requests, select_requests
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, place, read_selected, record, store, store_records
 

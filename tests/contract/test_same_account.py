@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.erasure import check_erasable, erase, find_person, preview_erasure
-from hf_gate.application.person_export import export_person
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.rows import PersonRow
+from hf_gate.base.ids import Repo
+from hf_gate.core.stored_rows import PersonRow
 from hf_gate.errors import StoreUnavailable, UsageError
+from hf_gate.privacy.service.erasure import check_erasable, erase, find_person, preview_erasure
+from hf_gate.privacy.service.person_export import export_person
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.stores import EEG, MED, hub_id, record, store_records
 from tests.kits.word_search import find_words_in_files

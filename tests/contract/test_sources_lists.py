@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from hf_gate.policy.countries import country_code
-from hf_gate.sources.domain_lists import DomainLists
+from hf_gate.policies.facts.countries import country_code
+from hf_gate.verdicts.drivers.domain_lists import DomainLists
 from tests.kits.paths import ROOT
 
 LISTS = DomainLists()

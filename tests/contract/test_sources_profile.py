@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hf_gate.domain.accounts import Profile
-from hf_gate.domain.ids import Person
+from hf_gate.base.ids import Person
+from hf_gate.core.people.accounts import Profile
+from hf_gate.core.policy_model import UnknownReason
 from hf_gate.errors import HubUnavailable, PersonNotFound
-from hf_gate.policy.fact_values import ProfileFact
-from hf_gate.policy.model import UnknownReason
-from hf_gate.sources.profile import current_profile, decode_profile, encode_profile, fetch_profiles
+from hf_gate.policies.facts.fact_values import ProfileFact
+from hf_gate.verdicts.drivers.profile import current_profile, decode_profile, encode_profile, fetch_profiles
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 

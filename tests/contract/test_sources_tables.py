@@ -14,10 +14,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hf_gate.domain.grants import last_day
-from hf_gate.domain.ids import Person
-from hf_gate.policy.model import UnknownReason
-from hf_gate.policy.table_versions import (
+from hf_gate.base.ids import Person
+from hf_gate.core.people.grants import last_day
+from hf_gate.core.policy_model import UnknownReason
+from hf_gate.policies.drivers.table_files import inline_table, load_table, parse_table, read_content
+from hf_gate.policies.facts.table_versions import (
     TableVersion,
     add_departed,
     decode_version,
@@ -26,8 +27,7 @@ from hf_gate.policy.table_versions import (
     make_version,
     restore_version,
 )
-from hf_gate.policy.tables import NO_ACCOUNT, Table, unbound_usernames
-from hf_gate.sources.table_files import inline_table, load_table, parse_table, read_content
+from hf_gate.policies.facts.tables import NO_ACCOUNT, Table, unbound_usernames
 from tests.kits.tables import FULL_KEY, NOW, PERSONS, accounts, addresses, dates, read_table
 
 ALICE = Person("a" * 24, "Alice", "Alice Example")

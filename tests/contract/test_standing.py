@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.workspace_status import find_oldest_waiting, read_workspace_status
-from hf_gate.domain.events import LedgerEntry, VerdictReached
-from hf_gate.domain.rows import RunRow
-from hf_gate.domain.runs import RunKind, RunState
-from hf_gate.store.opening import open_store
+from hf_gate.core.events.events import LedgerEntry, VerdictReached
+from hf_gate.core.runs import RunKind, RunState
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.reports.service.workspace_status import find_oldest_waiting, read_workspace_status
 from hf_gate.store.store import Store
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

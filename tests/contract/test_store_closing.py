@@ -6,11 +6,11 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import HfGateError, StoreUnavailable
-from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import open_session
+from hf_gate.members.rows.sessions import open_session
+from hf_gate.members.sessions import NewSession, SignInMethod
 from hf_gate.store.store import Store
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, place, record, store, store_records
 
 __all__ = ["place", "store"]

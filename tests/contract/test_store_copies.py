@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.application.store_maintenance import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
-from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.compression import DEFAULT_DICTIONARY, Packer
-from hf_gate.store.opening import open_store
 from hf_gate.store.removal import count_unsettled, files_of, remove_files
 from hf_gate.store.write_lock import FileLock, Holder
+from hf_gate.store.writing.compression import DEFAULT_DICTIONARY, Packer
+from hf_gate.workspace.rows.backups import Restore, restore, write_backup
+from hf_gate.workspace.rows.opening import open_store
+from hf_gate.workspace.service.store_maintenance import check_ledger
 from tests.kits.paths import ROOT
 from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
@@ -30,9 +30,9 @@ import os, resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from hf_gate.errors import StoreUnavailable
-from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.workspace.rows.backups import Restore, restore, write_backup
 from hf_gate.store.write_lock import Holder
-from hf_gate.store.opening import open_store
+from hf_gate.workspace.rows.opening import open_store
 from hf_gate.store.removal import files_of, remove_files
 from tests.kits.stores import EEG, ENDPOINT, record, store_records
 

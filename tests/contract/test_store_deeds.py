@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.events import (
+from hf_gate.core.events.events import (
     AnyEvent,
     ChangeSettled,
     ChangeStarted,
@@ -27,20 +27,11 @@ from hf_gate.domain.events import (
     commitment_of,
     decode_event,
 )
-from hf_gate.domain.grants import GrantCondition, GrantTerms
-from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.rows import ChangeRow, RunRow
-from hf_gate.domain.runs import UNSETTLED, ChangeState, RunKind, RunState
-from hf_gate.store.compression import (
-    DEFAULT_DICTIONARY,
-    Packer,
-    build_dictionary,
-    decode_private_part,
-    decode_record,
-    encode_record_part,
-)
-from hf_gate.store.grant_terms import (
+from hf_gate.core.events.ledger import ChainBreak, Checkpoint, verify_chain
+from hf_gate.core.people.grants import GrantCondition, GrantTerms
+from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
+from hf_gate.core.stored_rows import ChangeRow, RunRow
+from hf_gate.grants.rows import (
     has_terms,
     iterate_grants_with_terms,
     read_shapes,
@@ -48,10 +39,19 @@ from hf_gate.store.grant_terms import (
     read_terms_of,
     write_terms,
 )
-from hf_gate.store.ledger import count_unattended_changes
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.store.reading.ledger import count_unattended_changes
+from hf_gate.store.reading.runs import read_runs_since
 from hf_gate.store.removal import count_unsettled_changes
-from hf_gate.store.runs import read_runs_since
 from hf_gate.store.store import Store
+from hf_gate.store.writing.compression import (
+    DEFAULT_DICTIONARY,
+    Packer,
+    build_dictionary,
+    decode_private_part,
+    decode_record,
+    encode_record_part,
+)
 from tests.kits.stores import EEG, MED, parse_records, place, record, store, store_records
 
 __all__ = ["place", "store"]

@@ -5,13 +5,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.events import GrantDated, LedgerEntry, RenewalBlocked, VerdictReached, decode_event, encode_event
-from hf_gate.domain.grants import GrantTerms
-from hf_gate.domain.hand_terms import HandTerms, TermsKind
-from hf_gate.domain.rows import SelectionScope
-from hf_gate.store.selections import count_selection_buckets, select_requests
-from hf_gate.store.state_columns import decode_hand_terms, encode_hand_terms
+from hf_gate.core.events.events import (
+    GrantDated,
+    LedgerEntry,
+    RenewalBlocked,
+    VerdictReached,
+    decode_event,
+    encode_event,
+)
+from hf_gate.core.people.grants import GrantTerms
+from hf_gate.core.people.hand_terms import HandTerms, TermsKind
+from hf_gate.core.stored_rows import SelectionScope
+from hf_gate.requests.rows.selections import count_selection_buckets, select_requests
 from hf_gate.store.store import Store
+from hf_gate.store.writing.state_columns import decode_hand_terms, encode_hand_terms
 from tests.kits.stores import EEG, place, record, store, store_records
 
 __all__ = ["place", "store"]

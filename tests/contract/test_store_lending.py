@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import StoreBusy, StoreTooNew
-from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import IDLE_MS, find_session_member, open_session
+from hf_gate.members.rows.sessions import IDLE_MS, find_session_member, open_session
+from hf_gate.members.sessions import NewSession, SignInMethod
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, place, record, store, store_records
 
 __all__ = ["place", "store"]
@@ -89,7 +89,7 @@ def test_the_right_comes_back_when_the_other_process_dies(tmp_path: Path) -> Non
     path = tmp_path / "desk.db"
     with open_store(path, endpoint=ENDPOINT, lends=True) as desk:
         code = (
-            "import os\nfrom hf_gate.store.opening import open_store\n"
+            "import os\nfrom hf_gate.workspace.rows.opening import open_store\n"
             f"s = open_store({str(path)!r}, endpoint={ENDPOINT!r})\nprint('in', flush=True)\ninput()\nos._exit(9)"
         )
         with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -14,16 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hf_gate.domain.query_parser import parse_query
 from hf_gate.errors import StoreUnavailable
-from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.initial_load import DEFERRED_INDEXES, defer_indexes
-from hf_gate.store.opening import open_store
-from hf_gate.store.schema_check import find_schema_faults
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.rows.initial_load import DEFERRED_INDEXES, defer_indexes
+from hf_gate.store.database.schema_check import find_schema_faults
 from hf_gate.store.sql import Row, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
+from hf_gate.workspace.rows.backups import Restore, restore, write_backup
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.paths import ROOT
 from tests.kits.stores import EEG, ENDPOINT, list_updates, parse_records, place, record, store, store_records
 
@@ -87,8 +87,8 @@ def test_an_error_while_loading_leaves_the_indexes_made(store: Store) -> None:
 _LOAD = """
     import sys
     sys.path.insert(0, {root!r})
-    from hf_gate.store.initial_load import defer_indexes
-    from hf_gate.store.opening import open_store
+    from hf_gate.requests.rows.initial_load import defer_indexes
+    from hf_gate.workspace.rows.opening import open_store
     from tests.kits.stores import EEG, ENDPOINT, record, store_records
     store = open_store({place!r}, endpoint=ENDPOINT)
     with defer_indexes(store):

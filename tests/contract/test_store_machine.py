@@ -11,8 +11,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hf_gate.domain.events import canonical_json
-from hf_gate.domain.ledger import GENESIS
+from hf_gate.core.events.events import canonical_json
+from hf_gate.core.events.ledger import GENESIS
 from tests.kits.store_machine import StoreMachine
 from tests.kits.stores import new_store
 

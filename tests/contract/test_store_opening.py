@@ -15,12 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hf_gate.domain.ledger import LedgerLink, verify_chain
+from hf_gate.core.events.ledger import LedgerLink, verify_chain
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.paths import ROOT
 from tests.kits.stores import EEG, ENDPOINT, mode_of, record, store, store_records
 from tests.kits.stores import empty_place as place
@@ -152,7 +152,7 @@ def test_a_store_is_free_as_soon_as_its_writer_closed_it(place: str) -> None:
 
 def test_whoever_waits_gets_the_right_when_it_is_given_back(place: str) -> None:
     first = open_store(place, endpoint=ENDPOINT)
-    code = f"from hf_gate.store.opening import open_store\nprint('waiting', flush=True)\nopen_store({place!r}, endpoint={ENDPOINT!r}, wait=60).close()"
+    code = f"from hf_gate.workspace.rows.opening import open_store\nprint('waiting', flush=True)\nopen_store({place!r}, endpoint={ENDPOINT!r}, wait=60).close()"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as second:
         assert second.stdout is not None
         second.stdout.readline()
@@ -176,7 +176,7 @@ def test_a_store_that_was_removed_while_somebody_waited_for_it_is_made_anew_and_
 def test_the_right_to_write_ends_with_its_process_however_that_ends(place: str) -> None:
     code = textwrap.dedent(f"""
         import sys
-        from hf_gate.store.opening import open_store
+        from hf_gate.workspace.rows.opening import open_store
         store = open_store({place!r}, endpoint={ENDPOINT!r})
         print("open", flush=True)
         sys.stdin.read()
@@ -268,7 +268,7 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from hf_gate.errors import StoreUnavailable
-from hf_gate.store.opening import open_store
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, record, store_records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path({path!r})

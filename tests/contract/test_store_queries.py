@@ -11,23 +11,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_quality import rate_answer
-from hf_gate.domain.answer_ratings import Quality
-from hf_gate.domain.case_folding import fold_for_search
-from hf_gate.domain.classification import MailKind
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, VerdictReached
-from hf_gate.domain.query import Age, Day, Pattern, Query, Term
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.roles import Role
-from hf_gate.domain.rows import RequestRow
+from hf_gate.core.events.classification import MailKind
+from hf_gate.core.events.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, VerdictReached
+from hf_gate.core.forms.case_folding import fold_for_search
+from hf_gate.core.forms.roles import Role
+from hf_gate.core.parsing.query import Age, Day, Pattern, Query, Term
+from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import UsageError
-from hf_gate.policy.request_classifier import mail_kind
-from hf_gate.sources.domain_lists import DomainLists
-from hf_gate.store.opening import open_store
-from hf_gate.store.query_sql import build_conditions
-from hf_gate.store.queue_queries import read_people_page
-from hf_gate.store.search import PageRequest, cursor_of, find_keys
+from hf_gate.inbox.rows import read_people_page
+from hf_gate.requests.answer_quality import rate_answer
+from hf_gate.requests.answer_ratings import Quality
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.store.reading.query_sql import build_conditions
+from hf_gate.store.reading.search import PageRequest, cursor_of, find_keys
 from hf_gate.store.store import Store
+from hf_gate.verdicts.drivers.domain_lists import DomainLists
+from hf_gate.verdicts.request_classifier import mail_kind
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import (
     EEG,
     ENDPOINT,

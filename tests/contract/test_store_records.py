@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from hf_gate.domain.events import LedgerEntry, RequestWithdrawn, StatusMoved
-from hf_gate.domain.ledger import LedgerLink, verify_chain
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.request_state import RequestState
-from hf_gate.store.opening import open_store
+from hf_gate.core.events.events import LedgerEntry, RequestWithdrawn, StatusMoved
+from hf_gate.core.events.ledger import LedgerLink, verify_chain
+from hf_gate.core.events.request_state import RequestState
+from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.store import Store
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import (
     EEG,
     ENDPOINT,

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.domain.hand_terms import GrantEnd
+from hf_gate.approvals.rows.approvals import read_endorsers, write_endorsement
+from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
-from hf_gate.store.approvals import read_endorsers, write_endorsement
-from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.opening import open_store
-from hf_gate.store.removal import remove_files, remove_tables
-from hf_gate.store.schema import list_revisions
-from hf_gate.store.store_path import parse_path
-from hf_gate.store.tray import (
+from hf_gate.store.database.schema import list_revisions
+from hf_gate.store.reading.tray import (
     list_begun_decision_runs,
     list_due_decisions,
     list_failed_decisions,
     list_waiting_decisions,
 )
+from hf_gate.store.removal import remove_files, remove_tables
+from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
+from hf_gate.workspace.rows.backups import Restore, restore, write_backup
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import (
     EEG,
     ENDPOINT,

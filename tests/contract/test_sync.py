@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from hf_gate import Decision, NotAllowed
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.sync import LONG_RECORD, MAX_MISSING_UNCHECKED, MAX_SET_ASIDE, RowIdSet, count_by_report
-from hf_gate.domain import events as e
-from hf_gate.domain.completeness import PROVED, Completeness
-from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.hub.clock import HubClock
-from hf_gate.protocol.codec import read_page
-from hf_gate.protocol.flows.lookup import Found
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.completeness import PROVED, Completeness
+from hf_gate.core.events import events as e
+from hf_gate.core.lifecycle import STATUSES
+from hf_gate.core.requests import AccessRequest
+from hf_gate.hub.drivers.clock import HubClock
+from hf_gate.hub.protocol.codec import read_page
+from hf_gate.hub.protocol.flows.lookup import Found
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.service.sync import LONG_RECORD, MAX_MISSING_UNCHECKED, MAX_SET_ASIDE, RowIdSet, count_by_report
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 MIB = 1 << 20

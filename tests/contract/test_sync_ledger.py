@@ -13,26 +13,26 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.ledger_entries import name_of_entry, parse_entry_name, read_entry
-from hf_gate.application.ledger_files import (
+from hf_gate.core.events import events as e
+from hf_gate.core.events.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
+from hf_gate.core.events.ledger import Checkpoint
+from hf_gate.core.people.approvals import PolicyAuthor
+from hf_gate.core.people.grants import GrantCondition, GrantTerms
+from hf_gate.core.stored_rows import TimelineFilter
+from hf_gate.decisions.rows import write_promotion
+from hf_gate.errors import UsageError
+from hf_gate.grants.rows import write_terms
+from hf_gate.ledger.service.ledger_entries import name_of_entry, parse_entry_name, read_entry
+from hf_gate.ledger.service.ledger_files import (
     checkpoint_to_dict,
     export_ledger,
     read_checkpoint,
     store_checkpoint,
     verify_exported_ledger,
 )
-from hf_gate.application.ledger_verification import LedgerReport, verify_ledger
-from hf_gate.domain import events as e
-from hf_gate.domain.approvals import PolicyAuthor
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
-from hf_gate.domain.grants import GrantCondition, GrantTerms
-from hf_gate.domain.ledger import Checkpoint
-from hf_gate.domain.rows import TimelineFilter
-from hf_gate.errors import UsageError
-from hf_gate.store.grant_terms import write_terms
-from hf_gate.store.ledger import iterate_entries
-from hf_gate.store.policy_authors import write_policy_author
-from hf_gate.store.promotions import write_promotion
+from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
+from hf_gate.store.reading.ledger import iterate_entries
+from hf_gate.verdicts.rows.policy_authors import write_policy_author
 from tests.kits.stores import MED, read_links
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 

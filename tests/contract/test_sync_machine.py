@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hf_gate import HfGateError
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.core.lifecycle import STATUSES
+from hf_gate.ledger.service.ledger_verification import verify_ledger
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 PEOPLE = tuple(f"person{n}" for n in range(6))

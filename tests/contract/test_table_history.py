@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hf_gate.policy.table_versions import (
+from hf_gate.policies.facts.table_versions import (
     MAX_EARLIER,
     TableHistory,
     TableVersion,
@@ -18,7 +18,7 @@ from hf_gate.policy.table_versions import (
     hide_key,
     make_version,
 )
-from hf_gate.policy.tables import Table
+from hf_gate.policies.facts.tables import Table
 from tests.kits.tables import FULL_KEY, NOW, PERSONS, accounts, addresses, dates, read_table
 
 HEADER = "key,email,expires\n"

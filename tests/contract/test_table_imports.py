@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from hf_gate.application.own_tables import find_own_table
-from hf_gate.application.table_imports import TableImport, prepare_import
-from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.errors import UsageError
-from hf_gate.policy.workspace_config import WorkspaceConfig
+from hf_gate.grants.service.own_tables import find_own_table
+from hf_gate.grants.service.table_imports import TableImport, prepare_import
+from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
+from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import EEG, place, record, store, store_records

@@ -9,28 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application import setting_keys
-from hf_gate.application.approved_ends import EndChanger
-from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget, PendingDecision
-from hf_gate.application.end_changes import renew_by_rules
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.members import Membership
-from hf_gate.application.terms_reader import load_terms_reader
-from hf_gate.application.tray import DecisionRequest, TrayService
-from hf_gate.domain import events as e
-from hf_gate.domain.approvals import Approver
-from hf_gate.domain.hand_terms import GrantEnd, end_of_terms
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import Outcome, OutcomeKind
-from hf_gate.domain.requests import Target
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import Outcome, OutcomeKind
+from hf_gate.core.people.approvals import Approver
+from hf_gate.core.people.hand_terms import GrantEnd, end_of_terms
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.requests import Target
+from hf_gate.decisions.service.approved_ends import EndChanger
+from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget, PendingDecision
+from hf_gate.decisions.service.end_changes import renew_by_rules
+from hf_gate.decisions.service.tray import DecisionRequest, TrayService
 from hf_gate.errors import UsageError
-from hf_gate.store.grant_terms import read_terms_of
-from hf_gate.store.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
-from hf_gate.store.tray import find_latest_decisions
+from hf_gate.grants.rows import read_terms_of
+from hf_gate.grants.service.terms_reader import load_terms_reader
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
+from hf_gate.members.service.members import Membership
+from hf_gate.settings import setting_keys
+from hf_gate.store.reading.tray import find_latest_decisions
 from tests.kits.grant_workspaces import KEPT, GrantWorkspace, make_grant_workspace, policy
 
 RULE = "wishes/signed"

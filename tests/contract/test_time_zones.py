@@ -7,7 +7,7 @@ from zoneinfo import TZPATH, available_timezones
 
 import pytest
 
-from hf_gate.sources.time_zones import TimeZones
+from hf_gate.base.time_zones import TimeZones
 
 FILES = sorted({
     path.relative_to(root).as_posix() for root in TZPATH for path in Path(root).rglob("*") if path.is_file()

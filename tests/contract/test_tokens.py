@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hf_gate import Decision, Hub, NotAllowed
-from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.base.ids import Repo, RepoType
 from hf_gate.testing import LocalHub
 
 Act = Callable[[Hub, Repo], object]

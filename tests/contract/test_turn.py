@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.runs import check_plan, plan_retry, plan_undo, policy_versions
-from hf_gate.application.turn import turn_to_dict
-from hf_gate.application.workspace_status import read_workspace_status
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import Target
-from hf_gate.domain.rows import RunRow
-from hf_gate.domain.runs import RunKind
+from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import Target
+from hf_gate.core.runs import RunKind
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.runs import check_plan, plan_retry, plan_undo, policy_versions
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
-from hf_gate.plan.render import render_plan
+from hf_gate.reports.service.workspace_status import read_workspace_status
+from hf_gate.verdicts.plan.render import render_plan
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
     POLICY,

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from hf_gate import Hub, wait_for_access
+from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.hub.why.diagnosis import Diagnosis, DiagnosisCode
-from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 
 HOUR = 3600.0

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hf_gate
 from hf_gate import Diagnosis
-from hf_gate.domain.display_text import make_visible
+from hf_gate.base.display_text import make_visible
 from tests.kits.raw_hub import DRIPS, OK_ANSWERS, RawHub, open_raw_hub, serve_answers
 
 TOKEN: Final = "hf_local_canary_token"

@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.core.outcomes import OutcomeKind
 from tests.kits.example_years import WEEK, approve, open_example_year, two_people
 
 

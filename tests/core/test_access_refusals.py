@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import hf_gate
-from hf_gate.domain.ids import parse_repo
-from hf_gate.protocol.access_refusals import (
+from hf_gate.base.ids import parse_repo
+from hf_gate.hub.protocol.access_refusals import (
     ADVICE,
     REFUSALS,
     AccessRefusal,
@@ -20,7 +20,7 @@ from hf_gate.protocol.access_refusals import (
     find_refusal_cause,
     get_refusals,
 )
-from hf_gate.protocol.messages import Reply
+from hf_gate.hub.protocol.messages import Reply
 
 PLAIN = {
     "what": "model acme/model",

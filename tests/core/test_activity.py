@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.activity import (
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.events.activity import (
     LAST_BUCKET,
     WEEK,
     bucket_wait,
@@ -18,7 +19,6 @@ from hf_gate.domain.activity import (
     week_start,
     weekday_of,
 )
-from hf_gate.domain.timestamps import from_ms, to_ms
 
 _MONDAY = to_ms(datetime(2026, 11, 23, tzinfo=UTC))
 

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.requests import AccessRequest, Decision
-from hf_gate.protocol.codec import format_time, read_page
-from hf_gate.protocol.flows.bulk import MAX_AGE_S, decide_many
-from hf_gate.protocol.flows.calls import FlowContext
-from hf_gate.protocol.messages import Answer, HubCall, Reply
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.requests import AccessRequest, Decision
+from hf_gate.hub.protocol.codec import format_time, read_page
+from hf_gate.hub.protocol.flows.bulk import MAX_AGE_S, decide_many
+from hf_gate.hub.protocol.flows.calls import FlowContext
+from hf_gate.hub.protocol.messages import Answer, HubCall, Reply
 from tests.kits.flow_player import FlowResult, reply, row, run_flow
 
 REPO = Repo(RepoType.MODEL, "acme", "m")

@@ -10,11 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hf_gate.domain.display_text import make_visible
-from hf_gate.policy.card_changes import CardChanges, ChangedText, apply_changes
-from hf_gate.policy.card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
-from hf_gate.policy.cards import NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
-from hf_gate.policy.policy_parser import parse_policy
+from hf_gate.base.display_text import make_visible
+from hf_gate.policies.parsing.card_changes import CardChanges, ChangedText, apply_changes
+from hf_gate.policies.parsing.card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
+from hf_gate.policies.parsing.cards import NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
+from hf_gate.policies.parsing.policy_parser import parse_policy
 from tests.kits.paths import ROOT
 
 _WORDS = st.text(st.sampled_from("aZ0 äß漢😀'\"\\:#-{}[]&*!%@,"), min_size=1, max_size=12).filter(

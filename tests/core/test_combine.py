@@ -9,10 +9,10 @@ from itertools import permutations, product
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.domain.grants import Duration
-from hf_gate.domain.lifecycle import Status
-from hf_gate.policy.model import STRICTNESS, Action, Opinion, PolicyMode
-from hf_gate.policy.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import STRICTNESS, Action, Opinion, PolicyMode
+from hf_gate.policies.evaluation.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
 from tests.kits.paths import ROOT
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from hf_gate.decoding import convert_value, decode_json, decode_msgpack, make_json_decoder, make_msgpack_decoder
+from hf_gate.base.decoding import convert_value, decode_json, decode_msgpack, make_json_decoder, make_msgpack_decoder
 
 SECOND_THREAD = """
 import sys, threading
 from dataclasses import dataclass
 import msgspec
-from hf_gate.decoding import convert_value, describe_type
+from hf_gate.base.decoding import convert_value, describe_type
 
 VALUE = {"number": 1, "inner": {"text": "a"}}
 

@@ -7,13 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.domain import events as e
-from hf_gate.domain.grants import Duration, GrantTerms, fix_terms
-from hf_gate.domain.request_state import RequestState, apply_event
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.model import (
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.events.request_state import RequestState, apply_event
+from hf_gate.core.people.grants import Duration, GrantTerms, fix_terms
+from hf_gate.core.policy_model import (
     Action,
     Fact,
     FactEnd,
@@ -25,7 +23,9 @@ from hf_gate.policy.model import (
     UnknownReason,
     Verdict,
 )
-from hf_gate.policy.opinions import terms_of, why_people_decide
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.evaluation.opinions import terms_of, why_people_decide
+from hf_gate.policies.facts.fact_table import fact_types
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SOON = NOW + timedelta(days=40)

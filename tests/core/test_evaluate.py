@@ -7,21 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.domain.grants import Duration
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.expression_problems import ExpressionProblem
-from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.model import (
-    Action,
-    Fact,
-    FactValue,
-    Policy,
-    PolicyMode,
-    Rule,
-    Trust,
-    UnknownReason,
-    Verdict,
-)
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import Action, Fact, FactValue, Policy, PolicyMode, Rule, Trust, UnknownReason, Verdict
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.facts.fact_table import fact_types
 
 DECLARED = fact_types(tables=("dua", "partners"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

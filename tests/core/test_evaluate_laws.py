@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.policy.evaluator import Evaluator
-from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, evaluate_condition
-from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
-from hf_gate.policy.opinions import NO_RULE
+from hf_gate.core.policy_model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
+from hf_gate.policies.evaluation.evaluator import Evaluator
+from hf_gate.policies.evaluation.opinions import NO_RULE
+from hf_gate.policies.expressions.expressions import Expression, bind_facts, compile_expression, evaluate_condition
 from tests.kits.evaluation_model import (
     DECLARED,
     NOW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from hf_gate.domain import events as e
+from hf_gate.core.events import events as e
 
 TAGS = {
     e.RequestSeen: "RequestSeen",

@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 from msgspec.structs import replace
 
-from hf_gate.domain.display_text import make_visible
-from hf_gate.domain.grants import Duration
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.explanation_lines import (
-    ExplanationLine,
-    LineMark,
-    format_fact,
-    format_value,
-    render_explanation,
-    summarize_verdict,
-)
-from hf_gate.policy.explanations import explain_verdict
-from hf_gate.policy.model import (
+from hf_gate.base.display_text import make_visible
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import (
     Action,
     Fact,
     FactEnd,
@@ -38,6 +28,16 @@ from hf_gate.policy.model import (
     Until,
     Verdict,
 )
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.words.explanation_lines import (
+    ExplanationLine,
+    LineMark,
+    format_fact,
+    format_value,
+    render_explanation,
+    summarize_verdict,
+)
+from hf_gate.policies.words.explanations import explain_verdict
 from tests.kits.evaluation_model import DECLARED, DrawnPolicy, Tree, facts, policies
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

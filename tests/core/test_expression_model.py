@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
-from hf_gate.policy.expression_problems import ExpressionProblem
-from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, compile_lets
-from hf_gate.policy.model import FactValue, TruthValue
+from hf_gate.core.policy_model import FactValue, TruthValue
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.expressions.expressions import Expression, bind_facts, compile_expression, compile_lets
 from tests.conftest import PROFILE
 from tests.kits.cel_engine import evaluate_with_engine
 from tests.kits.evaluation_model import Choices, draw_with

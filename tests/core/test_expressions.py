@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hf_gate.policy.expression_problems import ExpressionProblem
-from hf_gate.policy.expressions import (
+from hf_gate.core.policy_model import FactValue
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.expressions.expressions import (
     BoundFacts,
     Expression,
     bind_facts,
@@ -16,8 +17,7 @@ from hf_gate.policy.expressions import (
     compile_lets,
     evaluate_condition,
 )
-from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.model import FactValue
+from hf_gate.policies.facts.fact_table import fact_types
 from tests.kits.wrong_expressions import MISTAKES
 
 DECLARED = fact_types(tables=("dua", "partners"))

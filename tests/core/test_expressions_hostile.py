@@ -6,10 +6,10 @@ from time import process_time
 
 import pytest
 
-from hf_gate.domain.display_text import make_visible
-from hf_gate.policy.expression_problems import ExpressionProblem
-from hf_gate.policy.expressions import bind_facts, compile_expression
-from hf_gate.policy.fact_table import fact_types
+from hf_gate.base.display_text import make_visible
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.expressions.expressions import bind_facts, compile_expression
+from hf_gate.policies.facts.fact_table import fact_types
 from tests.kits.hostile_expressions import BIG, HOSTILE
 
 DECLARED = fact_types(tables=("dua",))

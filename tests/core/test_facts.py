@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.accounts import Profile
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.roles import Role
-from hf_gate.policy.countries import country_key
-from hf_gate.policy.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types, find_declaration
-from hf_gate.policy.fact_values import DecisionHistory, EmailFacts, ProfileFact, TableHit
-from hf_gate.policy.facts import FactReader
-from hf_gate.policy.form_facts import FormRoles, QualityCache, form_roles
-from hf_gate.policy.model import Fact, Facts, FactValue, Trust, UnknownReason
+from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.core.forms.roles import Role
+from hf_gate.core.people.accounts import Profile
+from hf_gate.core.policy_model import Fact, Facts, FactValue, Trust, UnknownReason
+from hf_gate.core.requests import AccessRequest
+from hf_gate.policies.facts.countries import country_key
+from hf_gate.policies.facts.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types, find_declaration
+from hf_gate.policies.facts.fact_values import DecisionHistory, EmailFacts, ProfileFact, TableHit
+from hf_gate.policies.facts.facts import FactReader
+from hf_gate.policies.facts.form_facts import FormRoles, QualityCache, form_roles
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")

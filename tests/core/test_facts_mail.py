@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.policy.email_addresses import parse_address, parse_domain
+from hf_gate.policies.facts.email_addresses import parse_address, parse_domain
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from hf_gate.domain.flat_rows import ANSWER_COLUMNS, OTHERS, flat_rows
-from hf_gate.domain.ids import Person
+from hf_gate.base.ids import Person
+from hf_gate.hub.flat_rows import ANSWER_COLUMNS, OTHERS, flat_rows
 from tests.kits.requests import AT, make_request
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.forms import Field, GateForm, Option, collapse_whitespace, form_to_json, parse_gate_form
-from hf_gate.domain.roles import Role
+from hf_gate.core.forms.forms import Field, GateForm, Option, collapse_whitespace, form_to_json, parse_gate_form
+from hf_gate.core.forms.roles import Role
 from tests.kits.shared_files import shared_file
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.grants import Duration, parse_grant_end
-from hf_gate.policy.literals import InvalidLiteralError, parse_until
-from hf_gate.policy.opinions import grant_end as end_by_rule
+from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
+from hf_gate.core.people.grants import Duration, parse_grant_end
+from hf_gate.policies.evaluation.opinions import grant_end as end_by_rule
 
 ZURICH = ZoneInfo("Europe/Zurich")
 JANUARY = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)

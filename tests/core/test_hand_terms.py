@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from hf_gate.domain.grants import Duration
-from hf_gate.domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms
-from hf_gate.domain.timestamps import to_iso
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.model import Action, Fact, FactEnd, FactValue, Policy, PolicyMode, Rule, UnknownReason
+from hf_gate.base.timestamps import to_iso
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms
+from hf_gate.core.policy_model import Action, Fact, FactEnd, FactValue, Policy, PolicyMode, Rule, UnknownReason
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
 from tests.kits.evaluation_model import DECLARED, NOW, DrawnPolicy, Tree, fact, facts, policies
 
 JUNK = Rule("junk", Action.RESET, when="email.free", reason="Say more.")

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from hf_gate import Decision
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.errors import BadRequest, HubUnavailable, NotAllowed, OutcomeUnknown
-from hf_gate.protocol.endpoints import build_list_call
-from hf_gate.protocol.flows import bulk, repos, single_decision
-from hf_gate.protocol.flows.calls import FlowContext, RetryPolicy, send_call
-from hf_gate.protocol.flows.listing import list_requests
-from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
-from hf_gate.protocol.replies import build_error
+from hf_gate.hub.protocol.endpoints import build_list_call
+from hf_gate.hub.protocol.flows import bulk, repos, single_decision
+from hf_gate.hub.protocol.flows.calls import FlowContext, RetryPolicy, send_call
+from hf_gate.hub.protocol.flows.listing import list_requests
+from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from hf_gate.hub.protocol.replies import build_error
 from tests.kits.flow_player import FlowResult, reply, row, run_flow
 
 REPO = Repo(RepoType.MODEL, "acme", "m")

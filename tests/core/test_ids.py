@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.ids import Person, Repo, RepoType, id_time, name_person, parse_repo
+from hf_gate.base.ids import Person, Repo, RepoType, id_time, name_person, parse_repo
 from hf_gate.errors import InvalidRepo, SpaceNotSupported, UsageError
 
 MODEL, DATASET = Repo(RepoType.MODEL, "acme", "med-7b"), Repo(RepoType.DATASET, "acme", "med-7b")

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hf_gate.application.inputs import (
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.errors import ReasonTooLong, UsageError
+from hf_gate.messages.service.inputs import (
     ReasonTemplate,
     check_templates,
     find_template,
@@ -17,8 +19,6 @@ from hf_gate.application.inputs import (
     parse_note,
     parse_reason,
 )
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.errors import ReasonTooLong, UsageError
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hf_gate.domain.ledger import (
+from hf_gate.core.events.ledger import (
     GENESIS,
     ChainBreak,
     Checkpoint,

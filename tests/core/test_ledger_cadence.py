@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.starter_workspace import (
-    GITIGNORE,
-    format_config,
-    format_starter_policy,
-    merge_gitignore,
-    suggest_next_steps,
-)
-from hf_gate.application.sync_schedule import (
+from hf_gate.base.ids import Repo, RepoType, parse_repo
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.core.policy_model import PolicyMode
+from hf_gate.core.stored_rows import RepoRow
+from hf_gate.policies.checks.policy_checker import check_policy
+from hf_gate.policies.parsing.config_parser import parse_config
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.reports.service.workspace_status import format_answered_line
+from hf_gate.requests.service.sync_schedule import (
     FULL_SYNC_INTERVAL,
     FULL_SYNC_RETRY,
     MAX_PAUSE,
@@ -26,15 +27,14 @@ from hf_gate.application.sync_schedule import (
     choose_sync,
     next_pause,
 )
-from hf_gate.application.workspace_status import format_answered_line
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.domain.ids import Repo, RepoType, parse_repo
-from hf_gate.domain.rows import RepoRow
-from hf_gate.policy.config_parser import parse_config
-from hf_gate.policy.model import PolicyMode
-from hf_gate.policy.policy_checker import check_policy
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.policy_tests import run_policy_tests
+from hf_gate.verdicts.policy_tests import run_policy_tests
+from hf_gate.workspace.service.starter_workspace import (
+    GITIGNORE,
+    format_config,
+    format_starter_policy,
+    merge_gitignore,
+    suggest_next_steps,
+)
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
 NOW = 1_790_000_000_000

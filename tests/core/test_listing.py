@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.completeness import NO_RESET_LIST
-from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.completeness import NO_RESET_LIST
 from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
-from hf_gate.protocol.flows.calls import FlowContext, RetryPolicy
-from hf_gate.protocol.flows.listing import Head, list_requests, read_head
-from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from hf_gate.hub.protocol.flows.calls import FlowContext, RetryPolicy
+from hf_gate.hub.protocol.flows.listing import Head, list_requests, read_head
+from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from tests.kits.flow_player import FlowResult, reply, row, run_flow
 
 REPO = Repo(RepoType.MODEL, "acme", "m")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.ids import parse_repo
-from hf_gate.policy.literals import (
+from hf_gate.base.ids import parse_repo
+from hf_gate.core.parsing.literals import (
     InvalidLiteralError,
     Rate,
     glob_matches,

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_text import fold_answer, strip_invisible
-from hf_gate.domain.case_folding import MAX_FOLDED, fold_for_search
-from hf_gate.domain.display_text import display_width
-from hf_gate.domain.normalization import MAX_MARKS, limit_marks, normalize
-from hf_gate.domain.roles import Role, role_of
-from hf_gate.policy.countries import country_key
-from hf_gate.policy.email_addresses import parse_domain
+from hf_gate.base.display_text import display_width
+from hf_gate.base.normalization import MAX_MARKS, limit_marks, normalize
+from hf_gate.core.forms.case_folding import MAX_FOLDED, fold_for_search
+from hf_gate.core.forms.roles import Role, role_of
+from hf_gate.policies.facts.countries import country_key
+from hf_gate.policies.facts.email_addresses import parse_domain
+from hf_gate.requests.answer_text import fold_answer, strip_invisible
 
 GROWING = "\ufdfa"  # becomes eighteen characters
 PILES = ("\u0301\u0323", "\u0344\u0323", "\u0f73", "\uff9e\u0323", "\U0001e8d0\u0301", "\u0345\u0301")

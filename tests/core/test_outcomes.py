@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
+from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from hf_gate.errors import (
     BadRequest,
     ForeignOrigin,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hf_gate.protocol.messages import Lane, Reply
-from hf_gate.protocol.pacing import Pacer, WaitReason
+from hf_gate.hub.protocol.messages import Lane, Reply
+from hf_gate.hub.protocol.pacing import Pacer, WaitReason
 from tests.kits.pacing_model import (
     START,
     FirstHitWindows,

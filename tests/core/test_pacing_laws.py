@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.protocol.messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
-from hf_gate.protocol.pacing import LimitWindow, Pacer, WaitReason
-from hf_gate.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit
+from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
+from hf_gate.hub.protocol.pacing import LimitWindow, Pacer, WaitReason
+from hf_gate.hub.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit
 from tests.kits.pacing_model import START, FixedWindows, make_call, make_pacer, make_reply, send_call, simulate
 
 # ---- learning from single answers -----------------------------------------------------------------------------------

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.localhub.generator import (
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.localhub.population.generator import (
     PRESETS,
     GeneratedData,
     GeneratedRequest,
     encode_oracle_line,
     generate_data,
 )
+from hf_gate.localhub.population.sample import demo_gates, load_hostile_texts, load_sample
 from hf_gate.localhub.records import HubAccount
-from hf_gate.localhub.sample import demo_gates, load_hostile_texts, load_sample
 from tests.kits.paths import ROOT
 from tools.people import make_people, make_sample
 

@@ -9,17 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.display_text import display_width
-from hf_gate.policy.expressions import bind_facts, compile_expression
-from hf_gate.policy.fact_conditions import (
-    INCLUDES,
-    IS_TRUE,
-    FactCondition,
-    parse_fact_condition,
-)
-from hf_gate.policy.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types
-from hf_gate.policy.model import FactValue
-from hf_gate.policy.phrases import describe_condition, describe_expression, describe_value, name_fact
+from hf_gate.base.display_text import display_width
+from hf_gate.core.policy_model import FactValue
+from hf_gate.policies.expressions.expressions import bind_facts, compile_expression
+from hf_gate.policies.expressions.fact_conditions import INCLUDES, IS_TRUE, FactCondition, parse_fact_condition
+from hf_gate.policies.facts.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types
+from hf_gate.policies.words.phrases import describe_condition, describe_expression, describe_value, name_fact
 
 DECLARED = fact_types(tables=("partners",))
 

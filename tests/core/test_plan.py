@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.evaluated_parts import PlanBuffer
-from hf_gate.domain.changes import Change, ChangeReason
+from hf_gate.core.changes import Change, ChangeReason
 from hf_gate.errors import Guarded, UsageError
-from hf_gate.plan import guards, render
-from hf_gate.plan.model import Plan, build_plan, decode_plan, digest_of, encode_plan
+from hf_gate.verdicts.plan import guards, render
+from hf_gate.verdicts.plan.model import Plan, build_plan, decode_plan, digest_of, encode_plan
+from hf_gate.verdicts.service.evaluated_parts import PlanBuffer
 from tests.kits.plans import make_change
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

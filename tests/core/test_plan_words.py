@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.domain.changes import ChangeReason
-from hf_gate.plan.words import describe_effects, describe_reasons
+from hf_gate.core.changes import ChangeReason
+from hf_gate.verdicts.plan.words import describe_effects, describe_reasons
 from tests.kits.plans import make_change
 
 

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.expression_bounds import MAX_ITEM, MAX_LIST, MAX_MAP, MAX_TEXT
-from hf_gate.policy.expression_problems import ExpressionProblem
-from hf_gate.policy.expressions import bind_facts, compile_expression, compile_lets
-from hf_gate.policy.fact_conditions import parse_fact_condition
-from hf_gate.policy.fact_table import ANSWER_ROLES, fact_types
-from hf_gate.policy.model import Action, Fact, FactValue, Trust
-from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.policy_tests import run_policy_tests
+from hf_gate.core.policy_model import Action, Fact, FactValue, Trust
+from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.expressions.expression_bounds import MAX_ITEM, MAX_LIST, MAX_MAP, MAX_TEXT
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.expressions.expressions import bind_facts, compile_expression, compile_lets
+from hf_gate.policies.expressions.fact_conditions import parse_fact_condition
+from hf_gate.policies.facts.fact_table import ANSWER_ROLES, fact_types
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.verdicts.policy_tests import run_policy_tests
 
 DECLARED = fact_types(ANSWER_ROLES, ["partners"])
 TEXT = "answers.purpose.text"

@@ -6,12 +6,12 @@ from datetime import date
 
 import pytest
 
-from hf_gate.policy.accept_requirements import accept_requirements
-from hf_gate.policy.model import PolicyProblem, Trust
-from hf_gate.policy.policy_checker import CheckedPolicy, check_policy, check_unique_names
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.policy_tests import run_policy_tests
-from hf_gate.policy.strict_yaml import apply_fix
+from hf_gate.core.parsing.strict_yaml import apply_fix
+from hf_gate.core.policy_model import PolicyProblem, Trust
+from hf_gate.policies.checks.accept_requirements import accept_requirements
+from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy, check_unique_names
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.verdicts.policy_tests import run_policy_tests
 from tests.kits.policies import CONFIG, FORMS, check, write_policy
 
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.policy_tests import run_policy_tests
-from hf_gate.policy.strict_yaml import apply_fix
+from hf_gate.core.parsing.strict_yaml import apply_fix
+from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.verdicts.policy_tests import run_policy_tests
 from tests.kits.wrong_policies import CONFIG, FORMS, WRONG_POLICIES
 
 AT_MOST_WRONG = 3

@@ -7,12 +7,12 @@ from importlib.resources import files
 
 import pytest
 
-from hf_gate.policy.config_parser import parse_config
-from hf_gate.policy.descriptions import describe_policies, number_lines
-from hf_gate.policy.model import Action
-from hf_gate.policy.policy_checker import check_policy
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.policy_tests import run_policy_tests
+from hf_gate.core.policy_model import Action
+from hf_gate.policies.checks.policy_checker import check_policy
+from hf_gate.policies.parsing.config_parser import parse_config
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.policies.words.descriptions import describe_policies, number_lines
+from hf_gate.verdicts.policy_tests import run_policy_tests
 from tests.kits.paths import ROOT
 from tests.kits.policies import check, write_policy
 

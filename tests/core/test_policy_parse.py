@@ -8,19 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.grants import Duration
-from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.yaml_parser import Scalar
-from hf_gate.policy.config_parser import parse_config
-from hf_gate.policy.descriptions import describe_policies
-from hf_gate.policy.literals import (
-    Rate,
-)
-from hf_gate.policy.model import Action, PolicyMode, PolicyProblem
-from hf_gate.policy.policy_parser import ParsedPolicy, parse_policy
-from hf_gate.policy.reasons import fill_reason
-from hf_gate.policy.strict_yaml import ScalarSource, apply_fix, plain_or_quoted, quote_scalar, read_yaml
-from hf_gate.policy.workspace_config import RunGuards
+from hf_gate.base.ids import parse_repo
+from hf_gate.base.yaml_parser import Scalar
+from hf_gate.core.parsing.literals import Rate
+from hf_gate.core.parsing.strict_yaml import ScalarSource, apply_fix, plain_or_quoted, quote_scalar, read_yaml
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import Action, PolicyMode, PolicyProblem
+from hf_gate.policies.checks.reasons import fill_reason
+from hf_gate.policies.parsing.config_parser import parse_config
+from hf_gate.policies.parsing.policy_parser import ParsedPolicy, parse_policy
+from hf_gate.policies.words.descriptions import describe_policies
+from hf_gate.settings.workspace_config import RunGuards
 
 WHOLE = """\
 version: 1

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_quality import rate_answer, rate_without_names
-from hf_gate.domain.answer_ratings import Quality
-from hf_gate.domain.answer_text import fold_answer, split_words, strip_invisible
-from hf_gate.domain.answer_word_lists import PLACE_PARTS
-from hf_gate.domain.roles import Role
+from hf_gate.core.forms.roles import Role
+from hf_gate.requests.answer_quality import rate_answer, rate_without_names
+from hf_gate.requests.answer_ratings import Quality
+from hf_gate.requests.answer_text import fold_answer, split_words, strip_invisible
+from hf_gate.requests.answer_word_lists import PLACE_PARTS
 from tests.kits.paths import DATA, ROOT
 from tools.quality_table import SETS, build_table, rate_answers
 

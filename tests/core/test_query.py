@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.query import KEY_VALUES, KEYS, NO_END, UNITS, Age, Day, Pattern, Query, Term
-from hf_gate.domain.query_parser import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
+from hf_gate.core.parsing.query import KEY_VALUES, KEYS, NO_END, UNITS, Age, Day, Pattern, Query, Term
 from hf_gate.errors import InvalidQuery, QueryTooLarge
+from hf_gate.requests.query_parser import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
 
 # ---- round trip ----------------------------------------------------------------------------------------------------------
 

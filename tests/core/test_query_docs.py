@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hf_gate.domain.query import KEYS
-from hf_gate.domain.query_parser import parse_query
+from hf_gate.core.parsing.query import KEYS
 from hf_gate.errors import InvalidQuery
+from hf_gate.requests.query_parser import parse_query
 from tests.kits.paths import ROOT
 
 _PAGE = (ROOT / "docs" / "query.md").read_text("utf-8")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit, parse_retry_after, read_limits
+from hf_gate.hub.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit, parse_retry_after, read_limits
 from tests.kits.pacing_model import START
 
 HUB: Final = {"ratelimit": '"api";r=495;t=23', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}

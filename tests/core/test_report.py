@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.base.ids import Repo, RepoType
 from hf_gate.errors import UnexpectedAnswer, to_command_hint
-from hf_gate.protocol.flows.calls import FlowContext
-from hf_gate.protocol.flows.repos import fetch_report
-from hf_gate.protocol.messages import FailureReason, NoReply
+from hf_gate.hub.protocol.flows.calls import FlowContext
+from hf_gate.hub.protocol.flows.repos import fetch_report
+from hf_gate.hub.protocol.messages import FailureReason, NoReply
 from tests.kits.flow_player import reply, run_flow
 
 EEG = Repo(RepoType.DATASET, "acme", "eeg")

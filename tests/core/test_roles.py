@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.roles import Role, role_of
+from hf_gate.core.forms.roles import Role, role_of
 
 TEXT_LABELS = {
     Role.EMAIL: [

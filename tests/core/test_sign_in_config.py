@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.domain.members import MemberRole
-from hf_gate.policy.config_parser import parse_config
+from hf_gate.core.people.members import MemberRole
+from hf_gate.policies.parsing.config_parser import parse_config
 
 BEGIN = "version: 1\nrepos: [acme/a]\n"
 CLIENT = "sign_in:\n  client_id: env:A\n  client_secret: file:b\n"

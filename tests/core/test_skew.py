@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.protocol.clock_skew import measure_skew
+from hf_gate.hub.protocol.clock_skew import measure_skew
 
 TOLD = {"date": "Wed, 25 Nov 2026 12:00:00 GMT"}
 NOON = 1_795_608_000.0

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.lifecycle import WITHDRAWN
-from hf_gate.domain.request_state import (
+from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.core.events import events as e
+from hf_gate.core.events.request_state import (
     LIST_LAG,
     KnownRequest,
     RequestState,
@@ -23,7 +22,8 @@ from hf_gate.domain.request_state import (
     diff_record,
     raw_digest,
 )
-from hf_gate.domain.requests import AccessRequest, content_digest
+from hf_gate.core.lifecycle import WITHDRAWN
+from hf_gate.core.requests import AccessRequest, content_digest
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 STATUSES = ("pending", "accepted", "rejected", "reset")

@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from hf_gate.domain import events as e
-from hf_gate.domain.event_descriptions import describe_event
+from hf_gate.core.events import events as e
+from hf_gate.core.events.event_descriptions import describe_event
 
 CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.RequestSeen(person="p", status="pending", asked_at=1), None, "seen: pending, asked 1970-01-01"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.display_text import MAX_MARKS, clip, csv_cell, display_width, make_visible
+from hf_gate.base.display_text import MAX_MARKS, clip, csv_cell, display_width, make_visible
 
 # Drawn from Unicode's categories, not from the module's own table.
 HIDDEN = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060\u2061\u2064\u2800\u3164\ufeff\uffa0\U000e0001\U000e0041\U000e007f"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hf_gate.domain.accounts import TokenRights
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.protocol.codec import read_account
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.people.accounts import TokenRights
+from hf_gate.hub.protocol.codec import read_account
 
 EEG = Repo(RepoType.DATASET, "acme", "eeg")
 MED = Repo(RepoType.MODEL, "acme", "med-7b")

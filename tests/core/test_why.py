@@ -13,22 +13,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import hf_gate
-from hf_gate.application.starter_workspace import format_starter_policy
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.domain.grants import Duration
-from hf_gate.domain.ids import parse_repo
-from hf_gate.policy.evaluator import CompiledPolicy, Evaluator, compile_policy
-from hf_gate.policy.explanations import (
-    NO_POLICY,
-    NO_RULE_MATCHES,
-    ONLY_SHADOW,
-    Checklist,
-    ChecklistItem,
-    explain_verdict,
-    trace_named_rules,
-)
-from hf_gate.policy.expressions import BoundFacts
-from hf_gate.policy.model import (
+from hf_gate.base.ids import parse_repo
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import (
     Abstention,
     Action,
     Fact,
@@ -40,8 +28,20 @@ from hf_gate.policy.model import (
     UnknownReason,
     Verdict,
 )
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.rule_phrases import describe_rule
+from hf_gate.policies.evaluation.evaluator import CompiledPolicy, Evaluator, compile_policy
+from hf_gate.policies.expressions.expressions import BoundFacts
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.policies.words.explanations import (
+    NO_POLICY,
+    NO_RULE_MATCHES,
+    ONLY_SHADOW,
+    Checklist,
+    ChecklistItem,
+    explain_verdict,
+    trace_named_rules,
+)
+from hf_gate.policies.words.rule_phrases import describe_rule
+from hf_gate.workspace.service.starter_workspace import format_starter_policy
 from tests.kits.evaluation_model import DECLARED, NOW, DrawnPolicy, fact, facts, policies
 
 EXAMPLES = Path(hf_gate.__file__).parent / "examples"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.yaml_parser import Alias, Limits, Mapping, Node, Problem, Scalar, Sequence, parse_yaml
+from hf_gate.base.yaml_parser import Alias, Limits, Mapping, Node, Problem, Scalar, Sequence, parse_yaml
 
 
 def codes(text: str) -> list[str]:

@@ -41,15 +41,15 @@ def test_no_circle_of_imports_exists() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "from .ledger import read",
-        "from . import ledger",
-        "import hf_gate.store.ledger",
-        "if TYPE_CHECKING:\n    from .ledger import Chain",
-        "def later():\n    from hf_gate.store.ledger import read",
+        "from .sql import read",
+        "from . import sql",
+        "import hf_gate.store.sql",
+        "if TYPE_CHECKING:\n    from .sql import Chain",
+        "def later():\n    from hf_gate.store.sql import read",
     ],
 )
 def test_a_circle_is_seen(line: str) -> None:
-    places = {"store/writer.py": line, "store/ledger.py": "from ..store.rows import x", "store/rows.py": ""}
+    places = {"store/store.py": line, "store/sql.py": "from .store_path import x", "store/store_path.py": ""}
     TopologicalSorter(_graph(places)).prepare()
     with pytest.raises(CycleError):
-        TopologicalSorter(_graph(places | {"store/rows.py": "from .writer import y"})).prepare()
+        TopologicalSorter(_graph(places | {"store/store_path.py": "from .store import y"})).prepare()

@@ -14,15 +14,18 @@ from tests.kits.paths import PACKAGE, ROOT
 pytestmark = pytest.mark.slow
 
 VIOLATIONS = {
-    "the core looks upstairs": ("layers", "domain/ids.py", "from hf_gate.protocol import endpoints"),
-    "a shell sees another shell": ("layers", "hub/__init__.py", "import hf_gate.localhub"),
-    "the local Hub uses the client": ("layers", "localhub/__init__.py", "import hf_gate.hub"),
-    "a room that is on no plan": ("layers", "attic/__init__.py", '"""Nobody\'s room."""'),
-    "a page reads the store": ("store-through-application", "web/help_page.py", "from hf_gate.store import store"),
-    "the core looks at the clock": ("purity", "domain/ids.py", "import time"),
-    "the core opens a socket by a detour": ("purity", "errors.py", "import socket"),
-    "the protocol reads a file": ("purity", "protocol/endpoints.py", "def later():\n    from pathlib import Path"),
-    "the core asks the top for a name": ("purity", "domain/ids.py", "from hf_gate import __version__"),
+    "the core looks upstairs": ("rooms", "core/requests.py", "from hf_gate.hub.protocol import endpoints"),
+    "the client uses the local Hub": ("rooms", "hub/client.py", "import hf_gate.localhub"),
+    "a room uses a room above it": (
+        "rooms",
+        "grants/service/grant_ends.py",
+        "from hf_gate.decisions.service import runs",
+    ),
+    "a room that is on no plan": ("rooms", "attic/__init__.py", '"""Nobody\'s room."""'),
+    "SQL decides": ("rows", "privacy/rows/erasure.py", "from hf_gate.privacy.service import retention"),
+    "a record reads the store": ("records", "inbox/records.py", "from hf_gate.store import store"),
+    "a service knows a page": ("services", "reports/service/overview.py", "from hf_gate.reports.pages import metrics"),
+    "a page writes SQL": ("front", "web/help_page.py", "from hf_gate.store import sql"),
     "the local Hub opens httpx2": ("only-httpx2", "localhub/__init__.py", "import httpx2"),
     "the local Hub uses the official client": (
         "only-huggingface-hub",
@@ -31,7 +34,6 @@ VIOLATIONS = {
     ),
     "the client serves": ("only-uvicorn", "hub/__init__.py", "import uvicorn"),
     "the client prints": ("only-terminal", "hub/__init__.py", "def later():\n    import click.termui"),
-    "two modules need each other": ("cycles", "domain/ids.py", "def later():\n    from .requests import AccessRequest"),
 }
 
 

@@ -77,7 +77,7 @@ def test_pages_for_maintainers_name_only_files_that_exist() -> None:
     files = [f"/{path.relative_to(ROOT).as_posix()}" for path in list_tracked_files()]
     named = {(page.name, name) for page in pages for name in _FILE.findall(page.read_text("utf-8"))}
     gone = [(page, name) for page, name in named if not any(file.endswith(f"/{name}") for file in files)]
-    assert gone == [("CONTRIBUTING.md", "src/hf_gate/store/migrations/NNNN_what_changes.sql")]  # a pattern
+    assert gone == [("CONTRIBUTING.md", "src/hf_gate/store/database/migrations/NNNN_what_changes.sql")]  # a pattern
 
 
 def test_every_module_opens_with_a_sentence() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from hf_gate.domain.network_hosts import PUBLIC_HUB
+from hf_gate.base.network_hosts import PUBLIC_HUB
 from tests.kits.paths import PACKAGE, ROOT
 
 # Names that nobody can own (RFC 2606, RFC 6761), and two that only name things and are never called.

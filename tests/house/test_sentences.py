@@ -12,7 +12,7 @@ from tests.kits.source_files import list_modules
 
 MOST_WORDS: Final = 25
 _PACKAGES: Final = {"application", "cli", "domain", "hub", "plan", "policy", "sources", "web"}
-_WORD_LISTS: Final = {"domain/answer_word_lists.py"}
+_WORD_LISTS: Final = {"requests/answer_word_lists.py"}
 _SQL: Final = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE) ")
 _NEXT_SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+|\n\s*\n|\n(?=\s*[-*#$`0-9{])|\S {2,}(?=\S)|\n(?= {2,}\S)")
 _MARKUP: Final = re.compile(r"\{#.*?#\}|<(script|style|pre)\b.*?</\1>|\{%.*?%\}|</?[a-z][^>]*>", re.DOTALL)

@@ -47,7 +47,7 @@ def test_it_holds_every_file_of_the_package_and_nothing_beside(wheel: zipfile.Zi
     }
     there = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
     assert there == here
-    assert {"hf_gate/py.typed", "hf_gate/localhub/people.json"} <= there
+    assert {"hf_gate/py.typed", "hf_gate/localhub/population/people.json"} <= there
 
 
 def test_it_carries_licence_and_notice(wheel: zipfile.ZipFile) -> None:

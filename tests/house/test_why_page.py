@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from hf_gate.hub.protocol.access_refusals import REFUSALS
 from hf_gate.hub.why.diagnosis import Diagnosis, DiagnosisCode
-from hf_gate.protocol.access_refusals import REFUSALS
 from tests.kits.paths import ROOT
 
 PAGE = (ROOT / "docs" / "why.md").read_text("utf-8")

@@ -10,11 +10,11 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
-from hf_gate.bootstrap import read_process_settings
-from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.base.ids import parse_repo
 from hf_gate.config import Flags
-from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.service.bootstrap import read_process_settings
 from tests.kits.command_line import MODEL, PROGRAM, Console, status_of
 from tests.kits.terminal import Terminal
 from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hf_gate import Hub
-from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
+from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import HOSTILE, MODEL, PROGRAM, Console, request_access
 from tests.kits.terminal import Terminal

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import invite_member
-from hf_gate.store.opening import open_store
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.rows.members import invite_member
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import Console
 
 MODEL = "acme/lantern"

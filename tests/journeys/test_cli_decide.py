@@ -12,11 +12,11 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.cli.execution import CommandResult
+from hf_gate.base.ids import Person, Repo, parse_repo
 from hf_gate.cli.targets import did_you_mean
-from hf_gate.domain.ids import Person, Repo, parse_repo
-from hf_gate.domain.outcomes import Outcome, OutcomeKind
-from hf_gate.domain.requests import AccessRequest
+from hf_gate.core.outcomes import Outcome, OutcomeKind
+from hf_gate.core.requests import AccessRequest
+from hf_gate.decisions.commands.execution import CommandResult
 from hf_gate.errors import HubUnavailable, InvalidTarget, NotAllowed, OutcomeUnknown, Stale
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.commands.schemas import SCHEMAS
 from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access
 from tests.kits.program_server import program_words
 from tests.kits.store_workspace import own_files

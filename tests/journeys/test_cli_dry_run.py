@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.domain.ids import parse_repo
+from hf_gate.base.ids import parse_repo
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access
 from tests.kits.paths import ROOT

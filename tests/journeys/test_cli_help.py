@@ -16,7 +16,7 @@ from hf_gate import __version__
 from hf_gate.cli.framework import OLD_WORDS, GateCommand, GateGroup
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
-from hf_gate.cli.schemas import ALIASES, SCHEMAS
+from hf_gate.workspace.commands.schemas import ALIASES, SCHEMAS
 from tests.kits.command_line import PROGRAM
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_gate.base.display_text import display_width
+from hf_gate.base.timestamps import format_age
 from hf_gate.cli.text_layout import Column, choose_widths, wrap_line
-from hf_gate.domain.display_text import display_width
-from hf_gate.domain.timestamps import format_age
 
 _WHO = Column("WHO", str)
 _NAME = Column("NAME", str, is_flexible=True, min_width=10, drop_rank=30)

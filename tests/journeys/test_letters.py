@@ -269,7 +269,7 @@ def test_letters_are_off_by_default_and_in_the_demo(console: Console, mailbox: M
     run_once(console)
     assert "Letters are off." in console.run("messages", "preview").out
     assert mailbox.mails == []
-    assert "letters" not in (ROOT / "src/hf_gate/cli/demo.py").read_text("utf-8")
+    assert "letters" not in (ROOT / "src/hf_gate/workspace/commands/demo.py").read_text("utf-8")
 
 
 def test_the_store_holds_no_text_and_no_address_of_a_letter(console: Console, tmp_path: Path) -> None:

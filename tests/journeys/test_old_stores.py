@@ -17,13 +17,13 @@ import pytest
 from psycopg.rows import dict_row
 
 from hf_gate import Hub
-from hf_gate.application.settling import planned_version
-from hf_gate.domain.grants import GrantCondition, GrantTerms
-from hf_gate.domain.hand_terms import GrantEnd
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.opening import open_store
-from hf_gate.store.tray import list_failed_decisions, list_waiting_decisions
+from hf_gate.core.people.grants import GrantCondition, GrantTerms
+from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.decisions.service.settling import planned_version
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.store.reading.tray import list_failed_decisions, list_waiting_decisions
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, MODEL, Console
 from tests.kits.desk import open_existing_desk
 from tests.kits.golden_files import check_golden

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.private_files import open_private_file
+from hf_gate.base.private_files import open_private_file
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, Console, request_access
 from tests.kits.store_workspace import own_files

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hf_gate.application import setting_keys
-from hf_gate.application.policy_saves import PolicyHold
-from hf_gate.domain.turns import TurnEnd, TurnRow
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.opening import open_store
-from hf_gate.store.turns import begin_turn, write_turn_end
+from hf_gate.automation.rows import begin_turn, write_turn_end
+from hf_gate.core.turns import TurnEnd, TurnRow
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.settings import setting_keys
 from hf_gate.testing import LocalHub
+from hf_gate.verdicts.service.policy_saves import PolicyHold
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, Console, request_access, status_of
 from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
 

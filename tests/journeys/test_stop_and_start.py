@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application import setting_keys
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.runs import ALL_RUNS
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import invite_member, prove_account
-from hf_gate.store.opening import open_store
-from hf_gate.store.turns import read_turns
+from hf_gate.automation.rows import read_turns
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.runs import ALL_RUNS
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.rows.members import invite_member, prove_account
+from hf_gate.settings import setting_keys
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, Console, status_of
 from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.cli.schemas import SCHEMAS
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.messages import MessageState
-from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import invite_member
-from hf_gate.store.opening import open_store
-from hf_gate.store.outbox import read_messages
-from hf_gate.store.sessions import check_personal_link, find_session_member, open_session_by_link
+from hf_gate.core.messages.messages import MessageState
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.rows.members import invite_member
+from hf_gate.members.rows.sessions import check_personal_link, find_session_member, open_session_by_link
+from hf_gate.members.sessions import LinkState, NewSession, SignInMethod
+from hf_gate.messages.rows.outbox import read_messages
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, execute, place
 from tests.kits.stores import mode_of, new_schema

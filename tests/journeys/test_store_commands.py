@@ -12,13 +12,13 @@ from typing import cast
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.application.ledger_files import verify_exported_ledger
-from hf_gate.application.workspace import Workspace
-from hf_gate.cli.schemas import SCHEMAS
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.opening import open_store
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.ledger.service.ledger_files import verify_exported_ledger
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import ensure_private_host
+from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, execute, place
 from tests.kits.stores import mode_of

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application import setting_keys
-from hf_gate.application.approval_alarms import list_open_alarms, raise_approval_alarms
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import Outcome
-from hf_gate.domain.requests import Target
-from hf_gate.store.members import find_member_by_id, invite_member, prove_account
+from hf_gate.approvals.service.approval_alarms import list_open_alarms, raise_approval_alarms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import Outcome
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.requests import Target
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.members.rows.members import find_member_by_id, invite_member, prove_account
+from hf_gate.settings import setting_keys
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 

@@ -24,25 +24,25 @@ from urllib.parse import unquote, urlencode, urlsplit
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hf_gate import bootstrap
-from hf_gate.application.sync import sync_repo
-from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Flags, read_settings
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import from_ms, to_ms
-from hf_gate.store.members import find_member
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.members.rows.members import find_member
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.service.sync import sync_repo
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.store.reading.tray import list_waiting_decisions, schedule_decisions
 from hf_gate.store.store import Store
-from hf_gate.store.tray import list_waiting_decisions, schedule_decisions
-from hf_gate.store.writer import Writer
+from hf_gate.store.writing.writer import Writer
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.server import BoundedConnection
-from hf_gate.web.sign_in import Authenticator
+from hf_gate.workspace.service import bootstrap
 from tests.kits.manual_clock import ManualClock
 from tests.kits.program_server import program_words
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from huggingface_hub import HfApi
 
-from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
+from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 from tests.kits.pasted_logs import HUB, NONE_TYPE, PYANNOTE, forbidden, gated, not_found
 from tests.kits.paths import DATA

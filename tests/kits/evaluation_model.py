@@ -11,21 +11,11 @@ from typing import TypeAlias, TypeVar
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hf_gate.domain.grants import Duration
-from hf_gate.policy.evaluator import CompiledPolicy, compile_policy
-from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.model import (
-    Action,
-    Fact,
-    FactValue,
-    Policy,
-    PolicyMode,
-    Rule,
-    Trust,
-    UnknownReason,
-    Verdict,
-)
-from hf_gate.policy.opinions import RANK
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import Action, Fact, FactValue, Policy, PolicyMode, Rule, Trust, UnknownReason, Verdict
+from hf_gate.policies.evaluation.evaluator import CompiledPolicy, compile_policy
+from hf_gate.policies.evaluation.opinions import RANK
+from hf_gate.policies.facts.fact_table import fact_types
 
 T = TypeVar("T")
 DECLARED = fact_types(tables=("dua", "staff"))

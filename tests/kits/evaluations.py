@@ -12,34 +12,34 @@ from typing import Any, cast
 
 from hypothesis import HealthCheck, settings
 
-from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
-from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
-from hf_gate.application.evaluation import RepoPolicies, open_fact_sources
-from hf_gate.application.grant_ends import refresh_ends
-from hf_gate.application.planning import PlanResult, propose_plan
-from hf_gate.application.policy_bundle import PolicyBundle, load_policies
-from hf_gate.application.turn_permissions import TurnFilter
-from hf_gate.application.workspace import Workspace
-from hf_gate.bootstrap import read_location
+from hf_gate.automation.service.turn_permissions import TurnFilter
+from hf_gate.base.ids import Person, Repo
+from hf_gate.base.timestamps import to_ms
 from hf_gate.config import Paths, Settings
-from hf_gate.domain import events as e
-from hf_gate.domain.accounts import Profile
-from hf_gate.domain.changes import Change
-from hf_gate.domain.evaluations import EVALUATE_NOW
-from hf_gate.domain.events import LedgerEntry
-from hf_gate.domain.forms import form_to_json, parse_gate_form
-from hf_gate.domain.grants import GrantCondition, GrantTerms
-from hf_gate.domain.ids import Person, Repo
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.core.changes import Change
+from hf_gate.core.events import events as e
+from hf_gate.core.events.evaluations import EVALUATE_NOW
+from hf_gate.core.events.events import LedgerEntry
+from hf_gate.core.forms.forms import form_to_json, parse_gate_form
+from hf_gate.core.people.accounts import Profile
+from hf_gate.core.people.grants import GrantCondition, GrantTerms
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.decisions.service.planning import PlanResult, propose_plan
 from hf_gate.errors import Offline
+from hf_gate.grants.rows import write_terms
+from hf_gate.grants.service.end_reviews import ChangedEnds, EndReview, review_ends
+from hf_gate.grants.service.grant_ends import refresh_ends
 from hf_gate.hub.client import Hub
-from hf_gate.plan.guards import ChangeFilter, apply_budgets
-from hf_gate.plan.model import encode_plan
-from hf_gate.policy.fact_values import ProfileFact
-from hf_gate.sources.profile import encode_profile
-from hf_gate.store.grant_terms import write_terms
-from hf_gate.store.opening import open_store
+from hf_gate.policies.facts.fact_values import ProfileFact
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.verdicts.drivers.profile import encode_profile
+from hf_gate.verdicts.plan.guards import ChangeFilter, apply_budgets
+from hf_gate.verdicts.plan.model import encode_plan
+from hf_gate.verdicts.service.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
+from hf_gate.verdicts.service.evaluation import RepoPolicies, open_fact_sources
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
+from hf_gate.workspace.rows.opening import open_store
+from hf_gate.workspace.service.bootstrap import read_location
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, record, store_records
 

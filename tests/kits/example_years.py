@@ -9,20 +9,20 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
-from hf_gate.application import setting_keys
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.evaluation import open_fact_sources
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.policy_bundle import load_policies
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.application.terms_reader import TermsReader
-from hf_gate.domain.hand_terms import end_of_terms
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.requests import Target
-from hf_gate.store.members import invite_member, prove_account
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.hand_terms import end_of_terms
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.requests import Target
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.grants.service.terms_reader import TermsReader
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.rows.members import invite_member, prove_account
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.settings import setting_keys
+from hf_gate.verdicts.service.evaluation import open_fact_sources
+from hf_gate.verdicts.service.policy_bundle import load_policies
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import HubWorkspace
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.model import FactValue
+from hf_gate.core.policy_model import FactValue
+from hf_gate.policies.facts.fact_table import fact_types
 from tests.kits.evaluation_model import Choices
 
 DECLARED: Final = fact_types(tables=("dua",))

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_gate.application.run_executor import RunExecutor
-from hf_gate.domain import events as e
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.outcomes import Outcome, OutcomeKind
-from hf_gate.domain.requests import AccessRequest, Decision, Target
-from hf_gate.domain.rows import RunRow
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.outcomes import Outcome, OutcomeKind
+from hf_gate.core.requests import AccessRequest, Decision, Target
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.service.run_executor import RunExecutor
 from hf_gate.errors import StoreUnavailable
 
 if TYPE_CHECKING:

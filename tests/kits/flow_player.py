@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_gate.protocol.messages import (
+from hf_gate.hub.protocol.messages import (
     Answer,
     AwaitCall,
     AwaitSlot,

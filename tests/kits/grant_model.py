@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.timestamps import from_ms
 from tests.kits.grant_workspaces import GONE, KEPT, OTHERS, SIGNED, GrantWorkspace
 
 PEOPLE = ("ada", "bo", "cy")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.policy.model import FactValue
+from hf_gate.core.policy_model import FactValue
 
 BIG: dict[str, FactValue] = {
     "person.orgs": ("a" * 40,) * 5000,

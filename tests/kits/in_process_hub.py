@@ -12,19 +12,20 @@ from typing import Any
 from uuid import UUID
 
 from hf_gate import Hub
-from hf_gate.domain.ids import Repo
-from hf_gate.hub.budget import CallBudget
+from hf_gate.base.ids import Repo
 from hf_gate.hub.credentials import resolve_token
-from hf_gate.hub.driver import Driver
-from hf_gate.hub.transport import BlockingTransport, HubConnection
-from hf_gate.localhub import control_api, handlers
+from hf_gate.hub.drivers.budget import CallBudget
+from hf_gate.hub.drivers.driver import Driver
+from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection
+from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from hf_gate.localhub import control_api
+from hf_gate.localhub.answers import dispatch as handlers
 from hf_gate.localhub.faults import FaultPlan, FaultSet, parse_spec
 from hf_gate.localhub.http_messages import HttpRequest
 from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_quota
-from hf_gate.localhub.seeding import seed_world
+from hf_gate.localhub.population.seeding import seed_world
 from hf_gate.localhub.server import LocalHubApp
 from hf_gate.localhub.world import World
-from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 
 T0 = 1_790_000_000.0
 CALL_S = 0.05  # what a call takes

@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.run_executor import MAX_READ_AGE
-from hf_gate.domain import events as e
-from hf_gate.domain.changes import Change
-from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
-from hf_gate.domain.request_state import LIST_LAG
-from hf_gate.domain.rows import ChangeRow, RunRow
-from hf_gate.domain.runs import ChangeOrigin
+from hf_gate.core.changes import Change
+from hf_gate.core.events import events as e
+from hf_gate.core.events.request_state import LIST_LAG
+from hf_gate.core.lifecycle import STATUSES, WITHDRAWN
+from hf_gate.core.runs import ChangeOrigin
+from hf_gate.core.stored_rows import ChangeRow, RunRow
+from hf_gate.decisions.service.run_executor import MAX_READ_AGE
+from hf_gate.hub.protocol.flows.bulk import MAX_AGE_S
+from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.localhub.world import World
-from hf_gate.protocol.flows.bulk import MAX_AGE_S
 from hf_gate.store.store import Store
 
 Move = Mapping[str, Any]

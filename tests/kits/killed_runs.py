@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hf_gate.domain.rows import RunRow
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.opening import open_store
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.invariants import find_final_violations, find_violations
 from tests.kits.processes import ForkedProcess, ForkServer
 from tests.kits.workspaces import write_workspace

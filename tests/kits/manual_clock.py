@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.base.timestamps import from_ms, to_ms
 
 
 @dataclass

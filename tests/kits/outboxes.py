@@ -9,15 +9,15 @@ from datetime import datetime, time
 
 from hypothesis import strategies as st
 
-from hf_gate.application.message_records import MessageRecord, list_messages, mark_messages_sent, retry_messages
-from hf_gate.application.message_sending import DrainResult, LetterLane, drain
-from hf_gate.application.workspace import Workspace
-from hf_gate.domain import events as e
-from hf_gate.domain.letters import LetterText
-from hf_gate.domain.messages import Delivery, DeliveryKind, MessageState, OutboxRow
-from hf_gate.domain.notices import NoticeEvent, NoticeItem, NoticeMode
-from hf_gate.store import notices, outbox
-from hf_gate.store.outbox import MarkedMessages, read_messages
+from hf_gate.core.events import events as e
+from hf_gate.core.messages.letters import LetterText
+from hf_gate.core.messages.messages import Delivery, DeliveryKind, MessageState, OutboxRow
+from hf_gate.core.messages.notices import NoticeEvent, NoticeItem, NoticeMode
+from hf_gate.messages.rows import notices, outbox
+from hf_gate.messages.rows.outbox import MarkedMessages, read_messages
+from hf_gate.messages.service.message_records import MessageRecord, list_messages, mark_messages_sent, retry_messages
+from hf_gate.messages.service.message_sending import DrainResult, LetterLane, drain
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from tests.kits.faulty_stores import KilledError
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from hf_gate.protocol.messages import Answer, HubCall, Lane, Reply
-from hf_gate.protocol.pacing import Pacer
+from hf_gate.hub.protocol.messages import Answer, HubCall, Lane, Reply
+from hf_gate.hub.protocol.pacing import Pacer
 
 START: Final = 1_790_000_100.0  # a multiple of 3 and of 300
 ROUNDINGS: Final[Mapping[str, Callable[[float], int]]] = {"ceil": math.ceil, "floor": math.floor, "round": round}

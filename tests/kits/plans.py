@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hf_gate.domain.changes import Change, ChangeReason
+from hf_gate.core.changes import Change, ChangeReason
 
 
 def make_change(n: int = 1, **other: object) -> Change:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.policy.config_parser import parse_config
-from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
-from hf_gate.policy.policy_parser import parse_policy
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy
+from hf_gate.policies.parsing.config_parser import parse_config
+from hf_gate.policies.parsing.policy_parser import parse_policy
 
 CONFIG = parse_config(
     """version: 1

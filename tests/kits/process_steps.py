@@ -12,24 +12,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from hf_gate.application.approvals import ApprovalGate
-from hf_gate.application.ledger_files import store_checkpoint
-from hf_gate.application.run_executor import RunExecutor
-from hf_gate.application.workspace import Workspace, WorkspaceLocation
-from hf_gate.bootstrap import read_process_settings
+from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.base.ids import Repo
 from hf_gate.config import Flags
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.rows import RunRow
-from hf_gate.policy.workspace_config import WorkspaceConfig
-from hf_gate.store.schema import create_schema, list_revisions, upgrade_schema
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.service.run_executor import RunExecutor
+from hf_gate.ledger.service.ledger_files import store_checkpoint
+from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
+from hf_gate.settings.workspace_config import WorkspaceConfig
+from hf_gate.store.database.schema import create_schema, list_revisions, upgrade_schema
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
+from hf_gate.workspace.service.bootstrap import read_process_settings
 from tests.kits.faulty_stores import WRONG_EXECUTORS, FailingStore, HalfSettlingStore, WrappedHub
 
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
-    "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.decision_commands", "hf_gate.cli.sync", "hf_gate.hub.client",
-    "hf_gate.application.evaluation_pool", "hf_gate.store.schema", "hf_gate.application.sync", "hf_gate.application.decision_sender", "http.client", "zoneinfo",
+    "hf_gate.decisions.commands.plan", "hf_gate.automation.commands.run", "hf_gate.decisions.commands.runs", "hf_gate.decisions.commands.decide", "hf_gate.requests.commands.sync", "hf_gate.hub.client",
+    "hf_gate.verdicts.service.evaluation_pool", "hf_gate.store.database.schema", "hf_gate.requests.service.sync", "hf_gate.decisions.service.decision_sender", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ class DeathError(BaseException):
 @contextmanager
 def open_desk() -> Iterator[tuple[Store, Any, Any]]:
     """Store, Hub and clock of the desk in this folder."""
-    from hf_gate import bootstrap
+    from hf_gate.workspace.service import bootstrap
 
     settings = bootstrap.read_process_settings(Flags())
     with (
@@ -200,12 +200,12 @@ def _make_executor(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
 
 def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:
     """Queue some notices, each with its entry in the ledger, and send what is due; the time is given."""
-    from hf_gate.application.message_sending import NoticeLane, drain
-    from hf_gate.domain import events as e
-    from hf_gate.domain.notices import DEFAULT_MODES, ChannelKind, Destination
-    from hf_gate.domain.timestamps import from_ms
-    from hf_gate.notify.webhook import Webhook
-    from hf_gate.store.opening import open_store
+    from hf_gate.base.timestamps import from_ms
+    from hf_gate.core.events import events as e
+    from hf_gate.core.messages.notices import DEFAULT_MODES, ChannelKind, Destination
+    from hf_gate.messages.channels.webhook import Webhook
+    from hf_gate.messages.service.message_sending import NoticeLane, drain
+    from hf_gate.workspace.rows.opening import open_store
 
     class StandingClock:
         def now(self) -> datetime:

@@ -24,11 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import hf_gate
 from tests.kits.paths import KITS, ROOT
 
 CLIENT: Final = KITS / "program_client.py"
 _IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and hasattr(os, "waitstatus_to_exitcode")
-_LAYERS: Final = ("cli", "application", "policy", "plan", "hub", "web")
 _OPTIONAL: Final = {"joserfc"}  # packages of extras that a module needs when it is loaded
 _running: Final[list[tuple[subprocess.Popen[bytes], Path]]] = []
 
@@ -58,14 +58,14 @@ def stop_server() -> None:
 
 
 def _load() -> None:
-    for layer in _LAYERS:
-        package = importlib.import_module(f"hf_gate.{layer}")
-        for found in pkgutil.iter_modules(package.__path__, f"hf_gate.{layer}."):
-            try:
-                importlib.import_module(found.name)
-            except ModuleNotFoundError as problem:
-                if problem.name not in _OPTIONAL:
-                    raise
+    for found in pkgutil.walk_packages(hf_gate.__path__, "hf_gate."):
+        if found.name.endswith("__main__"):
+            continue
+        try:
+            importlib.import_module(found.name)
+        except ModuleNotFoundError as problem:
+            if problem.name not in _OPTIONAL:
+                raise
     gc.collect()
     gc.freeze()
 

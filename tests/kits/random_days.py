@@ -13,14 +13,14 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hf_gate.application import runs
-from hf_gate.application.run_executor import RunExecutor
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.rows import RunRow
+from hf_gate.base.ids import Repo
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.service import runs
+from hf_gate.decisions.service.run_executor import RunExecutor
 from hf_gate.errors import HfGateError
-from hf_gate.plan.model import Plan
-from hf_gate.protocol.messages import HubCall
+from hf_gate.hub.protocol.messages import HubCall
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.verdicts.plan.model import Plan
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.invariants import find_final_violations, find_stale_rows, find_violations

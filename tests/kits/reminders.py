@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from hf_gate.application.letters import store_subscription
+from hf_gate.messages.service.letters import store_subscription
 from tests.kits.evaluations import START, EvaluatedWorkspace
 
 WAIT = "then: wait, at_most: 10d, after: reset, reason: Please ask again."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import AccessRequest
+from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import AccessRequest
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
 AT = datetime(2026, 10, 1, tzinfo=UTC)

@@ -56,11 +56,8 @@ def iterate_imported_modules(place: str, node: ast.Import | ast.ImportFrom) -> I
     if isinstance(node, ast.Import):
         yield from (each.name for each in node.names)
         return
-    if not node.level:
-        yield str(node.module)
-        return
     here = ["hf_gate", *place.removesuffix(".py").split("/")]
-    package = ".".join([*here[: -node.level], *filter(None, [node.module])])
+    package = ".".join([*(here[: -node.level] if node.level else ()), *filter(None, [node.module])])
     folder = PACKAGE.parent.joinpath(*package.split("."))
     for each in node.names:
         yield f"{package}.{each.name}" if (folder / f"{each.name}.py").is_file() else package

@@ -15,15 +15,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hf_gate.domain import events as e
-from hf_gate.domain.activity import Activity, week_of, weekday_of
-from hf_gate.domain.events import LedgerEntry, commitment_of, decode_event
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.ledger import LedgerLink, chain_of, verify_chain
-from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.domain.request_state import RequestState, apply_event
-from hf_gate.domain.rows import RequestRow
-from hf_gate.store.opening import open_store
+from hf_gate.base.ids import Repo
+from hf_gate.core.events import events as e
+from hf_gate.core.events.activity import Activity, week_of, weekday_of
+from hf_gate.core.events.events import LedgerEntry, commitment_of, decode_event
+from hf_gate.core.events.ledger import LedgerLink, chain_of, verify_chain
+from hf_gate.core.events.request_state import RequestState, apply_event
+from hf_gate.core.lifecycle import STATUSES
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, MED, record, store_records
 
 _repos = st.sampled_from([EEG, MED])

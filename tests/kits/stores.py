@@ -18,24 +18,24 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from hf_gate.domain.erasure import SECRET_BYTES
-from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.ledger import LedgerLink
-from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
-from hf_gate.domain.request_version import RequestVersion
-from hf_gate.domain.requests import AccessRequest, content_digest
-from hf_gate.domain.rows import TimelineFilter
-from hf_gate.policy.request_classifier import AnswerClassifier
-from hf_gate.protocol.codec import read_page
-from hf_gate.sources.domain_lists import DomainLists
-from hf_gate.sources.rule_versions import read_rules_version
-from hf_gate.store.erased import ERASURE_KEY
-from hf_gate.store.ledger import iterate_entries
-from hf_gate.store.opening import open_store
-from hf_gate.store.schema import MIGRATIONS, upgrade_schema
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.events.erasure import SECRET_BYTES
+from hf_gate.core.events.ledger import LedgerLink
+from hf_gate.core.events.request_state import RecordUpdate, detect_events, raw_digest
+from hf_gate.core.request_version import RequestVersion
+from hf_gate.core.requests import AccessRequest, content_digest
+from hf_gate.core.stored_rows import TimelineFilter
+from hf_gate.hub.protocol.codec import read_page
+from hf_gate.store.database.schema import MIGRATIONS, upgrade_schema
+from hf_gate.store.reading.ledger import iterate_entries
 from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
+from hf_gate.store.writing.erased import ERASURE_KEY
+from hf_gate.verdicts.drivers.domain_lists import DomainLists
+from hf_gate.verdicts.drivers.rule_versions import read_rules_version
+from hf_gate.verdicts.request_classifier import AnswerClassifier
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.paths import DATA
 
 ENDPOINT = "https://huggingface.co"

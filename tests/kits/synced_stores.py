@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from hf_gate import AccessRequest, Hub
-from hf_gate.application.ports import HubPort
-from hf_gate.application.sync import SyncResult, sync_repo
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.events import AnyEvent, decode_event
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.rows import RequestRow
-from hf_gate.hub.clock import HubClock
-from hf_gate.store.opening import open_store
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.core.events.events import AnyEvent, decode_event
+from hf_gate.core.ports import HubPort
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.hub.drivers.clock import HubClock
+from hf_gate.requests.service.sync import SyncResult, sync_repo
+from hf_gate.requests.service.sync_schedule import SyncKind
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 
 
 @dataclass

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from hf_gate.domain.ids import Person
-from hf_gate.policy.tables import Table
-from hf_gate.sources.table_files import parse_table
+from hf_gate.base.ids import Person
+from hf_gate.policies.drivers.table_files import parse_table
+from hf_gate.policies.facts.tables import Table
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

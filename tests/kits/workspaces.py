@@ -9,27 +9,27 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, cast
 
-from hf_gate.application import runs
-from hf_gate.application.approvals import ApprovalGate
-from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
-from hf_gate.application.evaluation import RepoPolicies, open_fact_sources
-from hf_gate.application.planning import PlanResult, make_plan, propose_plan
-from hf_gate.application.policy_bundle import PolicyBundle, load_policies
-from hf_gate.application.ports import ClockPort, HubPort
-from hf_gate.application.run_executor import RunExecutor
-from hf_gate.application.sync import SyncResult, sync_repo
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.application.turn import ExecutorFactory, TurnContext, TurnResult, run_turn
-from hf_gate.application.workspace import Workspace
-from hf_gate.bootstrap import read_location
+from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.automation.service.turn import ExecutorFactory, TurnContext, TurnResult, run_turn
+from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.config import Paths, Settings
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.rows import RequestRow, RunRow
-from hf_gate.domain.runs import RunKind
+from hf_gate.core.ports import ClockPort, HubPort
+from hf_gate.core.runs import RunKind
+from hf_gate.core.stored_rows import RequestRow, RunRow
+from hf_gate.decisions.service import runs
+from hf_gate.decisions.service.planning import PlanResult, make_plan, propose_plan
+from hf_gate.decisions.service.run_executor import RunExecutor
 from hf_gate.errors import HfGateError
-from hf_gate.plan.model import Plan
-from hf_gate.store.opening import open_store
+from hf_gate.requests.service.sync import SyncResult, sync_repo
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
+from hf_gate.verdicts.plan.model import Plan
+from hf_gate.verdicts.service.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
+from hf_gate.verdicts.service.evaluation import RepoPolicies, open_fact_sources
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
+from hf_gate.workspace.rows.opening import open_store
+from hf_gate.workspace.service.bootstrap import read_location
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import ORIGIN, InProcessClient, InProcessHub, WorkspaceClock
 from tests.kits.invariants import OURS, find_final_violations, find_violations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.policy.config_parser import parse_config
+from hf_gate.core.forms.forms import parse_gate_form
+from hf_gate.policies.parsing.config_parser import parse_config
 from tests.kits.paths import DATA
 
 _TEXT = (DATA / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")

@@ -13,17 +13,17 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from hf_gate.policy.accept_requirements import accept_requirements
-from hf_gate.policy.config_parser import parse_config
-from hf_gate.policy.descriptions import describe_policies
-from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.expression_problems import ExpressionProblem
-from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, compile_lets
-from hf_gate.policy.fact_table import CelType, fact_types, find_declaration
-from hf_gate.policy.model import Fact, FactValue, PolicyMode, Trust, TruthValue, UnknownReason, Verdict
-from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
-from hf_gate.policy.policy_parser import parse_policy
-from hf_gate.policy.rule_phrases import describe_when
+from hf_gate.core.policy_model import Fact, FactValue, PolicyMode, Trust, TruthValue, UnknownReason, Verdict
+from hf_gate.policies.checks.accept_requirements import accept_requirements
+from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.expressions.expressions import Expression, bind_facts, compile_expression, compile_lets
+from hf_gate.policies.facts.fact_table import CelType, fact_types, find_declaration
+from hf_gate.policies.parsing.config_parser import parse_config
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.policies.words.descriptions import describe_policies
+from hf_gate.policies.words.rule_phrases import describe_when
 from tests.kits.golden_files import check_golden
 from tests.kits.hostile_expressions import BIG, HOSTILE
 from tests.kits.paths import ROOT

@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.store.opening import open_store
-from hf_gate.store.schema import MIGRATIONS
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.store.database.schema import MIGRATIONS
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.invariants import list_moves
 from tests.kits.killed_runs import FAULT_SETS, RATE, KilledRun, execute_with_kills
 from tests.kits.process_steps import later_migrations

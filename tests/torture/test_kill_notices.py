@@ -13,10 +13,10 @@ from typing import Final
 
 import pytest
 
-from hf_gate.domain.messages import DEAD, OPEN
-from hf_gate.domain.notices import DEFAULT_MODES
-from hf_gate.store import notices, outbox
-from hf_gate.store.opening import open_store
+from hf_gate.core.messages.messages import DEAD, OPEN
+from hf_gate.core.messages.notices import DEFAULT_MODES
+from hf_gate.messages.rows import notices, outbox
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.message_servers import HOOK_KEY, Hook, open_hook
 from tests.kits.processes import ForkedProcess, ForkServer
 from tests.kits.stores import ENDPOINT

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from hf_gate.domain.ids import Repo
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.stored_rows import RequestRow
 from tests.kits.grant_model import Agreement, GrantModel
 from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, policy
 from tests.kits.in_process_hub import InProcessHub

@@ -13,16 +13,16 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_entries import text_of_entry
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain.event_descriptions import describe_event
-from hf_gate.domain.events import MemberInvited, PlanAgreed
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.events.event_descriptions import describe_event
+from hf_gate.core.events.events import MemberInvited, PlanAgreed
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.store.members import find_member, invite_member
+from hf_gate.ledger.service.ledger_entries import text_of_entry
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.pages import account_proofs
+from hf_gate.members.rows.members import find_member, invite_member
+from hf_gate.store.reading.tray import find_latest_decisions, list_waiting_decisions
 from hf_gate.store.store import Store
-from hf_gate.store.tray import find_latest_decisions, list_waiting_decisions
-from hf_gate.web import account_proofs
 from tests.kits.desk import GOOD, HOST, Desk, InterruptedStore, Visitor, text_of
 from tests.kits.stores import read_links
 

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.ledger.service.ledger_verification import verify_ledger
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
 
 QUEUES = "queues: {data-office: [mia], legal: [kim]}\n"

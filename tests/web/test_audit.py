@@ -10,11 +10,11 @@ from itertools import pairwise
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_files import read_checkpoint, verify_exported_ledger
-from hf_gate.domain.event_descriptions import KIND_LABELS
-from hf_gate.domain.events import KINDS
-from hf_gate.domain.rows import LedgerRow, TimelineFilter
-from hf_gate.store.ledger import search_entries
+from hf_gate.core.events.event_descriptions import KIND_LABELS
+from hf_gate.core.events.events import KINDS
+from hf_gate.core.stored_rows import LedgerRow, TimelineFilter
+from hf_gate.ledger.service.ledger_files import read_checkpoint, verify_exported_ledger
+from hf_gate.store.reading.ledger import search_entries
 from tests.kits.desk import GOOD, Desk
 
 
@@ -68,7 +68,7 @@ def test_a_filter_finds_what_it_says(told: Desk, asked: str, kinds: set[str]) ->
 
 
 def test_an_actor_is_found_without_its_version(desk: Desk) -> None:
-    from hf_gate.domain.events import LedgerEntry, PolicyPromoted
+    from hf_gate.core.events.events import LedgerEntry, PolicyPromoted
 
     event = PolicyPromoted(policy="house", digest="0" * 64)
     with desk.app_state.workspace.store.writing() as write:

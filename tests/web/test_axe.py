@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import POLICY, Desk, open_desk, serve_desk

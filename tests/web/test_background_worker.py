@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.setting_keys import checked_entries_key
-from hf_gate.web.background_worker import BackgroundWorker
+from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.settings.setting_keys import checked_entries_key
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 
 TWO_PEOPLE = POLICY.replace("then: human", "then: accept\n    reviewers: 2")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, serve_desk
 from tests.kits.desk_actions import TWO_REVIEWERS, read_status

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.desk import Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"

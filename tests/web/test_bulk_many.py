@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import pytest
 
-from hf_gate.application.bulk_decisions import BulkDecision, create_bulk_run
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.errors import Guarded
-from hf_gate.store.selections import iterate_ready_requests
+from hf_gate.requests.pages.selection import summarize_selection
+from hf_gate.requests.rows.selections import iterate_ready_requests
+from hf_gate.requests.service.sync_schedule import SyncKind
 from hf_gate.web.request_context import RequestContext
-from hf_gate.web.selection import summarize_selection
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import wait_for_run
 from tests.kits.paths import ROOT

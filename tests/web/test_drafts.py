@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.web.draft_report import DraftLimit
+from hf_gate.base.ids import parse_repo
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.verdicts.pages.draft_report import DraftLimit
 from tests.kits.desk import GOOD, HOME, POLICY, Desk, Visitor, call_app, open_desk, parse_page
 
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from hf_gate.domain.events import GrantDated, decode_event
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events.events import GrantDated, decode_event
+from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, text_of
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.ledger.service.ledger_verification import verify_ledger
 from tests.kits.desk import GOOD, Desk, open_desk
 from tests.kits.word_search import find_words_in_files
 

@@ -7,8 +7,8 @@ from html import unescape
 
 from playwright.sync_api import Browser, expect
 
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, serve_desk
 from tests.kits.desk_actions import list_waiting, wait_for_run

@@ -8,15 +8,15 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
-from hf_gate.domain.members import MemberRole
+from hf_gate.core.people.members import MemberRole
+from hf_gate.members.pages.settings_page import PERMISSIONS
+from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.routes import ROUTES
-from hf_gate.web.settings_page import PERMISSIONS
-from hf_gate.web.sign_in import Authenticator
+from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import GOOD, HOST, Desk, Visitor, write_desk
 
 

@@ -12,17 +12,22 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
-from hf_gate.application.evaluation import RepoPolicies
-from hf_gate.application.planning import make_plan
-from hf_gate.application.terms_reader import TermsReader
-from hf_gate.domain.changes import Change
-from hf_gate.domain.events import GrantDated, decode_event
-from hf_gate.domain.hand_terms import HandTerms, TermsKind
-from hf_gate.domain.rows import RepoRow
-from hf_gate.domain.timestamps import DAY_MS, to_ms
-from hf_gate.store.tray import list_failed_decisions, list_waiting_decisions, schedule_decisions, undo_waiting_decisions
-from hf_gate.web.selection import MAX_IN_TRAY
+from hf_gate.base.timestamps import DAY_MS, to_ms
+from hf_gate.core.changes import Change
+from hf_gate.core.events.events import GrantDated, decode_event
+from hf_gate.core.people.hand_terms import HandTerms, TermsKind
+from hf_gate.core.stored_rows import RepoRow
+from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
+from hf_gate.decisions.service.planning import make_plan
+from hf_gate.grants.service.terms_reader import TermsReader
+from hf_gate.requests.pages.selection import MAX_IN_TRAY
+from hf_gate.store.reading.tray import (
+    list_failed_decisions,
+    list_waiting_decisions,
+    schedule_decisions,
+    undo_waiting_decisions,
+)
+from hf_gate.verdicts.service.evaluation import RepoPolicies
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import TERMS_PEOPLE, TERMS_POLICY
 from tests.kits.manual_clock import ManualClock

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.grant_ends import read_held_ends
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.event_descriptions import describe_event
-from hf_gate.domain.events import decode_event
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events.event_descriptions import describe_event
+from hf_gate.core.events.events import decode_event
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.grants.service.grant_ends import read_held_ends
+from hf_gate.requests.service.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.stores import read_links

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.sign_in import SignInFailed
+from hf_gate.core.people.sign_in import SignInFailed
 from hf_gate.hub.credentials import Secret
-from hf_gate.hub.openid import OpenIdClient
+from hf_gate.members.drivers.openid import OpenIdClient
+from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.testing import LocalHub
-from hf_gate.web.hub_sign_in_pages import SignInAttempts
 from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
 from tests.kits.sign_in import CLIENT, choose_account, orgs, sign_in, sign_in_desk, start_sign_in
 

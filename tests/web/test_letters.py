@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.letters import store_subscription
-from hf_gate.application.message_records import list_due, mark_messages_sent
-from hf_gate.domain.events import LedgerEntry, VerdictReached
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.events.events import LedgerEntry, VerdictReached
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.messages.service.letters import store_subscription
+from hf_gate.messages.service.message_records import list_due, mark_messages_sent
 from tests.kits.desk import Desk, open_desk, parse_page
 from tests.kits.message_servers import Mailbox, open_mailbox
 

@@ -12,16 +12,16 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from hf_gate.application.tray import DecisionRequest
-from hf_gate.bootstrap import utc_now
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.store.members import find_member, revoke_member
-from hf_gate.store.sessions import delete_session, list_open_sessions
-from hf_gate.store.tray import find_latest_decisions, list_waiting_decisions
-from hf_gate.web.member_limits import MAX_OPEN, MAX_RUNNING
-from hf_gate.web.plan import read_plan
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.decisions.pages.plan import read_plan
+from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.members.pages.member_limits import MAX_OPEN, MAX_RUNNING
+from hf_gate.members.rows.members import find_member, revoke_member
+from hf_gate.members.rows.sessions import delete_session, list_open_sessions
+from hf_gate.store.reading.tray import find_latest_decisions, list_waiting_decisions
 from hf_gate.web.security import MAX_BODY
+from hf_gate.workspace.service.bootstrap import utc_now
 from tests.kits.desk import GOOD, HOME, Answer, Desk, Visitor, call_app, open_desk
 
 PART = 1 << 16

@@ -13,13 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from hf_gate import bootstrap
-from hf_gate.domain.members import SESSION_LIFETIME, Member, MemberRole
-from hf_gate.domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, SignInMethod
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.store.members import find_member, invite_member, revoke_member
-from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import (
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.members import SESSION_LIFETIME, Member, MemberRole
+from hf_gate.members.pages.sign_in import name_browser
+from hf_gate.members.pages.terminal import Terminal
+from hf_gate.members.rows.members import find_member, invite_member, revoke_member
+from hf_gate.members.rows.sessions import (
     MAX_DEVICES,
     MAX_SESSIONS,
     check_personal_link,
@@ -30,9 +29,10 @@ from hf_gate.store.sessions import (
     open_session,
     open_session_by_link,
 )
+from hf_gate.members.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, SignInMethod
 from hf_gate.store.store import Store
-from hf_gate.web.sign_in import name_browser
-from hf_gate.web.terminal import Terminal
+from hf_gate.workspace.rows.opening import open_store
+from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import Desk, Visitor, text_of
 from tests.kits.stores import ENDPOINT, place, store
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.domain.grants import last_day
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.people.grants import last_day
+from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, text_of
 
 YEAR = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n    until: 1y\n", 1)

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from hf_gate.domain.query import KEYS, VIEWER_KEYS
+from hf_gate.core.parsing.query import KEYS, VIEWER_KEYS
 from tests.kits.desk import GOOD, Desk, open_desk
 
 POLICY = """\

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.web.missing_pages import describe_missing
 from tests.kits.desk import GOOD, Desk
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.notifications import store_destinations
-from hf_gate.domain import events as e
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.messages import Delivery, DeliveryKind, MessageState, retry_wait
-from hf_gate.domain.timestamps import from_ms, to_ms
-from hf_gate.store import outbox
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.messages.messages import Delivery, DeliveryKind, MessageState, retry_wait
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.messages.rows import outbox
+from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.store.store import Store
-from hf_gate.web.background_worker import BackgroundWorker
 from hf_gate.web.formatting import format_time
 from tests.kits.desk import Desk, open_desk, parse_page
 from tests.kits.message_servers import HOOK_KEY, Hook, open_hook

@@ -9,11 +9,11 @@ from html import unescape
 from xml.etree import ElementTree as ET
 
 from hf_gate import Hub
-from hf_gate.application.overview import OverviewRecord
-from hf_gate.application.records import keys_of
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.events import GrantDated, LedgerEntry
-from hf_gate.domain.timestamps import DAY_MS, to_ms
+from hf_gate.base.timestamps import DAY_MS, to_ms
+from hf_gate.core.events.events import GrantDated, LedgerEntry
+from hf_gate.core.records import keys_of
+from hf_gate.reports.service.overview import OverviewRecord
+from hf_gate.requests.service.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.store.tray import list_waiting_decisions
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.store.reading.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.hostile_texts import HOSTILE_ANSWERS
 from tests.kits.stores import read_selected

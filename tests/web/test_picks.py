@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
-from hf_gate.store.opening import open_store
-from hf_gate.store.plans import delete_plans, find_plan, list_plans, save_plan
-from hf_gate.store.runs import read_repos
-from hf_gate.store.selections import (
+from hf_gate.approvals.rows.plans import delete_plans, find_plan, list_plans, save_plan
+from hf_gate.core.stored_rows import GONE, OWN, PROTECTED, SelectionScope
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.rows.selections import (
     count_left_out,
     count_selected_by_quality,
     count_selection_buckets,
@@ -23,6 +21,8 @@ from hf_gate.store.selections import (
     select_requests,
     subtract_selection,
 )
+from hf_gate.store.reading.runs import read_repos
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, store_records
 
 __all__ = ["place"]

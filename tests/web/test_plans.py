@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.runs import create_run
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.events import GrantDated, LedgerEntry
-from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.runs import RunKind
-from hf_gate.domain.timestamps import from_ms, to_ms
-from hf_gate.store.plans import delete_plans
-from hf_gate.web import plan
+from hf_gate.approvals.rows.plans import delete_plans
+from hf_gate.base.ids import parse_repo
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.events.events import GrantDated, LedgerEntry
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.runs import RunKind
+from hf_gate.decisions.pages import plan
+from hf_gate.decisions.service.runs import create_run
+from hf_gate.requests.service.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run
 

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from hf_gate.application.turn_permissions import promote
-from hf_gate.domain.members import Member, MemberRole
+from hf_gate.automation.service.turn_permissions import promote
+from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 
 ALLOWED = "desk: {may_write_policies: true}\n"

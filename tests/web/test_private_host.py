@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
+from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build_app
 from hf_gate.web.private_host import ensure_private_host, listen_on_other_loopback
 from hf_gate.web.server import Server, allowed_hosts
-from hf_gate.web.sign_in import Authenticator
 from tests.kits.desk import HOST, Desk, Visitor, origin_of, run_desk_program, write_desk
 
 NAME = "desk-0123456789.localhost"

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from hf_gate.errors import UsageError
+from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.web.app import build_app
 from hf_gate.web.server import allowed_hosts, parse_public_url
-from hf_gate.web.sign_in import Authenticator
 from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor
 
 PUBLIC = "https://desk.example.org"

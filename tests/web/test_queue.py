@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from hf_gate.application.evaluated_parts import evaluate_part
-from hf_gate.application.evaluation import open_fact_sources
-from hf_gate.application.planning import propose_plan
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.web.queue_query import describe_term, merge_search
+from hf_gate.decisions.service.planning import propose_plan
+from hf_gate.requests.pages.queue_query import describe_term, merge_search
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.verdicts.service.evaluated_parts import evaluate_part
+from hf_gate.verdicts.service.evaluation import open_fact_sources
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page, text_of
 
 

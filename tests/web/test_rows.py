@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
-from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.base.ids import Repo, parse_repo
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, parse_page, serve_desk
 

@@ -13,22 +13,22 @@ from typing import Any, cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application import runs as run_cases
-from hf_gate.application.approvals import ApprovalGate
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import Outcome
-from hf_gate.domain.requests import Decision, Target
-from hf_gate.domain.rows import RunRow
-from hf_gate.domain.runs import RunKind, RunState
-from hf_gate.plan.model import Plan, make_partial_plan
+from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import Outcome
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.requests import Decision, Target
+from hf_gate.core.runs import RunKind, RunState
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.pages.plan import read_plan
+from hf_gate.decisions.pages.run_worker import RunEventStream, RunJob
+from hf_gate.decisions.service import runs as run_cases
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.requests.service.sync_schedule import SyncKind
 from hf_gate.testing import LocalHub
-from hf_gate.web.plan import read_plan
-from hf_gate.web.run_worker import RunEventStream, RunJob
+from hf_gate.verdicts.plan.model import Plan, make_partial_plan
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk, run_desk_program, text_of, write_desk
 from tests.kits.desk_actions import ProgramVisitor, create_plan, wait_for_run
 

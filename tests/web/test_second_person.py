@@ -16,25 +16,25 @@ from urllib.parse import urlencode
 
 import pytest
 
-from hf_gate import bootstrap
-from hf_gate.application import runs
-from hf_gate.application.end_changes import change_end_by_hand, write_end_changes
-from hf_gate.application.ledger_entries import text_of_entry
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.run_executor import halt_run
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.application.tray import DecisionRequest
-from hf_gate.application.workspace import Workspace
-from hf_gate.domain.hand_terms import NO_HAND_TERMS
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.rows import RequestRow, RunRow
-from hf_gate.domain.runs import RunKind, RunState
-from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.people.hand_terms import NO_HAND_TERMS
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.runs import RunKind, RunState
+from hf_gate.core.stored_rows import RequestRow, RunRow
+from hf_gate.decisions.service import runs
+from hf_gate.decisions.service.end_changes import change_end_by_hand, write_end_changes
+from hf_gate.decisions.service.run_executor import halt_run
+from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import Guarded
-from hf_gate.plan.model import build_plan
-from hf_gate.store.selections import select_requests
+from hf_gate.ledger.service.ledger_entries import text_of_entry
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.requests.rows.selections import select_requests
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
+from hf_gate.verdicts.plan.model import build_plan
 from hf_gate.web.app_state import AppState
+from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import GOOD, Answer, Desk, InterruptedStore, Visitor, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.program_server import program_words

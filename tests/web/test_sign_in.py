@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from hf_gate import bootstrap
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
-from hf_gate.domain.timestamps import to_ms
-from hf_gate.store.sessions import find_session_member, open_session_by_link
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.members.rows.sessions import find_session_member, open_session_by_link
+from hf_gate.members.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.web.app import build_app
-from hf_gate.web.sign_in import Authenticator
+from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import HOST, Desk, Visitor
 
 MIA = Member(name="mia", role=MemberRole.REVIEWER)

@@ -12,10 +12,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.application.overview import OverviewRecord
-from hf_gate.application.policy_records import PolicyRecord, ProblemRecord
-from hf_gate.application.record_files import SPREAD
-from hf_gate.application.records import (
+from hf_gate.core.records import (
     AttemptRecord,
     AuditRecord,
     ChangeRecord,
@@ -37,7 +34,10 @@ from hf_gate.application.records import (
     VerdictRecord,
     keys_of,
 )
-from hf_gate.application.table_records import TableRecord, TableRowRecord
+from hf_gate.grants.service.table_records import TableRecord, TableRowRecord
+from hf_gate.reports.service.overview import OverviewRecord
+from hf_gate.requests.service.record_files import SPREAD
+from hf_gate.verdicts.records import PolicyRecord, ProblemRecord
 from tests.kits.command_line import Console
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk
 from tests.kits.desk_actions import create_plan, post_json, wait_for_run

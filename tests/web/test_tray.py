@@ -9,18 +9,18 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.store.backups import disarm
-from hf_gate.store.store import Store
-from hf_gate.store.tray import (
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.store.reading.tray import (
     find_latest_decisions,
     list_due_decisions,
     list_unsent_decisions,
     list_waiting_decisions,
     schedule_decisions,
 )
+from hf_gate.store.store import Store
 from hf_gate.web.server import default_hold
+from hf_gate.workspace.rows.backups import disarm
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
 from tests.kits.faulty_stores import FailingStore, KilledError
 

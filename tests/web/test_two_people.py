@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.approvals import endorse, read_act_endorsers
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.runs import RunState
+from hf_gate.approvals.rows.approvals import read_approvals
+from hf_gate.approvals.rows.plans import delete_plans
+from hf_gate.approvals.service.approvals import endorse, read_act_endorsers
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.runs import RunState
 from hf_gate.errors import UsageError
-from hf_gate.store.approvals import read_approvals
-from hf_gate.store.members import find_member
-from hf_gate.store.plans import delete_plans
-from hf_gate.store.tray import list_waiting_decisions
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.rows.members import find_member
+from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.store.reading.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status, wait_for_run
 

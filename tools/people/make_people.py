@@ -1,6 +1,6 @@
 """Draws the people of the sample: name, profile name, username and e-mail address, the last three as templates.
 
-A template names parts of the person that reads it, because `hf_gate.localhub.people` gives a drawn person another family name
+A template names parts of the person that reads it, because `hf_gate.localhub.population.people` gives a drawn person another family name
 and another number: {gn} and {fn} are given and family name as their owner writes them, {given} and {fl} in Latin letters, {a} and
 {b} in ASCII, {A} and {B} with capitals, {n} is a number, {k} a number or nothing, {staff} and {student} are domains.
 """

@@ -1,9 +1,9 @@
-"""Writes src/hf_gate/localhub/people.json: the sample of people, answers and gates from which local Hubs are made.
+"""Writes src/hf_gate/localhub/population/people.json: the sample of people, answers and gates from which local Hubs are made.
 
 Usage: python -m tools.people.make_sample
 
 The same sources give the same bytes: pools.json (names, places and texts, see make_pools.py), the tables of make_people.py,
-gate_texts.py and hostile_texts.py, and those below. `hf_gate.localhub.sample` describes the format.
+gate_texts.py and hostile_texts.py, and those below. `hf_gate.localhub.population.sample` describes the format.
 """
 
 from __future__ import annotations

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..domain.ids import Repo, parse_repo
-from ..errors import NotAllowed, UsageError
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.errors import NotAllowed, UsageError
+
 from .output import FIRST_ROWS, Format, Output, resolve_format
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from ..application.workspace import WorkspaceLocation
-    from ..bootstrap import Connection
-    from ..config import Settings
-    from ..domain.accounts import Account
-    from ..hub.client import Hub
+    from hf_gate.config import Settings
+    from hf_gate.core.people.accounts import Account
+    from hf_gate.hub.client import Hub
+    from hf_gate.settings.service.workspace import WorkspaceLocation
+    from hf_gate.workspace.service.bootstrap import Connection
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -67,8 +68,8 @@ class Run:
     @cached_property
     def connection(self) -> Connection:
         """Return the connection to the Hub named by flags, environment or file. It is closed when the program ends."""
-        from .. import bootstrap
-        from .log_lines import WaitLines
+        from hf_gate.automation.commands.log_lines import WaitLines
+        from hf_gate.workspace.service import bootstrap
 
         if self.flags.get("token") is not None:
             self.out.warn(
@@ -89,14 +90,14 @@ class Run:
     @property
     def endpoint(self) -> str:
         """Return the URL of the Hub."""
-        from .. import bootstrap
+        from hf_gate.workspace.service import bootstrap
 
         return bootstrap.endpoint_of(self.settings)
 
     def read_settings(self) -> Settings:
         """Read the settings again, with the token that its file holds now."""
-        from .. import bootstrap
-        from ..config import Flags
+        from hf_gate.config import Flags
+        from hf_gate.workspace.service import bootstrap
 
         insecure = True if self.flags.get("insecure_http") else None
         names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
@@ -127,7 +128,7 @@ class Run:
     @property
     def location(self) -> WorkspaceLocation:
         """Return the workspace location with its configuration; its folder is None without a workspace."""
-        from .. import bootstrap
+        from hf_gate.workspace.service import bootstrap
 
         if self._location is None:
             self._location = bootstrap.read_location(self.settings)
@@ -262,8 +263,8 @@ class GateCommand(click.Command):
 
 def explain_refused_token(run: Run, problem: NotAllowed) -> None:
     """Name where the token comes from, and say of a 401 whether a token was sent: the Hub's answer is the same."""
-    from .. import bootstrap
-    from ..hub.credentials import name_token_source
+    from hf_gate.hub.credentials import name_token_source
+    from hf_gate.workspace.service import bootstrap
 
     problem.hint = name_token_source(problem.hint, run.settings.token_from)
     if problem.status != HTTPStatus.UNAUTHORIZED:

@@ -11,7 +11,8 @@ from types import FrameType
 
 import click
 
-from ..errors import HfGateError
+from hf_gate.errors import HfGateError
+
 from .framework import OLD_WORDS, CommandEntry, RootGroup
 from .output import Output, describe_write_error, silence
 
@@ -24,86 +25,113 @@ _ASK = "ask"
 _START = "help"
 
 COMMANDS: dict[str, CommandEntry] = {
-    "ls": CommandEntry("hf_gate.cli.ls:ls", "List access requests.", _LOOK),
-    "show": CommandEntry("hf_gate.cli.show:show", "Show one request: answers, person, age.", _LOOK),
-    "explain": CommandEntry("hf_gate.cli.explain:explain", "Explain a verdict: every rule and every value.", _LOOK),
-    "status": CommandEntry(
-        "hf_gate.cli.status:status", "Show numbers of pending requests, last syncs and problems.", _LOOK
+    "ls": CommandEntry("hf_gate.inbox.commands.ls:ls", "List access requests.", _LOOK),
+    "show": CommandEntry("hf_gate.inbox.commands.show:show", "Show one request: answers, person, age.", _LOOK),
+    "explain": CommandEntry(
+        "hf_gate.inbox.commands.explain:explain", "Explain a verdict: every rule and every value.", _LOOK
     ),
-    "report": CommandEntry("hf_gate.cli.report:report", "Reports: overview, access, hub.", _LOOK),
-    "ui": CommandEntry("hf_gate.cli.ui:ui", "Open the desk in the browser.", _DECIDE),
-    "review": CommandEntry("hf_gate.cli.review:review", "Decide requests one by one with single keys.", _DECIDE),
+    "status": CommandEntry(
+        "hf_gate.reports.commands:status", "Show numbers of pending requests, last syncs and problems.", _LOOK
+    ),
+    "report": CommandEntry("hf_gate.ledger.commands.report:report", "Reports: overview, access, hub.", _LOOK),
+    "ui": CommandEntry("hf_gate.web.commands:ui", "Open the desk in the browser.", _DECIDE),
+    "review": CommandEntry(
+        "hf_gate.inbox.commands.review:review", "Decide requests one by one with single keys.", _DECIDE
+    ),
     "accept": CommandEntry(
-        "hf_gate.cli.decision_commands:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True
+        "hf_gate.decisions.commands.decide:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True
     ),
     "reset": CommandEntry(
-        "hf_gate.cli.decision_commands:reset",
+        "hf_gate.decisions.commands.decide:reset",
         "Send requests back: no access, but they can ask again.",
         _DECIDE,
         has_effect=True,
     ),
     "reject": CommandEntry(
-        "hf_gate.cli.decision_commands:reject",
+        "hf_gate.decisions.commands.decide:reject",
         "Reject requests: no access, and they cannot ask again (also: deny, decline).",
         _DECIDE,
         has_effect=True,
     ),
     "init": CommandEntry(
-        "hf_gate.cli.init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _RULES
+        "hf_gate.workspace.commands.init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _RULES
     ),
     "policy": CommandEntry(
-        "hf_gate.cli.policy:policy", "Policies: check, test, lint, show, compare, new, promote.", _RULES
+        "hf_gate.verdicts.commands.policy:policy", "Policies: check, test, lint, show, compare, new, promote.", _RULES
     ),
-    "plan": CommandEntry("hf_gate.cli.plan:plan", "Show what the policies would change, and why.", _RULES),
-    "apply": CommandEntry("hf_gate.cli.plan:apply", "Apply a plan, once.", _RULES, has_effect=True),
-    "table": CommandEntry("hf_gate.cli.tables:table", "Tables: ls, show, new, add, remove, import, diff.", _RULES),
+    "plan": CommandEntry(
+        "hf_gate.decisions.commands.plan:plan", "Show what the policies would change, and why.", _RULES
+    ),
+    "apply": CommandEntry("hf_gate.decisions.commands.plan:apply", "Apply a plan, once.", _RULES, has_effect=True),
+    "table": CommandEntry(
+        "hf_gate.grants.commands.tables:table", "Tables: ls, show, new, add, remove, import, diff.", _RULES
+    ),
     "run": CommandEntry(
-        "hf_gate.cli.run:run_",
+        "hf_gate.automation.commands.run:run_",
         "Sync, evaluate, apply within the guards and end grants, in a loop.",
         _UNATTENDED,
         has_effect=True,
     ),
-    "runs": CommandEntry("hf_gate.cli.runs:runs", "Runs: ls, show, undo, retry, stop, continue.", _UNATTENDED),
-    "ends": CommandEntry("hf_gate.cli.ends:ends", "Ends of access: ls, set, confirm.", _UNATTENDED),
+    "runs": CommandEntry(
+        "hf_gate.decisions.commands.runs:runs", "Runs: ls, show, undo, retry, stop, continue.", _UNATTENDED
+    ),
+    "ends": CommandEntry("hf_gate.decisions.commands.ends:ends", "Ends of access: ls, set, confirm.", _UNATTENDED),
     "messages": CommandEntry(
-        "hf_gate.cli.messages:messages", "Notices and letters: ls, preview, test, retry, mark-sent.", _UNATTENDED
+        "hf_gate.messages.commands:messages", "Notices and letters: ls, preview, test, retry, mark-sent.", _UNATTENDED
     ),
     "stop": CommandEntry(
-        "hf_gate.cli.stop:stop", "Stop everything that works unattended.", _UNATTENDED, has_effect=True
+        "hf_gate.automation.commands.stop:stop", "Stop everything that works unattended.", _UNATTENDED, has_effect=True
     ),
     "start": CommandEntry(
-        "hf_gate.cli.stop:start", "Let unattended work continue after `stop`.", _UNATTENDED, has_effect=True
+        "hf_gate.automation.commands.stop:start",
+        "Let unattended work continue after `stop`.",
+        _UNATTENDED,
+        has_effect=True,
     ),
-    "why": CommandEntry("hf_gate.cli.why:why_", "Tell why you cannot download from a repo, and what to do.", _ASK),
-    "ask": CommandEntry("hf_gate.cli.requester:ask", "Ask for access to a gated repo.", _ASK, has_effect=True),
+    "why": CommandEntry(
+        "hf_gate.hub.commands.why:why_", "Tell why you cannot download from a repo, and what to do.", _ASK
+    ),
+    "ask": CommandEntry(
+        "hf_gate.requests.commands.requester:ask", "Ask for access to a gated repo.", _ASK, has_effect=True
+    ),
     "withdraw": CommandEntry(
-        "hf_gate.cli.requester:withdraw", "Withdraw your own pending request.", _ASK, has_effect=True
+        "hf_gate.requests.commands.requester:withdraw", "Withdraw your own pending request.", _ASK, has_effect=True
     ),
-    "demo": CommandEntry("hf_gate.cli.demo:demo", "Play a scenario on a local Hub with invented people.", _START),
-    "doctor": CommandEntry("hf_gate.cli.doctor:doctor", "Check token, Hub, repos and this machine.", _START),
+    "demo": CommandEntry(
+        "hf_gate.workspace.commands.demo:demo", "Play a scenario on a local Hub with invented people.", _START
+    ),
+    "doctor": CommandEntry(
+        "hf_gate.workspace.commands.doctor:doctor", "Check token, Hub, repos and this machine.", _START
+    ),
     "help": CommandEntry(
         "hf_gate.cli.program_info:help_",
         "Topics: all, exit-codes, environment, formatting, targets, queries, policies, token, options.",
         _START,
     ),
     "cancel": CommandEntry(
-        "hf_gate.cli.decision_commands:cancel", "Return requests to pending; access ends.", has_effect=True
+        "hf_gate.decisions.commands.decide:cancel", "Return requests to pending; access ends.", has_effect=True
     ),
     "grant": CommandEntry(
-        "hf_gate.cli.decision_commands:grant", "Grant access to people who have not asked.", has_effect=True
+        "hf_gate.decisions.commands.decide:grant", "Grant access to people who have not asked.", has_effect=True
     ),
     "revoke": CommandEntry(
-        "hf_gate.cli.decision_commands:revoke", "End the access of accepted people.", has_effect=True
+        "hf_gate.decisions.commands.decide:revoke", "End the access of accepted people.", has_effect=True
     ),
-    "undo": CommandEntry("hf_gate.cli.runs:undo", "Plan the undo of a run; the same as `runs undo`."),
-    "assign": CommandEntry("hf_gate.cli.assign:assign", "Assign requests to the member who should decide them."),
-    "person": CommandEntry("hf_gate.cli.person:person", "One person at many repos: ls, show, export, erase."),
-    "repos": CommandEntry("hf_gate.cli.repos:repos", "Gated repos: ls, show."),
-    "form": CommandEntry("hf_gate.cli.form:form", "Gate forms: check."),
-    "sync": CommandEntry("hf_gate.cli.sync:sync", "Read requests from the Hub into the store."),
-    "audit": CommandEntry("hf_gate.cli.audit:audit", "Audit log: ls, show, verify, export."),
-    "store": CommandEntry("hf_gate.cli.store:store", "Store: check, export, backup, restore, retention, remove."),
-    "hub": CommandEntry("hf_gate.cli.hub_serve:hub", "Local Hub: serve."),
+    "undo": CommandEntry("hf_gate.decisions.commands.runs:undo", "Plan the undo of a run; the same as `runs undo`."),
+    "assign": CommandEntry(
+        "hf_gate.decisions.commands.assign:assign", "Assign requests to the member who should decide them."
+    ),
+    "person": CommandEntry(
+        "hf_gate.inbox.commands.person:person", "One person at many repos: ls, show, export, erase."
+    ),
+    "repos": CommandEntry("hf_gate.inbox.commands.repos:repos", "Gated repos: ls, show."),
+    "form": CommandEntry("hf_gate.requests.commands.form:form", "Gate forms: check."),
+    "sync": CommandEntry("hf_gate.requests.commands.sync:sync", "Read requests from the Hub into the store."),
+    "audit": CommandEntry("hf_gate.ledger.commands.audit:audit", "Audit log: ls, show, verify, export."),
+    "store": CommandEntry(
+        "hf_gate.workspace.commands.store:store", "Store: check, export, backup, restore, retention, remove."
+    ),
+    "hub": CommandEntry("hf_gate.localhub.commands:hub", "Local Hub: serve."),
     "schema": CommandEntry("hf_gate.cli.program_info:schema", "Print the JSON Schema of a --json document."),
     "config": CommandEntry("hf_gate.cli.program_info:config", "Configuration: path."),
     "completion": CommandEntry(
@@ -268,6 +296,6 @@ def _exit_code_of(problem: Exception) -> int:
 
 
 def _is_debugging() -> bool:
-    from ..config import is_true
+    from hf_gate.config import is_true
 
     return is_true(os.environ.get("HF_GATE_DEBUG")) or is_true(os.environ.get("HF_DEBUG"))

@@ -15,13 +15,14 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from ..domain.display_text import display_width, make_visible, to_json, to_one_line
-from ..domain.timestamps import describe_clock_skew
-from ..errors import to_command_hint
+from hf_gate.base.display_text import display_width, make_visible, to_json, to_one_line
+from hf_gate.base.timestamps import describe_clock_skew
+from hf_gate.errors import to_command_hint
+
 from .text_layout import Column, choose_widths, format_row, terminal_width
 
 if TYPE_CHECKING:
-    from ..application.records import Record
+    from hf_gate.core.records import Record
 
 R = TypeVar("R")
 Row = Mapping[str, object]
@@ -165,7 +166,7 @@ class Output:
             for key, value in _mark_untrusted(_builtin(doc)).items():
                 sys.stdout.write(f"{key}\t{to_one_line(value)}\n")
         elif self.format is Format.CSV:
-            from ..application.record_files import csv_document
+            from hf_gate.requests.service.record_files import csv_document
 
             sys.stdout.writelines(csv_document(_builtin(doc)))
         else:
@@ -211,8 +212,8 @@ class Output:
         return is_whole
 
     def _data(self, kind: type[Record], rows: Iterable[Any]) -> None:
-        from ..application import record_files
-        from ..application.records import keys_of
+        from hf_gate.core.records import keys_of
+        from hf_gate.requests.service import record_files
 
         if self.format is Format.JSON:  # written only when complete, because half an array is not JSON
             with record_files.spool(map(str.encode, record_files.json_array(rows))) as file:

@@ -13,12 +13,13 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-from ..config import resolve_paths
-from ..domain.query import KEYS
-from ..errors import UsageError
+from hf_gate.config import resolve_paths
+from hf_gate.core.parsing.query import KEYS
+from hf_gate.errors import UsageError
+from hf_gate.hub.commands.token_rights import HELP_TOPIC
+
 from .framework import COMMON, CommandEntry, GateGroup, Run, command
 from .main import COMPLETE_VARIABLE, root
-from .token_rights import HELP_TOPIC
 
 # ---- config path, completion, schema ---------------------------------------------------------------------------------
 
@@ -71,7 +72,7 @@ def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
 @click.argument("name", required=False)
 def schema(run: Run, *, name: str | None) -> int:
     """Print the JSON Schema of a document; without NAME, list the names."""
-    from .schemas import ALIASES, SCHEMAS, schema_of
+    from hf_gate.workspace.commands.schemas import ALIASES, SCHEMAS, schema_of
 
     if name is None:
         for known in SCHEMAS:

@@ -7,8 +7,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from ..domain.display_text import clip
-from ..domain.timestamps import format_span
+from hf_gate.base.display_text import clip
+from hf_gate.base.timestamps import format_span
+
 from .output import Output
 
 _DELAY = 0.6  # seconds before the first line; most work is finished sooner

@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
-from ..application.request_record_builders import rate_answers
-from ..domain.display_text import clip, to_one_line
-from ..domain.ids import RepoType, name_person
-from ..domain.lifecycle import MEANING, STATUSES, Status, label_verdict
-from ..domain.roles import role_of
-from ..domain.timestamps import format_age, to_iso
+from hf_gate.base.display_text import clip, to_one_line
+from hf_gate.base.ids import RepoType, name_person
+from hf_gate.base.timestamps import format_age, to_iso
+from hf_gate.core.forms.roles import role_of
+from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_verdict
+from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
+from hf_gate.inbox.service.request_record_builders import rate_answers
+
 from .output import safe_lines
 from .text_layout import Column, wrap_line
 
 if TYPE_CHECKING:
-    from ..application.access_report import AccessRecord
-    from ..application.records import AccountRecord, HistoryRecord
-    from ..application.table_records import TableEffectRecord
-    from ..domain.requests import AccessRequest
+    from hf_gate.core.records import AccountRecord, HistoryRecord
+    from hf_gate.core.requests import AccessRequest
+    from hf_gate.grants.service.table_records import TableEffectRecord
+    from hf_gate.ledger.service.access_report import AccessRecord
 
 
 _Cell = Callable[[RequestRecord], str]

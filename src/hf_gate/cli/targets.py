@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
-from ..domain.ids import Repo
-from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, VERBS_WITH_REASON, Status
-from ..errors import HfGateError, InvalidRepo, InvalidTarget, RequestNotFound, UsageError
-from ..private_files import read_regular_file
+from hf_gate.base.ids import Repo
+from hf_gate.base.private_files import read_regular_file
+from hf_gate.core.lifecycle import STATUS_AFTER_VERB, STATUSES, VERBS_WITH_REASON, Status
+from hf_gate.errors import HfGateError, InvalidRepo, InvalidTarget, RequestNotFound, UsageError
+from hf_gate.requests.service.targets import (
+    SPELLINGS,
+    USER_AT,
+    USERNAME,
+    RequestTarget,
+    parse_target,
+    parse_target_lines,
+)
+
 from .framework import repeat_command
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
-    from ..application.decisions import Choice, DecisionTarget
-    from ..application.inputs import ReasonTemplate
-    from ..application.workspace import Workspace
-    from ..domain.rows import RequestRow
-    from ..hub.client import Hub
+    from hf_gate.core.stored_rows import RequestRow
+    from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+    from hf_gate.hub.client import Hub
+    from hf_gate.messages.service.inputs import ReasonTemplate
+    from hf_gate.settings.service.workspace import Workspace
+
     from .framework import Run
 
 
@@ -154,14 +163,14 @@ class DecisionCommand(Struct, frozen=True):
     @property
     def choice(self) -> Choice:
         """Return the decision that applies to all targets."""
-        from ..application.decisions import Choice
+        from hf_gate.decisions.service.decisions import Choice
 
         is_grant = self.verb == "grant"
         return Choice(STATUS_AFTER_VERB[self.effect], is_grant=is_grant, note=self.note, until=self.until)
 
     def decision_targets(self) -> list[DecisionTarget]:
         """Return the targets, each with its reason."""
-        from ..application.decisions import DecisionTarget
+        from hf_gate.decisions.service.decisions import DecisionTarget
 
         return [DecisionTarget(target.repo, target.target, self.reason_for(target)) for target in self.targets]
 
@@ -205,7 +214,7 @@ def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | Non
 
 def _parse_typed_glob(text: str, repo_type: str | None) -> str:
     """Return a pattern of repos, with the type for a bare ns/name."""
-    from ..policy.literals import InvalidLiteralError, parse_glob
+    from hf_gate.core.parsing.literals import InvalidLiteralError, parse_glob
 
     bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
     try:
@@ -261,7 +270,7 @@ def _target_word(row: RequestRow, user: str) -> str:
 
 def _find_matching_repos(workspace: Workspace, glob: str | None) -> Iterator[Repo]:
     """Iterate over the repos in the store that match a pattern (None: all) and belong to the workspace."""
-    from ..policy.literals import glob_matches
+    from hf_gate.core.parsing.literals import glob_matches
 
     has_folder = workspace.location.folder is not None
     for row in workspace.store.repos():
@@ -279,7 +288,7 @@ def _typed_id(repo: Repo) -> str:
 
 def find_latest_request(workspace: Workspace, target: RequestTarget) -> RequestRow | None:
     """Return the latest stored request of a target, if there is one."""
-    from ..application.evaluation import latest_request
+    from hf_gate.verdicts.service.evaluation import latest_request
 
     known = target.target
     key = known.request_id or known.user_id or known.username or ""

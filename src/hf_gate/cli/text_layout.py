@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TextIO, TypeVar
 
 from msgspec import Struct
 
-from ..domain.display_text import clip, display_width
+from hf_gate.base.display_text import clip, display_width
 
 R = TypeVar("R")
 _GAP: Final = 2  # spaces between two columns

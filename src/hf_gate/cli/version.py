@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .. import __version__
+from hf_gate import __version__
+
 from .framework import Run, command
 
 

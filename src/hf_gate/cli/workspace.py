@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.ids import Repo
-from ..domain.runs import RunKind
-from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
+from hf_gate.base.ids import Repo
+from hf_gate.core.runs import RunKind
+from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
+from hf_gate.hub.commands.token_rights import owners_of
+
 from .framework import Run
-from .token_rights import owners_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..application.policy_bundle import PolicyBundle
-    from ..application.run_executor import RunExecutor
-    from ..application.workspace import Workspace
-    from ..domain.accounts import Account
-    from ..domain.rows import RunRow
-    from ..plan.model import Plan
-    from ..policy.tables import Table
+    from hf_gate.core.people.accounts import Account
+    from hf_gate.core.stored_rows import RunRow
+    from hf_gate.decisions.service.run_executor import RunExecutor
+    from hf_gate.policies.facts.tables import Table
+    from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.verdicts.plan.model import Plan
+    from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 _SHORT_WAIT_S: Final = 3.0  # for the Hub's answer, by commands that work without it
 
@@ -46,7 +47,7 @@ def open_workspace(
     write meanwhile; with `lends`, they can whenever this process does not write. With `is_preview`, a missing store is
     replaced with an empty one that the command deletes when it ends.
     """
-    from .. import bootstrap
+    from hf_gate.workspace.service import bootstrap
 
     location = run.location
     if needs_folder and location.folder is None:
@@ -85,7 +86,7 @@ def open_workspace(
 
 def _say_member(run: Run, workspace: Workspace) -> None:
     """Print for which member this shell is taken, if the desk has members. Raises NotAllowed for a former member."""
-    from ..application.members import find_member_of
+    from hf_gate.members.service.members import find_member_of
 
     if not workspace.store.members():
         return
@@ -97,7 +98,7 @@ def _say_member(run: Run, workspace: Workspace) -> None:
 
 def require_present_member(workspace: Workspace, account: Account | None) -> None:
     """Raise NotAllowed if a Hub account belongs to a former member of the desk: they are nobody here."""
-    from ..application.members import is_removed_account
+    from hf_gate.members.service.members import is_removed_account
 
     if account is not None and is_removed_account(workspace.store, account):
         raise NotAllowed(
@@ -125,15 +126,15 @@ def no_store_error() -> UsageError:
 
 def open_stored_workspace(run: Run) -> Workspace | None:
     """Return the workspace if its store exists, else None. Does not create a store."""
-    from .. import bootstrap
+    from hf_gate.workspace.service import bootstrap
 
     return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
 
 
 def remember_file(run: Run, path: Path) -> None:
     """Remember an export or a plan that was written, so that `store remove` can name it."""
-    from .. import bootstrap
-    from ..application.store_maintenance import file_of_store, record_file
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import file_of_store, record_file
 
     store = file_of_store(bootstrap.store_url(run.settings, run.location))
     if store is not None and store.is_file():
@@ -142,7 +143,7 @@ def remember_file(run: Run, path: Path) -> None:
 
 def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """Return the named repos, else those of the workspace, else all gated repos of the token's account."""
-    from ..application.repo_globs import expand_globs
+    from hf_gate.requests.service.repo_globs import expand_globs
 
     if named:
         return list(dict.fromkeys(run.parse_repo(text, repo_type) for text in named))
@@ -158,7 +159,7 @@ def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> 
     Raises the Hub's error if the account is unknown before a write, unless the command also works without the Hub: then
     it waits for the Hub for a few seconds only, and the actor is the local user.
     """
-    from .. import bootstrap
+    from hf_gate.workspace.service import bootstrap
 
     has_folder = run.location.folder is not None
     settings = run.settings
@@ -195,7 +196,7 @@ def actor_of(run: Run) -> str:
 
 def open_with_policies(run: Run, *, is_preview: bool = False) -> tuple[Workspace, PolicyBundle]:
     """Return the workspace, open for writing except for a preview, and its policies; refused tables are reported."""
-    from ..application.policy_bundle import load_policies
+    from hf_gate.verdicts.service.policy_bundle import load_policies
 
     workspace = open_workspace(run, needs_folder=True, writes=not is_preview, is_preview=is_preview)
     try:
@@ -211,7 +212,7 @@ def open_with_policies(run: Run, *, is_preview: bool = False) -> tuple[Workspace
 
 def open_for_runs(run: Run) -> Workspace:
     """Return the workspace or the user's own store, open for writing, without reading policies."""
-    from .. import bootstrap
+    from hf_gate.workspace.service import bootstrap
 
     if not bootstrap.has_store(run.settings, run.location):
         raise no_store_error()
@@ -225,17 +226,17 @@ def describe_refusal(table: Table) -> str:
 
 def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     """Return the current policies if the plan depends on any, so that broken policies do not prevent an undo."""
-    from ..application.policy_bundle import load_policies
-    from ..application.runs import needs_policies
+    from hf_gate.decisions.service.runs import needs_policies
+    from hf_gate.verdicts.service.policy_bundle import load_policies
 
     return load_policies(workspace) if needs_policies(plan) else None
 
 
 def executor_for(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return an executor for a run that obeys stop requests."""
-    from ..application.approvals import ApprovalGate
-    from ..application.run_executor import make_executor
-    from ..application.unattended_stop import read_stop
+    from hf_gate.approvals.service.approvals import ApprovalGate
+    from hf_gate.decisions.service.run_executor import make_executor
+    from hf_gate.settings.service.unattended_stop import read_stop
 
     store = workspace.store
 

@@ -1,3 +1,1 @@
 """The Hub client: runs the protocol's flows over httpx2, blocking or async. It sends the token to one origin only."""
-
-from __future__ import annotations

@@ -9,28 +9,22 @@ from types import TracebackType
 from typing import Any, Concatenate, Self
 from weakref import WeakSet
 
-from ..domain.accounts import Gate
-from ..domain.ids import Person, Repo
-from ..domain.outcomes import Outcome
-from ..domain.requests import Decision
-from ..protocol.flows import bulk, repos
-from ..protocol.flows.calls import Flow, T
-from ..protocol.flows.listing import list_requests
-from .async_driver import AsyncDriver, Items
+from hf_gate.base.ids import Person, Repo
+from hf_gate.core.outcomes import Outcome
+from hf_gate.core.people.accounts import Gate
+from hf_gate.core.requests import Decision
+from hf_gate.hub.drivers.async_driver import AsyncDriver, Items
+from hf_gate.hub.drivers.async_transport import AsyncTransport
+from hf_gate.hub.drivers.transport import HubConnection
+from hf_gate.hub.protocol.flows import bulk, repos
+from hf_gate.hub.protocol.flows.calls import Flow, T
+from hf_gate.hub.protocol.flows.listing import list_requests
+
 from .async_listing import AsyncListing
-from .async_transport import AsyncTransport
 from .client import Hub, P
-from .client_base import (
-    HubBase,
-    Operation,
-    emit_result,
-    last_outcome,
-    parse_status,
-    show_result,
-)
+from .client_base import HubBase, Operation, emit_result, last_outcome, parse_status, show_result
 from .credentials import check_online
 from .decision_runs import AsyncDecisionRun
-from .transport import HubConnection
 
 
 def make_async(method: Callable[Concatenate[Hub, P], T]) -> Callable[Concatenate[AsyncHub, P], Coroutine[Any, Any, T]]:

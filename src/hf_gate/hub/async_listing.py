@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Self
 
-from ..domain.flat_rows import Cell, flat_rows
-from ..domain.ids import Repo
-from ..domain.requests import AccessRequest
-from ..protocol.codec import RequestPage
+from hf_gate.base.ids import Repo
+from hf_gate.core.requests import AccessRequest
+from hf_gate.hub.protocol.codec import RequestPage
+
+from .flat_rows import Cell, flat_rows
 from .listing import ListingState
 
 

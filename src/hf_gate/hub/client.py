@@ -10,15 +10,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self
 from weakref import WeakSet
 
-from ..domain.accounts import Account, Gate, Profile
-from ..domain.ids import Person, Repo
-from ..domain.lifecycle import Status
-from ..domain.outcomes import Outcome
-from ..domain.requests import AccessRequest, Decision, target_of
-from ..errors import UsageError
-from ..protocol.flows import bulk, lookup, repos, single_decision
-from ..protocol.flows.calls import Flow, T
-from ..protocol.flows.listing import Head, list_requests, read_head
+from hf_gate.base.ids import Person, Repo
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import Outcome
+from hf_gate.core.people.accounts import Account, Gate, Profile
+from hf_gate.core.requests import AccessRequest, Decision, target_of
+from hf_gate.errors import UsageError
+from hf_gate.hub.drivers.driver import Driver
+from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection
+from hf_gate.hub.protocol.flows import bulk, lookup, repos, single_decision
+from hf_gate.hub.protocol.flows.calls import Flow, T
+from hf_gate.hub.protocol.flows.listing import Head, list_requests, read_head
+
 from .client_base import (
     UNSET,
     HubBase,
@@ -37,13 +40,11 @@ from .client_base import (
 )
 from .credentials import check_online
 from .decision_runs import DecisionRun
-from .driver import Driver
 from .listing import Listing
-from .transport import BlockingTransport, HubConnection
 
 if TYPE_CHECKING:
-    from ..domain.forms import GateForm
-    from ..protocol.flows.lookup import Found
+    from hf_gate.core.forms.forms import GateForm
+    from hf_gate.hub.protocol.flows.lookup import Found
 
 P = ParamSpec("P")
 

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from .. import __version__
-from ..domain.ids import Person, Repo, parse_repo
-from ..domain.lifecycle import STATUSES, Status
-from ..domain.outcomes import Outcome
-from ..domain.requests import AccessRequest, Decision, Target, check_reason, target_of
-from ..errors import HubError, InvalidStatus, UsageError
-from ..protocol.flows import repos, single_decision
-from ..protocol.flows.calls import Flow, FlowContext, RetryPolicy, T
-from ..protocol.messages import EmitValue
-from ..protocol.pacing import Outlook
-from .budget import budget_for
-from .clock import clock_for
+from hf_gate import __version__
+from hf_gate.base.ids import Person, Repo, parse_repo
+from hf_gate.core.lifecycle import STATUSES, Status
+from hf_gate.core.outcomes import Outcome
+from hf_gate.core.requests import AccessRequest, Decision, Target, check_reason, target_of
+from hf_gate.errors import HubError, InvalidStatus, UsageError
+from hf_gate.hub.drivers.budget import budget_for
+from hf_gate.hub.drivers.clock import clock_for
+from hf_gate.hub.drivers.transport import HubConnection, build_user_agent
+from hf_gate.hub.protocol.flows import repos, single_decision
+from hf_gate.hub.protocol.flows.calls import Flow, FlowContext, RetryPolicy, T
+from hf_gate.hub.protocol.messages import EmitValue
+from hf_gate.hub.protocol.pacing import Outlook
+
 from .credentials import check_channel, check_online, resolve_endpoint, resolve_token
 from .errors import to_huggingface_error
-from .transport import HubConnection, build_user_agent
 
 if TYPE_CHECKING:
-    from ..domain.forms import GateForm
+    from hf_gate.core.forms.forms import GateForm
 
 L = TypeVar("L")
 FlowMaker = Callable[[Repo, FlowContext], Flow[T]]
@@ -197,7 +198,7 @@ def build_gate_settings(
 
 def fetch_form(repo: Repo, context: FlowContext) -> Flow[GateForm]:
     """Return the current gate form of the repo's card."""
-    from ..domain.forms import parse_gate_form  # imported on first use: it takes 0.15 s
+    from hf_gate.core.forms.forms import parse_gate_form  # imported on first use: it takes 0.15 s
 
     return parse_gate_form((yield from repos.fetch_card(repo, context)))
 

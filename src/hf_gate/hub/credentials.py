@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from ..config import is_true
-from ..domain.network_hosts import PUBLIC_HUB, is_loopback_host
-from ..errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError, to_command_hint
+from hf_gate.base.network_hosts import PUBLIC_HUB, is_loopback_host
+from hf_gate.config import is_true
+from hf_gate.errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError, to_command_hint
 
 _STAGING_HUB = "https://hub-ci.huggingface.co"
 NO_IMPLICIT_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Generator, Iterator
 from typing import Any
 
-from ..domain.ids import Repo
-from ..domain.outcomes import Outcome
-from ..protocol.flows.bulk import validate_decision
+from hf_gate.base.ids import Repo
+from hf_gate.core.outcomes import Outcome
+from hf_gate.hub.protocol.flows.bulk import validate_decision
 
 
 class DecisionRunState:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ..errors import BadRequest, HfGateError, HubError, NotAllowed, NotGated, RepoNotFound
+from hf_gate.errors import BadRequest, HfGateError, HubError, NotAllowed, NotGated, RepoNotFound
 
 
 def to_huggingface_error(error: HfGateError) -> HfGateError:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..domain.lifecycle import Status
-from ..domain.requests import AccessRequest
-from ..errors import InvalidTarget
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import AccessRequest
+from hf_gate.errors import InvalidTarget
+
 from .client import Hub
 from .client_base import RevocationMode
 

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from ..domain.completeness import NOT_READ, Completeness
-from ..domain.flat_rows import Cell, flat_rows
-from ..domain.ids import Repo
-from ..domain.requests import AccessRequest
-from ..errors import UsageError
-from ..protocol.codec import Quarantined, RequestPage
+from hf_gate.base.ids import Repo
+from hf_gate.core.completeness import NOT_READ, Completeness
+from hf_gate.core.requests import AccessRequest
+from hf_gate.errors import UsageError
+from hf_gate.hub.protocol.codec import Quarantined, RequestPage
+
+from .flat_rows import Cell, flat_rows
 
 
 class ListingState:

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from ..domain.ids import Repo
-from ..domain.requests import utf16_units
-from ..protocol.access_refusals import RefusalCause, get_refusals
-from ..protocol.endpoints import RecognizedCall
+from hf_gate.base.ids import Repo
+from hf_gate.core.requests import utf16_units
+from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
+from hf_gate.hub.protocol.endpoints import RecognizedCall
+
 from .http_messages import HttpError, HttpRequest
 from .records import HubRepo, HubToken
 from .world import World

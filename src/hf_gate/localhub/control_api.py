@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..domain.ids import Repo, parse_repo
-from ..domain.network_hosts import is_loopback_host
-from ..errors import HfGateError
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.network_hosts import is_loopback_host
+from hf_gate.errors import HfGateError
+from hf_gate.localhub.answers.access import add_request
+from hf_gate.localhub.answers.files import commit_files
+
 from .context import BodyValidator
 from .faults import parse_spec
-from .handlers_access import add_request
-from .handlers_files import commit_files
 from .http_messages import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
 from .hub_state import HubState, parse_duration
 from .records import HubAccount, HubRepo, HubToken

@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ..protocol.endpoints import ENDPOINTS, RecognizedCall
-from .handlers import get_error_shape
-from .handlers_openid import SIGN_IN_FAULTS
+from hf_gate.hub.protocol.endpoints import ENDPOINTS, RecognizedCall
+from hf_gate.localhub.answers.dispatch import get_error_shape
+from hf_gate.localhub.answers.openid import SIGN_IN_FAULTS
+
 from .http_messages import HTML_TYPE, HttpError, HttpRequest, HttpResponse, json_response
 from .records import HubRepo
 from .world import World

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..domain.lifecycle import STATUSES
+from hf_gate.core.lifecycle import STATUSES
+
 from .faults import FaultSet
 from .http_messages import HttpError, HttpResponse
 from .world import World

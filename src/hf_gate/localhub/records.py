@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 from sortedcontainers import SortedKeyList
 
-from ..domain.ids import Repo
-from ..domain.lifecycle import STATUSES, Status
+from hf_gate.base.ids import Repo
+from hf_gate.core.lifecycle import STATUSES, Status
 
 
 class HubAccount(Struct, array_like=True, eq=False):

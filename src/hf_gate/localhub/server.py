@@ -19,14 +19,16 @@ from uuid import uuid4
 
 import uvicorn
 
-from ..private_files import open_private_file
-from ..protocol.endpoints import RecognizedCall
-from . import control_api, handlers
+from hf_gate.base.private_files import open_private_file
+from hf_gate.hub.protocol.endpoints import RecognizedCall
+from hf_gate.localhub.population.generator import GeneratedData
+from hf_gate.localhub.population.seeding import encode_oracle, seed_world
+
+from . import control_api
+from .answers import dispatch
 from .faults import FaultPlan, FaultSet
-from .generator import GeneratedData
 from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
 from .hub_state import HubState, LocalHubClock, RateLimiter, parse_quota
-from .seeding import encode_oracle, seed_world
 from .world import World
 from .world_file import ORACLE_FILE, load_world
 
@@ -63,7 +65,7 @@ class LocalHubApp(HubState):
             client = (scope.get("client") or ("",))[0]
             await _send_response(send, self._add_headers(control_api.answer_control_call(self, request, client)))
             return
-        call = handlers.find_call(request)
+        call = dispatch.find_call(request)
         self.calls[f"{request.method} {call.endpoint.name if call else 'other'}"] += 1
         plan = self.faults.plan_call(request, call, self.world)
         await self.pause(plan.delay_before)
@@ -95,7 +97,7 @@ class LocalHubApp(HubState):
     def _answer_call(self, request: HttpRequest, call: RecognizedCall | None) -> HttpResponse:
         """Answer a call; an internal error is a 500 and is logged."""
         try:
-            return handlers.answer_call(self.world, request, call)
+            return dispatch.answer_call(self.world, request, call)
         except Exception:  # noqa: BLE001 - a test wants an answer, whatever went wrong
             _log.exception("the local Hub cannot answer %s %s", request.method, request.path)
             error = HttpError(500, "Internal error of the local Hub; see the logger hf_gate.localhub")

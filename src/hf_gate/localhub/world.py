@@ -9,8 +9,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ..domain.ids import Repo, RepoType, is_id
-from ..domain.lifecycle import MOVES, STATUSES, Status
+from hf_gate.base.ids import Repo, RepoType, is_id
+from hf_gate.core.lifecycle import MOVES, STATUSES, Status
+
 from .records import HubAccount, HubOrg, HubRepo, HubToken, JournalEntry, SignInCode, StoredRequest, sort_requests
 
 ALLOWED_MOVES: Final = {

@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from ..decoding import decode_json
-from ..domain.ids import Repo, RepoType
-from ..domain.lifecycle import Status
-from ..private_files import write_private_file
+from hf_gate.base.decoding import decode_json
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.base.private_files import write_private_file
+from hf_gate.core.lifecycle import Status
+
 from .records import Commit, HubAccount, HubRepo, HubToken, JournalEntry, StoredRequest
 from .world import World
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from ..domain.classification import RequestClassifier
-from ..domain.requests import AccessRequest
-from ..errors import StoreTooNew, StoreUnavailable
-from .schema import READ_REVISION
+from hf_gate.core.events.classification import RequestClassifier
+from hf_gate.core.requests import AccessRequest
+from hf_gate.errors import StoreTooNew, StoreUnavailable
+from hf_gate.store.database.schema import READ_REVISION
+from hf_gate.store.writing.writer import Writer
+from hf_gate.store.writing.writer_cache import WriterCache
+
 from .sql import Database
 from .write_lock import Lock
-from .writer import Writer
-from .writer_cache import WriterCache
 
 _CLOSE_WAIT_S = 5.0
 

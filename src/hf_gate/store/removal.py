@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ..domain.runs import UNSETTLED
-from ..errors import StoreBusy, StoreDamaged, UsageError
-from ..locks import is_held
-from .schema import list_tables, read_revision
+from hf_gate.base.locks import is_held
+from hf_gate.core.runs import UNSETTLED
+from hf_gate.errors import StoreBusy, StoreDamaged, UsageError
+from hf_gate.store.database.schema import list_tables, read_revision
+
 from .sql import Database, Postgres, Sqlite, raise_sqlite_error
 from .write_lock import FileLock, Holder, OnWait, ServerLock, Work, ignore_wait, lock_files
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, TypeAlia
 
 import msgspec
 
-from ..decoding import convert_value
-from ..errors import StoreBusy, StoreDamaged, StoreUnavailable
+from hf_gate.base.decoding import convert_value
+from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg

@@ -8,17 +8,18 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Final
 
-from ..domain.batches import split_into_batches
-from ..domain.case_folding import fold_for_search
-from ..domain.classification import RequestClassifier
-from ..domain.erasure import ErasedRequest
-from ..domain.ids import Repo, is_id
-from ..domain.ledger import Checkpoint, LedgerLink, SealedEntry
-from ..domain.members import Member
-from ..domain.query import Pattern, Query, Term
-from ..domain.request_state import KnownRequest
-from ..domain.requests import AccessRequest
-from ..domain.rows import (
+from hf_gate.base.batches import split_into_batches
+from hf_gate.base.ids import Repo, is_id
+from hf_gate.core.events.classification import RequestClassifier
+from hf_gate.core.events.erasure import ErasedRequest
+from hf_gate.core.events.ledger import Checkpoint, LedgerLink, SealedEntry
+from hf_gate.core.events.request_state import KnownRequest
+from hf_gate.core.forms.case_folding import fold_for_search
+from hf_gate.core.parsing.query import Pattern, Query, Term
+from hf_gate.core.people.members import Member
+from hf_gate.core.requests import AccessRequest
+from hf_gate.core.runs import FINISHED
+from hf_gate.core.stored_rows import (
     ChangeRow,
     HistoryRow,
     LedgerRow,
@@ -29,13 +30,8 @@ from ..domain.rows import (
     RequestRow,
     RunRow,
 )
-from ..domain.runs import FINISHED
-from . import ledger, member_rows, repos, runs
-from .compression import Packer
-from .connections import StoreConnections
-from .erased import strip_erased
-from .query_sql import build_conditions
-from .requests import (
+from hf_gate.store.reading.query_sql import build_conditions
+from hf_gate.store.reading.requests import (
     IS_ENDABLE,
     SELECT_BARE,
     SELECT_WITH_RECORD,
@@ -45,11 +41,16 @@ from .requests import (
     iterate_pages,
     read_history,
 )
-from .search import PageRequest, cursor_of, find_keys, key_of
+from hf_gate.store.reading.search import PageRequest, cursor_of, find_keys, key_of
+from hf_gate.store.writing.compression import Packer
+from hf_gate.store.writing.erased import strip_erased
+from hf_gate.store.writing.state_columns import Verdict, VerdictCache
+from hf_gate.store.writing.writer_cache import read_dictionary
+
+from .connections import StoreConnections
+from .reading import ledger, member_rows, repos, runs
 from .sql import Database
-from .state_columns import Verdict, VerdictCache
 from .write_lock import Lock, Work
-from .writer_cache import read_dictionary
 
 _PAGE_OF_CHANGES: Final = 1000
 

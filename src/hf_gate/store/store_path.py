@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from ..errors import UsageError
+from hf_gate.errors import UsageError
 
 
 def is_on_server(where: str | Path) -> bool:

@@ -16,9 +16,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from ..errors import StoreBusy, StoreUnavailable
-from ..locks import ProcessLock
-from ..private_files import make_private_folder
+from hf_gate.base.locks import ProcessLock
+from hf_gate.base.private_files import make_private_folder
+from hf_gate.errors import StoreBusy, StoreUnavailable
+
 from .sql import Postgres
 from .store_path import is_on_server, parse_path
 

@@ -10,26 +10,27 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .. import __version__
-from ..application.assignments import pair_with_details
-from ..application.explanation_records import terms_record
-from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
-from ..application.records import Record, RequestRecord, TermsRecord, extend_record
-from ..application.request_record_builders import stored_request
-from ..application.tray import DecisionRequest
-from ..decoding import convert_value, decode_json
-from ..domain.hand_terms import NO_END_WORD
-from ..domain.members import Member, MemberRole
-from ..domain.rows import RequestRow
-from ..domain.timestamps import ms_to_iso
-from ..errors import HfGateError
-from ..hub.credentials import name_token_source
-from ..plan.queued_decisions import QueuedDecision
-from ..store.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate import __version__
+from hf_gate.base.decoding import convert_value, decode_json
+from hf_gate.base.timestamps import ms_to_iso
+from hf_gate.core.people.hand_terms import NO_END_WORD
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.queued_decisions import QueuedDecision
+from hf_gate.core.records import Record, RequestRecord, TermsRecord, extend_record
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.decisions.service.assignments import pair_with_details
+from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.errors import HfGateError
+from hf_gate.hub.credentials import name_token_source
+from hf_gate.inbox.service.request_record_builders import stored_request
+from hf_gate.messages.service.inputs import NOTE_LIMIT, parse_note, parse_reason
+from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
+from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
+from hf_gate.store.reading.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate.verdicts.service.explanation_records import terms_record
+
 from .exports import EscapedJSON
-from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
-from .request_lines import possible_verbs, request_key, version_with_terms
 
 _T = TypeVar("_T")
 MAX_REQUESTS: Final = 500

@@ -15,24 +15,39 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as PlainRoute
 
-from ..domain.members import Member
-from ..domain.network_hosts import is_loopback_host
-from ..domain.timestamps import format_span
-from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
-from ..hub.credentials import name_token_source
-from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
+from hf_gate.automation import pages as unattended
+from hf_gate.base.network_hosts import is_loopback_host
+from hf_gate.base.timestamps import format_span
+from hf_gate.core.people.members import Member
+from hf_gate.decisions.pages import tray
+from hf_gate.errors import (
+    Guarded,
+    HfGateError,
+    HubUnavailable,
+    NotAllowed,
+    Offline,
+    Stale,
+    StoreUnavailable,
+    UsageError,
+)
+from hf_gate.hub.credentials import name_token_source
+from hf_gate.members.pages import account_proofs
+from hf_gate.members.pages.hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
+from hf_gate.members.pages.hub_sign_in_pages import HubSignInPages
+from hf_gate.members.pages.member_limits import MemberLimits, Turn, find_network
+from hf_gate.members.pages.sign_in import STORE_FAILED, Authenticator
+from hf_gate.members.pages.terminal import Terminal
+from hf_gate.reports.pages import metrics
+from hf_gate.verdicts.pages.draft_report import DraftBusy
+from hf_gate.workspace import pages as first_steps
+
+from . import api, private_host, static_files
 from .app_state import AppState
-from .draft_report import DraftBusy
 from .exports import EscapedJSON
-from .hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
-from .hub_sign_in_pages import HubSignInPages
-from .member_limits import MemberLimits, Turn, find_network
 from .missing_pages import MissingPage, describe_missing
 from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields, parse_form
 from .routes import COMPARE_PATH, ROUTES, Route
 from .security import MAX_BODY, SecurityMiddleware
-from .sign_in import STORE_FAILED, Authenticator
-from .terminal import Terminal
 
 ENVIRONMENT.globals |= {
     "make_strip": tray.make_strip,

@@ -14,25 +14,25 @@ from typing import Final
 
 from msgspec import Struct
 
-from .. import bootstrap
-from ..application.members import Membership
-from ..application.people_lists import ProfileLookup
-from ..application.policy_watcher import PolicyWatcher
-from ..application.terms_reader import TermsReader
-from ..application.tray import TrayService
-from ..application.workspace import Workspace
-from ..domain.batches import group_pairs
-from ..domain.members import Member
-from ..domain.network_hosts import PUBLIC_HUB
-from ..domain.timestamps import to_ms
-from ..hub.local_hub_headers import get_world_id
-from ..plan.queued_decisions import QueuedDecision
-from ..store.tray import schedule_decisions
-from .draft_report import DraftLimit
-from .hub_sign_in import HubSignIn
-from .plan_maker import PlanMaker
-from .run_worker import RunWorker
-from .verdict_cache import ShownVerdicts
+from hf_gate.base.batches import group_pairs
+from hf_gate.base.network_hosts import PUBLIC_HUB
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.members import Member
+from hf_gate.core.queued_decisions import QueuedDecision
+from hf_gate.decisions.pages.plan_maker import PlanMaker
+from hf_gate.decisions.pages.run_worker import RunWorker
+from hf_gate.decisions.service.tray import TrayService
+from hf_gate.grants.service.people_lists import ProfileLookup
+from hf_gate.grants.service.terms_reader import TermsReader
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.pages.hub_sign_in import HubSignIn
+from hf_gate.members.service.members import Membership
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.reading.tray import schedule_decisions
+from hf_gate.verdicts.pages.draft_report import DraftLimit
+from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
+from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
+from hf_gate.workspace.service import bootstrap
 
 LIFETIME: Final = 15 * 60.0  # seconds
 _MAX_CODES: Final = 1000

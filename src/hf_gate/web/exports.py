@@ -8,9 +8,10 @@ from typing import Final
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..application.record_files import csv_lines, json_array, json_lines, spool
-from ..application.records import R
-from ..domain.display_text import to_json
+from hf_gate.base.display_text import to_json
+from hf_gate.core.records import R
+from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
+
 from .request_context import require_one_of
 
 _TYPES: Final = {

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ..domain.display_text import make_visible
-from ..domain.timestamps import format_day, format_span
+from hf_gate.base.display_text import make_visible
+from hf_gate.base.timestamps import format_day, format_span
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from ..domain.query import KEYS, VIEWER_KEYS
+from hf_gate.core.parsing.query import KEYS, VIEWER_KEYS
+
 from .request_context import RequestContext
 
 

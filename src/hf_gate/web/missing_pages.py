@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..domain.display_text import clip_line
-from ..domain.ids import is_id
+from hf_gate.base.display_text import clip_line
+from hf_gate.base.ids import is_id
 
 _MAX_NAME: Final = 80  # columns
 _GONE: Final = "It may be gone, or belong to a repo that you cannot see."

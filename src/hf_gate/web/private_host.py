@@ -15,8 +15,8 @@ from typing import Final
 
 from starlette.requests import Request
 
-from ..application.setting_keys import PRIVATE_HOST
-from ..application.workspace import Workspace
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.settings.setting_keys import PRIVATE_HOST
 
 _NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")
 _LOOPBACKS: Final = {"127.0.0.1": "::1", "localhost": "::1", "::1": "127.0.0.1"}

@@ -13,19 +13,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from jinja2.ext import Extension
 from starlette.responses import RedirectResponse, Response
 
-from ..application.inputs import parse_end
-from ..application.workspace import Workspace
-from ..config import PACKAGE
-from ..domain.display_text import make_visible, pluralize
-from ..domain.grants import last_day, parse_grant_end
-from ..domain.hand_terms import NO_END_WORD
-from ..domain.ids import Repo, is_id
-from ..domain.lifecycle import AT_END, label_verdict
-from ..domain.members import Member, MemberRole
-from ..domain.requests import REASON_LIMIT, utf16_units
-from ..domain.rows import RepoRow, RequestRow
-from ..domain.timestamps import format_day, format_span
-from ..policy.explanation_lines import render_explanation
+from hf_gate.base.display_text import make_visible, pluralize
+from hf_gate.base.ids import Repo, is_id
+from hf_gate.base.timestamps import format_day, format_span
+from hf_gate.config import PACKAGE
+from hf_gate.core.lifecycle import AT_END, label_verdict
+from hf_gate.core.people.grants import last_day, parse_grant_end
+from hf_gate.core.people.hand_terms import NO_END_WORD
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.requests import REASON_LIMIT, utf16_units
+from hf_gate.core.stored_rows import RepoRow, RequestRow
+from hf_gate.messages.service.inputs import parse_end
+from hf_gate.policies.words.explanation_lines import render_explanation
+from hf_gate.settings.service.workspace import Workspace
+
 from . import formatting
 from .app_state import AppState
 from .static_files import static_url

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ..domain.members import MemberRole
-from . import (
-    access,
-    access_end,
-    approvals,
-    assignments,
-    audit,
-    audit_entries,
-    bulk,
-    find_list,
-    first_steps,
-    held_ends,
-    help_page,
-    letters,
-    overview,
-    people,
-    plan,
-    plans,
-    policies,
-    policy_compare,
-    queue,
-    reason_texts,
-    repos,
-    request,
-    request_history,
-    run,
-    selection,
-    settings_page,
-    tables,
-    tray,
-    unattended,
-)
+from hf_gate.approvals import pages as approvals
+from hf_gate.automation import pages as unattended
+from hf_gate.core.people.members import MemberRole
+from hf_gate.decisions.pages import access_end, assignments, bulk, find_list, held_ends, plan, plans, run, tray
+from hf_gate.grants import pages as tables
+from hf_gate.inbox.pages import people, queue, request, request_history
+from hf_gate.ledger.pages import access, audit, audit_entries
+from hf_gate.members.pages import settings_page
+from hf_gate.messages.pages import letters, reason_texts
+from hf_gate.reports.pages import overview
+from hf_gate.requests.pages import repos, selection
+from hf_gate.verdicts.pages import policies, policy_compare
+from hf_gate.workspace import pages as first_steps
+
+from . import help_page
 from .request_context import PageHandler
 
 _VIEWER = MemberRole.VIEWER

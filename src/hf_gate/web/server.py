@@ -19,17 +19,18 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from ..application.sign_in import forget_organizations
-from ..domain.ids import Repo
-from ..domain.network_hosts import is_loopback_host
-from ..errors import UsageError
+from hf_gate.base.ids import Repo
+from hf_gate.base.network_hosts import is_loopback_host
+from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.errors import UsageError
+from hf_gate.members.pages.hub_sign_in import build_hub_sign_in, find_space_origin
+from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.members.pages.terminal import Terminal
+from hf_gate.members.service.sign_in import forget_organizations
+
 from .app import build_app
 from .app_state import LOCAL_HOLD, SHARED_HOLD, AppState
-from .background_worker import BackgroundWorker
-from .hub_sign_in import build_hub_sign_in, find_space_origin
 from .private_host import ensure_private_host, listen_on_other_loopback
-from .sign_in import Authenticator
-from .terminal import Terminal
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _MAX_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it

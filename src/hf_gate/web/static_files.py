@@ -6,7 +6,7 @@ import hashlib
 from functools import lru_cache
 from typing import Final
 
-from ..config import PACKAGE
+from hf_gate.config import PACKAGE
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 

@@ -14,13 +14,14 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...domain.display_text import join_words
-from ...domain.ids import Repo, RepoType
-from ...domain.network_hosts import PUBLIC_HUB
-from ...protocol.access_refusals import RefusalCause, find_refusal_cause
-from ...protocol.messages import Answer, FailureReason, NoReply, Reply
-from ...protocol.ratelimit_headers import parse_retry_after
-from ...protocol.replies import is_ok, is_transient, server_message
+from hf_gate.base.display_text import join_words
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.base.network_hosts import PUBLIC_HUB
+from hf_gate.hub.protocol.access_refusals import RefusalCause, find_refusal_cause
+from hf_gate.hub.protocol.messages import Answer, FailureReason, NoReply, Reply
+from hf_gate.hub.protocol.ratelimit_headers import parse_retry_after
+from hf_gate.hub.protocol.replies import is_ok, is_transient, server_message
+
 from .diagnosis import Diagnosis, DiagnosisCode, Seen, Step, TokenSeen
 from .observations import Observations, is_access_confirmed, is_file_answer, is_reached
 from .texts import GATED_PERMISSION_TOO, LOGIN_STEPS, build_diagnosis

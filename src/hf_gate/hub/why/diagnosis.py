@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ...decoding import convert_value
-from ...domain.display_text import clip, make_visible
-from ..credentials import Secret, hide_tokens
+from hf_gate.base.decoding import convert_value
+from hf_gate.base.display_text import clip, make_visible
+from hf_gate.hub.credentials import Secret, hide_tokens
 
 _LONGEST_TEXT: Final = 1000  # columns of one text of a diagnosis
 _MARKDOWN: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#+-!|~&"})

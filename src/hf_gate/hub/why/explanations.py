@@ -6,7 +6,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ...protocol.access_refusals import RefusalCause, locate_words_in_log
+from hf_gate.hub.protocol.access_refusals import RefusalCause, locate_words_in_log
+
 from .diagnosing import Case, tell_cause
 from .diagnosis import Diagnosis, DiagnosisCode, Seen
 from .failures import Failure

@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...domain.ids import Repo, parse_repo
-from ...errors import HfGateError
-from ...protocol.access_refusals import RefusalCause, find_refusal, locate_words_in_log
-from ..credentials import Secret, hide_tokens
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.errors import HfGateError
+from hf_gate.hub.credentials import Secret, hide_tokens
+from hf_gate.hub.protocol.access_refusals import RefusalCause, find_refusal, locate_words_in_log
 
 MAX_LOG: Final = 1 << 20  # characters of a pasted log that are read, from its end
 _MAX_CAUSES: Final = 12

@@ -11,22 +11,23 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from ... import __version__
-from ...domain.accounts import Account
-from ...domain.ids import Repo, RepoType, parse_repo
-from ...domain.network_hosts import PUBLIC_HUB
-from ...errors import HfGateError, UsageError
-from ...protocol import endpoints
-from ...protocol.access_refusals import is_answer_of_hub
-from ...protocol.codec import UnreadableBody, read_account, read_object, same_origin_path
-from ...protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
-from ...protocol.replies import is_ok
-from ..budget import budget_for
-from ..clock import clock_for
-from ..credentials import Secret, check_channel, is_loopback
-from ..deadlines import StopSignal
-from ..driver import Driver
-from ..transport import BlockingTransport, HubConnection, build_user_agent
+from hf_gate import __version__
+from hf_gate.base.ids import Repo, RepoType, parse_repo
+from hf_gate.base.network_hosts import PUBLIC_HUB
+from hf_gate.core.people.accounts import Account
+from hf_gate.errors import HfGateError, UsageError
+from hf_gate.hub.credentials import Secret, check_channel, is_loopback
+from hf_gate.hub.drivers.budget import budget_for
+from hf_gate.hub.drivers.clock import clock_for
+from hf_gate.hub.drivers.deadlines import StopSignal
+from hf_gate.hub.drivers.driver import Driver
+from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection, build_user_agent
+from hf_gate.hub.protocol import endpoints
+from hf_gate.hub.protocol.access_refusals import is_answer_of_hub
+from hf_gate.hub.protocol.codec import UnreadableBody, read_account, read_object, same_origin_path
+from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from hf_gate.hub.protocol.replies import is_ok
+
 from .token_search import TokenSearch
 
 CALL_S: Final = 10.0  # the most seconds of one call

@@ -16,17 +16,18 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from ...config import is_true
-from ...domain.accounts import Account
-from ...domain.ids import Repo, parse_repo
-from ...domain.network_hosts import PUBLIC_HUB
-from ...errors import InsecureEndpoint, UsageError
-from ...protocol import endpoints
-from ...protocol.access_refusals import find_refusal_cause, is_answer_of_hub
-from ...protocol.messages import Answer, Reply
-from ...protocol.replies import is_transient
-from ..clock import HubClock
-from ..credentials import Secret, resolve_endpoint
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.network_hosts import PUBLIC_HUB
+from hf_gate.config import is_true
+from hf_gate.core.people.accounts import Account
+from hf_gate.errors import InsecureEndpoint, UsageError
+from hf_gate.hub.credentials import Secret, resolve_endpoint
+from hf_gate.hub.drivers.clock import HubClock
+from hf_gate.hub.protocol import endpoints
+from hf_gate.hub.protocol.access_refusals import find_refusal_cause, is_answer_of_hub
+from hf_gate.hub.protocol.messages import Answer, Reply
+from hf_gate.hub.protocol.replies import is_transient
+
 from .diagnosing import Case, describe_answer, diagnose
 from .diagnosis import Diagnosis, DiagnosisCode, Seen, clean_diagnosis
 from .explanations import combine, diagnose_failure

@@ -10,7 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...domain.network_hosts import PUBLIC_HUB
+from hf_gate.base.network_hosts import PUBLIC_HUB
+
 from .diagnosis import Diagnosis, DiagnosisCode, Step
 
 _TOKENS_PAGE: Final = f"{PUBLIC_HUB}/settings/tokens"

@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...config import is_true
-from ...private_files import open_regular_file
-from ..credentials import NO_IMPLICIT_TOKEN, Secret
+from hf_gate.base.private_files import open_regular_file
+from hf_gate.config import is_true
+from hf_gate.hub.credentials import NO_IMPLICIT_TOKEN, Secret
 
 _LARGEST_FILE: Final = 1 << 20
 _LOOK_ALIKES: Final = (

@@ -1,0 +1,130 @@
+"""Reads how many people must approve acceptances. Policies are compiled only if one of them can ask for two people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+import msgspec
+
+from hf_gate.base.ids import Repo
+from hf_gate.base.private_files import read_regular_file
+from hf_gate.core.people.approvals import ONE_PERSON, ReviewerNeed
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.errors import HfGateError
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.settings.setting_keys import SAVED_POLICIES, TWO_PERSON_POLICIES
+from hf_gate.verdicts.rows.policy_authors import read_two_person_policies
+
+if TYPE_CHECKING:
+    from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+BundleReader: TypeAlias = "Callable[[], PolicyBundle | None]"
+_SIGNS: Final = (b"reviewers", b"\\u", b"\\U", b"\\x", b"\\\n", b"\\\r", b"\x00")
+"""The key of a rule, or what could spell it otherwise."""
+_EVERY_REPO: Final = ("*/*", "datasets/*/*")
+
+
+class ReviewerNeeds(Protocol):
+    """Computes how many people must approve requests."""
+
+    @property
+    def rules(self) -> str: ...
+    def is_two_person_repo(self, repo: Repo) -> bool: ...
+    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]: ...
+    def strictest(self, repo: Repo) -> ReviewerNeed: ...
+
+
+class SingleNeeds:
+    """One person may accept every request, because no policy asks for two people."""
+
+    rules = ""
+
+    def is_two_person_repo(self, repo: Repo) -> bool:  # noqa: ARG002 - the signature of ReviewerNeeds
+        return False
+
+    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:  # noqa: ARG002
+        return {}
+
+    def strictest(self, repo: Repo) -> ReviewerNeed:  # noqa: ARG002 - the signature of ReviewerNeeds
+        return ONE_PERSON
+
+
+def read_needs(
+    workspace: Workspace, read_bundle: BundleReader | None = None, *, should_remember: bool = False
+) -> ReviewerNeeds:
+    """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
+
+    With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while
+    the policies cannot be read, or while one of these policies is missing.
+    """
+    folder = workspace.location.folder
+    known = read_two_person_policies(workspace.store)
+    is_held = workspace.store.setting(SAVED_POLICIES) is not None
+    if folder is None or (
+        not known and not is_held and not _may_ask_for_two(folder, workspace.location.config.policies)
+    ):
+        return SingleNeeds()
+    from hf_gate.verdicts.service.policy_bundle import load_policies
+    from hf_gate.verdicts.service.policy_saves import read_active_holds
+
+    from .approval_rules import PolicyNeeds
+
+    try:
+        bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
+    except HfGateError as problem:
+        why = f"the policies cannot be read: {problem}"
+        return PolicyNeeds(workspace, problem=why, blocked=_list_globs(known) or _EVERY_REPO)
+    present = {policy.name for policy in bundle.policies}
+    missing = {name: globs for name, globs in known.items() if name not in present}
+    asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if policy.has_two_person_rule}
+    if should_remember and asking | missing != known:
+        text = msgspec.json.encode(asking | missing, order="sorted").decode() if asking or missing else None
+        with workspace.store.writing() as write:
+            write.write_setting(TWO_PERSON_POLICIES, text)
+    holds = read_active_holds(workspace.store, bundle.policies) if is_held else ()
+    if not asking and not missing and not any(hold.two_person_globs for hold in holds):
+        return SingleNeeds()
+    return PolicyNeeds(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)
+
+
+def _list_globs(policies: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    return tuple(sorted({glob for globs in policies.values() for glob in globs}))
+
+
+def _describe_missing(names: Collection[str]) -> str:
+    """Return why nothing is accepted, and what to do; "" if no policy is missing."""
+    if not names:
+        return ""
+    policies = f"the policy {min(names)}" if len(names) == 1 else f"the policies {', '.join(sorted(names))}"
+    them = "it asks" if len(names) == 1 else "they ask"
+    return (
+        f"{policies} cannot be found, and {them} for two people; put the file back "
+        "(with `mode: shadow` if you want to end the rule)"
+    )
+
+
+def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:
+    """Tell whether the text of a policy file can ask for two people; also True if a file cannot be read."""
+    for file in (file for glob in globs for file in folder.glob(glob)):
+        try:
+            content = read_regular_file(file)
+        except IsADirectoryError:
+            continue
+        except OSError:
+            return True
+        if any(sign in content for sign in _SIGNS) and any(sign in _without_comments(content) for sign in _SIGNS):
+            return True
+    return False
+
+
+def _without_comments(content: bytes) -> bytes:
+    """Return a file without lines that begin with `#` and have no quote. No such line is part of a key.
+
+    With a quote, the line may end a text of several lines, and a key may follow. Text has at least the line ends of
+    YAML, so a line that YAML reads is never taken for the rest of a comment.
+    """
+    lines = content.decode("utf-8", "replace").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("#") or '"' in line or "'" in line).encode()

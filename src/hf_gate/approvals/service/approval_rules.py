@@ -1,0 +1,162 @@
+"""Computes how many people must approve a request before it is accepted, by the rules of the enforced policies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from hf_gate.base.ids import Repo
+from hf_gate.core.events.events import canonical_json
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.literals import matches_any
+from hf_gate.core.people.approvals import ONE_PERSON, ReviewerNeed
+from hf_gate.core.policy_model import Action, Facts, Opinion, Policy, Rule
+from hf_gate.core.stored_rows import RepoRow, RequestRow
+from hf_gate.policies.evaluation.evaluator import CompiledPolicy
+from hf_gate.policies.facts.fact_table import is_identity_fact
+from hf_gate.policies.parsing.policy_digest import canonical_rule
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.verdicts.service.evaluation import RepoPolicies, build_inputs, open_fact_sources
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+from hf_gate.verdicts.service.policy_saves import PolicyHold
+
+
+class PolicyNeeds(Struct, frozen=True):
+    """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
+
+    With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
+    these policies asked for two people. `holds` are the policies that were saved from the desk and not promoted since:
+    such a save ends no need for two people.
+    """
+
+    workspace: Workspace
+    bundle: PolicyBundle | None = None
+    problem: str = ""
+    blocked: tuple[str, ...] = ()
+    holds: Sequence[PolicyHold] = ()
+
+    @property
+    def rules(self) -> str:
+        """The digest of all rules that ask for two people. An endorsement counts only under the same rules."""
+        policies = () if self.bundle is None else self.bundle.policies
+        need = _make_need([(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule], ())
+        saved = [self.bundle.digest] if self.holds and self.bundle is not None else []
+        return "-".join([need.digest, *saved])
+
+    def is_two_person_repo(self, repo: Repo) -> bool:
+        """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
+        return self._is_blocked(repo) or bool(self._policies_at(repo)) or self._find_hold(repo) is not None
+
+    def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:
+        """Return the needs of the requests that need two people."""
+        if not self.is_two_person_repo(repo):
+            return {}
+        if self._is_blocked(repo):
+            return {row.id: ReviewerNeed(2, problem=self.problem) for row in rows}
+        found = dict.fromkeys((row.id for row in rows), self.strictest(repo))
+        policy_set = self._policy_set(repo)
+        if policy_set is None:
+            return found
+        store = self.workspace.store
+        sources = open_fact_sources(self.workspace)
+        known = [row for row in rows if row.request is not None]
+        for case in build_inputs(store, policy_set, sources, known, now):
+            need = _need_of(policy_set, self._policies_at(repo), case.facts, now)
+            found[case.row.id] = self._raise_if_held(repo, need)
+        return {ident: need for ident, need in found.items() if need.is_double}
+
+    def strictest(self, repo: Repo) -> ReviewerNeed:
+        """Return the need of a person without a stored request: the most people that any rule asks for."""
+        if self._is_blocked(repo):
+            return ReviewerNeed(2, problem=self.problem)
+        need = _make_need([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
+        return self._raise_if_held(repo, need)
+
+    def _raise_if_held(self, repo: Repo, need: ReviewerNeed) -> ReviewerNeed:
+        """Return the need of two people if a saved policy would let one person accept here; the author
+        does not count.
+        """
+        hold = None if need.is_double else self._find_hold(repo)
+        if hold is None or self.bundle is None:
+            return need
+        saved = [policy.digest for policy in self.bundle.policies if policy.name == hold.policy]
+        digest = hashlib.sha256(canonical_json([hold.policy, hold.before, *saved])).hexdigest()
+        return ReviewerNeed(2, digest, tuple(saved), reads_identity=True)
+
+    def _find_hold(self, repo: Repo) -> PolicyHold | None:
+        """Return a policy that was saved from the desk and not promoted, at a repo where two people were
+        or are needed.
+        """
+        is_double = bool(self._policies_at(repo))
+        return next((hold for hold in self.holds if hold.covers(repo) and (is_double or hold.needed_two(repo))), None)
+
+    def _is_blocked(self, repo: Repo) -> bool:
+        return matches_any(self.blocked, repo)
+
+    def _policies_at(self, repo: Repo) -> list[Policy]:
+        policies = () if self.bundle is None else self.bundle.policies
+        return [policy for policy in policies if policy.has_two_person_rule and matches_any(policy.applies_to, repo)]
+
+    def _policy_set(self, repo: Repo) -> RepoPolicies | None:
+        row = self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo)
+        return None if self.bundle is None else self.bundle.for_repo(row, open_fact_sources(self.workspace))
+
+
+# ---- the need of one request -----------------------------------------------------------------------------------------
+
+
+def _need_of(policy_set: RepoPolicies, double: Sequence[Policy], facts: Facts, now: datetime) -> ReviewerNeed:
+    """Return the need of a request with these facts.
+
+    A policy without an opinion counts only if no enforced policy has one.
+    """
+    evaluator = policy_set.evaluator
+    verdict = evaluator.evaluate(facts, now=now, status=Status.PENDING)
+    opinions = {} if verdict is None else {opinion.policy: opinion for opinion in verdict.opinions}
+    names = {policy.name for policy in double}
+    compiled = [one for one in evaluator.policies if one.policy.name in names]
+    counted = [one for one in compiled if one.policy.name in opinions or not opinions]
+    found = [(one.policy, _count_of(policy_set, one, opinions.get(one.policy.name), facts)) for one in counted]
+    return _make_need(found, [name for one in counted for name in one.facts])
+
+
+def _count_of(policy_set: RepoPolicies, compiled: CompiledPolicy, opinion: Opinion | None, facts: Facts) -> int:
+    """Return how many people a policy asks for.
+
+    The first accept rule that holds says it, together with the earlier ones that may hold and with the rule that
+    decides. If no accept rule certainly holds, the most people that any rule asks for are needed.
+    """
+    policy = compiled.policy
+    most = _most(compiled.policy.rules)
+    reviewers = {rule.id: rule.reviewers for rule in policy.rules}
+    possible = []
+    for trace in policy_set.evaluator.trace_rules(facts, policy.name, lambda rule: rule.then is Action.ACCEPT):
+        if trace.matched is not False:
+            possible.append(reviewers[trace.rule])
+        if trace.matched:
+            decides = opinion.reviewers if opinion is not None and not opinion.needs and not opinion.missing else most
+            return max(*possible, decides)
+    return most
+
+
+def _most(rules: Iterable[Rule]) -> int:
+    return max((rule.reviewers for rule in rules), default=1)
+
+
+def _make_need(found: Sequence[tuple[Policy, int]], facts: Iterable[str]) -> ReviewerNeed:
+    asking = [policy for policy, count in found if count > 1]
+    if not asking:
+        return ONE_PERSON
+    rules = [
+        [policy.name, dict(policy.let), [canonical_rule(rule) for rule in policy.rules if rule.reviewers > 1]]
+        for policy in sorted(asking, key=lambda policy: policy.name)
+    ]
+    return ReviewerNeed(
+        count=max(count for _, count in found),
+        digest=hashlib.sha256(canonical_json(rules)).hexdigest(),
+        policies=tuple(sorted(policy.digest for policy in asking)),
+        reads_identity=any(map(is_identity_fact, facts)),
+    )

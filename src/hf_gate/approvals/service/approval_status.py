@@ -1,0 +1,204 @@
+"""Describes, for pages and commands, which approvals a request has, which it lacks, and whether a
+person's would count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hf_gate.approvals.rows.approvals import find_approved
+from hf_gate.base.batches import split_into_batches
+from hf_gate.base.ids import Repo, group_by_repo
+from hf_gate.base.timestamps import from_ms, ms_to_iso
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.query import Query
+from hf_gate.core.people.approvals import AgreedEnd, Approval, Approver, ReviewerNeed, is_current
+from hf_gate.core.records import ApprovalRecord, ApprovalsRecord
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.settings.service.workspace import Workspace
+
+from .approval_needs import BundleReader, ReviewerNeeds, read_needs
+from .approvals import ApprovalBook
+
+_FEW: Final = 20  # requests whose approvals are looked at together until one is found
+_CHANGED: Final = "the request or the rule changed"
+_NOT_ABLE: Final = "no member who may decide here has proven the account"
+
+
+class ApprovalLine(Struct, frozen=True):
+    """One approval as shown: who, when (ms), the note, and the end of access that it is for."""
+
+    actor: str
+    at: int
+    note: str | None = None
+    end: AgreedEnd = AgreedEnd()
+    is_mine: bool = False
+    why: str = ""  # why it does not count
+
+    @property
+    def moment(self) -> datetime:
+        """When the approval was given."""
+        return from_ms(self.at)
+
+
+class ApprovalStatus(Struct, frozen=True):
+    """The approvals of a request that count now. `problem`: why the person's own approval would not count."""
+
+    needed: int
+    given: Sequence[ApprovalLine]
+    lapsed: Sequence[ApprovalLine] = ()
+    problem: str = ""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the person has approved already."""
+        return any(one.is_mine for one in self.given)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether enough people have approved."""
+        return len(self.given) >= self.needed
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next approval: 1 for the first."""
+        return min(len(self.given) + 1, self.needed)
+
+    @property
+    def why_not(self) -> str:
+        """Why the person cannot add an approval; "" if they can."""
+        if self.is_mine and not self.is_complete:
+            return "You approved this. Another person must approve it too."
+        return f"Your approval would not count: {self.problem}." if self.problem else ""
+
+
+def read_approval_status(
+    workspace: Workspace, rows: Iterable[RequestRow], me: Approver, read_bundle: BundleReader | None = None
+) -> dict[int, ApprovalStatus]:
+    """Return the status of each request that needs two people, from the point of view of one person."""
+    book = ApprovalBook(workspace.store)
+    return {
+        row.id: _status_of(book, row, need, stored, me)
+        for row, need, stored in _iterate_doubles(workspace, book, rows, read_needs(workspace, read_bundle))
+    }
+
+
+def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRecord | None:
+    """Return the approvals of a pending request; None if one person can accept it."""
+    if row.state.status != Status.PENDING:
+        return None
+    status = read_approval_status(workspace, [row], Approver("", None, None)).get(row.id)
+    if status is None:
+        return None
+    return _record_of(status.needed, status.given)
+
+
+class ApprovalsReader:
+    """Reads the approvals of requests in a list. Only those that somebody approved are looked at: the others are many.
+
+    Policies are read at most once, and only if a listed request was approved.
+    """
+
+    def __init__(self, workspace: Workspace, read_bundle: BundleReader | None = None) -> None:
+        self._workspace = workspace
+        self._read_bundle = read_bundle
+        self._approved = frozenset(find_approved(workspace.store))
+
+    @cached_property
+    def _needs(self) -> ReviewerNeeds:
+        return read_needs(self._workspace, self._read_bundle)
+
+    def read_records(self, rows: Iterable[RequestRow]) -> dict[int, ApprovalsRecord]:
+        """Return the approvals that count now, of pending requests with at least one."""
+        found = [row for row in rows if row.id in self._approved and row.state.status == Status.PENDING]
+        if not found:
+            return {}
+        book = ApprovalBook(self._workspace.store)
+        counted = {
+            row.id: (need.count, book.select_counted(row, need, stored))
+            for row, need, stored in _iterate_doubles(self._workspace, book, found, self._needs)
+            if not need.problem
+        }
+        return {ident: _record_of(needed, given) for ident, (needed, given) in counted.items() if given}
+
+
+def _record_of(needed: int, given: Iterable[Approval | ApprovalLine]) -> ApprovalsRecord:
+    return ApprovalsRecord(needed=needed, given=[ApprovalRecord(by=one.actor, at=ms_to_iso(one.at)) for one in given])
+
+
+def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleReader | None = None) -> Query:
+    """Return a query with the requests that `approval:second` matches, under the policies and members
+    as they are now.
+    """
+    if not any(term.key == "approval" for term in query.terms):
+        return query
+    rows = workspace.store.requests(find_approved(workspace.store)).values()
+    return dataclasses.replace(query, half_approved=frozenset(_find_half_approved(workspace, rows, read_bundle)))
+
+
+def has_half_approved(
+    workspace: Workspace, is_visible: Callable[[Repo], bool], read_bundle: BundleReader | None = None
+) -> bool:
+    """Tell whether `approval:second` matches a pending request of a visible repo; stops at the first."""
+    approved = find_approved(workspace.store)
+    for batch in split_into_batches(approved, _FEW):
+        rows = workspace.store.requests(batch).values()
+        pending = [row for row in rows if row.state.status == Status.PENDING and is_visible(row.repo)]
+        if next(_find_half_approved(workspace, pending, read_bundle), None) is not None:
+            return True
+    return False
+
+
+def _find_half_approved(
+    workspace: Workspace, rows: Collection[RequestRow], read_bundle: BundleReader | None
+) -> Iterator[int]:
+    if not rows:
+        return
+    book = ApprovalBook(workspace.store)
+    needs = read_needs(workspace, read_bundle)
+    for row, need, stored in _iterate_doubles(workspace, book, rows, needs):
+        if 0 < len(book.select_counted(row, need, stored)) < need.count:
+            yield row.id
+
+
+def _iterate_doubles(
+    workspace: Workspace, book: ApprovalBook, rows: Iterable[RequestRow], needs: ReviewerNeeds
+) -> Iterator[tuple[RequestRow, ReviewerNeed, Sequence[Approval]]]:
+    """Yield the requests that need two people, each with its need and its stored approvals."""
+    now = workspace.now()
+    for repo, here in group_by_repo(rows).items():
+        wanted = needs.compute(repo, here, now)
+        stored = book.list_stored(wanted)
+        yield from ((row, wanted[row.id], stored.get(row.id, ())) for row in here if row.id in wanted)
+
+
+def _status_of(
+    book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Sequence[Approval], me: Approver
+) -> ApprovalStatus:
+    if need.problem:
+        return ApprovalStatus(need.count, (), problem=need.problem)
+    counted = book.select_counted(row, need, stored)
+    notes = book.read_notes(row.id) if any(one.has_note for one in stored) else {}
+    ends = book.read_agreed_ends(row.id) if stored else {}
+    lines = {one.account: _line_of(one, notes, ends.get(one.account, AgreedEnd()), me) for one in stored}
+    given = [lines[one.account] for one in counted]
+    lapsed = [
+        replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, need) else _NOT_ABLE)
+        for one in stored
+        if one.account not in {each.account for each in counted}
+    ]
+    problem = "" if any(one.is_mine for one in given) else book.explain(row, need, me)
+    return ApprovalStatus(need.count, given, lapsed, problem)
+
+
+def _line_of(approval: Approval, notes: Mapping[str, str], end: AgreedEnd, me: Approver) -> ApprovalLine:
+    return ApprovalLine(
+        approval.actor, approval.at, notes.get(approval.account), end, is_mine=approval.account == me.account
+    )

@@ -1,0 +1,488 @@
+"""run: run the policies unattended, and report what each turn did and did not do."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import ExitStack, suppress
+from http import HTTPStatus
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.timestamps import format_span, from_ms, to_ms
+from hf_gate.cli.framework import command, full_evaluation_option
+from hf_gate.cli.output import clock_advice
+from hf_gate.cli.workspace import actor_of, executor_for, open_with_policies, select_repos
+from hf_gate.config import parse_seconds
+from hf_gate.core.outcomes import exit_code_of_counts
+from hf_gate.core.runs import ChangeState, RunState
+from hf_gate.core.turns import TurnEnd
+from hf_gate.decisions.commands.execution import describe_done, done_changes
+from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, StoreUnavailable, UsageError
+
+from .log_lines import LogLines
+from .run_notices import NoticeSender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from hf_gate.automation.service.turn import TurnResult
+    from hf_gate.automation.service.turn_permissions import HaltedChanges
+    from hf_gate.base.ids import Repo
+    from hf_gate.cli.framework import Run
+    from hf_gate.core.changes import Change
+    from hf_gate.core.turns import TurnRow
+    from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+_LATE_HOURS: Final = 2  # an end that is less late is on time: turns take place every few minutes
+_REPO_SEARCH_INTERVAL: Final = 3600.0  # seconds between two searches for repos that match a glob
+_UNFINISHED: Final[Mapping[str, str]] = {
+    ChangeState.PLANNED: "not sent, will be evaluated again",
+    ChangeState.STARTED: "open",
+}
+
+
+@command(
+    "run",
+    examples=("hf-gate run --once --json", "hf-gate run --every 5m", "hf-gate run --every auto --reserve 50"),
+)
+@click.option("--once", is_flag=True, help="Run one turn, for cron and jobs.")
+@click.option(
+    "--every",
+    metavar="TIME",
+    help="Repeat at this interval: 5m, or auto (1 to 30 minutes, shorter while there are changes).",
+)
+@click.option(
+    "--profiles",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Maximum number of profiles to read in a turn.",
+)
+@click.option("--reserve", metavar="PERCENT", help="Share of the token's calls kept free for other work; default: 25.")
+@click.option(
+    "--log",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Messages on stderr: text, or JSON lines with the time and the turn.",
+)
+@full_evaluation_option
+def run_(
+    run: Run, once: bool, every: str | None, profiles: int, reserve: str | None, log: str, full_evaluation: bool
+) -> int:
+    """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
+
+    Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo
+    would change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the current batch.
+    """
+    if once == (every is not None):
+        raise UsageError("give either --once or --every TIME.", hint="For example: hf-gate run --every auto")
+    pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
+    if reserve is not None:
+        run.flags["reserve"] = reserve
+    loop = _Loop(run, profiles, is_single=once, is_full=full_evaluation)
+    if log == "json":
+        lines = LogLines(run.now)
+        click.get_current_context().find_root().call_on_close(lines.install())
+        run.out.write_log = lines.write
+        loop.follow_turn = lines.follow
+    if once:
+        return loop.run_turn()
+    with _hold_loop_lock(run):
+        return loop.run_forever(pause)
+
+
+def _hold_loop_lock(run: Run) -> ExitStack:
+    """Keep other loops from this workspace within the block; raise StoreBusy if one runs already."""
+    from hf_gate.workspace.service import bootstrap
+
+    held = ExitStack()
+    try:
+        held.enter_context(bootstrap.hold_loop_lock(run.settings, run.location))
+    except StoreBusy as problem:
+        raise StoreBusy(f"{problem}", hint="One loop is enough. End that process before you start another.") from None
+    except (UsageError, StoreUnavailable):
+        pass  # each turn reports this, and tries again
+    return held
+
+
+class _Loop:
+    """Runs turns. Errors of the Hub or of one repo are reported, and the next turn tries again.
+
+    Each turn rereads the workspace with its policies and tables, and the file of the token. It holds the store only
+    while it runs.
+    """
+
+    def __init__(self, run: Run, profiles: int, *, is_single: bool, is_full: bool = False) -> None:
+        self.run = run
+        self.profiles = profiles
+        self.is_single = is_single
+        self.is_full = is_full
+        self.pause = 300.0
+        self.has_news = False
+        self._repos: list[Repo] = []
+        self._repos_found_at = float("-inf")
+        self._is_warned = False
+        self._token: str | None = None
+        self._account_id: str | None = None
+        self._notices = NoticeSender(run)
+        self.follow_turn: Callable[[TurnRow], None] = lambda _: None
+
+    def run_forever(self, pause: float | None) -> int:
+        """Run turns until the process is stopped. An error that no later turn can mend ends the loop, and is told."""
+        try:
+            return self._repeat_turns(pause)
+        except Exception as problem:
+            self._tell_end(problem)
+            raise
+
+    def _tell_end(self, problem: Exception) -> None:
+        """Store that the loop has ended and send the notice about it: directly if the store cannot be written.
+
+        The error of the loop is the one to report, so nothing is raised here.
+        """
+        from hf_gate.automation.service.turn_log import describe_problem, make_loop_end_item
+
+        is_stored = False
+        with suppress(Exception):
+            is_stored = self._store_turn(to_ms(self.run.now()), TurnEnd.LOOP_ENDED, problem)
+        with suppress(Exception):
+            if is_stored:
+                self._notices.send()
+            else:
+                self._notices.tell_end_directly(make_loop_end_item(describe_problem(problem)))
+
+    def _store_turn(self, started_at: int, end: TurnEnd, problem: Exception) -> bool:
+        """Store a turn that could not begin, or that the loop has ended; return False without a store."""
+        from hf_gate.automation.service.turn_log import record_turn
+        from hf_gate.messages.service.notifications import store_destinations
+        from hf_gate.workspace.service import bootstrap
+
+        run = self.run
+        if run.location.folder is None or not bootstrap.has_store(run.settings, run.location):
+            return False
+        waits = end is TurnEnd.LOOP_ENDED
+        with bootstrap.open_workspace(run.connection, run.location, waits=waits, command="hf-gate run") as workspace:
+            store_destinations(workspace)
+            interval = None if self.is_single else round(self.pause)
+            self.follow_turn(record_turn(workspace.store, started_at, to_ms(run.now()), interval, end, problem))
+        return True
+
+    def _repeat_turns(self, pause: float | None) -> int:
+        self._notices.load_modules()
+        self.pause = self.pause if pause is None else pause
+        while True:
+            self._follow_token()
+            clock = self.run.connection.clock
+            started_at = clock.now().timestamp()
+            self.has_news = False
+            try:
+                self.run_turn()
+            except HfGateError as problem:
+                is_refused = isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
+                if is_refused and self._is_token_fixed:
+                    raise
+                how = ", with the token that its file holds then" if is_refused else ""
+                self.run.out.warn(f"{problem} The next turn tries again{how}.")
+            self._adapt_pause(pause)
+            self._notices.wait_until(started_at + self.pause)
+
+    @property
+    def _is_token_fixed(self) -> bool:
+        """Whether a turn can only have the token of the turn before: it comes from the command line or the
+        environment.
+        """
+        is_from_environment = self.run.settings.token_from is None and bool(os.environ.get("HF_TOKEN"))
+        return is_from_environment or self.run.flags.get("token") is not None
+
+    def _follow_token(self) -> None:
+        """Use the token that its file holds now. Raises UsageError if it belongs to another account."""
+        from hf_gate.workspace.service import bootstrap
+
+        try:
+            token = bootstrap.fingerprint_token(self.run.read_settings())
+        except UsageError as problem:  # the file is being replaced, for example
+            if self._token is None:
+                raise
+            self.run.out.warn(f"{problem} The token of the last turn is used.")
+            return
+        if self._token is not None and token != self._token:
+            self.run.reconnect()
+        self._token = token
+        with suppress(HubUnavailable, Offline, NotAllowed):  # the turn reports these
+            account = self.run.account
+            ident = None if account is None else account.id
+            if self._account_id is not None and ident is not None and ident != self._account_id:
+                raise UsageError(
+                    "the token file now holds the token of another account; the loop stops.",
+                    hint="Start `hf-gate run` again if that account should decide from now on.",
+                )
+            self._account_id = ident or self._account_id
+
+    def _adapt_pause(self, pause: float | None) -> None:
+        """Choose the next pause, or warn once if the given one uses more than the usual share of the token's calls."""
+        from hf_gate.requests.service.sync_schedule import minimum_pause, next_pause
+
+        seen = self.run.hub.outlook()
+        calls = 4 * len(self._repos)
+        if pause is None:
+            self.pause = next_pause(
+                self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s
+            )
+            return
+        least = minimum_pause(calls, seen.quota, seen.window_s)
+        if pause < least and not self._is_warned:
+            self._is_warned = True
+            self.run.out.warn(budget_warning(pause, least, len(self._repos)))
+
+    def run_turn(self) -> int:
+        """Run one turn and print it; return its exit code. Notices are sent afterwards, also if the turn failed."""
+        self.run.forget_location()  # hf-gate.yaml may have been edited since the last turn
+        try:
+            code = self._run_stored_turn()
+        except Exception as problem:
+            self._notices.follow_turn(problem)
+            raise
+        self._notices.follow_turn()
+        return code
+
+    def _run_stored_turn(self) -> int:
+        started_at = to_ms(self.run.now())
+        try:
+            workspace, bundle = open_with_policies(self.run)
+        except HfGateError as problem:
+            with suppress(HfGateError):  # if the store cannot be opened either, there is nothing to store it in
+                if not isinstance(problem, StoreBusy):
+                    self._store_turn(started_at, TurnEnd.FAILED, problem)
+            raise
+        with workspace:
+            return self._turn(workspace, bundle)
+
+    def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
+        from hf_gate.automation.service.turn import TurnContext, turn_to_dict
+        from hf_gate.automation.service.turn_log import has_found_no_repo, run_recorded_turn
+        from hf_gate.messages.service.letters import store_subscription
+        from hf_gate.messages.service.notifications import store_destinations
+        from hf_gate.settings.service.workspace import new_id
+        from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
+
+        store_destinations(workspace)
+        store_subscription(workspace)
+        with EvaluationPool(workspace, bundle) as pool:
+            context = TurnContext(
+                workspace,
+                bundle,
+                actor_of(self.run),
+                pool.evaluate,
+                lambda run: executor_for(workspace, run),
+                self.is_full,
+            )
+            done = run_recorded_turn(
+                context,
+                lambda: self.repos(workspace),
+                run_id=new_id(),
+                profile_budget=self.profiles,
+                interval_s=None if self.is_single else round(self.pause),
+                follow=self.follow_turn,
+            )
+        self.has_news = done.has_changes
+        if done.planned.skew is not None:
+            self.run.out.warn(f"No grant was ended: {clock_advice(done.planned.skew)}")
+        if has_found_no_repo(done):
+            self.run.out.warn("No repo was found. Check `repos` in hf-gate.yaml and the rights of the token.")
+        self._send_heartbeat(workspace, done)
+        changes = [] if done.run is None else done_changes(workspace, done.run)
+        document = {**turn_to_dict(done), "done": _done_rows(changes)}
+        self.run.out.document(document, lambda: list(_turn_lines(done, changes)))
+        return _exit_code(done)
+
+    def _send_heartbeat(self, workspace: Workspace, done: TurnResult) -> None:
+        """Call the heartbeat service if the turn was good. A failed call is a warning."""
+        from hf_gate.automation.service.turn_log import has_failed_in_part
+
+        reference = workspace.location.config.heartbeat_url
+        folder = workspace.location.folder
+        is_good = done.stop is None and not has_failed_in_part(done)
+        if reference is None or folder is None or not is_good:
+            return
+        from hf_gate.automation.channels import KEY, call_heartbeat
+        from hf_gate.messages.channels.secret_references import read_secret
+
+        try:
+            problem = call_heartbeat(read_secret(reference, KEY, folder))
+        except UsageError as refused:
+            problem = f"{refused} {refused.hint or ''}".strip()
+        if problem is not None:
+            self.run.out.warn(f"The heartbeat was not sent: {problem}")
+
+    def repos(self, workspace: Workspace) -> list[Repo]:
+        """Return the repos of the workspace. Globs are resolved again every hour."""
+        now = workspace.clock.now().timestamp()
+        if now - self._repos_found_at >= _REPO_SEARCH_INTERVAL:
+            self._repos = select_repos(self.run, (), None)
+            self._repos_found_at = now
+        return self._repos
+
+
+def budget_warning(pause: float, least: float, repos: int) -> str:
+    """Return the warning for an interval that uses more than the usual share of the token's calls."""
+    from hf_gate.requests.service.sync_schedule import QUOTA_SHARE
+
+    return (
+        f"Syncing {pluralize(repos, 'repo')} every {format_span(pause)} uses {QUOTA_SHARE * least / pause:.0%} of "
+        "this token's"
+        f" calls. --every {ceil(least / 60)}m or auto keeps it at {QUOTA_SHARE:.0%}."
+    )
+
+
+def _exit_code(done: TurnResult) -> int:
+    """Return the exit code by the table of outcomes; 5 if a part failed, 1 while the audit log is broken.
+
+    Raises the error if everything failed.
+    """
+    from hf_gate.automation.service.turn_log import has_failed_in_part, has_failed_whole
+
+    if has_failed_whole(done):
+        raise done.problems[0]
+    if has_failed_in_part(done):
+        return 5
+    if done.is_ledger_broken:
+        return 1
+    return exit_code_of_counts({} if done.run is None else done.run.counts)
+
+
+def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
+    """Return the number of done changes by verb, policy and rule."""
+    found = Counter((change.verb, change.policy, change.rule) for change in changes)
+    return [
+        {"verb": verb, "policy": policy, "rule": rule, "count": number}
+        for (verb, policy, rule), number in sorted(found.items(), key=str)
+    ]
+
+
+def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
+    """Return one turn as lines: what was synced, what was done, and what was not done and why."""
+    from hf_gate.automation.service.unattended import LEDGER_HINT
+    from hf_gate.verdicts.plan.render import render_shadow_actions
+
+    if done.is_ledger_broken:
+        yield f"Nothing was read or changed: the audit log does not verify. {LEDGER_HINT}"
+        return
+    news = sum(one.change_count for one in done.synced)
+    kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
+    yield f"Synced {pluralize(len(done.synced), 'repo')} ({kinds}): {pluralize(news, 'change')} found."
+    for repo, problem in done.failed.items():
+        yield f"  {repo} could not be synced: {problem}"
+    if done.forgotten:
+        yield f"  personal data of {pluralize(done.forgotten, 'old request')} deleted."
+    if done.planned.profiles:
+        yield f"  {pluralize(done.planned.profiles, 'profile')} read."
+    for each in done.resumed:
+        counts = _join_counts({_UNFINISHED.get(state, state): number for state, number in each.counts.items()})
+        yield f"  run {each.id}, interrupted earlier, was settled ({each.state}): {counts}."
+    if done.run is not None:
+        counts = _join_counts(done.run.counts)
+        words = describe_done(changes)
+        yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
+    yield from (f"  {line}" for line in render_shadow_actions(done.planned.plan))
+    if done.stop is not None:
+        count = len(done.planned.plan.changes) + sum(done.planned.left_out.values())
+        said = f"{pluralize(count, 'change')} not made" if count else "Nothing is decided"
+        yield f"  {said}: {done.stop.by} stopped all unattended work. An admin can start it again: hf-gate start"
+    yield from _describe_remaining(done)
+    yield from _describe_ends(done)
+
+
+_MOVES: Final[Mapping[str, str]] = {
+    "later": "moved to a later date",
+    "earlier": "moved to an earlier date",
+    "lapsed": "set because a condition is false",
+    "restored": "removed because the conditions are true again",
+}
+
+
+def _describe_ends(done: TurnResult) -> Iterator[str]:
+    """Return how ends moved, which ends wait, and how late ended grants are."""
+    from hf_gate.grants.service.grant_ends import held_ends_note
+
+    for kind, number in done.planned.ends.counts.items():
+        yield f"  {pluralize(number, 'end')} of access {_MOVES[kind]}."
+    if done.planned.ends.noticed:
+        yield f"  {pluralize(done.planned.ends.noticed, 'notice')} of an end recorded."
+    if note := held_ends_note(done.planned.ends.held_count):
+        yield f"  {note}"
+    if done.planned.ends.undecided:
+        yield (
+            f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
+        )
+    if done.closed:
+        yield f"  {_count_waiting(done.closed)} for the hours of `guards.end_hours` in hf-gate.yaml."
+    if late := lateness_of(done.planned.plan.changes):
+        yield f"  {late}"
+
+
+def _count_waiting(count: int) -> str:
+    return pluralize(count, "end waits", "ends wait")
+
+
+def lateness_of(changes: Iterable[Change]) -> str:
+    """Return how late the ends of a plan are, in one sentence; "" if all are on time (less than two hours late)."""
+    facts = (one.facts for change in changes if change.is_end for one in change.because)
+    hours = [late for fact in facts if isinstance(late := fact.get("hours_late"), int) and late >= _LATE_HOURS]
+    if not hours:
+        return ""
+    span = pluralize(max(hours) // 24, "day") if max(hours) >= 24 else pluralize(max(hours), "hour")
+    return f"{pluralize(len(hours), 'grant')} ended up to {span} late."
+
+
+def _describe_remaining(done: TurnResult) -> Iterator[str]:
+    """Return what this turn did not do although the policies require it, each with the next step."""
+    from hf_gate.automation.service.turn import count_by_policy
+    from hf_gate.automation.service.turn_permissions import REFUSAL_PAUSE
+    from hf_gate.verdicts.plan.guards import END_GUARD
+
+    for repo, row in done.refused.items():
+        again = from_ms((row.refused_at or 0) + REFUSAL_PAUSE)
+        yield (
+            f"  {repo} refused recent decisions: {row.refused_why} Next attempt after {again:%H:%M} UTC;"
+            " earlier by hand: hf-gate plan --out plan.json."
+        )
+    if done.stopped is not None:
+        yield f"  stopped: {done.stopped}"
+    for verb, number in sorted(done.deferred_by_verb.items()):
+        act = "end" if verb == END_GUARD else verb
+        yield (
+            f"  {number:,} to {act} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later "
+            "turn."
+            " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
+        )
+    for policy, number in count_by_policy(done.withheld.held_counts).items():
+        yield (
+            f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 "
+            "requests at a repo."
+            f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
+        )
+    for hold in done.withheld.holds:
+        number = done.withheld.saved_counts.get(hold.policy, 0)
+        yield f"  {pluralize(number, 'change')} held at the repos of policy {hold.policy}. {hold.note}"
+    for one in done.withheld.halted.values():
+        yield f"  {one.count:,} are held, because run {one.run.id} was {one.run.state}. {_resume_hint(one)}"
+
+
+def _resume_hint(waiting: HaltedChanges) -> str:
+    """Return how to let the policies of a halted run act again."""
+    ident = waiting.run.id
+    if waiting.run.state is RunState.PAUSED:
+        return f"To continue: hf-gate runs continue {ident}. To end it: hf-gate runs stop {ident} --for-good."
+    if not waiting.policies:
+        return "To end these grants by hand: hf-gate plan --out plan.json."
+    return f"Edit the policy, or let it act unchanged: hf-gate policy promote {' or '.join(sorted(waiting.policies))}."
+
+
+def _join_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if number)

@@ -1,0 +1,412 @@
+"""Says whether unattended work is alive: the last turns of `hf-gate run`, and what has been stuck for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache, cached_property
+from itertools import takewhile
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from hf_gate.approvals.rows.approvals import MAX_OVERDUE, count_overdue
+from hf_gate.approvals.service.approval_alarms import describe_alarms, list_open_alarms
+from hf_gate.automation.rows import read_turns
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import format_span, from_ms, ms_to_iso, to_ms
+from hf_gate.core.events.events import PolicyPromoted, VerdictReached, decode_event, kind_of
+from hf_gate.core.policy_model import Policy
+from hf_gate.core.records import HealthRecord, TurnRecord
+from hf_gate.core.stored_rows import RequestRow, TimelineFilter
+from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
+from hf_gate.grants.service.grant_ends import clock_note, held_ends_note, read_held_ends
+from hf_gate.grants.service.unknown_conditions import find_unknown_conditions, list_unknown_conditions
+from hf_gate.inbox.rows import find_overdue, find_undecided
+from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
+from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
+from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.reading.ledger import search_entries
+from hf_gate.store.store import Store
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables
+from hf_gate.verdicts.service.policy_saves import read_current_policies, read_workspace_holds
+
+from .turn_permissions import read_held_counts
+from .unattended import LEDGER_HINT
+
+MAX_AGE: Final = timedelta(minutes=30)
+"""The age of the last turn above which it is late, unless its loop had planned a longer pause."""
+
+_UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
+_UNDONE: Final = timedelta(hours=24)  # after this time, a request should have the decision of its rule
+_NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
+_MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
+_MAX_CHECKED: Final = 100  # of them, whose time under the rule is read
+_DECIDED: Final = ("accept", "reset", "reject")
+_ENTRIES: Final = 50  # of a request, searched for its last verdict
+_FACTS: Final = 3  # named at most
+_BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
+_START_AGAIN: Final = "Start it again: hf-gate run --every auto"
+_CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
+
+READ_TURNS: Final = 5
+"""So many turns are read. When so many turns of `run --once` have followed a loop that ended, they replace it."""
+
+
+class Health(Struct, frozen=True):
+    """The health of unattended work in one sentence, with the next step if there is one.
+
+    `last` is the last turn that ended, `running` one that has begun since. `stuck` has a sentence for each problem that
+    a turn cannot solve.
+    """
+
+    state: HealthState
+    sentence: str
+    hint: str = ""
+    last: TurnRow | None = None
+    running: TurnRow | None = None
+    stop: UnattendedStop | None = None
+    stuck: Sequence[str] = ()
+
+
+def read_health(
+    store: Store, now: datetime, problems: Iterable[OpenProblem] = (), *, max_age: timedelta | None = None
+) -> Health:
+    """Return the health by the store. `max_age` replaces `MAX_AGE`; the problems are those of `list_problems`.
+
+    The first of these states that holds is returned: stopped, idle, failed, late, stuck, fine.
+    """
+    turns = read_turns(store, READ_TURNS)
+    last = next((turn for turn in turns if turn.end is not None), None)
+    running = turns[0] if turns and turns[0].end is None else None
+    stop = read_stop(store)
+    stuck = [problem.sentence for problem in problems if problem.is_stuck]
+    state, sentence, hint = _judge(turns, last, stop, now, max_age, stuck)
+    return Health(state, sentence, hint, last, running, stop, stuck)
+
+
+def _judge(
+    turns: Sequence[TurnRow],
+    last: TurnRow | None,
+    stop: UnattendedStop | None,
+    now: datetime,
+    max_age: timedelta | None,
+    stuck: Sequence[str],
+) -> tuple[HealthState, str, str]:
+    if stop is not None:
+        is_broken = stop.cause is StopCause.LEDGER_BROKEN
+        why = ": the audit log does not verify" if is_broken else ""
+        said = f"{stop.by} stopped all unattended work {_ago(stop.at, now)}{why}."
+        return HealthState.STOPPED, said, LEDGER_HINT if is_broken else "An admin can start it again: hf-gate start"
+    if not turns:
+        return HealthState.IDLE, "`hf-gate run` was never started here.", ""
+    newest = turns[0]
+    if last is not None and last.end in _BAD_ENDS:
+        return HealthState.FAILED, describe_turn(last, now), _next_after_failure(newest, now, max_age)
+    if ended := _find_ended_loop(turns):
+        return HealthState.FAILED, f"{describe_turn(ended, now)} Only `run --once` followed.", _START_AGAIN
+    if lost := _describe_lost_turns(turns):
+        return HealthState.FAILED, lost, "See the log of the service that runs it."
+    if from_ms(newest.started_at) - now > _CLOCK_STEP:
+        ahead = format_span(from_ms(newest.started_at) - now)
+        said = f"The last turn began {ahead} in the future: the clock was ahead, so its age is unknown."
+        return HealthState.LATE, said, _START_AGAIN
+    if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
+        if newest.end is None:
+            said = f"The last turn began {_ago(newest.started_at, now)} and has not ended."
+        else:
+            said = f"No turn for {format_span(now - from_ms(newest.started_at))}. {describe_turn(newest, now)}"
+        return HealthState.LATE, said, _START_AGAIN
+    said = f"A turn began {_ago(newest.started_at, now)}." if last is None else describe_turn(last, now)
+    if stuck:
+        needs = pluralize(len(stuck), "problem needs", "problems need")
+        said = f"{said} {needs} a person."
+    return HealthState.STUCK if stuck else HealthState.FINE, said, ""
+
+
+def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | None) -> str:
+    """Return the next step after a failed turn: a loop that no longer runs does not try again."""
+    if newest.end is TurnEnd.LOOP_ENDED:
+        return "See hf-gate doctor, then start it again: hf-gate run --every auto"
+    if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
+        return "No turn followed. See hf-gate doctor, then start it again: hf-gate run --every auto"
+    return "A loop that still runs tries again. See: hf-gate doctor"
+
+
+def _find_ended_loop(turns: Sequence[TurnRow]) -> TurnRow | None:
+    """Return the entry of a loop that ended for good, if no loop has run since."""
+    newest = next((turn for turn in turns if turn.interval_s is not None), None)
+    return newest if newest is not None and newest.end is TurnEnd.LOOP_ENDED else None
+
+
+def _describe_lost_turns(turns: Sequence[TurnRow]) -> str:
+    """Return a sentence if turns were killed or interrupted again and again, else ""."""
+    newest = turns[0]
+    begun = turns[1:] if newest.end is None else turns  # without the one that may be running
+    if newest.end is None and begun and begun[0].end is None:
+        return "The last turn was killed."
+    lost = list(takewhile(lambda turn: turn.end in {None, TurnEnd.INTERRUPTED}, begun))
+    return f"Each of the last {len(lost)} turns was interrupted or killed." if len(lost) > 1 else ""
+
+
+def _patience(turn: TurnRow) -> timedelta:
+    """Return after how long the next turn is late: twice the pause of the loop, but at least `MAX_AGE`."""
+    return max(MAX_AGE, timedelta(seconds=2 * (turn.interval_s or 0)))
+
+
+def describe_turn(turn: TurnRow, now: datetime) -> str:
+    """Return a sentence about a turn that ended."""
+    ago = _ago(turn.started_at, now)
+    match turn.end:
+        case TurnEnd.OK:
+            words = f"{pluralize(turn.repos, 'repo')}, {pluralize(turn.done, 'change')} made"
+        case TurnEnd.STOPPED:
+            words = "nothing was decided, because unattended work was stopped"
+        case TurnEnd.INTERRUPTED:
+            words = "interrupted"
+        case TurnEnd.LOOP_ENDED:
+            return f"`hf-gate run` ended {ago}: {(turn.problem or 'the reason is unknown').rstrip('.')}."
+        case TurnEnd.PARTIAL:
+            words = f"failed in part: {turn.problem}"
+        case _:
+            words = f"failed: {turn.problem}"
+    return f"Last turn {ago}: {words.rstrip('.')}."
+
+
+def _ago(at: int, now: datetime) -> str:
+    return f"{format_span(now - from_ms(at))} ago"
+
+
+class ProblemKind(StrEnum):
+    """What needs a person."""
+
+    HELD_POLICY = "held_policy"
+    SAVED_POLICY = "saved_policy"
+    TABLE = "table"
+    UNKNOWN_CONDITIONS = "unknown_conditions"
+    CLOCK = "clock"
+    HELD_ENDS = "held_ends"
+    LATE_ENDS = "late_ends"
+    OUTSIDE = "outside"
+    UNPROVED = "unproved"
+    UNDELIVERED = "undelivered"
+    OVERDUE = "overdue"
+    UNDECIDED = "undecided"
+
+
+class OpenProblem(NamedTuple):
+    """A problem that needs a person. `subject` names it among the problems of its kind.
+
+    `is_stuck`: no further turn solves it, so monitors and notices tell it. The others may still end by themselves, or
+    are known to the people whom a notice would reach.
+    """
+
+    kind: ProblemKind
+    subject: str
+    sentence: str
+    is_stuck: bool = True
+
+    @property
+    def key(self) -> str:
+        """What stays the same while the problem lasts."""
+        return f"{self.kind} {self.subject}"
+
+    @property
+    def line(self) -> str:
+        """The problem as a line of `status`."""
+        return f"{_LABELS.get(self.kind, 'STUCK')}: {self.sentence}"
+
+
+_LABELS: Final[Mapping[ProblemKind, str]] = {
+    ProblemKind.OUTSIDE: "ALARM",
+    ProblemKind.SAVED_POLICY: "HELD",
+    ProblemKind.HELD_ENDS: "HELD",
+    ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
+    ProblemKind.UNDELIVERED: "UNDELIVERED",
+}
+
+
+def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
+    """Yield what needs a person. The files of the workspace are read if no bundle is given.
+
+    These are acceptances without approvals, refused tables, held policies and ends, conditions that stay unknown,
+    notices and letters that did not arrive, a wrong clock, grants that should have ended a day ago, lists that are not
+    proved complete, requests that people should have decided, and requests that a rule should have decided a day ago.
+    """
+    store = workspace.store
+    now = workspace.now()
+    yield from _list_access(store, now)
+    if bundle is None:
+        refused = find_refused_tables(workspace)
+        unknown = find_unknown_conditions(workspace)
+    else:
+        refused = [table for _, table in sorted(bundle.tables.items()) if table.file_problem]
+        unknown = list_unknown_conditions(store, bundle.tables, bundle.is_governed)
+    for table in refused:
+        words = f"{table.file_problem}; {table.consequence}. See hf-gate policy check."
+        yield OpenProblem(ProblemKind.TABLE, table.name, words)
+    yield from _list_held(workspace)
+    for conditions in unknown:
+        yield OpenProblem(ProblemKind.UNKNOWN_CONDITIONS, str(conditions.repo), conditions.sentence)
+    for record in list_undelivered(workspace):
+        for subject, sentence, is_stuck in describe_undelivered(record, now):
+            yield OpenProblem(ProblemKind.UNDELIVERED, subject, sentence, is_stuck)
+    read_current = cache(lambda: tuple(read_current_policies(workspace) or () if bundle is None else bundle.policies))
+    for row in store.repos():
+        is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
+        if row.tried_at is not None and not row.tried_complete and is_old:
+            reason = (row.problem or "the reason is unknown").rstrip(".")
+            words = f"The lists of {row.repo} have not been proved complete for a day: {reason}."
+            words = f"{words} Read them again: hf-gate sync --full {row.repo}"
+            yield OpenProblem(ProblemKind.UNPROVED, str(row.repo), words)
+        yield from _list_waiting(store, row.repo, now, read_current)
+
+
+def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
+    """Yield which policies wait for a promotion."""
+    for policy, count in read_held_counts(workspace.store).items():
+        words = (
+            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 "
+            "requests at a"
+            f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
+        )
+        yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
+    for hold in read_workspace_holds(workspace):
+        yield OpenProblem(ProblemKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
+
+
+def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:
+    """Yield which access should have ended, or was given without enough approvals."""
+    if note := clock_note(store):
+        yield OpenProblem(ProblemKind.CLOCK, "", note)
+    if note := held_ends_note(read_held_ends(store)):
+        yield OpenProblem(ProblemKind.HELD_ENDS, "", note)
+    if late := store.count_due(to_ms(now - _NOT_ENDED)):
+        words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate ends ls"
+        yield OpenProblem(ProblemKind.LATE_ENDS, "", words)
+    if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):
+        yield OpenProblem(ProblemKind.OUTSIDE, "", f"{alarm} Check them in the desk.")
+
+
+def _list_waiting(
+    store: Store, repo: Repo, now: datetime, read_policies: Callable[[], Sequence[Policy]]
+) -> Iterator[OpenProblem]:
+    """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided.
+
+    The time counts from `_WaitClock.start`: a policy that was enforced just now is not late on an old queue.
+    """
+    clock = _WaitClock(store)
+    at = to_ms(now)
+    overdue = store.requests(find_overdue(store, repo, at, _MAX_CHECKED)).values()
+    row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
+    if row is not None:
+        number = count_overdue(store, repo, at, MAX_OVERDUE)
+        words = f"{pluralize(number, f'request of {repo} is', f'requests of {repo} are')} past the due date of the rule"
+        yield OpenProblem(
+            ProblemKind.OVERDUE,
+            str(repo),
+            f"{words}: hf-gate ls {repo} --query due:over."
+            f" The oldest waits for a person by {_describe_rule(store, row)}.{_quote_rule(row, read_policies())}",
+        )
+    before = to_ms(now - _UNDONE)
+    undecided = store.requests(find_undecided(store, repo, before, _MAX_CHECKED, _MAX_READ)).values()
+    row = next((one for one in undecided if clock.start(one) < before), None)
+    if row is not None:
+        ago = format_span(now - from_ms(clock.start(row)))
+        rule = _describe_rule(store, row)
+        is_decided = row.state.verdict is not None and row.state.verdict[0] in _DECIDED
+        why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
+        words = f"A request of {repo} has been waiting for {ago} {why}: hf-gate plan"
+        if sentence := _quote_rule(row, read_policies()):
+            words = f"{words}.{sentence}"
+        yield OpenProblem(ProblemKind.UNDECIDED, str(repo), words)
+
+
+def _due_span(row: RequestRow) -> int:
+    """Return the time (ms) that the `due` of the rule gives people."""
+    return 0 if row.state.due is None else max(0, row.state.due - row.state.asked_at)
+
+
+@dataclass(frozen=True)
+class _WaitClock:
+    """Finds since when requests wait under their rule."""
+
+    store: Store
+
+    @cached_property
+    def _promotions(self) -> Mapping[str, int]:
+        """When the version in force of each policy was promoted (ms)."""
+        wanted = TimelineFilter(repos=(), kind=kind_of(PolicyPromoted))
+        rows = search_entries(self.store, wanted, limit=_ENTRIES).rows
+        found = [(decode_event(row.link.body), row.link.at) for row in reversed(rows)]
+        return {event.policy: at for event, at in found if isinstance(event, PolicyPromoted)}
+
+    def start(self, row: RequestRow) -> int:
+        """Return the latest of these times (ms): the request arrived, its rule began to apply, its policy
+        was promoted.
+        """
+        arrived = max(row.state.asked_at, row.state.last_moved_at or 0)
+        action, policy, rule, _ = row.state.verdict or ("", None, "", None)
+        began = 0
+        for entry in self.store.entries(request=row.id, limit=_ENTRIES):
+            event = decode_event(entry.link.body)
+            if isinstance(event, VerdictReached):
+                if (event.action, event.policy, event.rule) != (action, policy, rule):
+                    break
+                began = entry.link.at
+        return max(arrived, began, self._promotions.get(policy or "", 0))
+
+
+def _describe_rule(store: Store, row: RequestRow) -> str:
+    """Return the rule of a request's verdict, and the facts that were unknown to it."""
+    _, policy, rule, _ = row.state.verdict or ("", None, "none", None)
+    words = f"rule {rule} of policy {policy}" if policy is not None else "no rule"
+    events = (decode_event(entry.link.body) for entry in store.entries(request=row.id, limit=_ENTRIES))
+    reached = next((event for event in events if isinstance(event, VerdictReached)), None)
+    missing = () if reached is None else reached.missing[:_FACTS]
+    return f"{words} (unknown: {', '.join(missing)})" if missing else words
+
+
+def _quote_rule(row: RequestRow, policies: Sequence[Policy]) -> str:
+    """Return the sentence of the rule of a request's verdict; "" if the policy changed, or the sentence may name
+    somebody.
+
+    Monitors and receivers of notices get it.
+    """
+    _, policy, rule, digest = row.state.verdict or ("", None, "none", None)
+    sentence = describe_rule_of(policies, policy, digest, rule)
+    if not sentence or has_constant(sentence):
+        return ""
+    return f" The rule: {sentence.rstrip('.')}."
+
+
+def health_record(health: Health) -> HealthRecord:
+    """Return the record of the health of unattended work."""
+    stop = health.stop
+    return HealthRecord(
+        state=health.state,
+        sentence=health.sentence,
+        hint=health.hint,
+        stuck=tuple(health.stuck),
+        last_turn=None if health.last is None else _turn_record(health.last),
+        running_turn=None if health.running is None else _turn_record(health.running),
+        stopped_by=None if stop is None else stop.by,
+        stopped_at=None if stop is None else ms_to_iso(stop.at),
+    )
+
+
+def _turn_record(turn: TurnRow) -> TurnRecord:
+    return TurnRecord(
+        started_at=ms_to_iso(turn.started_at),
+        ended_at=ms_to_iso(turn.ended_at),
+        end=turn.end,
+        problem=turn.problem,
+        repos=turn.repos,
+        news=turn.news,
+        done=turn.done,
+        deferred=turn.deferred,
+    )

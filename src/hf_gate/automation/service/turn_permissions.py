@@ -1,0 +1,211 @@
+"""Stores what unattended runs may do: promoted policy versions, refusals and registered plans; reads their budgets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import HOUR_MS, to_ms
+from hf_gate.core.changes import Change
+from hf_gate.core.events import events as e
+from hf_gate.core.parsing.literals import Rate
+from hf_gate.core.people.approvals import PolicyAuthor
+from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
+from hf_gate.core.policy_model import Policy
+from hf_gate.core.runs import RunState
+from hf_gate.core.stored_rows import RepoRow, RunRow
+from hf_gate.decisions.rows import (
+    delete_halts_of,
+    read_first_turns,
+    read_halts,
+    read_held_changes,
+    read_promotions,
+    write_held_changes,
+    write_promotion,
+)
+from hf_gate.decisions.service.runs import is_halted_change
+from hf_gate.errors import Guarded
+from hf_gate.store.reading.ledger import count_unattended_changes
+from hf_gate.store.store import Store
+from hf_gate.verdicts.plan.guards import FirstTurnHold, PolicyStart, start_of_change
+from hf_gate.verdicts.plan.model import Plan
+from hf_gate.verdicts.rows.policy_authors import write_policy_author
+from hf_gate.verdicts.service.policy_saves import PolicyHold, read_active_holds, release_hold
+
+REFUSAL_PAUSE: Final = HOUR_MS  # ms until a turn retries decisions at a repo where the Hub refused them
+
+
+def is_promoted(store: Store, policy: Policy) -> bool:
+    """Tell whether a policy version is promoted, is not halted, and has not been saved from the desk since."""
+    if read_active_holds(store, [policy]):
+        return False
+    return read_promotions(store).get(policy.name) == policy.digest and not any(
+        policy.digest == version for halt in read_halts(store).values() for version, _ in halt.versions
+    )
+
+
+def promote(store: Store, policy: Policy, actor: str, at: int, author: RunAuthor = NO_AUTHOR) -> None:
+    """Let a policy version act unattended, delete its halts and its hold, and record the actor in the ledger.
+
+    The actor then counts as an author of this version, who does not count as one of two approvers.
+    """
+    event = e.PolicyPromoted(policy=policy.name, digest=policy.digest, member=author.member, account=author.account)
+    with store.writing() as write:
+        write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
+        write_promotion(write, policy.name, policy.digest)
+        write_policy_author(write, PolicyAuthor(policy.digest, actor, author.member, author.account))
+        delete_halts_of(write, policy.digest)
+        release_hold(store, write, policy.name)
+
+
+def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
+    """Store how many changes a turn held back, for display in the status."""
+    counts: dict[str, tuple[str, int]] = {}
+    for (policy, digest, _), count in held.items():
+        counts[policy] = (digest, counts.get(policy, (digest, 0))[1] + count)
+    if counts != read_held_changes(store):
+        with store.writing() as write:
+            write_held_changes(write, counts)
+
+
+def read_held_counts(store: Store) -> dict[str, int]:
+    """Return how many changes of each policy have waited for its promotion since the last turn."""
+    promoted = read_promotions(store)
+    held = read_held_changes(store).items()
+    return {policy: count for policy, (digest, count) in held if promoted.get(policy) != digest}
+
+
+# ---- turns -----------------------------------------------------------------------------------------------------------
+
+
+def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> None:
+    """Store where decisions were refused, so that the next turns do not repeat them."""
+    with store.writing() as write:
+        for repo in repos:
+            write.update_repo(repo, {"refused_at": at, "refused_why": why})
+
+
+def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, RepoRow]:
+    """Return the repos with a refusal that is more recent than `REFUSAL_PAUSE`."""
+    return {row.repo: row for row in rows if row.refused_at is not None and 0 <= now - row.refused_at < REFUSAL_PAUSE}
+
+
+class HaltedChanges(Struct):
+    """The changes and policies that wait because a run was halted."""
+
+    run: RunRow
+    count: int = 0
+    policies: set[str] = field(default_factory=set)
+
+
+class WithheldChanges(Struct):
+    """What a turn does not send although policies require it."""
+
+    holds: Sequence[PolicyHold] = ()  # policies saved from the desk
+    saved_counts: Counter[str] = field(default_factory=Counter)  # changes held because of a save, by the saved policy
+    skipped_counts: Counter[str] = field(default_factory=Counter)  # changes at skipped repos
+    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # digests and repos with skipped changes
+    halted: dict[str, HaltedChanges] = field(default_factory=dict)  # by run
+    held_counts: Counter[PolicyStart] = field(default_factory=Counter)  # of versions that may not act yet, by repo
+
+
+class TurnFilter(FirstTurnHold):
+    """The change filter of an unattended turn. It excludes halted changes and large first turns of policy versions.
+
+    It also excludes changes at `skipped_repos` (repos that could not be read, or where the Hub recently refused
+    decisions), and the changes of all policies at repos with a policy that was saved from the desk and has not been
+    promoted since.
+    """
+
+    def __init__(self, store: Store, policies: Iterable[Policy], skipped_repos: Collection[Repo] = ()) -> None:
+        super().__init__(self._may_act_at)
+        self.withheld = WithheldChanges(read_active_holds(store, policies), held_counts=self.held_counts)
+        self._skipped_repos = frozenset(map(str, skipped_repos))
+        self._halts = [
+            (run, halt)
+            for ident, halt in read_halts(store).items()
+            if (run := store.run(ident)) is not None and run.state in (RunState.PAUSED, RunState.STOPPED)
+        ]
+        self._promoted = read_promotions(store)
+        self._started = {(digest, str(repo)) for digest, repo in read_first_turns(store)}
+
+    def allows(self, change: Change) -> bool:
+        """Tell whether a change may be sent in this turn."""
+        run = next((run for run, halt in self._halts if is_halted_change(halt, change)), None)
+        return not self._withholds(start_of_change(change), change.repo_ref, 1, run) and super().allows(change)
+
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:
+        """Return whether no change of a version at a repo may be sent in this turn; if so, count them.
+
+        If it returns False, `allows` decides about each change.
+        """
+        run = next((run for run, halt in self._halts if (start[1], repo) in halt.versions), None)
+        return self._withholds(start, repo, count, run) or super().refuses(start, repo, count)
+
+    def _withholds(self, start: PolicyStart, repo: Repo, count: int, run: RunRow | None) -> bool:
+        """Return whether changes wait for a person or another turn; if so, count them. `run` is their halted run."""
+        policy, digest, name = start
+        # the end of a grant has no policy: it was fixed when the access was given
+        hold = next((hold for hold in self.withheld.holds if digest and hold.covers(repo)), None)
+        if hold is not None:
+            self.withheld.saved_counts[hold.policy] += count
+        elif run is not None:
+            waiting = self.withheld.halted.setdefault(run.id, HaltedChanges(run))
+            waiting.count += count
+            if policy:
+                waiting.policies.add(policy)
+        elif name in self._skipped_repos:
+            self.withheld.skipped_counts[name] += count
+        else:
+            return False
+        self.withheld.skipped_versions.add((digest, name))
+        return True
+
+    def _may_act_at(self, start: PolicyStart) -> bool:
+        """Tell whether a version is promoted, or has completed its first turn at this repo."""
+        policy, digest, repo = start
+        return self._promoted.get(policy) == digest or (digest, repo) in self._started
+
+
+def register_plan(store: Store, plan: Plan, now: datetime) -> Plan:
+    """Register a plan in the store until it expires, and return it."""
+    if plan.changes:
+        with store.writing() as write:
+            write.register_plan(plan.digest, to_ms(plan.expires_at), to_ms(now))
+    return plan
+
+
+def check_registered(store: Store, plan: Plan) -> None:
+    """Raise Guarded if this workspace did not make the plan. A complete plan in the store also proves its origin."""
+    if not store.is_plan_made(plan.digest) and store.plan(plan.digest) is None:
+        raise Guarded(
+            "this plan was not made in this workspace, or expired long ago; nothing was sent.",
+            hint="Make it here: hf-gate plan --out plan.json",
+        )
+
+
+class BudgetUse(Struct, frozen=True):
+    """A rate limit of unattended runs, with the changes made in the last period."""
+
+    name: str
+    rate: Rate
+    used: int
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no more changes are made until earlier changes are older than the period."""
+        return self.used >= self.rate.limit
+
+
+def read_budgets(store: Store, rates: Mapping[str, Rate], now: datetime) -> list[BudgetUse]:
+    """Return the rate limits with the changes that were made unattended in their last period."""
+    at = to_ms(now)
+    return [
+        BudgetUse(name, rate, count_unattended_changes(store, name, at - rate.seconds * 1000))
+        for name, rate in rates.items()
+    ]

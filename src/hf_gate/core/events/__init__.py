@@ -1,0 +1,1 @@
+"""The events of the ledger, the hash chain that links them, and the states that are folded from them."""

@@ -1,0 +1,441 @@
+"""The events of the audit log: frozen, tagged structs that describe what happened.
+
+The public part of an event holds enums, digests, the Hub's request ids, and names of rules, policies and reviewers.
+Personal data (name, e-mail address, answers, reasons, fact values) is in the private part, stored beside the ledger.
+The ledger holds only a salted commitment to the private part, so that part can be erased and the chain stays valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias, get_args
+
+import msgspec
+
+from hf_gate.base.decoding import make_json_decoder
+from hf_gate.core.people.hand_terms import HandTerms
+
+Private: TypeAlias = Mapping[str, Any]
+"""JSON values only.
+
+Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`, `version`,
+`rows`.
+"""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One event. Its class can be renamed; its tag, which is stored, cannot."""
+
+
+class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestSeen"):
+    """A new request, or a new attempt, was found on the Hub."""
+
+    person: str
+    status: str
+    asked_at: int  # ms
+    attempt: int = 1
+    hub_request: str | None = None  # the Hub's request id, if it sent one
+    reviewed_at: int | None = None
+    answers: str | None = None  # digest of the answers, salted like the commitment
+    via: str = "sync"  # sync, import
+    after: int | None = None  # the previous attempt
+
+
+class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestChanged"):
+    """The name, e-mail address, Hub id, review time or answers of a known attempt changed."""
+
+    what: tuple[str, ...]  # record, review
+    hub_request: str | None = None
+    reviewed_at: int | None = None  # ms; later than the known review time
+
+
+class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="StatusMoved"):
+    """The Hub shows another status that hf-gate did not set: the change came from the Hub's page or another tool."""
+
+    before: str
+    after: str
+    reviewed_at: int | None = None
+    cause: str = "outside"  # outside; superseded: the status changed again after a change by hf-gate
+    has_granter: bool = False  # the private part names the granter
+
+
+class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestWithdrawn"):
+    """Complete listings show that the request is in none of the four lists."""
+
+    before: str
+
+
+class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag="VerdictReached"):
+    """The verdict of the policies on a request, recorded when it differs from the previous verdict."""
+
+    action: str
+    rule: str
+    policy: str | None = None
+    digest: str | None = None
+    shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action); reported, but not used to decide
+    lists: Mapping[str, str] = {}  # the version of each list and table that was used, by its name
+    missing: tuple[str, ...] = ()
+    queue: str | None = None
+    due: int | None = None  # ms: until when a person should decide
+    hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
+    agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has its version
+
+
+class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanApproved"):
+    """A person, or a policy within its guards, approved a plan. `plan` is None for a direct decision."""
+
+    run: str
+    changes: int
+    plan: str | None = None
+
+
+class RunResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RunResumed"):
+    """A person resumed a paused or interrupted run. `changes` counts the changes not sent before."""
+
+    run: str
+    changes: int
+
+
+class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ChangeStarted"):
+    """A change is about to be sent. The event is on disk before the request is sent."""
+
+    run: str
+    before: str | None
+    after: str
+    rule: str | None = None
+    digest: str | None = None
+    plan: str | None = None
+    has_reason: bool = False
+
+
+class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ChangeSettled"):
+    """The outcome of a started change. A change with the outcome `open` is settled again later."""
+
+    run: str
+    kind: str
+    after: str
+    how: str = "told"  # told: the Hub confirmed it; read: the answer was lost, and a later read showed the change
+    hub_reply: str | None = None  # the Hub's x-request-id of the write
+    reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: pending again
+    hub_at: int | None = None  # ms by the Hub's clock, if that clock is known and differs from ours
+    is_end: bool = False  # the change ended a grant whose end had come
+
+
+class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantDated"):
+    """The end of a grant made by hf-gate was set, changed or (with `until` None) removed."""
+
+    until: int | None  # ms; None: no date
+    at_end: str = "reset"
+    rule: str | None = None
+    written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
+    terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
+    lapses: tuple[int | None, ...] = ()  # ms; of each condition of `keep_while` that is false, when it ends access
+    cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside, chosen; None: by the rule
+    lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
+    agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
+    version: str | None = None  # begin of the policy's digest, if the policy changed after a person was shown the end
+
+
+class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantNoticed"):
+    """The time came to tell a person that access ends at `until`. Recorded once for each step of `notice`."""
+
+    until: int  # ms
+    step: str  # as written in the rule: `30d`
+
+
+class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RenewalBlocked"):
+    """A person decided that the end of a grant is not extended, or that it may be extended again."""
+
+    is_blocked: bool
+
+
+class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="LetterSent"):
+    """The mail server took a letter to an applicant, or a person says that it was sent."""
+
+    letter: str  # id
+    about: str  # kind of the letter
+    rule: str | None = None  # of a reminder: the `wait` rule, whose time counts from now
+    how: str = "server"  # server; hand: a person said so
+
+
+class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ReminderAccepted"):
+    """As `LetterSent` of a reminder. Only earlier versions wrote this event."""
+
+    rule: str
+    letter: str  # id
+    how: str = "server"
+
+
+class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag="NoteWritten"):
+    """A reviewer wrote a note. The requester never sees it."""
+
+
+class DataRevealed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="DataRevealed"):
+    """A viewer looked at the personal data of one request, with a reason. Only earlier versions wrote this event."""
+
+    member: str  # id
+
+
+class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="DeputyNamed"):
+    """A member is away, and another one stands in. Only earlier versions wrote this event."""
+
+    member: str  # id
+    deputy: str | None = None  # id
+    until: int | None = None  # ms
+
+
+class RequestAssigned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestAssigned"):
+    """A pending request was assigned to a member; without a member, to nobody."""
+
+    member: str | None = None  # id
+
+
+class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicyPromoted"):
+    """This version of a policy may act without confirmation, from its first turn on."""
+
+    policy: str
+    digest: str
+    member: str | None = None  # id of the member who promoted it
+    account: str | None = None  # id of that person's Hub account
+
+
+class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicySaved"):
+    """A policy file was replaced from the desk. `before` and `after` are SHA-256 digests of the file's content."""
+
+    policy: str
+    file: str
+    before: str
+    after: str
+    digest: str | None = None  # the digest of the new version of the policy
+    member: str | None = None
+    account: str | None = None  # id of the Hub account of the person who saved it
+
+
+class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TableAccepted"):
+    """A table that lost rows was accepted: its current rows are used from now on."""
+
+    table: str
+    rows_before: int | None  # None: the table has never been read completely
+    rows_after: int
+
+
+class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TableChanged"):
+    """A person changed rows of a table. `before` and `after` are the SHA-256 digests of the file."""
+
+    table: str
+    before: str
+    after: str
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    confirmed: int = 0  # rows of which a person said whom they mean
+    kept: Mapping[str, str] = {}  # removed rows on which grants rest, by digest: the digest of the signed file
+
+
+class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberInvited"):
+    """A member got a new link to the desk."""
+
+    member: str
+    role: str
+    repos: tuple[str, ...] | None = None
+    account: str | None = None  # id of the Hub account in the invitation, not proven
+    seal: str | None = None  # digest of the member's row and link; a changed one reveals an edited row
+
+
+class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberRevoked"):
+    """A member can no longer sign in."""
+
+    member: str
+
+
+class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="AccountProven"):
+    """A member proved a Hub account with a token of that account, and got a new link.
+
+    `seal` is as in `MemberInvited`.
+    """
+
+    member: str
+    account: str
+    seal: str | None = None
+
+
+class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanAgreed"):
+    """A member agreed to a plan that two people must agree to. `account` is the id of their proven Hub account."""
+
+    plan: str
+    changes: int
+    account: str
+    of: str = "plan"  # ends: earlier ends of access that wait for a confirmation; `plan` is then their digest
+
+
+class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalGiven"):
+    """A person approved a request that needs two people. `account` is the id of their proven Hub account.
+
+    The version of the request is in the private part, because its digest could confirm guessed answers. A longer end of
+    an access is approved in the same way.
+    """
+
+    account: str
+    need: str  # the digest of the rules that ask for two people
+    member: str | None = None
+    has_note: bool = False
+    until: str | None = None  # the end of access that the person approved, as written, or `none`; None: not recorded
+    conditions: tuple[str, ...] = ()  # the digests of the conditions of the approved access
+
+
+class ApprovalWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalWithdrawn"):
+    """A person took back their approval of a request."""
+
+    account: str
+    member: str | None = None
+
+
+class ApprovalMissing(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalMissing"):
+    """A request was accepted outside hf-gate, and fewer people than needed had approved it."""
+
+    given: int
+    needed: int
+
+
+class ApprovalAlarmClosed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalAlarmClosed"):
+    """A person acknowledged that a request was accepted outside hf-gate without the approvals that it needs."""
+
+
+class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RunEnded"):
+    """A run ended, was stopped or paused. `counts` is by kind of outcome."""
+
+    run: str
+    state: str
+    counts: Mapping[str, int] = {}
+
+
+class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag="SyncEnded"):
+    """A full sync ended. Recorded when `complete`, the counts, the form or the prompt change, and once a day."""
+
+    complete: bool  # proved complete
+    counts: Mapping[str, int] = {}
+    form: str | None = None  # the fingerprint of the gate form: "" without fields, None if it was never read
+    prompt: str | None = None  # the fingerprint of the prompt: "" without one, None if it was never read
+
+
+class PrivatePartsDeleted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PrivatePartsDeleted"):
+    """The private parts of these earlier entries of the chain were deleted.
+
+    `entries` holds ranges: first and last number.
+    """
+
+    cause: str  # erasure, retention
+    entries: tuple[tuple[int, int], ...]
+    person: str | None = None  # the pseudonym of an erased person
+
+
+class UnattendedStopped(Event, frozen=True, kw_only=True, omit_defaults=True, tag="UnattendedStopped"):
+    """A person stopped all unattended work, or `hf-gate run` did because of `cause`: `ledger_broken`."""
+
+    cause: str | None = None
+
+
+class UnattendedStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="UnattendedStarted"):
+    """An admin let unattended work continue. `cause` is that of the stop."""
+
+    cause: str | None = None
+
+
+AnyEvent: TypeAlias = (
+    RequestSeen
+    | RequestChanged
+    | StatusMoved
+    | RequestWithdrawn
+    | VerdictReached
+    | PlanApproved
+    | RunResumed
+    | ChangeStarted
+    | ChangeSettled
+    | GrantDated
+    | GrantNoticed
+    | RenewalBlocked
+    | LetterSent
+    | ReminderAccepted
+    | DataRevealed
+    | DeputyNamed
+    | RequestAssigned
+    | NoteWritten
+    | PolicyPromoted
+    | PolicySaved
+    | TableAccepted
+    | TableChanged
+    | MemberInvited
+    | MemberRevoked
+    | AccountProven
+    | PlanAgreed
+    | ApprovalGiven
+    | ApprovalWithdrawn
+    | ApprovalMissing
+    | ApprovalAlarmClosed
+    | RunEnded
+    | SyncEnded
+    | PrivatePartsDeleted
+    | UnattendedStopped
+    | UnattendedStarted
+)
+
+_KIND_OF: dict[type, str] = {each: each.__struct_config__.tag for each in get_args(AnyEvent)}
+
+KINDS: tuple[str, ...] = tuple(sorted(_KIND_OF.values()))
+"""The stable names of all events."""
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER: msgspec.json.Decoder[AnyEvent] = make_json_decoder(AnyEvent)  # type: ignore[arg-type]  # a union is no type
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its time, actor and request (the store's number), as passed to the writer."""
+
+    event: AnyEvent
+    at: int  # ms
+    actor: str
+    request: int | None = None
+    person: int | None = None
+    private: Private | None = None  # needs `person`, whose salt protects the commitment
+
+
+OUTSIDE = "outside"
+"""The actor of changes made elsewhere: by requesters, on the Hub's page, or by other tools."""
+
+POLICY_ACTOR = "policy:"
+"""The prefix of an actor that is a policy."""
+
+
+def policy_actor(policy: str, digest: str | None) -> str:
+    """Return the name of a policy as an actor, with the start of its digest."""
+    return f"{POLICY_ACTOR}{policy}@{(digest or '')[:8]}"
+
+
+def kind_of(event: type[Event]) -> str:
+    """Return the persisted name of the events of a class: the `kind` of their entries."""
+    return _KIND_OF[event]
+
+
+def encode_event(event: AnyEvent) -> bytes:
+    """Encode the public part of an event as canonical JSON, including its kind."""
+    return _ENCODER.encode(event)
+
+
+def decode_event(body: bytes) -> AnyEvent:
+    """Decode the body of an event. Raises `msgspec.ValidationError` if hf-gate did not write it."""
+    return _DECODER.decode(body)
+
+
+def canonical_json(value: object) -> bytes:
+    """Encode a value as JSON in UTF-8, with sorted keys and without spaces.
+
+    Digests and commitments cover these bytes.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def commitment_of(salt: bytes, private: bytes) -> bytes:
+    """Return the commitment to a private part. Without the salt, nobody can guess the content from the commitment."""
+    return hashlib.sha256(len(salt).to_bytes(2) + salt + private).digest()

@@ -1,0 +1,1 @@
+"""Gate forms and the roles of their fields."""

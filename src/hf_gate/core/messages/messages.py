@@ -1,0 +1,134 @@
+"""Messages in the outbox: their states, what each kind promises, and when a delivery is tried again.
+
+A notice to the staff is sent at least once, and in the order of its destination. A letter to an applicant is sent at
+most once, and has no order.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hf_gate.base.timestamps import DAY_MS, HOUR_MS
+
+from .notices import NoticeItem
+
+NOTICE: Final = "notice"
+"""The kind of a message to the staff. The other kinds are those of letters."""
+APPLICANTS: Final = ""
+"""The destination of letters. Each goes to the person of its request."""
+FIRST_WAIT_MS: Final = 10_000
+LONGEST_WAIT_MS: Final = 12 * HOUR_MS
+LONGEST_ALARM_WAIT_MS: Final = 5 * 60_000
+GIVE_UP_MS: Final = 7 * DAY_MS
+"""After this time without success, a notice has failed."""
+MAX_ATTEMPTS: Final = 12
+"""After so many attempts without success, a letter has failed."""
+PATIENCE_MS: Final = HOUR_MS
+"""After this time, a message that waits is a problem for people: greylisting and short outages end earlier."""
+LATELY_MS: Final = 30 * DAY_MS
+"""After this time, nobody sends a letter again."""
+
+
+class MessageState(StrEnum):
+    """The state of a message. `sending`: an intent is stored; a process holds its lease, or died with it."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    MARKED = "marked_sent"  # a person said so
+    UNKNOWN = "unknown"  # a letter that may have arrived; it is never sent again by itself
+    BOUNCED = "bounced"  # the receiver refused it
+    FAILED = "failed"  # it did not arrive, and is not tried again
+    DROPPED = "dropped"  # a letter that was not sent, because it no longer applies or a limit was reached
+
+
+OPEN: Final = (MessageState.WAITING, MessageState.SENDING)
+DEAD: Final = (MessageState.UNKNOWN, MessageState.BOUNCED, MessageState.FAILED)
+"""The states of messages about which a person decides."""
+
+
+class DeliveryKind(StrEnum):
+    """How an attempt ended.
+
+    `failed`: nothing arrived. `unknown`: it may have arrived. `refused`: the receiver does not want this message.
+    """
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+class Delivery(NamedTuple):
+    """The result of one attempt. `accepted` has the digests of the recipients who have the message now."""
+
+    kind: DeliveryKind
+    problem: str = ""
+    accepted: tuple[str, ...] = ()
+
+
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to one receiver. Times are in ms.
+
+    A notice has items and its place in the order of its destination. A letter has a request, a person and a key: the
+    rule, or the end that is near.
+    """
+
+    id: str  # receivers see it
+    kind: str
+    destination: str
+    state: MessageState
+    made_at: int
+    queued_at: int  # when it was made, or put back into the queue
+    next_at: int
+    attempts: int
+    tried_at: int | None
+    ended_at: int | None
+    outcome: DeliveryKind | None  # of the last attempt
+    problem: str | None
+    sequence: int | None
+    items: tuple[NoticeItem, ...]
+    is_alarm: bool
+    accepted: tuple[str, ...]  # digests of the recipients that have it
+    request_id: int | None
+    person_id: int | None
+    key: str
+
+    @property
+    def is_letter(self) -> bool:
+        """Whether it is sent at most once, and has no order."""
+        return self.kind != NOTICE
+
+    def state_after(self, result: DeliveryKind, now: int) -> MessageState:
+        """Return the state after an attempt."""
+        if result is DeliveryKind.DELIVERED:
+            return MessageState.SENT
+        if result is DeliveryKind.REFUSED:
+            return MessageState.BOUNCED
+        if self.is_letter and result is DeliveryKind.UNKNOWN:
+            return MessageState.UNKNOWN
+        is_over = self.attempts >= MAX_ATTEMPTS if self.is_letter else now - self.queued_at >= GIVE_UP_MS
+        return MessageState.FAILED if is_over else MessageState.WAITING
+
+
+def retry_wait(attempts: int, *, is_alarm: bool) -> int:
+    """Return how long (ms) to wait after so many attempts: three times longer each time, up to a limit."""
+    longest = LONGEST_ALARM_WAIT_MS if is_alarm else LONGEST_WAIT_MS
+    return min(longest, FIRST_WAIT_MS * int(3 ** min(max(attempts, 1) - 1, 9)))
+
+
+class LaneCount(NamedTuple):
+    """The numbers of a destination. `late`: the open messages that were tried in vain, or that are due for long."""
+
+    destination: str
+    waiting: int = 0
+    oldest_at: int | None = None
+    late: int = 0
+    late_since: int | None = None
+    problem: str | None = None  # of the last attempt of a late one
+    dead: int = 0
+    dead_lately: int = 0
+    collecting: int = 0  # lines of the next digest

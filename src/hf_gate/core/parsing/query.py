@@ -1,0 +1,285 @@
+"""The query language for requests: a query is a list of terms that must all match.
+
+status:pending domain:*.edu,ethz.ch -country:US age:>2d form."Intended use":*robot* sleep
+
+`key:a,b` matches if one of the values matches. `-` negates a term, and `*` matches any text. A bare word is searched
+for in names, e-mail addresses and answers. Quotes enclose spaces and commas; a backslash escapes the next character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from hf_gate.core.events.classification import QUALITIES, MailKind
+from hf_gate.core.forms.case_folding import fold_for_search
+from hf_gate.core.lifecycle import STATUSES, WITHDRAWN
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A text with wildcards: the literal parts between the stars. A pattern with a single part is plain text."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no star."""
+        return len(self.parts) == 1
+
+    @property
+    def is_any(self) -> bool:
+        """Whether the pattern is a single star, which matches any text that is not empty."""
+        return self.parts == ("", "")
+
+    @cached_property
+    def folded_parts(self) -> tuple[str, ...]:
+        """The parts, folded for comparison."""
+        return tuple(fold_for_search(part) for part in self.parts)
+
+    def matches(self, text: str) -> bool:
+        """Tell whether the pattern matches a folded text completely."""
+        if self.is_any:
+            return bool(text)
+        first = self.folded_parts[0]
+        last = self.folded_parts[-1]
+        if self.is_plain:
+            return text == first
+        end = len(text) - len(last)
+        is_framed = len(first) <= end and text.startswith(first) and text.endswith(last)
+        return is_framed and _contains_in_order(self.folded_parts[1:-1], text, len(first), end)
+
+    def matches_within(self, text: str) -> bool:
+        """Tell whether the pattern matches any part of a folded text."""
+        return _contains_in_order(self.folded_parts, text, 0, len(text))
+
+    def __str__(self) -> str:
+        text = "*".join(re.sub(r'([\\"*])', r"\\\1", part) for part in self.parts)
+        return f'"{text}"' if not text or _NEEDS_QUOTES.search(text) else text
+
+
+def _contains_in_order(parts: Iterable[str], text: str, at: int, end: int) -> bool:
+    """Tell whether a text contains the parts in this order.
+
+    A regular expression with many gaps could be extremely slow.
+    """
+    for part in parts:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+class Age(Struct, frozen=True):
+    """An age compared with a span. `seconds` counts a month as 30 days and a year as 365."""
+
+    sign: str
+    number: int
+    unit: str
+
+    @property
+    def seconds(self) -> int:
+        """The length of the span."""
+        return self.number * UNITS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.sign}{self.number}{self.unit}"
+
+
+class Day(Struct, frozen=True):
+    """A time compared with a day: `>` means after the day, `>=` from its start on, no sign within the day."""
+
+    sign: str
+    day: date
+
+    @property
+    def bounds(self) -> tuple[date | None, date | None]:
+        """The first day of the range and the first day after it; None means no limit."""
+        following = self.day + timedelta(days=1)
+        return {
+            "": (self.day, following),
+            ">": (following, None),
+            ">=": (self.day, None),
+            "<": (None, self.day),
+            "<=": (None, following),
+        }[self.sign]
+
+    def __str__(self) -> str:
+        return f"{self.sign}{self.day.isoformat()}"
+
+
+Value: TypeAlias = Pattern | Age | Day
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition. A bare word has the `key` ""; `label` belongs to a `form` term; `at` is its offset in the text."""
+
+    key: str
+    values: tuple[Value, ...]
+    is_not: bool = False
+    label: str | None = None
+    at: int = field(default=0, compare=False)
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The values that are patterns."""
+        return tuple(value for value in self.values if isinstance(value, Pattern))
+
+    def __str__(self) -> str:
+        values = ",".join(map(str, self.values))
+        if not self.key:
+            values = values if values.startswith('"') or not _NO_BARE.search(values) else f'"{values}"'
+        name = f'form."{escape_quoted(self.label)}"' if self.label is not None else self.key
+        return f"{'-' if self.is_not else ''}{name}{':' if self.key else ''}{values}"
+
+
+def one_of(key: str, *texts: str) -> Term:
+    """Return the condition that a request has one of these values."""
+    return Term(
+        key, tuple(Pattern((str(text),)) for text in texts)
+    )  # an enum of texts is no plain text to every driver
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Terms that must all match. Without terms, every request matches.
+
+    `half_approved` are the requests that `approval:second` matches.
+    `approvals/service/approval_status.py` computes them.
+    """
+
+    terms: tuple[Term, ...] = ()
+    half_approved: frozenset[int] = field(default=frozenset(), compare=False)
+
+    @property
+    def names_asker(self) -> bool:
+        """Whether a term depends on the member who asks: `assigned:me`, `assigned:others`."""
+        words = {ASSIGNED_TO_ME, ASSIGNED_TO_OTHERS}
+        return any(
+            term.key == "assigned" and words.intersection(p.parts[0] for p in term.patterns) for term in self.terms
+        )
+
+    def asked_by(self, member: str) -> Query:
+        """Return the query with the id of the member who asks in place of `assigned:me` and `assigned:others`."""
+        if not self.names_asker:
+            return self
+        marks = {ASSIGNED_TO_ME: f"={member}", ASSIGNED_TO_OTHERS: f"!{member}"}
+        terms = [
+            replace(
+                term, values=tuple(Pattern((marks.get(p.parts[0], p.parts[0]), *p.parts[1:])) for p in term.patterns)
+            )
+            if term.key == "assigned"
+            else term
+            for term in self.terms
+        ]
+        return Query(tuple(terms))
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.terms))
+
+
+# ---- keys ------------------------------------------------------------------------------------------------------------
+
+NO_END: Final = "none"
+ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
+SECOND_APPROVAL: Final = "second"
+MISSING_APPROVAL: Final = "missing"
+OVERDUE: Final = "over"
+ASSIGNED_TO_NOBODY: Final = "none"
+ASSIGNED_TO_ME: Final = "me"
+ASSIGNED_TO_OTHERS: Final = "others"
+KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
+    "status": (*(status.value for status in STATUSES), WITHDRAWN),
+    "verdict": ACTIONS,
+    "shadow": ACTIONS,
+    "quality": QUALITIES,
+    "mail": tuple(kind.value for kind in MailKind),
+    "due": (OVERDUE,),
+    "approval": (SECOND_APPROVAL, MISSING_APPROVAL),
+}
+"""Keys with a fixed set of values."""
+
+KEYS: Final[dict[str, str]] = {
+    "status": "the status: pending, accepted, rejected, reset, or withdrawn",
+    "repo": "ns/name is a model, datasets/ns/name a dataset; a name without a slash matches both",
+    "user": "the username, the account's id, or the pseudonym from the audit log",
+    "email": "the account's e-mail address",
+    "domain": "the part of the e-mail address after the @",
+    "country": "the ISO code of the country in the answers",
+    "age": "time since the request: >2d, <=12h",
+    "asked": "the day of the request: 2026-11-01, >2026-11-01",
+    "reviewed": "the day of the last decision",
+    "ends": "when access ends: <30d, >2027-01-01, <0d for overdue, or none for access without an end",
+    "rule": "the rule behind the verdict",
+    "verdict": "the verdict of the policies: accept, human, wait, reset, reject",
+    "shadow": "the verdict of a policy in shadow mode; same values as verdict",
+    "table": "one of your tables that lists the person",
+    "reason": "the last reason sent to the person",
+    "form": 'the answer to one question: form."Intended use":*robot*',
+    "answer": "any of the answers",
+    "queue": "the queue of reviewers that the request is in, unless it is assigned to a member",
+    "assigned": "the member whom a person assigned the request to, or none, me, others",
+    "quality": "how much the purpose says: good, thin, junk, empty, missing",
+    "mail": "the kind of e-mail address: university, free, throw-away, other, none",
+    "due": "over: a person should have decided by now, by the rule",
+    "approval": (
+        "second: an approval counts, and another person must approve; missing: accepted outside hf-gate without "
+        "enough approvals"
+    ),
+    "same": "has the same long answer as the request with this number, in the same repo",
+}
+"""The keys of terms and their meaning."""
+
+VIEWER_KEYS: Final = frozenset(
+    {
+        "status",
+        "repo",
+        "age",
+        "asked",
+        "reviewed",
+        "ends",
+        "rule",
+        "verdict",
+        "shadow",
+        "queue",
+        "assigned",
+        "due",
+        "approval",
+    }
+)
+"""Keys that reveal no names, answers or reasons. Viewers can also use `user` with pseudonyms."""
+
+
+def is_open_to_viewers(term: Term) -> bool:
+    """Tell whether a term is allowed for members who see no personal data; the matches of other terms would reveal
+    some.
+    """
+    if term.key == "user":
+        return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
+    return term.key in VIEWER_KEYS
+
+
+def is_pseudonym(text: str) -> bool:
+    """Tell whether a word has the whole form of a ledger pseudonym. A name or an address can begin like one."""
+    return _PSEUDONYM.match(text) is not None
+
+
+UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30 * 86400, "y": 365 * 86400}
+_PSEUDONYM: Final = re.compile(r"p_[0-9a-f]{16}\Z")
+_NEEDS_QUOTES = re.compile(r"[\s,]|^[<>]")
+_NO_BARE = re.compile(r"[:,]|^-")
+
+
+def escape_quoted(text: str) -> str:
+    """Escape a text for use in quotes."""
+    return re.sub(r'([\\"])', r"\\\1", text)

@@ -1,0 +1,1 @@
+"""Accounts, members, sign-ins, approvals, and the terms on which people have access."""

@@ -1,0 +1,148 @@
+"""Approvals of requests that two people must approve: who approved which version, and which approvals count."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, tzinfo
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from hf_gate.core.request_version import RequestVersion
+
+from .grants import read_duration
+from .hand_terms import NO_END_WORD, GrantEnd, is_later
+
+TWO_PERSON_SETTING: Final = "policies with two approvals"
+"""The setting with the policies that asked for two people when they were last read."""
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One person's approval of one version of a request.
+
+    `version.identity` is empty if the rules do not read the name or the e-mail address. `need` is the digest of the
+    rules that ask for two people.
+    """
+
+    request: int
+    account: str
+    member: str | None
+    actor: str
+    at: int  # ms
+    version: RequestVersion
+    need: str
+    has_note: bool = False
+
+
+class AgreedEnd(NamedTuple):
+    """The end of access that a person approves: as written, or `none`; and the digests of the
+    conditions of the access.
+    """
+
+    until: str = NO_END_WORD
+    conditions: tuple[str, ...] = ()
+
+    def exceeds(self, agreed: AgreedEnd, now: datetime, zone: tzinfo) -> bool:
+        """Tell whether this gives more access than what another person agreed to."""
+        return not set(agreed.conditions) <= set(self.conditions) or is_later(self.until, agreed.until, now, zone)
+
+    @property
+    def words(self) -> str:
+        """The end in words, after "approved"."""
+        if self.until == NO_END_WORD:
+            until = "access without an end"
+        else:
+            until = f"access {'until' if read_duration(self.until) is None else 'for'} {self.until}"
+        return f"{until}, under a condition" if self.conditions else until
+
+
+def agree_to(end: GrantEnd | None) -> AgreedEnd:
+    """Return what a person agrees to who gives access with this end."""
+    if end is None:
+        return AgreedEnd()
+    conditions = () if end.terms is None else tuple(sorted(one.digest for one in end.terms.keep_while))
+    return AgreedEnd(end.written or NO_END_WORD, conditions)
+
+
+class PolicyAuthor(NamedTuple):
+    """A person who promoted or saved a version of a policy."""
+
+    digest: str
+    actor: str
+    member: str | None
+    account: str | None
+
+
+class ApprovalAlarm(NamedTuple):
+    """A request that was accepted outside hf-gate with fewer approvals than needed."""
+
+    request: int
+    at: int  # ms
+    given: int
+    needed: int
+
+
+class ReviewerNeed(Struct, frozen=True):
+    """The number of people who must approve a request before it is accepted, and the rules that say so.
+
+    `digest` covers these rules, and `policies` are the digests of their policies. `problem` says why the policies
+    cannot be read; then nobody knows the number, and nothing is accepted.
+    """
+
+    count: int = 1
+    digest: str = ""
+    policies: tuple[str, ...] = ()
+    reads_identity: bool = False
+    problem: str = ""
+
+    @property
+    def is_double(self) -> bool:
+        """Whether one person is not enough."""
+        return self.count > 1 or bool(self.problem)
+
+
+ONE_PERSON = ReviewerNeed()
+"""The need of a request that one person may accept."""
+
+
+class Approver(NamedTuple):
+    """The person who accepts. `account` is the id of the proven Hub account; None if no account is proven."""
+
+    actor: str
+    member: str | None
+    account: str | None
+
+
+def why_not_counted(
+    approver: Approver,
+    requester: tuple[str | None, str | None],
+    authors: Iterable[PolicyAuthor],
+    able: Collection[str] | None,
+) -> str:
+    """Return why the approval of a person does not count; "" if it does.
+
+    `requester` is the name and account id of the person who asks; without an id, the names are compared. `able` are the
+    accounts that may decide at the repo now; None means that the workspace has no members.
+    """
+    account = approver.account
+    if account is None:
+        return "your Hub account is not proven; open Settings and prove it"
+    name, ident = requester
+    has_same_name = ident is None and name is not None and name.lower() == approver.actor.lower()
+    if account == ident or has_same_name:
+        return "you cannot approve your own request"
+    for author in authors:
+        if author.account == account or (author.member is not None and author.member == approver.member):
+            return "you promoted or saved this version of the policy"
+    if able is not None and account not in able:
+        return "no member who may decide here has proven your account; a member does this under Settings in the desk"
+    return ""
+
+
+def is_current(approval: Approval, version: RequestVersion, need: ReviewerNeed) -> bool:
+    """Tell whether an approval is for the current version of the request and for the current rules."""
+    if approval.need != need.digest:
+        return False
+    identity = need.reads_identity and bool(approval.version.identity)
+    return approval.version.difference(version, with_identity=identity) is None

@@ -1,0 +1,134 @@
+"""The members of the desk, and what each role may do."""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from hf_gate.base.timestamps import DAY_MS, HOUR_MS
+
+MEMBER_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
+"""The pattern of member names."""
+
+RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local", "me", "none", "nobody", "others"})
+"""Names of other actors in the ledger and words of queries, which no member can have."""
+
+SESSION_LIFETIME: Final = 12 * HOUR_MS
+"""Milliseconds from the start of a session to its end."""
+MAX_SAVED_VIEWS: Final = 50  # of one member at a time
+
+TEAM_UNTIL_SETTING: Final = "team until"
+"""The setting with the time (ms) until which a removed admin still counts as present."""
+TEAM_GRACE: Final = DAY_MS  # ms
+
+OWNER_SETTING: Final = "desk owner"
+"""The setting with the account whose token the desk used last: name and id, as JSON."""
+
+
+class MemberRole(StrEnum):
+    """The roles, from the fewest to the most permissions."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    ADMIN = "admin"
+
+    def covers(self, other: MemberRole) -> bool:
+        """Tell whether this role has all permissions of the other."""
+        return ROLES.index(self) >= ROLES.index(other)
+
+
+ROLES: Final = tuple(MemberRole)
+MEANING: Final[dict[MemberRole, str]] = {
+    MemberRole.VIEWER: "sees requests without names, e-mail addresses and answers; cannot decide",
+    MemberRole.REVIEWER: "sees and decides requests of their own repos",
+    MemberRole.ADMIN: "also applies plans, invites members and ends sessions",
+}
+
+
+class MemberOrigin(StrEnum):
+    """How a member came into the desk; of a former member, whether an admin removed them."""
+
+    INVITATION = "invitation"
+    ORGANIZATION = "organization"
+    REMOVED = "removed"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who can sign in. With `repos` None, the member works on every repo of the desk.
+
+    `id` is never used for another member, not even for one with the same name. `account` is the name of their Hub
+    account if it differs from `name`; `user_id` is its id. Both are claims until `proven_at` is set.
+    """
+
+    name: str
+    role: MemberRole
+    repos: tuple[str, ...] | None = None
+    has_link: bool = False
+    made_at: int = 0  # ms
+    id: str = ""
+    account: str | None = None
+    user_id: str | None = None
+    proven_at: int | None = None  # ms
+    link_until: int | None = None  # ms until which the link must be used first; None: it was used, or nobody has it
+    origin: MemberOrigin = MemberOrigin.INVITATION
+
+    @property
+    def proven_account(self) -> str | None:
+        """The id of the proven Hub account; None if no account is proven."""
+        return self.user_id if self.proven_at is not None else None
+
+    @property
+    def shown_name(self) -> str:
+        """The name for people to read. The stored name of a former member can end with `~` and their id."""
+        return self.name if self.has_link else f"{self.name.partition('~')[0]} (removed)"
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """The lower-case names and ids that mark a request as the member's own."""
+        return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
+
+    def is_same_person(self, other: Member) -> bool:
+        """Tell whether both are one person: by member id, or by proven Hub account."""
+        account = self.proven_account
+        return self.id == other.id or (account is not None and account == other.proven_account)
+
+    def is_own(self, username: str | None, user_id: str | None) -> bool:
+        """Tell whether a request with this username or account id is the member's own.
+
+        Between a proven account and a known id, only the ids count: anybody can take a username. Otherwise one match of
+        a name or id is enough.
+        """
+        if user_id and self.proven_account is not None:
+            return user_id == self.proven_account
+        return any(key.lower() in self.own_keys for key in (username, user_id) if key)
+
+
+def make_owner_member(name: str, user_id: str | None) -> Member:
+    """Return the member for the desk's token. The Hub named the account, so the account is proven if it has an id."""
+    proven_at = None if user_id is None else 0
+    ident = f"owner:{user_id or name}"
+    return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+
+
+def owner_of_setting(text: str) -> Member:
+    """Return the member for the desk's token from the setting `OWNER_SETTING`."""
+    return make_owner_member(**json.loads(text))
+
+
+class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
+    """The member and Hub account that started a run.
+
+    With `is_free`, the run does not count towards one person's limit.
+    """
+
+    member: str | None = None
+    account: str | None = None
+    is_free: bool = False
+
+
+NO_AUTHOR: Final = RunAuthor()
+"""The author of a run that does not count towards any member's limit."""

@@ -1,0 +1,278 @@
+"""Asks for confirmation, by yes or by the typed number, and for the second person that large changes need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hf_gate.base.display_text import limit_lines, make_visible, pluralize, to_json
+from hf_gate.cli.workspace import open_stored_workspace, require_present_member
+from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.stored_rows import count_pending
+from hf_gate.errors import Guarded, NotAllowed
+from hf_gate.messages.service.inputs import is_confirmed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hf_gate.base.ids import Repo
+    from hf_gate.cli.framework import Run
+    from hf_gate.cli.targets import DecisionCommand
+    from hf_gate.core.changes import Change
+    from hf_gate.core.stored_rows import RunRow
+    from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.verdicts.plan.guards import Confirmation
+
+
+_SHOWN: Final = 20  # the most people named before the question
+
+
+def confirm(run: Run, question: str, effect: str, hint: str = "Add --yes to do it.") -> None:
+    """Ask a question. Raises Guarded, with what did not happen, if the answer is no or if nobody can be asked."""
+    if not run.may_ask:
+        raise Guarded(f"cannot ask for confirmation here; {effect}.", hint=hint)
+    if not click.confirm(question, err=True):
+        raise Guarded(f"not confirmed; {effect}.")
+
+
+def confirm_decision(run: Run, decision: DecisionCommand) -> None:
+    """Return normally if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
+    from hf_gate.verdicts.plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation
+
+    verb = "accept" if decision.verb == "grant" else decision.effect
+    count = Counter({verb: len(decision.targets)})
+    needed = required_confirmation(count, 0)
+    if needed is Confirmation.TYPED and verb == "accept" and len(decision.targets) > MAX_CONFIRMED_ACCEPTS:
+        needed = required_confirmation(count, _count_stored_pending(run))
+    reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
+    reason = f" with the template {decision.template.name}" if decision.template else reason
+    if decision.is_dry_run and needed is not Confirmation.NONE and not decision.is_confirmed:
+        run.out.hint(
+            f"To send them without a question, write {_flags_for(needed, len(decision.targets))} instead of --dry-run."
+        )
+    _require_confirmation(
+        needed,
+        len(decision.targets),
+        question=f"{decision.verb} {len(decision.targets)} people{reason}?",
+        show=lambda: _print_targets(run, decision),
+        yes=decision.is_confirmed,
+        max_changes=decision.max_changes,
+        may_ask=run.may_ask and not decision.is_from_stdin,
+        hint=", or try --dry-run",
+        is_dry_run=decision.is_dry_run,
+    )
+
+
+def confirm_plan(
+    run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+) -> None:
+    """Confirm the changes of a plan like `confirm_decision`. The first changes are printed before the question."""
+    from hf_gate.verdicts.plan.guards import plan_confirmation
+    from hf_gate.verdicts.plan.render import render_changes, summarize_changes
+
+    def show() -> None:
+        for line in (*render_changes(changes[:_SHOWN]), summarize_changes(changes)):
+            run.out.say(line)
+
+    waiting = count_pending(workspace.store.repos())
+    _require_confirmation(
+        plan_confirmation(changes, waiting),
+        len(changes),
+        question=f"{len(changes)} changes?",
+        show=show,
+        yes=yes,
+        max_changes=max_changes,
+        may_ask=run.may_ask,
+    )
+
+
+def confirm_ends(
+    run: Run, lines: Sequence[str], question: str, *, yes: bool, max_changes: int | None, may_skip: bool = False
+) -> None:
+    """Confirm new ends of access like the changes of a plan; the first lines are printed before the question.
+
+    With `may_skip`, a single end needs no confirmation.
+    """
+    from hf_gate.verdicts.plan.guards import MAX_CONFIRMED, Confirmation
+
+    needed = Confirmation.TYPED if len(lines) > MAX_CONFIRMED else Confirmation.CONFIRM
+    if may_skip and len(lines) == 1:
+        needed = Confirmation.NONE
+
+    def show() -> None:
+        for line in limit_lines(lines, _SHOWN):
+            run.out.say(f"  {make_visible(line, one_line=True)}")
+
+    _require_confirmation(
+        needed,
+        len(lines),
+        question=question.format(len(lines)),
+        show=show,
+        yes=yes,
+        max_changes=max_changes,
+        may_ask=run.may_ask,
+    )
+
+
+def _require_confirmation(
+    needed: Confirmation,
+    count: int,
+    *,
+    question: str,
+    show: Callable[[], None],
+    yes: bool,
+    max_changes: int | None,
+    may_ask: bool,
+    hint: str = "",
+    is_dry_run: bool = False,
+) -> None:
+    """Accept the flags or ask.
+
+    Raises Guarded if the changes are not confirmed. A dry run keeps the limits, and never asks.
+    """
+    from hf_gate.verdicts.plan.guards import Confirmation
+
+    is_typed = needed is Confirmation.TYPED
+    if needed is Confirmation.NONE:
+        return
+    if max_changes is not None and max_changes < count:  # an explicit limit applies even if --yes is enough
+        raise Guarded(
+            f"{count} changes exceed --max-changes {max_changes}; nothing was sent.",
+            hint=f"To send them all: --yes --max-changes {count}{hint}.",
+        )
+    if yes and (not is_typed or max_changes is not None):
+        return
+    if yes:
+        raise Guarded(
+            f"--yes alone is not enough for {count} changes; nothing was sent.",
+            hint=f"To send them all: --yes --max-changes {count}{hint}.",
+        )
+    if is_dry_run:
+        return
+    if not may_ask:
+        raise Guarded(
+            f"hf-gate cannot ask for confirmation of {pluralize(count, 'change')} here; nothing was sent.",
+            hint=f"Add {_flags_for(needed, count)}{hint}.",
+        )
+    show()
+    if is_typed:
+        answer = click.prompt(f"{question} Type {count} to continue", default="", show_default=False, err=True)
+        if is_confirmed(answer, count):
+            return
+    elif click.confirm(question, err=True):
+        return
+    raise Guarded("not confirmed; nothing was sent.", hint="--dry-run shows what would be sent." if hint else "")
+
+
+def _flags_for(needed: Confirmation, count: int) -> str:
+    """Return the flags that replace a confirmation."""
+    from hf_gate.verdicts.plan.guards import Confirmation
+
+    return f"--yes --max-changes {count}" if needed is Confirmation.TYPED else "--yes"
+
+
+def _count_stored_pending(run: Run) -> int:
+    """Return the number of pending requests in the store; 0 without a store."""
+    opened = open_stored_workspace(run)
+    return 0 if opened is None else count_pending(opened.store.repos())
+
+
+def _print_targets(run: Run, decision: DecisionCommand) -> None:
+    for line in limit_lines(decision.targets, _SHOWN, lambda target: f"{decision.verb} {target}"):
+        run.out.say(f"  {line}")
+
+
+# ---- the second person -----------------------------------------------------------------------------------------------
+
+
+def authorize_run(
+    run: Run,
+    workspace: Workspace,
+    new: Mapping[str, int],
+    *,
+    plan: str | None = None,
+    about: Iterable[tuple[str | None, str | None]] = (),
+) -> RunAuthor:
+    """Return the author of a run of these changes.
+
+    Raises Guarded if they need the approval of a second person, which is missing. `plan` is the digest of the plan,
+    which others may have approved in the desk. `about` has the names and account ids of the requesters. Raises
+    NotAllowed if this user is one of them and another admin could decide.
+    """
+    from hf_gate.approvals.service.approvals import read_plan_approvals
+    from hf_gate.members.service.members import compute_need, read_team
+
+    me = read_this_member(run)
+    store = workspace.store
+    now = workspace.clock.now()
+    require_present_member(workspace, run.connection.read_account())
+    team = read_team(store, me, now)
+    if team.is_alone:
+        return RunAuthor(account=me.user_id, is_free=True)
+    if any(me.is_own(name, ident) for name, ident in about):
+        raise NotAllowed(
+            "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide about it."
+        )
+    original_total, approvers = (0, []) if plan is None else read_plan_approvals(store, plan)
+    need = compute_need(store, team, new, now, original_total=original_total, approvers=approvers)
+    if need.is_open:
+        where = "" if plan is None else f"The plan is in the desk: /plans/{plan}."
+        raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
+    return need.author
+
+
+def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
+    """Record that this user resumes a run. Raises Guarded if a second person must do so."""
+    from hf_gate.decisions.service.runs import record_resume
+    from hf_gate.members.service.members import compute_resume_need, read_team
+
+    store = workspace.store
+    now = workspace.clock.now()
+    need = compute_resume_need(store, read_team(store, read_this_member(run), now), known, now)
+    if need.is_open:
+        end = f"hf-gate runs stop {known.id} --for-good"
+        hint = f"Let another admin with a proven account continue the run, or end it: {end}"
+        raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
+    return record_resume(store, known, actor, now)
+
+
+def require_member_for_ends(run: Run, workspace: Workspace, repos: Iterable[Repo]) -> Member:
+    """Return this user, who changes ends of access.
+
+    Where a desk has members, only they can do so, at their own repos.
+    """
+    from hf_gate.core.parsing.literals import matches_any
+    from hf_gate.members.service.members import find_member_of
+
+    account = run.connection.read_account()
+    require_present_member(workspace, account)
+    me = find_member_of(workspace.store, account)
+    has_right = me is not None and me.role.covers(MemberRole.REVIEWER)
+    refused = next((repo for repo in repos if not (has_right and me is not None and matches_any(me.repos, repo))), None)
+    if workspace.store.members() and refused is not None:
+        who = (
+            "This shell has no Hub account"
+            if account is None
+            else f"The Hub account {account.name} belongs to no member"
+        )
+        raise NotAllowed(
+            f"{who} that may decide at {refused}; nothing was changed.",
+            hint="Use the token of a member who has proved the account: hf-gate ui prove LINK.",
+        )
+    return read_this_member(run)
+
+
+def read_this_member(run: Run) -> Member:
+    """Return this user as a member of the team: an admin whose account the Hub names."""
+    account = run.connection.read_account()
+    user_id = None if account is None else account.id
+    return Member(
+        name=account.name if account else "",
+        role=MemberRole.ADMIN,
+        has_link=True,
+        user_id=user_id,
+        proven_at=None if user_id is None else 0,
+    )

@@ -1,0 +1,447 @@
+"""ends: list the grants that end, set other ends after showing them, and confirm ends that moved to an earlier time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+from msgspec import Struct
+
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.timestamps import format_distance, format_minute, from_ms, to_ms
+from hf_gate.cli.framework import CommandEntry, GateGroup, command, limit_options
+from hf_gate.cli.request_table import repo_argument
+from hf_gate.cli.targets import find_stored_request, read_targets
+from hf_gate.cli.text_layout import Column
+from hf_gate.cli.workspace import actor_of, announce, open_with_policies, open_workspace
+from hf_gate.config import parse_seconds
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.hand_terms import NO_END_WORD
+from hf_gate.core.records import GrantEndRecord
+from hf_gate.core.runs import ChangeOrigin
+from hf_gate.errors import Guarded, UsageError
+from hf_gate.inbox.records import grant_end_record
+from hf_gate.messages.service.inputs import parse_end
+
+from .confirmation import authorize_run, confirm_ends, require_member_for_ends
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hf_gate.base.ids import Repo
+    from hf_gate.cli.framework import Run
+    from hf_gate.core.people.hand_terms import HandTerms
+    from hf_gate.core.stored_rows import RequestRow
+    from hf_gate.decisions.service.approved_ends import EndChanger
+    from hf_gate.decisions.service.end_adoption import Adoption
+    from hf_gate.decisions.service.end_changes import EndChange
+    from hf_gate.grants.service.end_moves import EndMove
+    from hf_gate.requests.service.targets import RequestTarget
+    from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+
+ends = GateGroup(
+    "ends",
+    {
+        "ls": CommandEntry("hf_gate.decisions.commands.ends:ls", "List grants by the end of access."),
+        "set": CommandEntry(
+            "hf_gate.decisions.commands.ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True
+        ),
+        "confirm": CommandEntry(
+            "hf_gate.decisions.commands.ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True
+        ),
+    },
+    help="Ends of access: list, set and confirm them.",
+)
+_NO_LIMIT: Final = "36500d"
+_SHOWN: Final = 20  # the most ends named by a command
+_YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+_MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
+
+
+@command("ls", examples=("hf-gate ends ls", "hf-gate ends ls --within 30d --json", "hf-gate ends ls --without-end"))
+@click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time, e.g. 30d.")
+@click.option("--without-end", is_flag=True, help="Only people whose access has no end, oldest request first.")
+@limit_options
+def ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
+    """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
+    from hf_gate.decisions.service.end_adoption import iterate_accepted
+
+    workspace = open_workspace(run)
+    now = workspace.now()
+    if without_end:
+        endless = (grant_end_record(row, now) for row in iterate_accepted(workspace.store, None, with_end=False))
+        print_ends(run, endless, now, limit, empty="Every access has an end.", part="the first {}")
+        return 0
+    last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
+    rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
+    empty = "No grant has an end date. Access without an end: hf-gate ends ls --without-end"
+    if within != _NO_LIMIT:
+        empty = f"No grant ends within {within}."
+    print_ends(run, rows, now, limit, empty=empty, part="the first {} to end")
+    return 0
+
+
+def print_ends(
+    run: Run, rows: Iterable[GrantEndRecord], now: datetime, limit: int | None, *, empty: str, part: str
+) -> None:
+    """Print ends of access as a list."""
+    columns: Sequence[Column[GrantEndRecord]] = (
+        Column("ENDS", lambda row: _describe_end(row, now)),
+        Column("WHO", lambda row: row.user or row.user_id or ""),
+        Column("REPO", repo_argument),
+        Column("THEN", lambda row: "a person decides" if row.at_end == "human" else row.at_end or ""),
+        Column(
+            "RULE", lambda row: "by hand" if row.rule in (None, ChangeOrigin.DIRECT) else row.rule, is_flexible=True
+        ),
+    )
+    run.out.records(
+        GrantEndRecord, rows, columns, name=lambda row: row.request_id or "", limit=limit, empty=empty, part=part
+    )
+
+
+def _describe_end(row: GrantEndRecord, now: datetime) -> str:
+    if row.ends_at is None:
+        return "no end"
+    words = format_distance(datetime.fromisoformat(row.ends_at), now)
+    words += ", not to be renewed" if row.is_final else ""
+    if row.is_undecided:
+        return f"{words}, condition unknown: access stays"
+    return f"{words}, condition false" if row.is_lapsed else words
+
+
+# ---- earlier ends that wait for a person -----------------------------------------------------------------------------
+
+
+@command("confirm", examples=("hf-gate ends confirm", "hf-gate ends confirm --yes --max-changes 34"))
+@_YES
+@_MAX
+def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
+    """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
+
+    Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
+    run` ends the access when it is due. If two people must agree, the first one only records that they agree.
+    """
+    from hf_gate.approvals.service.approvals import endorse
+    from hf_gate.decisions.service.held_ends import (
+        AGREE_TASK,
+        compute_held_need,
+        confirm_moves,
+        digest_to_agree,
+        list_held_moves,
+    )
+    from hf_gate.grants.service.grant_ends import count_kinds, require_right_clock
+    from hf_gate.members.service.members import read_team
+
+    workspace, bundle = open_with_policies(run)
+    now = workspace.clock.now()
+    moves = list_held_moves(workspace, bundle, now)
+    is_open = False
+    words = "No ends need to be confirmed."
+    if moves:
+        require_right_clock(workspace.hub, moves[0].row.repo)
+        me = require_member_for_ends(run, workspace, (move.row.repo for move in moves))
+        team = read_team(workspace.store, me, now)
+        need = compute_held_need(workspace, bundle, team, moves, now)
+        is_open = need.is_open
+        lines = [_move_line(move, now) for move in moves]
+        question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
+        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes)
+        if is_open:
+            endorse(workspace, digest_to_agree(moves, now), len(moves), me, actor_of(run), of="ends")
+            words = f"approval 1 of 2: {need.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
+        else:
+            confirm_moves(workspace, bundle, team, moves, actor_of(run), now)
+            words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
+    kinds = {} if is_open else count_kinds(moves)
+    document = {
+        "confirmed": 0 if is_open else len(moves),
+        "agreed": len(moves) if is_open else 0,
+        "kinds": kinds,
+    }
+    run.out.document(document, lambda: [words])
+    return 0
+
+
+def _move_line(move: EndMove, now: datetime) -> str:
+    end = move.new_end or 0
+    before = move.row.state.ends_at
+    was = "no end" if before is None else format_distance(from_ms(before), now)
+    soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
+    return f"{move.row.target_name}: ends {soon} instead of {was}"
+
+
+# ---- change ends -----------------------------------------------------------------------------------------------------
+
+
+@command(
+    "set",
+    examples=(
+        "hf-gate ends set ada-l@acme/med-7b --until 1y",
+        "hf-gate ends set ada-l@acme/med-7b --until none",
+        "hf-gate ends set ada-l@acme/med-7b --no-renew",
+        "hf-gate ends set --all acme/med-7b --from-acceptance --dry-run",
+    ),
+)
+@click.argument("targets", nargs=-1, metavar="[WHO@REPO]...")
+@click.option(
+    "--until", metavar="END", help="The new end: 1y (from now), 2028-11-30 or none. Default: as the policies say."
+)
+@click.option(
+    "--no-renew/--renew", "is_final", default=None, help="Mark access that ends for good, or remove the mark."
+)
+@click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
+@click.option("--with-end", is_flag=True, help="With --all: also people whose end the policies set otherwise now.")
+@click.option("--from-acceptance", is_flag=True, help="With --all: count durations from the acceptance, not from now.")
+@click.option("--dry-run", is_flag=True, help="Show the ends; change nothing.")
+@_YES
+@_MAX
+def set_ends(
+    run: Run,
+    targets: tuple[str, ...],
+    until: str | None,
+    is_final: bool | None,
+    is_all: bool,
+    with_end: bool,
+    from_acceptance: bool,
+    **given: bool | int | None,
+) -> int:
+    """Give people who have access another end. Nothing is sent to the Hub, and the person is not notified.
+
+    A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
+    `keep_while` stay, except with --until none. A later end that you choose no longer follows the date in a table.
+    Where the rules ask for two people, longer access needs two: the first one approves it, and the second one runs the
+    same command.
+
+    With --no-renew, no later date in a table and no policy extends the access. After a reset, the person can ask again;
+    an entry in a deny table prevents that.
+
+    With --all, people who got access before the rules set an end get the end of the first accept rule that holds for
+    them now. People for whom it is unknown, past or not set stay as they are and are counted; so do people whose end a
+    person chose. Nobody's access ends sooner than in 7 days.
+    """
+    _check_options(
+        {"--until": until, "--no-renew": is_final},
+        {"--with-end": with_end, "--from-acceptance": from_acceptance},
+        is_all,
+    )
+    how = ChangeOptions(**given)  # type: ignore[arg-type]
+    if is_final is not None:
+        return _mark_final(run, targets, how, is_final=is_final)
+    if is_all:
+        return _adopt_ends(run, targets, how, with_end=with_end, from_acceptance=from_acceptance)
+    return _change_ends(run, targets, until, how)
+
+
+class ChangeOptions(Struct, frozen=True):
+    """How ends are confirmed and written."""
+
+    dry_run: bool
+    yes: bool
+    max_changes: int | None
+
+
+def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], is_all: bool) -> None:
+    """Raise UsageError for options that exclude each other."""
+    chosen = [name for name, value in by_hand.items() if value is not None]
+    if len(chosen) + is_all > 1:
+        raise UsageError(f"{' and '.join([*chosen, *(['--all'] if is_all else [])])} exclude each other.")
+    wrong = next((name for name, value in of_all.items() if value and not is_all), None)
+    if wrong:
+        raise UsageError(f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the ends of everybody.")
+
+
+def _change_ends(run: Run, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
+    """Set the end that is written, or the end of the policies."""
+    from hf_gate.decisions.service.end_changes import change_end_by_hand, renew_by_rules
+
+    workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
+    now = workspace.clock.now()
+    zone = bundle.zone
+    written = None if until in {None, NO_END_WORD} else parse_end(str(until), now, zone, has_workspace=True)
+    rows = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None))
+    terms = _read_terms(workspace, bundle, rows, now)
+    if until is None:
+        changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
+    else:
+        changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
+    question = "remove {} ends?" if until == NO_END_WORD else "renew {} ends?"
+    return _apply(run, workspace, bundle, changes, now, question, how)
+
+
+def _adopt_ends(run: Run, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool) -> int:
+    """Set the ends of the policies for everybody whose access has none. Shows them first and asks."""
+    from hf_gate.decisions.service.end_adoption import iterate_accepted, plan_adoption
+    from hf_gate.grants.service.terms_reader import load_terms_reader
+
+    workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
+    now = workspace.clock.now()
+    wanted = [run.parse_repo(text) for text in repos] or None
+    for repo in wanted or ():
+        _check_governed(bundle, repo)
+    rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
+    reader = load_terms_reader(workspace, lambda: bundle)
+    found = plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
+    question = "set the end of access of {} people?"
+    return _apply(run, workspace, bundle, found.changes, now, question, how, found)
+
+
+def _mark_final(run: Run, targets: tuple[str, ...], how: ChangeOptions, *, is_final: bool) -> int:
+    """Mark access that is not renewed, or remove the mark."""
+    from hf_gate.decisions.service.decisions import renewal_entry
+
+    announce(run, writes=not how.dry_run)
+    with open_workspace(run, needs_folder=True, writes=not how.dry_run) as workspace:
+        rows = [_find_grant(workspace, target) for target in read_targets(run, targets, None, None, None)]
+        people = [row.person.identity for row in rows]
+        require_member_for_ends(run, workspace, (row.repo for row in rows))
+        authorize_run(run, workspace, {}, about=[(person.username, person.user_id) for person in people])
+        now = workspace.clock.now()
+        actor = actor_of(run)
+        if not how.dry_run:
+            with workspace.store.writing() as write:
+                for row in rows:
+                    write.append(row.repo, [renewal_entry(row, actor, to_ms(now), is_blocked=is_final)])
+        known = workspace.store.requests([row.id for row in rows]).values()
+    words = "not be renewed" if is_final else "be renewed again"
+    may = "would" if how.dry_run else "will" if is_final else "may"
+    document = _changes_document(known, 0 if how.dry_run else len(rows), len(rows), {}, (), now)
+    run.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
+    return 0
+
+
+def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
+    """Return the stored request of a target. Raises an error unless its access ends."""
+    row = find_stored_request(workspace, target)
+    if row.state.status != Status.ACCEPTED or row.state.ends_at is None:
+        raise UsageError(
+            f"the access of {target} has no end; nothing was changed.",
+            hint="`hf-gate ends ls` lists access that ends.",
+        )
+    return row
+
+
+# ---- people ----------------------------------------------------------------------------------------------------------
+
+
+def _read_rows(workspace: Workspace, bundle: PolicyBundle, targets: Iterable[RequestTarget]) -> list[RequestRow]:
+    from hf_gate.decisions.service.end_changes import check_has_access
+
+    rows = []
+    for target in targets:
+        _check_governed(bundle, target.repo)
+        rows.append(find_stored_request(workspace, target))
+    for row in rows:
+        check_has_access(row)
+    return rows
+
+
+def _check_governed(bundle: PolicyBundle, repo: Repo) -> None:
+    if not bundle.is_governed(repo):
+        raise UsageError(
+            f"{repo} is not a repo of this workspace, so nothing would end its access.",
+            hint=f"Add it to `repos` in {bundle.config.source}.",
+        )
+
+
+def _read_terms(
+    workspace: Workspace, bundle: PolicyBundle, rows: Sequence[RequestRow], now: datetime
+) -> dict[int, HandTerms]:
+    from hf_gate.grants.service.terms_reader import TermsReader
+    from hf_gate.verdicts.service.evaluation import open_fact_sources
+
+    return TermsReader(workspace, lambda row: bundle.for_repo(row, open_fact_sources(workspace))).read_terms(rows, now)
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def _apply(
+    run: Run,
+    workspace: Workspace,
+    bundle: PolicyBundle,
+    changes: Sequence[EndChange],
+    now: datetime,
+    question: str,
+    how: ChangeOptions,
+    adoption: Adoption | None = None,
+) -> int:
+    """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
+    from hf_gate.decisions.service.end_changes import ONLY_SHORTER
+
+    lacking = Counter({} if adoption is None else adoption.left)
+    planned = len(changes)
+    kept = [] if adoption is None else adoption.chosen
+    for why, number in lacking.items():
+        run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
+    for row in kept[:_SHOWN]:
+        run.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
+    if changes:
+        changer = _authorize_changes(run, workspace, bundle, changes)
+        if not how.dry_run:
+            lines = [_describe_change(change) for change in changes]
+            confirm_ends(run, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=adoption is None)
+        held = changer.preview(changes, to_ms(now)) if how.dry_run else changer.record(changes, to_ms(now))
+        if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
+            raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
+        for one in held:
+            run.out.say(f"{one.change.row.target_name}: {one.kind}: {one.why}")
+        lacking.update(one.why for one in held)
+        without = {one.change.row.id for one in held}
+        changes = [change for change in changes if change.row.id not in without]
+    if how.dry_run:
+        lines = [_describe_change(one) for one in changes[:_SHOWN]]
+        lines.append(f"{pluralize(len(changes), 'end')} would change. Nothing was changed.")
+        run.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
+        return 0
+    known = workspace.store.requests([change.row.id for change in changes])
+    document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
+    lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
+    if adoption is not None and changes:
+        lines.append(f"{pluralize(len(changes), 'end')} changed.")
+    run.out.document(document, lambda: lines)
+    return 0
+
+
+def _authorize_changes(
+    run: Run, workspace: Workspace, bundle: PolicyBundle, changes: Sequence[EndChange]
+) -> EndChanger:
+    """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
+    from hf_gate.approvals.service.approvals import ApprovalGate, as_approver
+    from hf_gate.decisions.service.approved_ends import EndChanger
+    from hf_gate.grants.service.grant_ends import require_right_clock
+
+    me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))
+    if any(change.end is not None for change in changes):
+        require_right_clock(workspace.hub, changes[0].row.repo, may_be_unknown=True)
+    longer = [change.row.person.identity for change in changes if change.is_longer]
+    if longer:
+        about = [(who.username, who.user_id) for who in longer]
+        authorize_run(run, workspace, {"accept": len(longer)}, about=about)
+    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=actor_of(run)))
+
+
+def _changes_document(
+    rows: Iterable[RequestRow],
+    changed: int,
+    planned: int,
+    left: Mapping[str, int],
+    kept: Iterable[RequestRow],
+    now: datetime,
+) -> dict[str, object]:
+    """Return the document of changed ends. `kept` are the people whose end a person chose."""
+    ends = [[grant_end_record(row, now) for row in some] for some in (rows, kept)]
+    return {"changed": changed, "planned": planned, "ends": ends[0], "left": dict(left), "kept": ends[1]}
+
+
+def _describe_change(change: EndChange) -> str:
+    end = change.end
+    who = change.row.target_name
+    if end is None:
+        return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
+    rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""
+    return f"{who}: access ends {format_minute(from_ms(end))}{rule}"

@@ -1,0 +1,201 @@
+"""plan and apply: show what the policies would change, save the plan in a file, and apply the file once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from hf_gate.automation.commands.run import lateness_of
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.private_files import read_regular_file, write_private_file
+from hf_gate.base.timestamps import format_span
+from hf_gate.cli.framework import command, full_evaluation_option
+from hf_gate.cli.output import clock_advice
+from hf_gate.cli.workspace import actor_of, open_for_runs, open_with_policies, remember_file
+from hf_gate.config import parse_seconds
+from hf_gate.core.runs import ChangeOrigin, RunKind
+from hf_gate.core.stored_rows import count_pending
+from hf_gate.errors import UsageError
+
+from .confirmation import authorize_run, confirm_plan, resume_run
+from .execution import execute_run, outcomes_document, print_run
+
+if TYPE_CHECKING:
+    from hf_gate.cli.framework import Run
+    from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.verdicts.plan.model import Plan
+    from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+CHANGES = 3  # exit code of --detailed-exitcode if there are changes
+
+
+@command(
+    "plan",
+    examples=(
+        "hf-gate plan",
+        "hf-gate plan --out plan.json",
+        "hf-gate plan --detailed-exitcode --json",
+    ),
+)
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
+@click.option("--valid", metavar="TIME", default="24h", show_default=True, help="How long the plan can be applied.")
+@click.option("--now", "moment", metavar="TIME", help="Evaluate as of this time (ISO 8601); records no verdicts.")
+@click.option(
+    "--profiles", type=click.IntRange(0), default=200, show_default=True, help="Maximum number of profiles to read."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
+@full_evaluation_option
+def plan(
+    run: Run,
+    path: Path | None,
+    valid: str,
+    moment: str | None,
+    profiles: int,
+    detailed_exitcode: bool,
+    full_evaluation: bool,
+) -> int:
+    """Show what the policies of this workspace would change, and why. Nothing is sent.
+
+    Evaluates the requests in the store (`hf-gate sync` updates the store), records new verdicts in the audit log, and
+    prints the plan. The same store, policies and --now give the same plan, byte for byte.
+    """
+    from hf_gate.automation.service.turn_permissions import register_plan
+    from hf_gate.decisions.service.end_adoption import count_outdated_ends, outdated_ends_note
+    from hf_gate.decisions.service.planning import make_plan
+    from hf_gate.grants.service.grant_ends import held_ends_note
+    from hf_gate.verdicts.plan.model import encode_plan
+    from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
+
+    lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
+    workspace, bundle = open_with_policies(run)
+    with EvaluationPool(workspace, bundle) as pool:
+        found = make_plan(
+            workspace,
+            bundle,
+            pool.evaluate,
+            profile_budget=profiles,
+            moment=_parse_time(moment),
+            valid=lasting,
+            is_full=full_evaluation,
+        )
+    made = found.plan
+    if note := held_ends_note(found.ends.held_count):
+        run.out.warn(note)
+    if moment is None and (note := outdated_ends_note(count_outdated_ends(workspace, bundle, workspace.clock.now()))):
+        run.out.say(note)
+    if found.skew is not None:
+        run.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
+    register_plan(workspace.store, made, workspace.clock.now())
+    if path is not None:
+        write_private_file(path, encode_plan(made))
+        remember_file(run, path)
+    run.out.document(_document(made), lambda: _plan_lines(workspace, bundle, made, path))
+    return CHANGES if detailed_exitcode and made.changes else 0
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--now: {text!r} is not a time.", hint="Write a time like 2026-11-25T12:00:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _document(made: Plan) -> dict[str, object]:
+    found: dict[str, object] = msgspec.to_builtins(made)
+    return found
+
+
+def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Path | None) -> Sequence[str]:
+    from hf_gate.verdicts.plan.render import estimate_calls, format_validity, render_plan
+
+    rows = workspace.store.repos()
+    waiting = count_pending(rows)
+    names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in bundle.policies) or "none"
+    synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
+    ago = format_span(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
+    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
+    lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies)
+    if late := lateness_of(made.changes):
+        lines.append(late)
+    if path is not None:
+        lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")
+    elif made.changes:
+        lines.append("Nothing was sent. To apply the plan: hf-gate plan --out plan.json, then hf-gate apply plan.json")
+    return lines
+
+
+# ---- apply -----------------------------------------------------------------------------------------------------------
+
+
+@command(
+    "apply",
+    examples=("hf-gate apply plan.json", "hf-gate apply plan.json --yes --max-changes 773 --json"),
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes.")
+def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
+    """Apply a plan: each change once, after reading each request again.
+
+    The plan must be made in this workspace, by a command or in the desk. Requests that have changed since are skipped
+    (stale). The same command resumes an interrupted run. A plan that has already been applied changes nothing.
+    """
+    from hf_gate.automation.service.turn_permissions import check_registered
+    from hf_gate.decisions.service import runs
+    from hf_gate.settings.service.workspace import new_id
+    from hf_gate.verdicts.plan.model import decode_plan
+
+    made = decode_plan(_read_plan_file(file), str(file))
+    if not made.changes:
+        run.out.document(outcomes_document((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
+        return 0
+    workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)
+    store = workspace.store
+    known = store.run_of_plan(made.digest)
+    if known is not None and known.is_over:
+        run.out.say(f"This plan has already been applied in run {known.id}; nothing was sent.")
+        return print_run(run, workspace, known)
+    runs.check_plan_in_workspace(workspace, bundle, made)
+    if known is None:
+        check_registered(store, made)
+        confirm_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
+        now = workspace.clock.now()
+        acts = Counter(change.action for change in made.changes)
+        author = authorize_run(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
+        known = runs.create_run(
+            workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
+        )
+    else:
+        known = resume_run(run, workspace, known, actor_of(run))
+        if (
+            workspace.store.stop_request(known.id) == "pause"
+        ):  # a second apply resumes a paused run, but not a run that is about to stop
+            workspace.store.request_stop(known.id, None)
+    return execute_run(run, workspace, known)
+
+
+def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
+    """Return the people of changes that a person decided: changes without a policy that are not the end of a grant."""
+    return (
+        (change.user, change.user_id)
+        for change in made.changes
+        if not change.policy and change.rule != ChangeOrigin.UNTIL
+    )
+
+
+def _read_plan_file(file: Path) -> bytes:
+    try:
+        return read_regular_file(file)
+    except OSError as problem:
+        raise UsageError(
+            f"the plan {file} cannot be read: {problem.strerror}.", hint="Create one: hf-gate plan --out plan.json"
+        ) from None

@@ -1,0 +1,177 @@
+"""The end of an access: the choices on the forms, and the change of an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+from starlette.responses import Response
+
+from hf_gate.approvals.service.approval_status import read_approval_status
+from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalGate, as_approver
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.hand_terms import NO_END_WORD, NO_HAND_TERMS
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.decisions.service.approved_ends import EndChanger
+from hf_gate.decisions.service.decisions import renewal_entry
+from hf_gate.decisions.service.end_changes import ONLY_SHORTER, change_end_by_hand
+from hf_gate.errors import Guarded, NotAllowed, UsageError
+from hf_gate.grants.service.grant_ends import require_right_clock
+from hf_gate.grants.service.terms_reader import describe_terms_problem
+from hf_gate.members.service.members import explain_end_limit
+from hf_gate.messages.service.inputs import NO_WORKSPACE
+from hf_gate.requests.pages.request_lines import RequestLine, request_key
+from hf_gate.store.reading.tray import find_latest_decisions
+from hf_gate.web.request_context import Refused, RequestContext
+
+PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))
+AFTERWARDS: Final = (
+    "The next plan after that sends them back: they lose access and may ask again. hf-gate run applies that plan by"
+    " itself; otherwise a person does. They keep the files that they have downloaded."
+)
+
+
+class EndChoice(Struct, frozen=True):
+    """One choice: as written in rules, its label, and the last day of access."""
+
+    written: str
+    label: str
+    day: str
+
+
+class EndChoices(Struct, frozen=True):
+    """The choices of a form. `first` and `last` limit the calendar; `problem` says why there is no choice."""
+
+    presets: list[EndChoice]
+    first: str
+    last: str
+    problem: str = ""
+    afterwards: str = AFTERWARDS
+    is_change: bool = False  # the person has access already
+    current: str = ""  # the current last day of access
+    by_rule: str = ""  # the last day by the policies, for an acceptance
+    rule: str = ""  # the rule that sets it
+    rule_at_end: str = ""  # what happens then: reset, reject or human
+    why_choose: str = ""  # why the policies do not know the end
+    approved: tuple[str, ...] = ()  # longer ends that one of two people approved, in words
+
+    @property
+    def first_choice(self) -> str:
+        """The choice that is made already: none if the person must choose, or for a change."""
+        if self.is_change or self.why_choose:
+            return ""
+        return "rule" if self.by_rule else self.presets[0].written
+
+
+def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoices:
+    """Return the choices for an acceptance: the end by the policies first, if it is known."""
+    terms = line.terms or NO_HAND_TERMS
+    return replace(
+        list_end_choices(context),
+        by_rule=line.accept_until,
+        rule=terms.rule or "",
+        rule_at_end=terms.at_end or "reset",
+        why_choose=describe_terms_problem(terms),
+    )
+
+
+def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> EndChoices:
+    """Return the choices, counted from now; sending counts again. `row`: a request that is accepted already."""
+    today = context.now.astimezone(context.workspace.zone).date()
+    presets = [EndChoice(written, label, context.format_end(written)) for written, label in PRESETS]
+    first = today + timedelta(days=1)
+    last = today + timedelta(days=3650)
+    until = None if row is None else row.state.ends_at
+    current = "" if until is None else context.format_last_day(from_ms(until))
+    problem = "" if context.has_workspace else NO_WORKSPACE
+    choices = EndChoices(presets, first.isoformat(), last.isoformat(), problem)
+    if row is None:
+        return choices
+    return replace(choices, is_change=True, current=current, approved=tuple(_list_approved_ends(context, row)))
+
+
+def _list_approved_ends(context: RequestContext, row: RequestRow) -> Iterator[str]:
+    """Yield the longer ends of an access that one of two people approved: `mia, 3 h ago: access until 2028-01-01`."""
+    workspace = context.workspace
+    me = as_approver(context.member)
+    if ApprovalBook(workspace.store).list_stored([row.id]):
+        status = read_approval_status(workspace, [row], me, lambda: context.app_state.policies.current)
+        for one in status[row.id].given if row.id in status else ():
+            yield f"{one.actor}, {context.format_age(one.moment)} ago: {one.end.words}"
+
+
+# ---- changing an end -------------------------------------------------------------------------------------------------
+
+
+def change_end(context: RequestContext) -> Response:
+    """Change or remove the end of an accepted request. Nothing is sent: the Hub has no ends."""
+    row = context.find_request(context.params["id"])
+    app_state = context.app_state
+    if not context.form_value("until"):
+        raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
+    if not context.has_workspace:
+        raise UsageError(NO_WORKSPACE, hint="Make one: hf-gate init")
+    chosen = context.parse_chosen_end()
+    until = None if chosen == NO_END_WORD else chosen
+    if until is not None:
+        require_right_clock(context.workspace.hub, row.repo, may_be_unknown=True)
+    store = app_state.workspace.store
+    zone = app_state.workspace.zone
+    changer = EndChanger(
+        ApprovalGate(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
+    )
+    terms = app_state.terms_reader.read_terms([row], context.now)[row.id]
+    needs = changer.read_needs([change_end_by_hand(store, row, until, terms, context.now, zone)])
+    with store.writing() as write:
+        fresh = store.request(row.id)
+        _check_change(context, fresh)
+        if until is not None and (
+            why := explain_end_limit(
+                app_state.workspace.store, app_state.membership.read_team(context.member), context.now
+            )
+        ):
+            raise Guarded(why, hint="Ask another admin to set the other ends.")
+        held = changer.write(
+            write,
+            [change_end_by_hand(store, fresh or row, until, terms, context.now, zone)],
+            needs,
+            to_ms(context.now),
+        )
+    if held and held[0].kind is OutcomeKind.REFUSED:
+        raise Refused(f"{held[0].why[:1].upper()}{held[0].why[1:]}.", hint=ONLY_SHORTER, status=409)
+    return context.redirect_back(f"/requests/{request_key(row)}")
+
+
+def change_renewal(context: RequestContext) -> Response:
+    """Mark a grant as not to be renewed, or remove the mark. Nothing is sent."""
+    row = context.find_request(context.params["id"])
+    is_blocked = context.form_value("renewal") == "no"
+    if context.form_value("renewal") not in ("no", "yes"):
+        raise Refused("Nothing was changed.", hint="Use the button on the page of the request.")
+    with context.workspace.store.writing() as write:
+        fresh = context.workspace.store.request(row.id)
+        _check_change(context, fresh)
+        if fresh is None or fresh.state.ends_at is None:
+            raise Refused("This access has no end, so there is nothing to renew.", hint="Set an end first.")
+        entry = renewal_entry(fresh, context.member.name, to_ms(context.now), is_blocked=is_blocked)
+        write.append(row.repo, [entry])
+    return context.redirect_back(f"/requests/{request_key(row)}")
+
+
+def _check_change(context: RequestContext, row: RequestRow | None) -> None:
+    """Refuse a request that changed, one with an unsent decision, and the member's own."""
+    if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(context.form_value("version")):
+        raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
+    held = find_latest_decisions(context.workspace.store, [row.id]).get(row.id)
+    if row.state.open_run is not None or (held is not None and held.outcome is None):
+        raise Refused(
+            "A decision about this request is not sent yet.", hint="Undo it, or wait until it is sent.", status=409
+        )
+    who = row.person.identity
+    if context.member.is_own(who.username, who.user_id):
+        raise NotAllowed("You cannot change the end of your own access.", hint="Ask another reviewer.")

@@ -1,0 +1,84 @@
+"""Writes ends of access that a person changed: longer access waits for the approvals that the acceptance needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from hf_gate.approvals.rows.approvals import delete_approvals
+from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalGate, AskedApproval, approve
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.approvals import Approver, ReviewerNeed, agree_to
+from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.grants.rows import read_terms
+from hf_gate.store.writing.writer import Writer
+
+from .end_changes import EndChange, write_end_changes
+
+
+class HeldChange(NamedTuple):
+    """A change that lacks approvals: the outcome, and why."""
+
+    change: EndChange
+    kind: OutcomeKind
+    why: str
+
+
+class EndChanger(Struct, frozen=True):
+    """Writes new ends for one person. Those that give more access wait for the approvals that an acceptance needs."""
+
+    gate: ApprovalGate
+    approver: Approver
+
+    def read_needs(self, changes: Sequence[EndChange], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
+        """Return how many people must approve these changes, by row, where it is more than one. Reads files."""
+        old = read_terms(
+            self.gate.workspace.store, {change.row.state.terms for change in changes if change.row.state.terms}
+        )
+        more = [change.row for change in changes if change.gives_more(old.get(change.row.state.terms or ""))]
+        return self.gate.read_end_needs(more, should_remember=should_remember)
+
+    def write(
+        self, write: Writer, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
+    ) -> list[HeldChange]:
+        """Write the changes, in a transaction, or the approval of the person; return those that lack approvals."""
+        held = self._approve(write, changes, needs, at)
+        left = {one.change.row.id for one in held}
+        ready = [change for change in changes if change.row.id not in left]
+        for change in ready:
+            delete_approvals(write, change.row.id)  # used, or given for a longer end than the one that is set now
+        write_end_changes(write, ready, self.approver.actor, at)
+        return held
+
+    def _approve(
+        self, write: Writer | None, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
+    ) -> list[HeldChange]:
+        """Record the approval of the person where one is needed (not without `write`); return what lacks approvals."""
+        workspace = self.gate.workspace
+        held = list[HeldChange]()
+        book = ApprovalBook(workspace.store, write)
+        for change in changes:
+            need = needs.get(change.row.id)
+            if need is None:
+                continue
+            end = agree_to(GrantEnd(change.format_day(workspace.zone), terms=change.terms))
+            asked = AskedApproval(change.row, change.row.version, need, end, self.approver)
+            if need.problem:
+                held.append(HeldChange(change, OutcomeKind.REFUSED, need.problem))
+                continue
+            kind, why = approve(write, book, asked, at, workspace.zone)
+            if kind is not None:
+                held.append(HeldChange(change, kind, why))
+        return held
+
+    def preview(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
+        """Return the changes that would lack approvals. Nothing is written."""
+        return self._approve(None, changes, self.read_needs(changes, should_remember=False), at)
+
+    def record(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
+        """Write the changes in a transaction of their own; return those that lack approvals."""
+        needs = self.read_needs(changes)
+        with self.gate.workspace.store.writing() as write:
+            return self.write(write, changes, needs, at)

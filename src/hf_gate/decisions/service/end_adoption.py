@@ -1,0 +1,166 @@
+"""Gives ends of access to people who got access before the rules set one, and moves ends after a policy changed.
+
+Ends that a person chose stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, tzinfo
+from typing import Final
+
+from msgspec import Struct, field
+
+from hf_gate.base.batches import iterate_cursor_pages, split_into_batches
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.events.request_state import current_end
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.query import NO_END, Query, one_of
+from hf_gate.core.people.grants import GrantTerms
+from hf_gate.core.people.hand_terms import HandTerms, TermsKind
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.grants.rows import read_set_ends, read_terms
+from hf_gate.grants.service.terms_reader import TermsReader, load_terms_reader
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.settings.setting_keys import FOLLOWED_POLICIES
+from hf_gate.store.store import Store
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+from .end_changes import EndChange, change_by_rules
+
+ADOPT_COMMAND: Final = "hf-gate ends set --all --with-end"
+CHOSEN: Final = "a person chose the end"
+_PAGE: Final = 1000
+_WHY_LEFT: Final = {
+    TermsKind.UNKNOWN: "the end is not known",
+    TermsKind.PAST: "the end has passed",
+    TermsKind.FALSE: "a condition of the rule is false or unknown",
+}
+
+
+class Adoption(Struct):
+    """The new ends, how many people stay as they are, by reason, and those of them whose end a person chose."""
+
+    changes: list[EndChange] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+    chosen: list[RequestRow] = field(default_factory=list)
+
+
+def plan_adoption(
+    store: Store, rows: Iterable[RequestRow], reader: TermsReader, now: datetime, zone: tzinfo, *, from_acceptance: bool
+) -> Adoption:
+    """Return the ends that the policies give to people who have access. Nothing is written.
+
+    Durations count from now, or `from_acceptance`. Nobody's access ends sooner than in 7 days. An end stays if a person
+    chose it, and if the rules set the same as when it was set.
+    """
+    found = Adoption()
+    for batch in split_into_batches(rows, _PAGE):
+        set_ends = read_set_ends(store, [row.id for row in batch if _has_end(row)])
+        open_rows = []
+        for row in batch:
+            one = set_ends.get(row.id)
+            if one is not None and one.cause in ("renew", "chosen"):
+                found.left[CHOSEN] += 1
+                found.chosen.append(row)
+            else:
+                open_rows.append(row)
+        terms = reader.read_terms(open_rows, now)
+        old = read_terms(store, {row.state.terms or "" for row in open_rows})
+        for row in open_rows:
+            hand_terms = terms.get(row.id, HandTerms())
+            is_same = row.id in set_ends and _sets_same_end(
+                set_ends[row.id], old.get(row.state.terms or ""), hand_terms
+            )
+            since = from_ms(row.state.reviewed_at) if from_acceptance and row.state.reviewed_at is not None else now
+            _adopt(found, row, hand_terms, since, now, zone, is_same=is_same)
+    return found
+
+
+def _has_end(row: RequestRow) -> bool:
+    return row.state.until is not None or row.state.terms is not None
+
+
+def _sets_same_end(known: e.GrantDated, old: GrantTerms | None, hand_terms: HandTerms) -> bool:
+    """Tell whether the rules set the end, the conditions and the notices that they set before,
+    whatever the dates are.
+    """
+    new = hand_terms.document
+    shapes = [None if one is None else one.shape for one in (old, new)]
+    return shapes[0] == shapes[1] and _fixed_parts(known.written) == _fixed_parts(hand_terms.until)
+
+
+def _fixed_parts(written: str | None) -> list[str]:
+    """Return the durations and dates of an end as written; values of facts are moments."""
+    return sorted(part for part in (written or "").split(",") if part and "T" not in part)
+
+
+def _adopt(
+    adoption: Adoption,
+    row: RequestRow,
+    hand_terms: HandTerms,
+    since: datetime,
+    now: datetime,
+    zone: tzinfo,
+    *,
+    is_same: bool,
+) -> None:
+    if hand_terms.kind is not TermsKind.END:
+        adoption.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
+        return
+    change = change_by_rules(row, hand_terms, since, now, zone, "adopt")
+    if is_same or _is_same_end(row, change):
+        adoption.left["the same end as now"] += 1
+    elif row.state.is_final and change.is_longer:
+        adoption.left["marked as not to be renewed"] += 1
+    else:
+        adoption.changes.append(change)
+
+
+def _is_same_end(row: RequestRow, change: EndChange) -> bool:
+    known = current_end(row.state)
+    return (known.until, known.terms, known.rule) == (change.event.until, change.event.terms, change.event.rule)
+
+
+def count_outdated_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> int:
+    """Return how many ends the command would move, because the policies set other ends than when they were set.
+
+    If there are none, the policies are stored, and nothing is evaluated again until they change.
+    """
+    store = workspace.store
+    if store.setting(FOLLOWED_POLICIES) == bundle.digest:
+        return 0
+    rows = (
+        row for row in iterate_accepted(store, None, with_end=True) if _has_end(row) and bundle.is_governed(row.repo)
+    )
+    reader = load_terms_reader(workspace, lambda: bundle)
+    count = len(plan_adoption(store, rows, reader, now, bundle.zone, from_acceptance=False).changes)
+    if not count:
+        with store.writing() as write:
+            write.write_setting(FOLLOWED_POLICIES, bundle.digest)
+    return count
+
+
+def outdated_ends_note(count: int) -> str:
+    """Return how many ends the policies would set otherwise, and what to do; "" for none."""
+    if not count:
+        return ""
+    return (
+        f"The policies set other ends than before: {count:,} grants keep the end that they have."
+        f" To see and move them: {ADOPT_COMMAND} --dry-run"
+    )
+
+
+def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bool) -> Iterator[RequestRow]:
+    """Iterate over people who have access: those without an end, or all of them."""
+    terms = [one_of("status", Status.ACCEPTED)]
+    if not with_end:
+        terms.append(one_of("ends", NO_END))
+    if repos is not None:
+        terms.append(one_of("repo", *(repo.web_path for repo in repos)))
+    query = Query(tuple(terms))
+    for page in iterate_cursor_pages(lambda cursor: store.query(query, now=0, limit=_PAGE, cursor=cursor)):
+        yield from (row for row in page.rows if row.state.open_after is None)

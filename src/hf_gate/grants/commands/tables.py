@@ -1,0 +1,529 @@
+"""table: the owner's tables, single rows of their files, and imports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import click
+
+from hf_gate.base.display_text import limit_lines, name_first, pluralize, to_one_line
+from hf_gate.base.private_files import open_regular_file
+from hf_gate.base.timestamps import format_minute
+from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options
+from hf_gate.cli.output import Row
+from hf_gate.cli.request_table import repo_argument
+from hf_gate.cli.text_layout import Column
+from hf_gate.cli.workspace import actor_of, describe_refusal, open_workspace
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.grants import last_day
+from hf_gate.core.requests import REASON_LIMIT, check_reason, target_of
+from hf_gate.decisions.commands.confirmation import confirm
+from hf_gate.decisions.commands.execution import decision_sender
+from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.errors import Guarded, UsageError
+from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
+from hf_gate.grants.service.own_tables import (
+    OwnTable,
+    TableDraft,
+    create_table_file,
+    draft_removal,
+    draft_row,
+    find_own_table,
+    find_rows,
+    name_row,
+    read_own_tables,
+    save_draft,
+)
+from hf_gate.grants.service.table_effects import iterate_effects, read_bundle
+from hf_gate.grants.service.table_imports import TableImport, prepare_import
+from hf_gate.grants.service.table_records import (
+    TableEffectRecord,
+    TableRecord,
+    TableRowRecord,
+    describe_binding,
+    describe_effect,
+    describe_held_ends,
+    import_matches_record,
+    table_effect_record,
+    table_record,
+    table_row_record,
+)
+from hf_gate.policies.drivers.table_files import MAX_BYTES, is_json_lines
+from hf_gate.policies.facts.tables import TableRow
+from hf_gate.settings.service.workspace import new_id
+
+if TYPE_CHECKING:
+    from hf_gate.settings.service.workspace import Workspace
+
+table = GateGroup(
+    "table",
+    {
+        "ls": CommandEntry("hf_gate.grants.commands.tables:table_ls", "List the tables of the workspace."),
+        "show": CommandEntry("hf_gate.grants.commands.tables:table_show", "Show the rows of a table."),
+        "new": CommandEntry("hf_gate.grants.commands.tables:table_new", "Make the file of a table.", has_effect=True),
+        "add": CommandEntry("hf_gate.grants.commands.tables:table_add", "Add or change one row.", has_effect=True),
+        "remove": CommandEntry("hf_gate.grants.commands.tables:table_remove", "Remove rows.", has_effect=True),
+        "import": CommandEntry(
+            "hf_gate.grants.commands.tables:table_import", "Add the rows of a file to a table.", has_effect=True
+        ),
+        "diff": CommandEntry("hf_gate.grants.commands.tables:table_diff", "Show what a new file would change."),
+    },
+    help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
+)
+
+_ENDED: Final = frozenset({OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE})
+_MAX_NAMED: Final = 20  # the most rows or people that are named
+_MAX_REMOVED: Final = "How many rows may go, if that is more than the table may lose."
+
+
+@command("ls", examples=("hf-gate table ls", "hf-gate table ls --json"))
+def table_ls(run: Run) -> int:
+    """List the tables of hf-gate.yaml and of the policies: their files, keys and rows, and the
+    policies that use them.
+    """
+    workspace = open_workspace(run, needs_folder=True)
+    columns: list[Column[TableRecord]] = [
+        Column("TABLE", lambda row: row.table),
+        Column("ROWS", lambda row: f"{row.rows:,}", is_right_aligned=True),
+        Column("KEY", lambda row: ", ".join(row.key), drop_rank=2),
+        Column("FILE", lambda row: row.file or "(in the policy)", is_flexible=True, drop_rank=3),
+        Column("POLICIES", lambda row: ", ".join(row.policies) or "-", is_flexible=True, drop_rank=1),
+        Column("PROBLEM", lambda row: row.refused or "-", is_flexible=True),
+    ]
+    rows = [table_record(own) for own in read_own_tables(workspace)]
+    run.out.records(
+        TableRecord,
+        rows,
+        columns,
+        name=lambda row: row.table,
+        limit=-1,
+        empty="There are no tables. Name a file and its key in hf-gate.yaml under `tables`; see docs/tables.md.",
+    )
+    return 0
+
+
+@command("show", examples=("hf-gate table show partners", "hf-gate table show partners --query ada --json"))
+@click.argument("name")
+@click.option("--query", metavar="TEXT", help="Only rows that contain this text.")
+@limit_options
+def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> int:
+    """Show the rows of a table, with what counts now and the account to which each username is bound."""
+    workspace = open_workspace(run, needs_folder=True)
+    own = find_own_table(workspace, name)
+    if own.table.file_problem:
+        run.out.warn(describe_refusal(own.table))
+    zone = workspace.zone
+    bindings = workspace.store.bindings(own.name)
+    now = workspace.now()
+    rows = find_rows(own, query or "")
+    columns: list[Column[TableRowRecord]] = [
+        Column("LINE", lambda row: str(row.line), is_right_aligned=True, drop_rank=3),
+        Column("WHO", who_of_record, is_flexible=True, min_width=12),
+        Column("STATE", lambda row: row.state),
+        Column("FROM", lambda row: _day(row.starts, zone), drop_rank=4),
+        Column("EXPIRES", lambda row: _day(row.expires, zone, is_end=True), drop_rank=1),
+        Column("OTHER COLUMNS", lambda row: _other_cells(row.row or {}), is_flexible=True, drop_rank=2),
+    ]
+    is_whole = run.out.records(
+        TableRowRecord,
+        (table_row_record(row, now, bindings) for row in rows),
+        columns,
+        name=who_of_record,
+        limit=limit,
+        empty="The table has no such row." if query else "The table has no rows.",
+        part="the first {} rows",
+    )
+    waiting = sum(bool(describe_binding(row, bindings)) for row in rows)
+    if waiting and is_whole:
+        run.out.say(f"{pluralize(waiting, 'username')} bound to no account: these rows count for nobody.", "dim")
+    return 0
+
+
+def _day(moment: str | None, zone: tzinfo, *, is_end: bool = False) -> str:
+    """Return the day of a start or end as its owner would write it."""
+    if moment is None:
+        return "-"
+    found = datetime.fromisoformat(moment)
+    return (last_day(found, zone) if is_end else found.astimezone(zone).date()).isoformat()
+
+
+def who_of_record(row: TableRowRecord) -> str:
+    """Return how people name the person or the domain of a row."""
+    return row.username or row.email or row.domain or row.user_id or "-"
+
+
+def _other_cells(cells: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {text}" for name, text in cells.items() if text) or "-"
+
+
+# ---- single rows -----------------------------------------------------------------------------------------------------
+
+
+@command(
+    "add",
+    examples=(
+        "hf-gate table add partners email=ada@unibas.example expires=2027-06-30",
+        "hf-gate table add unwelcome username=spam-bot reason='Resells data' expires=2027-01-01",
+    ),
+)
+@click.argument("name")
+@click.argument("cells", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@click.option("--replace", "replaces", is_flag=True, help="Change the row that has this key.")
+@click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
+def table_add(run: Run, *, name: str, cells: tuple[str, ...], replaces: bool, dry_run: bool) -> int:
+    """Add one row to a table's file, or change one. The rest of the file stays as it is.
+
+    A new row counts from the next plan or turn of `hf-gate run`, even for people on hold.
+    """
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    own = find_own_table(workspace, name)
+    draft = draft_row(own, _parse_pairs(cells, "email=ada@x.example"), replaces=replaces)
+    return _finish(run, workspace, draft, _Answers(dry_run, grants="keep"))
+
+
+def _parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
+    """Return what stands before and after the sign `=` in each text."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise UsageError(f"{to_one_line(text)[:60]} is not COLUMN=VALUE.", hint=f"For example: {example}")
+        if name.strip() in pairs:
+            raise UsageError(f"{to_one_line(name)[:60]} is given twice.", hint="Give each column once.")
+        pairs[name.strip()] = value
+    return pairs
+
+
+@command("remove", examples=("hf-gate table remove partners ada@unibas.example", "hf-gate table remove class ada-l"))
+@click.argument("name")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.option("--end-access", is_flag=True, help="First end the access that depends on the rows (send back).")
+@click.option("--reason", help=f"With --end-access: the text for these people, at most {REASON_LIMIT} characters.")
+@click.option(
+    "--keep-hash", is_flag=True, help="Keep their access, and keep the digests of row and file in the audit log."
+)
+@click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
+@click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
+def table_remove(
+    run: Run,
+    *,
+    name: str,
+    keys: tuple[str, ...],
+    end_access: bool,
+    reason: str | None,
+    keep_hash: bool,
+    max_removed: int | None,
+    dry_run: bool,
+) -> int:
+    """Remove rows from a table's file. KEY is an account id, a username, an e-mail address or @domain.
+
+    This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
+    `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what happens to it.
+    """
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    check_reason(reason)
+    own = find_own_table(workspace, name)
+    draft = draft_removal(own, keys)
+    draft.check_removals(max_removed)
+    grants = find_grants(workspace, draft)
+    if end_access and grants:
+        end_grants(run, workspace, grants, reason, is_dry_run=dry_run)
+    lines = list(_grant_lines(grants, end_access)) if dry_run else []
+    answers = _Answers(dry_run, max_removed, "end" if end_access else "keep" if keep_hash else None)
+    return _finish(run, workspace, draft, answers, more_lines=lines)
+
+
+def end_grants(
+    run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], reason: str | None, *, is_dry_run: bool = False
+) -> None:
+    """Send back the requests of these grants. Raises Guarded if they are many, or any of them keeps its access."""
+    if len(grants) > _MAX_NAMED:
+        raise Guarded(
+            f"{len(grants)} people would lose access; nothing was written.",
+            hint="End their access with `hf-gate revoke` first.",
+        )
+    targets = [
+        DecisionTarget(grant.request.repo, target_of(grant.request.request), reason)
+        for grant in grants
+        if grant.request.request is not None
+    ]
+    sender = decision_sender(run, workspace, None, {"reset": len(targets)}, targets)
+    if is_dry_run:
+        result = sender.preview(targets, Choice(Status.RESET))
+    else:
+        result = sender.decide(targets, Choice(Status.RESET), run_id=new_id())
+    if result.stopped_by is not None:
+        raise result.stopped_by
+    left = [outcome for outcome in result.outcomes if outcome.kind not in _ENDED]
+    if left:
+        raise Guarded(
+            f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
+        )
+    did = "Would end" if is_dry_run else "Ended"
+    run.out.say(f"{did} the access of {pluralize(len(targets), 'person', 'people')}.")
+
+
+def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
+    """Return what happens to access that rests on rows that go, as lines of text."""
+    if not grants:
+        return
+    names = [grant.request.target_name for grant in grants[:_MAX_NAMED]]
+    more = f" and {len(grants) - _MAX_NAMED:,} more" if len(grants) > _MAX_NAMED else ""
+    what = "would be sent back first" if is_ended else "access depends on these rows; add --end-access or --keep-hash"
+    yield f"  {' '.join(names)}{more}  {what}"
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+@command("new", examples=("hf-gate table new partners", "hf-gate table new partners --column note"))
+@click.argument("name")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN", help="One more column.")
+def table_new(run: Run, *, name: str, columns: tuple[str, ...]) -> int:
+    """Make the file of a table that hf-gate.yaml or a policy names: its key columns, yours, and `expires`."""
+    workspace = open_workspace(run, needs_folder=True, writes=True)
+    own = find_own_table(workspace, name)
+    create_table_file(workspace, own, columns, actor_of(run))
+    run.out.document({"table": own.name, "file": own.spec.file}, lambda: [f"Made {own.path}."], quiet=[own.name])
+    return 0
+
+
+_COLUMN: Final = "A column of the table under its name in FILE, such as email=E-Mail-Adresse."
+
+
+@command("diff", examples=("hf-gate table diff class class-2027.csv", "hf-gate table diff class class-2027.csv --json"))
+@click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
+def table_diff(run: Run, *, names: tuple[str, ...], columns: tuple[str, ...]) -> int:
+    """Show what changes if FILE replaces the table: rows, and the people who wait or have access. Writes nothing.
+
+    To see whom a list of names means, paste it after a first line with the column: `hf-gate table diff class -`.
+    """
+    workspace = open_workspace(run, needs_folder=True)
+    found = _read_import(workspace, names, columns, replaces=True)
+    effects = effects_of(workspace, found.draft)
+    _print_draft(
+        run, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(_match_lines(found))
+    )
+    return 0
+
+
+@command(
+    "import",
+    examples=(
+        "hf-gate table import agreements signed.csv",
+        "hf-gate table import agreements office.csv --column email=E-Mail-Adresse --yes",
+        "hf-gate table import class new.csv --replace --yes",
+    ),
+)
+@click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
+@click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
+@click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
+@click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows that access depends on.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
+def table_import(
+    run: Run,
+    *,
+    names: tuple[str, ...],
+    columns: tuple[str, ...],
+    replaces: bool,
+    max_removed: int | None,
+    keep_hash: bool,
+    yes: bool,
+    dry_run: bool,
+) -> int:
+    """Add the rows of FILE to a table: new rows at its end, known ones with their new values.
+
+    FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used. The
+    first import makes the file of the table.
+
+    Rows are matched by account id, e-mail address or username with the people who asked. Rows that match nobody, and
+    people on hold without a row, are listed. A row that names a person by another column than the key gets the key of
+    that person's request.
+    """
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    found = _read_import(workspace, names, columns, replaces=replaces)
+    answers = _Answers(dry_run, max_removed, "keep" if keep_hash else None, asks=not (yes or dry_run))
+    return _finish(run, workspace, found.draft, answers, more=_matches(found), more_lines=list(_match_lines(found)))
+
+
+def _read_import(
+    workspace: Workspace, names: tuple[str, ...], columns: tuple[str, ...], *, replaces: bool
+) -> TableImport:
+    """Read the file of a command and draft its import."""
+    if len(names) > 2:
+        raise UsageError("give one table and one file.", hint="For example: hf-gate table import partners new.csv")
+    file = names[-1]
+    own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
+    is_json = is_json_lines(own.path if file == "-" else Path(file))
+    new_names = {name: column for column, name in _parse_pairs(columns, "email=E-Mail-Adresse").items()}
+    return prepare_import(workspace, own, _read_file(file), is_json=is_json, replaces=replaces, columns=new_names)
+
+
+def _matches(found: TableImport) -> Row:
+    record = import_matches_record(found)
+    return {"matched": record.matched, "unmatched": record.unmatched, "without_row": record.without_row}
+
+
+def _match_lines(found: TableImport) -> Iterator[str]:
+    """Return whom the rows mean, as lines of text."""
+    yield f"  rows that match a requester: {found.matched:,}; rows that match nobody: {len(found.unmatched):,}"
+    lines = limit_lines(found.unmatched, _MAX_NAMED, lambda row: f"line {row.line}, {name_row(row)}")
+    yield from (f"    {line}" for line in lines)
+    if found.without_row:
+        names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]
+        yield f"  waiting without a row: {name_first(names, _MAX_NAMED)}"
+
+
+def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
+    """Return the table with the name of the file, else the only table that has a file."""
+    tables = [each for each in read_own_tables(workspace) if each.spec.file is not None]
+    named = [each for each in tables if each.name == Path(file).stem] or tables
+    if len(named) == 1:
+        return named[0]
+    known = ", ".join(each.name for each in tables) or "none"
+    raise UsageError("which table?", hint=f"Name it before the file. The tables with files are: {known}.")
+
+
+def _read_file(name: str) -> bytes:
+    try:
+        with sys.stdin.buffer if name == "-" else open_regular_file(Path(name)) as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as problem:
+        raise UsageError(f"{name} cannot be read: {problem.strerror}.") from None
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB.")
+    return content
+
+
+# ---- results ---------------------------------------------------------------------------------------------------------
+
+
+class _Answers(NamedTuple):
+    """What the options of a command say about the change. `grants`: what happens to access that rests on removed rows.
+
+    It was ended before (`end`), or it stays (`keep`); None refuses the change. `asks`: a person is asked before
+    anything is written.
+    """
+
+    is_dry_run: bool
+    max_removed: int | None = None
+    grants: Literal["end", "keep"] | None = None
+    asks: bool = False
+
+
+def _finish(
+    run: Run,
+    workspace: Workspace,
+    draft: TableDraft,
+    answers: _Answers,
+    *,
+    more: Row | None = None,
+    more_lines: Sequence[str] = (),
+) -> int:
+    """Check a draft, write it unless it is a dry run, and print what changed and for whom."""
+    effects = effects_of(workspace, draft)
+    if answers.is_dry_run:
+        _print_draft(run, draft, effects, is_written=False, more=more, more_lines=more_lines)
+    grants = [] if answers.grants == "end" else find_grants(workspace, draft)
+    if answers.grants is None:
+        check_no_grant_rests(draft.own.name, grants)
+    draft.check_removals(answers.max_removed)
+    if answers.asks:
+        _confirm(run, draft)
+    save_draft(
+        workspace,
+        draft,
+        actor_of(run),
+        max_removed=answers.max_removed,
+        kept=hashes_to_keep(grants),
+        is_dry_run=answers.is_dry_run,
+    )
+    if not answers.is_dry_run:
+        _print_draft(run, draft, effects, is_written=True, more=more, more_lines=more_lines)
+    return 0
+
+
+def _confirm(run: Run, draft: TableDraft) -> None:
+    """Ask before rows are written. Raises Guarded if the answer is no, or nobody can be asked."""
+    diff = draft.diff
+    total = len(diff.added) + len(diff.changed) + len(diff.removed)
+    if not total:
+        return
+    counts = f"{len(diff.added):,} added, {len(diff.changed):,} changed, {len(diff.removed):,} removed"
+    question = f"Write to table {draft.own.name}: {counts}?"
+    confirm(run, question, f"nothing was written ({counts})", "Add --yes, or --dry-run to see the effect.")
+
+
+def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:
+    """Return the people whom a draft lists differently."""
+    return [table_effect_record(effect) for effect in iterate_effects(workspace, draft, read_bundle(workspace))]
+
+
+def _print_draft(
+    run: Run,
+    draft: TableDraft,
+    effects: Sequence[TableEffectRecord],
+    *,
+    is_written: bool,
+    more: Row | None = None,
+    more_lines: Sequence[str] = (),
+) -> None:
+    """Print the rows and the people that a draft changes."""
+    diff = draft.diff
+    doc = {
+        "table": draft.own.name,
+        "written": is_written,
+        "added": len(diff.added),
+        "changed": len(diff.changed),
+        "removed": len(diff.removed),
+        "people": list(effects),
+        **(more or {}),
+    }
+    run.out.document(
+        doc, lambda: (*_draft_lines(draft, effects, is_written=is_written), *more_lines), quiet=[draft.own.name]
+    )
+
+
+def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_written: bool) -> Iterator[str]:
+    diff = draft.diff
+    sizes = {"added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed)}
+    counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "no row changes"
+    yield f"table {draft.own.name}: {counts}{'' if is_written else ' (nothing written)'}"
+    for sign, rows in (("+", diff.added), ("~", [new for _, new in diff.changed]), ("-", diff.removed)):
+        names = limit_lines(rows, _MAX_NAMED, lambda row: name_of_row(row, draft.own.folder.zone))
+        yield from (f"  {sign} {line}" for line in names)
+    yield from effect_lines(draft.own, effects)
+
+
+def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterator[str]:
+    """Return whom a change concerns, as lines of text."""
+    if not effects:
+        yield "  affects nobody who is waiting or has access"
+        return
+    waiting = sum(one.status == Status.PENDING for one in effects)
+    yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
+    yield from (f"    {line}" for line in limit_lines(effects, _MAX_NAMED, lambda effect: _effect_line(own, effect)))
+    if held := describe_held_ends(effects):
+        yield f"  {held}"
+    if own.policies:
+        yield "  To see what the policies do now: hf-gate plan"
+
+
+def _effect_line(own: OwnTable, effect: TableEffectRecord) -> str:
+    who = effect.user or effect.request_id or "hidden"
+    words = describe_effect(effect, lambda at: format_minute(datetime.fromisoformat(at), own.folder.zone))
+    return f"{who}@{repo_argument(effect)}  {effect.status}, {words}"
+
+
+def name_of_row(row: TableRow, zone: tzinfo) -> str:
+    """Return how people name a row, with its last day."""
+    who = name_row(row)
+    return who if row.expires is None else f"{who}, expires {last_day(row.expires, zone)}"

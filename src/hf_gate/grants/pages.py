@@ -1,0 +1,372 @@
+"""The pages of the owner's tables: the list, one table with a search, and changes, each shown with its effect first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from msgspec import Struct
+from msgspec.structs import replace
+from starlette.responses import RedirectResponse, Response
+
+from hf_gate.base.display_text import make_visible
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.grants import last_day
+from hf_gate.core.people.members import MemberRole
+from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
+from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
+from hf_gate.grants.service.own_tables import (
+    OwnTable,
+    RowDiff,
+    TableDraft,
+    columns_of,
+    draft_row,
+    draft_without_line,
+    find_rows,
+    list_own_tables,
+    name_row,
+    read_own_tables,
+    save_draft,
+)
+from hf_gate.grants.service.table_effects import iterate_effects
+from hf_gate.grants.service.table_imports import prepare_import
+from hf_gate.grants.service.table_records import (
+    ImportMatchesRecord,
+    TableRecord,
+    TableRowRecord,
+    describe_binding,
+    describe_effect,
+    describe_held_ends,
+    import_matches_record,
+    table_effect_record,
+    table_record,
+    table_row_record,
+)
+from hf_gate.policies.drivers.table_files import is_json_lines
+from hf_gate.policies.facts.tables import TableRow
+from hf_gate.requests.rows.selections import select_requests
+from hf_gate.settings.service.workspace import new_id
+from hf_gate.verdicts.pages.drafts import can_see_policy, visible_tables
+from hf_gate.web.exports import export_response
+from hf_gate.web.request_context import Refused, RequestContext, parse_number, require
+
+PAGE_SIZE: Final = 100
+MAX_QUERY: Final = 200
+MAX_COLUMNS: Final = 30  # other columns that are shown or can be filled in
+
+
+class TablesOfDesk(Struct, frozen=True):
+    """The tables that the member may see, and whether the owner lets the desk write them."""
+
+    tables: Sequence[OwnTable]
+    allows: bool = False
+
+    def find(self, name: str) -> OwnTable:
+        """Return a table. Raises NotFound if the member may not see it."""
+        return require(next((own for own in self.tables if own.name == name), None))
+
+
+def can_write(context: RequestContext, desk: TablesOfDesk) -> bool:
+    """Whether the member may write tables: an admin of all repos, where the owner allowed it."""
+    is_admin = context.member.role.covers(MemberRole.ADMIN) and context.member.repos is None
+    return is_admin and desk.allows
+
+
+def check_may_write(context: RequestContext, desk: TablesOfDesk) -> None:
+    """Raise Refused if the member may not write tables."""
+    if not desk.allows:
+        hint = "To allow it, write in hf-gate.yaml: desk: {may_write_tables: true}"
+        raise Refused("This desk cannot change tables.", hint=hint)
+    if not can_write(context, desk):
+        raise Refused("Only an admin of all repos may change a table.", status=403)
+
+
+def read_visible_tables(context: RequestContext) -> TablesOfDesk:
+    """Return the tables that the member may see, with the policies that they may see."""
+    if not context.has_workspace:
+        return TablesOfDesk(())
+    bundle = context.app_state.policies.current
+    if bundle is not None:
+        folder = bundle.folder
+        policies = [policy for policy in bundle.policies if can_see_policy(context, policy)]
+        tables = {name: bundle.tables[name] for name in visible_tables(context, folder) if name in bundle.tables}
+        return TablesOfDesk(list_own_tables(folder, policies, tables), folder.config.may_write_tables)
+    try:  # a policy with an error hides no table
+        found = read_own_tables(context.workspace)
+    except HfGateError as problem:
+        if context.member.repos is None:
+            raise
+        raise Refused(
+            "The tables cannot be read now.", hint="Ask an admin of all repos, who can see why.", status=409
+        ) from problem
+    if not found:
+        return TablesOfDesk(())
+    folder = found[0].folder
+    known = visible_tables(context, folder)
+    seen = [
+        replace(one, policies=tuple(each for each in one.policies if can_see_policy(context, each)))
+        for one in found
+        if one.name in known
+    ]
+    return TablesOfDesk(seen, folder.config.may_write_tables)
+
+
+# ---- pages -----------------------------------------------------------------------------------------------------------
+
+
+def page(context: RequestContext) -> Response:
+    """Show the tables with their files, sizes and problems."""
+    return context.render("tables.html", title="Tables", tables=read_visible_tables(context).tables)
+
+
+def export(context: RequestContext) -> Response:
+    """Return the same tables as a file, without their rows."""
+    rows = [table_record(own) for own in read_visible_tables(context).tables]
+    return export_response("tables", context.params["kind"], TableRecord, rows)
+
+
+def table_page(context: RequestContext) -> Response:
+    """Show the rows of one table. Viewers see how many there are, and no row."""
+    desk = read_visible_tables(context)
+    return render_table(context, desk, desk.find(context.params["name"]))
+
+
+def export_rows(context: RequestContext) -> Response:
+    """Return the rows of one table as a file."""
+    own = read_visible_tables(context).find(context.params["name"])
+    if own.table.outdated:
+        raise Refused(f"{own.table.file_problem}.", hint="Correct the file to get its rows.", status=409)
+    bindings = context.workspace.store.bindings(own.name)
+    records = (table_row_record(row, context.now, bindings) for row in find_rows(own, _search_text(context)))
+    return export_response(f"table-{own.name}", context.params["kind"], TableRowRecord, records)
+
+
+def _search_text(context: RequestContext) -> str:
+    return context.query_value("q").strip()[:MAX_QUERY]
+
+
+def render_table(
+    context: RequestContext,
+    desk: TablesOfDesk,
+    own: OwnTable,
+    *,
+    wrong: str = "",
+    status: int = 200,
+) -> Response:
+    """Show the rows of one table. `wrong` says why nothing was written."""
+    text = _search_text(context)
+    rows = [] if context.is_masked else find_rows(own, text)
+    start = parse_number(context.query_value("after")) or 0
+    shown = [row for row in rows if row.line > start][: PAGE_SIZE + 1]
+    bindings = context.workspace.store.bindings(own.name)
+    is_writable = can_write(context, desk) and own.spec.file is not None
+    columns = writable_columns(own) if is_writable else ()
+    return context.render(
+        "table.html",
+        status,
+        title=f"Table {own.name}",
+        own=own,
+        text=text,
+        searched=f"?{urlencode({'q': text})}" if text else "",
+        total=len(rows),
+        lines=[_make_line(context, own, row, bindings) for row in shown[:PAGE_SIZE]],
+        next_line=shown[PAGE_SIZE - 1].line if len(shown) > PAGE_SIZE else None,
+        is_first=start == 0,
+        is_writable=is_writable,
+        allows=desk.allows,
+        columns=columns,
+        head=digest_of_columns(columns),
+        wrong=wrong,
+        typed=[context.form_value(f"col.{number}") for number in range(len(columns))],
+    )
+
+
+def _make_line(context: RequestContext, own: OwnTable, row: TableRow, bindings: Mapping[str, str]) -> dict[str, Any]:
+    zone = own.folder.zone
+    record = table_row_record(row, context.now, bindings)
+    return {
+        "line": row.line,
+        "who": name_row(row),
+        "state": record.state,
+        "note": row.date_problem or describe_binding(row, bindings),
+        "starts": None if row.starts is None else f"{row.starts.astimezone(zone):%Y-%m-%d}",
+        "ends": None if row.expires is None else f"{last_day(row.expires, zone)}",
+        "cells": [(name, cell) for name, cell in [*row.columns.items()][:MAX_COLUMNS] if cell],
+    }
+
+
+def writable_columns(own: OwnTable) -> Sequence[str]:
+    """Return the columns of the file; none if it cannot be read now."""
+    try:
+        return [name for name in columns_of(own) if name][:MAX_COLUMNS]
+    except (HfGateError, UnicodeDecodeError):
+        return ()
+
+
+def digest_of_columns(columns: Sequence[str]) -> str:
+    """Return what tells a form that was made for other columns."""
+    return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
+
+
+# ---- edits -----------------------------------------------------------------------------------------------------------
+
+
+MAX_UPLOAD: Final = 256 << 10  # bytes of an imported file; larger ones go through the command line
+MAX_NAMED: Final = 20  # rows that a preview names
+MAX_SHOWN: Final = 50  # rows or people that a preview names
+_COLUMN: Final = "col."
+
+
+class DraftView(Struct, frozen=True):
+    """A drafted change. `repeats` are the fields that send it again to be written."""
+
+    draft: TableDraft
+    what: str
+    repeats: Mapping[str, str]
+    matches: ImportMatchesRecord | None = None
+
+
+def change_rows(context: RequestContext) -> Response:
+    """Add or change one row, or remove one: first shown with its effect, then written."""
+    return _change(context, _draft_rows)
+
+
+def import_rows(context: RequestContext) -> Response:
+    """Add the rows of an uploaded or pasted file: first shown with its effect, then written."""
+    return _change(context, _draft_import)
+
+
+def _change(context: RequestContext, make: Callable[[RequestContext, OwnTable], DraftView]) -> Response:
+    desk = read_visible_tables(context)
+    own = desk.find(context.params["name"])
+    check_may_write(context, desk)
+    try:
+        view = make(context, own)
+        if context.form_value("do") == "end":
+            return _select_grants(context, own, view)
+        if context.form_value("do") == "write":
+            _write(context, view)
+            context.app_state.policies.expire()
+            return RedirectResponse(f"/tables/{own.name}?done=1", 303)
+        return _preview(context, own, view)
+    except (UsageError, Stale, Guarded) as problem:
+        words = f"{problem} {problem.hint or ''}".strip()
+        words = make_visible(f"{words[:1].upper()}{words[1:]}", one_line=True)
+        status = 409 if isinstance(problem, Stale | Guarded) else 422
+        return render_table(context, desk, own, wrong=words, status=status)
+
+
+def _typed_cells(context: RequestContext, own: OwnTable) -> dict[str, str]:
+    """Return the typed values by column. The fields have numbers, because a column can have any name."""
+    columns = writable_columns(own)
+    texts = {name: context.form_value(f"{_COLUMN}{number}") for number, name in enumerate(columns)}
+    if any(texts.values()) and context.form_value("head") != digest_of_columns(columns):
+        raise Stale(f"The columns of table {own.name} changed since you opened it.", hint="Open the table again.")
+    return texts
+
+
+def _draft_rows(context: RequestContext, own: OwnTable) -> DraftView:
+    line = context.form_value("line")
+    if line:
+        if not line.isdecimal() or len(line) > 9:
+            raise UsageError("This row does not exist.")
+        return DraftView(draft_without_line(own, int(line)), "Remove row", {"line": line})
+    typed = _typed_cells(context, own)
+    cells = {name: text for name, text in typed.items() if text.strip()}
+    replaces = context.form_value("replaces") == "yes"
+    repeats = {f"{_COLUMN}{number}": text for number, text in enumerate(typed.values()) if text}
+    repeats["head"] = context.form_value("head")
+    draft = draft_row(own, cells, replaces=replaces)
+    return DraftView(
+        draft, "Change row" if replaces else "Add row", repeats | ({"replaces": "yes"} if replaces else {})
+    )
+
+
+def _draft_import(context: RequestContext, own: OwnTable) -> DraftView:
+    text = context.form_value("file") or context.form_value("rows")
+    content = text.encode("utf-8", "surrogateescape")
+    if len(content) > MAX_UPLOAD:
+        raise UsageError(
+            f"The file is larger than {MAX_UPLOAD >> 10} KiB.", hint=f"Run `hf-gate table import {own.name} FILE`."
+        )
+    replaces = context.form_value("replaces") == "yes"
+    found = prepare_import(context.workspace, own, content, is_json=is_json_lines(own.path), replaces=replaces)
+    repeats = {"rows": text} | ({"replaces": "yes"} if replaces else {})
+    return DraftView(found.draft, "Import", repeats, import_matches_record(found))
+
+
+def _write(context: RequestContext, view: DraftView) -> None:
+    draft = view.draft
+    if context.form_value("base") != draft.base:
+        raise Stale(
+            f"Table {draft.own.name} changed since you saw the preview, so nothing was written.", hint="Try again."
+        )
+    grants = find_grants(context.workspace, draft)
+    if context.form_value("keep") != "yes":
+        _check_grants(draft, grants)
+    removed = len(draft.diff.removed)
+    is_confirmed = context.form_value("count") == str(removed)
+    try:
+        draft.check_removals(removed if is_confirmed else None)
+    except Guarded as problem:
+        raise Guarded(str(problem), hint="Type the number of rows to confirm.") from None
+    save_draft(
+        context.workspace,
+        draft,
+        context.member.name,
+        max_removed=removed if is_confirmed else None,
+        kept=hashes_to_keep(grants),
+    )
+
+
+def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
+    """Select the requests whose access rests on the rows that would go, and open the page that ends this access."""
+    grants = find_grants(context.workspace, view.draft)
+    if not grants:
+        raise Stale("No access depends on these rows now.", hint="Show the effect again.")
+    pick = new_id("b")
+    ids = [grant.request.id for grant in grants]
+    select_requests(context.workspace.store, pick, context.member.id, ids, to_ms(context.now))
+    return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)
+
+
+def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
+    try:
+        check_no_grant_rests(draft.own.name, grants)
+    except Guarded as problem:
+        hint = "Show the effect again. Press End access there, or tick the box to keep the digests."
+        raise Guarded(str(problem), hint=hint) from None
+
+
+def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
+    diff = view.draft.diff
+    bundle = context.app_state.policies.current
+    effects = [table_effect_record(effect) for effect in iterate_effects(context.workspace, view.draft, bundle)]
+    return context.render(
+        "table-change.html",
+        title=f"{view.what}: {own.name}",
+        own=own,
+        view=view,
+        counts=[(sign, word, len(rows)) for sign, word, rows in _groups(diff)],
+        rows=[(word, name_row(row)) for _, word, rows in _groups(diff) for row in rows][:MAX_NAMED],
+        total=len(diff.added) + len(diff.changed) + len(diff.removed),
+        effects=[(one, describe_effect(one, context.format_iso)) for one in effects[:MAX_SHOWN]],
+        effect_count=len(effects),
+        held=describe_held_ends(effects),
+        grants=find_grants(context.workspace, view.draft),
+        needs_count=len(diff.removed) if len(diff.removed) > view.draft.removal_limit else 0,
+        most=MAX_SHOWN,
+        action="rows" if view.matches is None else "import",
+    )
+
+
+def _groups(diff: RowDiff) -> tuple[tuple[str, str, Sequence[TableRow]], ...]:
+    """Return the rows of a difference with their signs and words."""
+    return (
+        ("+", "added", diff.added),
+        ("~", "changed", [new for _, new in diff.changed]),
+        ("-", "removed", diff.removed),
+    )

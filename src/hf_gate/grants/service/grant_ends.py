@@ -1,0 +1,173 @@
+"""Moves the ends of grants and records notices; moves that would end much access early wait for a person.
+
+Guarantees:
+1. What is unknown moves no end and ends no access.
+2. A later date counts at once; an earlier date takes effect no sooner than 7 days ahead.
+3. If one turn would move more than 20 ends to an earlier time, a person must confirm it first.
+4. No end moves to an earlier time while this machine's clock is wrong or cannot be compared with the Hub's.
+5. A grant that a person marked as not to be renewed gets no later date.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from hf_gate.approvals.rows.approvals import delete_approvals
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import describe_clock_skew, to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.ports import HubPort
+from hf_gate.core.stored_rows import RequestRow, entry_about
+from hf_gate.errors import Guarded, HfGateError
+from hf_gate.hub.protocol.clock_skew import is_clock_off
+from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.store import Store
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+from .end_moves import EndMove
+from .end_reviews import ChangedEnds
+
+MAX_EARLIER: Final = 20  # ends that one turn moves to an earlier time without confirmation
+CONFIRM_COMMAND: Final = "hf-gate ends confirm"
+_ACTOR: Final = "policy"
+
+
+class EndRefresh(Struct):
+    """What a turn did with the ends: moves by kind, recorded notices, and moves that wait for a confirmation."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    noticed: int = 0
+    held_count: int = 0
+    undecided: frozenset[int] = frozenset()
+    reviewed: int = 0  # grants; nothing changed for the others
+
+
+def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False) -> EndRefresh:
+    """Move the ends of all grants and record due notices, except moves that need a confirmation.
+
+    Only grants for which something changed are reviewed, unless `is_full`.
+    Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves;
+    if it cannot be compared, those ends stay and wait.
+    """
+    store = workspace.store
+    ends = ChangedEnds(workspace, bundle, now, is_full=is_full)
+    review = ends.review()
+    shortening = [move for move in review.moves if move.can_shorten]
+    skew = fetch_skew(workspace.hub, shortening[0].row.repo) if shortening else 0.0
+    if is_clock_off(skew):
+        return EndRefresh()
+    undecided = frozenset(review.undecided)
+    if skew is None:
+        waiting = {move.row.id for move in shortening}
+        held = read_held_ends(store)
+        due = ((move.row.id, move.row.state.ends_at) for move in shortening)
+        undecided |= {row_id for row_id, end in due if end is not None and end <= to_ms(now)}
+    else:
+        waiting = {move.row.id for move in review.earlier} if len(review.earlier) > MAX_EARLIER else set()
+        held = len(waiting)
+    moves = [move for move in review.moves if move.row.id not in waiting]
+    notices = [(row, event) for row, event in review.notices if row.id not in waiting]
+    record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now))
+    store_held_ends(store, held)
+    ends.save()
+    return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed)
+
+
+def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
+    """Return how many seconds the Hub's clock is ahead, by one call if none has been made yet; None if unknown."""
+    if hub.skew is None:
+        with suppress(HfGateError):
+            hub.gate(repo)  # any answer contains the Hub's time
+    return hub.skew
+
+
+def require_right_clock(hub: HubPort, repo: Repo, *, may_be_unknown: bool = False) -> None:
+    """Raise Guarded if this machine's clock is too far from the Hub's, or if the Hub does not answer."""
+    skew = fetch_skew(hub, repo)
+    if skew is None and not may_be_unknown:
+        raise Guarded("This machine's clock cannot be compared with the Hub's.", hint="Try again when the Hub answers.")
+    if skew is not None and is_clock_off(skew):
+        raise Guarded(f"This machine's {describe_clock_skew(skew)}.", hint="Correct the clock, then try again.")
+
+
+def store_skew(store: Store, skew: float | None) -> None:
+    """Store how far the clock is off if no grant ends for that reason; None if it is right."""
+    text = None if skew is None else str(round(skew))
+    if text != store.setting(setting_keys.CLOCK_SKEW):
+        with store.writing() as write:
+            write.write_setting(setting_keys.CLOCK_SKEW, text)
+
+
+def clock_note(store: Store) -> str:
+    """Return that the last turn ended no grant because the clock is wrong, and what to do; "" if it was right."""
+    text = store.setting(setting_keys.CLOCK_SKEW)
+    return (
+        ""
+        if text is None
+        else f"This machine's {describe_clock_skew(float(text))}, so no grant ends. Correct the clock."
+    )
+
+
+def record_moves(
+    store: Store,
+    moves: Sequence[EndMove],
+    notices: Sequence[tuple[RequestRow, e.GrantNoticed]] = (),
+    *,
+    actor: str,
+    at: int,
+) -> None:
+    """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end."""
+    events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed, e.Private | None]] = [
+        *((move.row, move.event, {"rows": move.rows} if move.rows else None) for move in moves),
+        *((row, event, None) for row, event in notices),
+    ]
+    entries = [
+        (row.repo, entry_about(row, event, _policy_of(row) if actor == _ACTOR else actor, at, private))
+        for row, event, private in events
+    ]
+    if entries:
+        with store.writing() as write:
+            for move in moves:
+                if move.can_shorten:
+                    delete_approvals(write, move.row.id)
+            write.append_to_chains(entries)
+
+
+def _policy_of(row: RequestRow) -> str:
+    """Return the actor of a move: the policy that gave the access, or the digest of its terms if a person did."""
+    policy, slash, _ = (row.state.until_rule or "").partition("/")
+    return e.policy_actor(policy if slash else "terms", row.state.terms)
+
+
+def count_kinds(moves: Iterable[EndMove]) -> dict[str, int]:
+    """Count moves by kind."""
+    return dict(Counter(kind.value for move in moves for kind in move.kinds))
+
+
+def store_held_ends(store: Store, count: int) -> None:
+    """Store how many moves to an earlier end wait for a confirmation, for the status."""
+    if count != read_held_ends(store):
+        with store.writing() as write:
+            write.write_setting(setting_keys.HELD_ENDS, str(count) if count else None)
+
+
+def read_held_ends(store: Store) -> int:
+    """Return how many moves to an earlier end wait for a confirmation since the last turn."""
+    return int(store.setting(setting_keys.HELD_ENDS) or 0)
+
+
+def held_ends_note(count: int) -> str:
+    """Return what is held and how to confirm it, in one sentence; "" if nothing is held."""
+    if not count:
+        return ""
+    return (
+        f"{count:,} grants would end earlier; more than {MAX_EARLIER} in a turn wait for a person."
+        f" Review and confirm them: {CONFIRM_COMMAND}"
+    )

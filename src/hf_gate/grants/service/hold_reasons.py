@@ -1,0 +1,61 @@
+"""Tells people on hold apart by what they lack, such as an agreement: the table that the deciding
+wait rule looks up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.ids import parse_repo
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.literals import matches_any
+from hf_gate.core.policy_model import Action, Policy, Rule
+from hf_gate.core.stored_rows import QueueCount
+from hf_gate.policies.expressions.expression_parser import read_names
+from hf_gate.policies.facts.fact_table import tables_of
+from hf_gate.policies.parsing.policy_digest import lets_in
+
+_AGREEMENT: Final = re.compile(r"agreement|dua|contract")
+
+
+def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict[str, Counter[str]]:
+    """Return by repo how many pending requests are on hold for what: `an agreement`, `a row in NAME`, `rule ID`."""
+    holds: dict[str, Counter[str]] = {}
+    for cell in cells:
+        if cell.status == Status.PENDING and cell.action == Action.WAIT and cell.rule is not None:
+            holds.setdefault(cell.repo, Counter())[_describe_need(cell, policies)] += cell.n
+    return holds
+
+
+def format_holds(needs: Mapping[str, int]) -> str:
+    """Return how many wait for what: `4 wait for an agreement, 1 waits for a row in class`; empty if
+    nobody is on hold.
+    """
+    return ", ".join(
+        f"{pluralize(count, 'waits', 'wait')} for {need}"
+        for need, count in sorted(needs.items(), key=lambda one: (-one[1], one[0]))
+    )
+
+
+def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
+    repo = parse_repo(cell.repo)
+    tables: set[str] = set()
+    for policy in policies:
+        if matches_any(policy.applies_to, repo):
+            for rule in policy.rules:
+                if rule.id == cell.rule and rule.then is Action.WAIT:
+                    tables |= _tables_of(policy, rule)
+    if len(tables) != 1:
+        return f"rule {cell.rule}"
+    name = tables.pop()
+    return "an agreement" if _AGREEMENT.search(name) else f"a row in {name}"
+
+
+def _tables_of(policy: Policy, rule: Rule) -> set[str]:
+    sources = [text for text in (rule.when, rule.unless) if text]
+    sources += [policy.let[name] for name in lets_in(sources, policy.let)]
+    return tables_of(name for text in sources for name in read_names(text))

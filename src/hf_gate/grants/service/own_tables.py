@@ -1,0 +1,451 @@
+"""The owner's table files: finds and reads them, and writes single rows back into them, with an
+entry in the audit log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct, structs
+
+from hf_gate.base.display_text import make_visible
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events import events as e
+from hf_gate.core.parsing.strict_yaml import suggest
+from hf_gate.core.policy_model import FactEnd, Policy, Rule, TableSpec
+from hf_gate.errors import Guarded, Stale, UsageError
+from hf_gate.grants.drivers import Cells, RowEdits, edit_table
+from hf_gate.policies.drivers.table_files import (
+    MAX_BYTES,
+    SHRINK_LIMIT,
+    is_json_lines,
+    is_own_file,
+    parse_table,
+    read_content,
+)
+from hf_gate.policies.drivers.table_text import column_name, decode, has_key_column, header_line, parse_csv, spread_key
+from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
+from hf_gate.policies.expressions.expression_parser import read_names
+from hf_gate.policies.facts.email_addresses import parse_address
+from hf_gate.policies.facts.fact_table import tables_of
+from hf_gate.policies.facts.tables import KEYS, Table, TableRow
+from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.verdicts.drivers.policy_files import digest_of_file, replace_file
+from hf_gate.verdicts.service.policy_bundle import load_tables
+from hf_gate.verdicts.service.table_store import note_accepted
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
+
+
+class OwnTable(Struct, frozen=True):
+    """One table of the workspace. `table` is what policies see; `policies` are those that use or define it."""
+
+    folder: WorkspaceFolder
+    spec: TableSpec
+    table: Table
+    policies: tuple[Policy, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the table."""
+        return self.spec.name
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """The repos whose requests the table can concern."""
+        is_shared = any(spec.name == self.name for spec in self.folder.config.tables)
+        return (
+            self.folder.config.repos if is_shared else tuple(g for policy in self.policies for g in policy.applies_to)
+        )
+
+    @property
+    def path(self) -> Path:
+        """The file. Raises UsageError for a table whose rows are in the YAML file."""
+        if self.spec.file is None:
+            raise UsageError(
+                f"the rows of table {self.name} are in a YAML file, so only its author can change them.",
+                hint=f"Move them to a file: {self.name}: {{file: tables/{self.name}.csv, key: username}}",
+            )
+        return self.folder.path / self.spec.file
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file exists. It is made by the first import."""
+        return self.path.exists()
+
+    def read_file(self) -> bytes:
+        """Return the content of the file. Raises UsageError if it cannot be read."""
+        try:
+            content = read_content(self.path) if is_own_file(self.path) else b""
+        except FileNotFoundError:
+            raise UsageError(
+                f"{self.path} does not exist.",
+                hint=f"Create it: hf-gate table new {self.name}, or hf-gate table import {self.name} FILE",
+            ) from None
+        except OSError as problem:
+            raise UsageError(f"{self.path} cannot be read: {problem.strerror}.") from None
+        if content is None:
+            raise Stale(f"{self.path.name} changed while it was read.", hint=_CHANGED_HINT)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{self.path.name} is larger than {MAX_BYTES >> 20} MiB.")
+        return content
+
+    def parse(self, content: bytes, *, previous_rows: int | None = 0, is_json: bool | None = None) -> Table:
+        """Parse a content as this table; by default a table without rows is allowed."""
+        is_json = is_json_lines(self.path) if is_json is None else is_json
+        return parse_table(
+            content, self.name, self.spec.key, is_json=is_json, zone=self.folder.zone, previous_rows=previous_rows
+        )
+
+
+class TableDraft(Struct, frozen=True):
+    """A checked new content of a table's file. `base` is the digest of the content that it was made from.
+
+    `is_new`: there is no file yet.
+    """
+
+    own: OwnTable
+    base: str
+    before: Table
+    content: bytes
+    after: Table
+    is_new: bool = False
+
+    @property
+    def diff(self) -> RowDiff:
+        """The rows that change."""
+        return diff_rows(self.before, self.after)
+
+    @property
+    def removal_limit(self) -> int:
+        """How many rows may go without a confirmation of their number."""
+        share = self.own.spec.max_removed
+        return max(1, int((SHRINK_LIMIT if share is None else share) * len(self.before.rows)))
+
+    def check_removals(self, max_removed: int | None) -> None:
+        """Raise Guarded if more rows go than a person confirmed, or than a table may lose without that."""
+        removed = len(self.diff.removed)
+        allowed = self.removal_limit if max_removed is None else max_removed
+        if removed > allowed:
+            raise Guarded(
+                f"{removed:,} of {len(self.before.rows):,} rows would be removed, but at most {allowed:,} may be;"
+                " nothing was written.",
+                hint=f"To remove them all, add --max-removed {removed}.",
+            )
+
+
+def read_own_tables(workspace: Workspace) -> list[OwnTable]:
+    """Return the tables of the workspace and its policies, sorted by name. Raises UsageError without a workspace."""
+    if workspace.location.folder is None:
+        raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
+    folder = read_folder(workspace.location.folder)
+    tables = load_tables(folder, folder.policies, workspace.store, workspace.now())
+    return list_own_tables(folder, folder.policies, tables)
+
+
+def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table]) -> list[OwnTable]:
+    """Return these tables with the policies among these that use them, sorted by name."""
+    specs = collect_table_specs(folder, policies)
+    return [
+        OwnTable(folder, specs[name], tables[name], tuple(_policies_using(policies, name))) for name in sorted(tables)
+    ]
+
+
+def _policies_using(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
+    """Yield the policies that define a table or name it in an expression or an end."""
+    for policy in policies:
+        texts = [*policy.let.values(), *(text for rule in policy.rules for text in _texts_of(rule))]
+        used = tables_of(each for text in texts for each in read_names(text))
+        if name in used or any(spec.name == name for spec in policy.tables):
+            yield policy
+
+
+def _texts_of(rule: Rule) -> Iterator[str]:
+    """Yield the texts of a rule that can name a table."""
+    end = rule.until.name if isinstance(rule.until, FactEnd) else None
+    yield from filter(None, (rule.when, rule.unless, rule.keep_while, end))
+
+
+def find_own_table(workspace: Workspace, name: str) -> OwnTable:
+    """Return a table by its name. Raises UsageError if there is none."""
+    tables = {table.name: table for table in read_own_tables(workspace)}
+    if name in tables:
+        return tables[name]
+    near = suggest(name, tuple(tables))
+    known = (
+        f"The tables are: {', '.join(tables)}."
+        if tables
+        else "Name its file and key in hf-gate.yaml under `tables`; see docs/tables.md."
+    )
+    raise UsageError(
+        f"there is no table {make_visible(name, one_line=True)[:60]}.",
+        hint=f"Did you mean {near}? {known}" if near else known,
+    )
+
+
+def rows_of_key(table: Table, text: str) -> list[TableRow]:
+    """Return the rows that a typed key names: an account id, a username, an e-mail address or `@domain`."""
+    plain = text.strip().lower()
+    address = parse_address(text.strip())
+    wanted = {plain, plain.removeprefix("@"), str(address) if address else plain}
+    return [row for row in table.rows if any(row.value_of_key(each) in wanted for each in (*table.key, "domain"))]
+
+
+def same_people(table: Table, row: TableRow) -> list[TableRow]:
+    """Return the rows of a table that have a key in common with another row."""
+    keys = set(keys_of_row(row))
+    return [one for one in table.rows if any((each, one.value_of_key(each)) in keys for each in (*table.key, "domain"))]
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def draft_edits(own: OwnTable, edits: RowEdits, content: bytes | None = None) -> TableDraft:
+    """Return the table with these edits. Raises UsageError if the file is unusable, before or after them."""
+    found = own.read_file() if content is None else content
+    before = own.parse(found)
+    if before.refusal:
+        raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
+    new = edit_table(found, edits, key=own.spec.key, is_json=is_json_lines(own.path))
+    after = own.parse(new)
+    known = {(problem.code, problem.message) for problem in before.problems}
+    fresh = [each for each in after.problems if (each.code, each.message) not in known]
+    wrong = next((each for each in fresh if each.is_error), None)
+    if after.refusal or wrong is not None:
+        message = after.refusal if wrong is None else f"table {own.name}: {wrong.message[:-1]}"
+        raise UsageError(f"{message}. Nothing was written.", hint="Correct the values.")
+    return TableDraft(own, digest_of_file(found), before, new, after)
+
+
+def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
+    """Return a row of this table with these cells. Raises UsageError with the first thing that is wrong with them."""
+    given = _canonical_cells(own, cells)
+    line = json.dumps({**dict.fromkeys(own.spec.key, ""), **given})
+    read = own.parse(line.encode("utf-8", "replace"), is_json=True)
+    wrong = next((problem for problem in read.problems if problem.is_error and problem.line), None)
+    if wrong is None and read.rows:
+        return read.rows[0]
+    message = read.refusal.partition(": ")[2] if wrong is None else wrong.message[:-1]
+    raise UsageError(f"{message}. Nothing was written.", hint=f"The key is {' or '.join(own.spec.key)}.")
+
+
+def _canonical_cells(own: OwnTable, cells: Cells) -> dict[str, str]:
+    given = {column_name(name): value for name, value in cells.items()}
+    return spread_key(given) if has_key_column(tuple(given), own.spec.key) else given
+
+
+def columns_of(own: OwnTable) -> tuple[str, ...]:
+    """Return the columns of a table's file, none if it does not exist; of JSON lines, every column
+    that a row may have.
+    """
+    if not own.exists:
+        return ()
+    if is_json_lines(own.path):
+        return (*own.spec.key, "from", "expires")
+    return parse_csv(decode(own.read_file()), own.spec.key).header
+
+
+def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
+    """Return the table with one more row, or, if `replaces`, with new values in the row with the same key."""
+    row = row_of_cells(own, cells)
+    content = own.read_file()
+    twins = same_people(own.parse(content), row)
+    if not replaces and twins:
+        raise UsageError(
+            f"line {twins[0].line} of table {own.name} has the same key. Nothing was written.",
+            hint="To change that row, add --replace.",
+        )
+    if replaces and len(twins) != 1:
+        raise UsageError(f"{len(twins)} rows of table {own.name} have this key, so none was changed.")
+    edits = RowEdits(changed={twins[0].line: cells}) if replaces else RowEdits(added=[cells])
+    return draft_edits(own, edits, content)
+
+
+def draft_import(
+    own: OwnTable, records: Mapping[int, Cells], rows: Table, columns: Sequence[str], *, replaces: bool
+) -> TableDraft:
+    """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go.
+
+    `records` are the cells of the rows, by line. A file that does not exist is made with these columns.
+    """
+    is_new = not own.exists
+    content = b"" if is_new else own.read_file()
+    if is_new and not is_json_lines(own.path):
+        content = header_line(columns)
+    before = own.parse(content)
+    added: list[Cells] = []
+    changed: dict[int, Cells] = {}
+    writers: dict[int, int] = {}  # the line of the file that changes a line of the table
+    index = index_rows(before)
+    for row in rows.rows:
+        twins = {twin.line for key in keys_of_row(row) if (twin := index.get(key)) is not None}
+        if len(twins) > 1:
+            lines = " and ".join(map(str, sorted(twins)))
+            raise UsageError(f"line {row.line} belongs to lines {lines} of table {own.name}. Nothing was written.")
+        if not twins:
+            added.append(records[row.line])
+        for line in twins:
+            if line in writers:  # the second row would replace the first
+                raise UsageError(
+                    f"lines {writers[line]} and {row.line} belong to line {line} of table {own.name}."
+                    " Nothing was written."
+                )
+            writers[line] = row.line
+            changed[line] = records[row.line]
+    removed = {row.line for row in before.rows} - writers.keys() if replaces else set()
+    draft = draft_edits(own, RowEdits(added, changed, removed), content)
+    return structs.replace(draft, base=digest_of_file(b""), is_new=True) if is_new else draft
+
+
+def create_table_file(workspace: Workspace, own: OwnTable, columns: Sequence[str], actor: str) -> None:
+    """Make the file of a table with its first line. Raises UsageError if there is one."""
+    if own.exists:
+        raise UsageError(f"{own.path} exists.", hint=f"hf-gate table show {own.name}")
+    names = tuple(dict.fromkeys((*own.spec.key, *map(column_name, columns), "expires")))
+    content = b"" if is_json_lines(own.path) else header_line(names)
+    empty = own.parse(content)
+    if empty.refusal:
+        raise UsageError(f"{empty.refusal}.", hint="Give other columns.")
+    draft = TableDraft(own, digest_of_file(b""), empty, content, empty, is_new=True)
+    save_draft(workspace, draft, actor)
+
+
+def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
+    """Return the table without the rows of these keys. Raises UsageError for a key that no row has."""
+    content = own.read_file()
+    before = own.parse(content)
+    if before.refusal:
+        raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
+    lines: set[int] = set()
+    for text in keys:
+        rows = rows_of_key(before, text)
+        if not rows:
+            raise UsageError(
+                f"no row of table {own.name} has the key {make_visible(text, one_line=True)[:80]}.",
+                hint=f"`hf-gate table show {own.name}` lists its rows.",
+            )
+        lines |= {row.line for row in rows}
+    return draft_edits(own, RowEdits(removed=lines), content)
+
+
+def draft_without_line(own: OwnTable, line: int) -> TableDraft:
+    """Return the table without the row that begins at a line. Raises Stale if no row does."""
+    content = own.read_file()
+    if all(row.line != line for row in own.parse(content).rows):
+        raise Stale(f"table {own.name} changed: no row begins at line {line}.", hint="Look at the table again.")
+    return draft_edits(own, RowEdits(removed=[line]), content)
+
+
+def save_draft(
+    workspace: Workspace,
+    draft: TableDraft,
+    actor: str,
+    *,
+    max_removed: int | None = None,
+    kept: Mapping[str, str] = _NOTHING,
+    is_dry_run: bool = False,
+) -> None:
+    """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile.
+
+    `max_removed` is the number of rows that a person confirmed to remove; without it, a table can lose `removal_limit`.
+    `kept` are the digests of removed rows on which grants still rest, each with the digest of the signed file. A dry
+    run only checks that the file can be written.
+    """
+    draft.check_removals(max_removed)
+    own = draft.own
+    store = workspace.store
+    diff = draft.diff
+    keys = (setting_keys.row_count_key(own.name), setting_keys.accepted_table_key(own.name))
+    known = {key: store.setting(key) for key in keys}
+
+    def record(_: bytes, digest: str) -> None:
+        event = e.TableChanged(
+            table=own.name,
+            before=draft.base,
+            after=digest,
+            added=len(diff.added),
+            changed=len(diff.changed),
+            removed=len(diff.removed),
+            kept=dict(kept),
+        )
+        with store.writing() as write:
+            write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
+            note_accepted(write, draft.after)
+
+    def withdraw() -> None:
+        with store.writing() as write:
+            for key, value in known.items():
+                write.write_setting(key, value)
+
+    replace_file(
+        own.folder.path,
+        own.spec.file or "",
+        draft.content,
+        base=draft.base,
+        record=record,
+        withdraw=withdraw,
+        limit=MAX_BYTES,
+        hint=_CHANGED_HINT,
+        is_new=draft.is_new,
+        is_dry_run=is_dry_run,
+    )
+
+
+# ---- differences -----------------------------------------------------------------------------------------------------
+
+
+class RowDiff(Struct, frozen=True):
+    """How two versions of a table differ, row by row. `changed` has the old and the new row."""
+
+    added: tuple[TableRow, ...]
+    removed: tuple[TableRow, ...]
+    changed: tuple[tuple[TableRow, TableRow], ...]
+
+
+def diff_rows(before: Table, after: Table) -> RowDiff:
+    """Compare two versions of a table. Rows with a common key are the same row."""
+    index = index_rows(before)
+    added: list[TableRow] = []
+    changed: list[tuple[TableRow, TableRow]] = []
+    seen: set[int] = set()
+    for row in after.rows:
+        known = next((index[key] for key in keys_of_row(row) if key in index), None)
+        if known is None:
+            added.append(row)
+            continue
+        seen.add(known.line)
+        if (keys_of_row(known), known.terms) != (keys_of_row(row), row.terms):
+            changed.append((known, row))
+    removed = tuple(row for row in before.rows if row.line not in seen)
+    return RowDiff(tuple(added), removed, tuple(changed))
+
+
+def index_rows(table: Table) -> dict[tuple[str, str], TableRow]:
+    """Return the rows of a table by each of their keys."""
+    return {key: row for row in table.rows for key in keys_of_row(row)}
+
+
+def find_rows(own: OwnTable, text: str) -> list[TableRow]:
+    """Return the rows with a cell that contains a text, whatever its case; all rows for an empty text."""
+    wanted = text.casefold()
+    return [row for row in own.table.rows if not wanted or any(wanted in cell.casefold() for cell in _cells_of(row))]
+
+
+def _cells_of(row: TableRow) -> Iterator[str]:
+    return filter(None, (row.user_id, row.username, row.email, row.domain, *row.columns.values()))
+
+
+def name_row(row: TableRow) -> str:
+    """Return how people name a row."""
+    return row.username or row.email or (f"@{row.domain}" if row.domain else row.user_id or "-")
+
+
+def keys_of_row(row: TableRow) -> tuple[tuple[str, str], ...]:
+    """Return the keys of a row with their columns."""
+    return tuple((each, value) for each in (*KEYS, "domain") if (value := row.value_of_key(each)))

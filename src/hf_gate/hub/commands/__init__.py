@@ -1,0 +1,1 @@
+"""The commands that ask the Hub without a workspace."""

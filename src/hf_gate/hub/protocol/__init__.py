@@ -1,0 +1,1 @@
+"""The protocol of the Hub as values without I/O, shared by the client and the local Hub."""

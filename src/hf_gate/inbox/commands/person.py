@@ -1,0 +1,357 @@
+"""person: lists people, shows all requests of one account with their history, and exports or erases its data."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hf_gate.base.batches import iterate_cursor_pages
+from hf_gate.base.display_text import limit_lines, pluralize, to_one_line
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import format_age, to_ms
+from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from hf_gate.cli.output import Format
+from hf_gate.cli.request_table import history_lines, repo_argument, target_argument, verdict_cell
+from hf_gate.cli.text_layout import Column
+from hf_gate.cli.workspace import actor_of, announce, open_stored_workspace, open_workspace, select_repos
+from hf_gate.core.lifecycle import STATUSES
+from hf_gate.core.records import AttemptRecord, PersonRecord
+from hf_gate.errors import Guarded, NotAllowed, RequestNotFound, UsageError
+from hf_gate.inbox.records import person_record
+from hf_gate.inbox.rows import read_people_page
+from hf_gate.inbox.service.request_record_builders import attempt_record, stored_attempt
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.service.request_history import history_records
+from hf_gate.workspace.commands.store import store_path
+from hf_gate.workspace.service.owner_files import list_owner_files
+
+if TYPE_CHECKING:
+    from hf_gate.core.records import ErasureRecord, PlaceRecord
+    from hf_gate.core.stored_rows import RequestRow
+    from hf_gate.privacy.service.erasure import ErasurePreview
+    from hf_gate.settings.service.workspace import Workspace
+
+person = GateGroup(
+    "person",
+    {
+        "ls": CommandEntry(
+            "hf_gate.inbox.commands.person:person_ls", "List people with the status of their requests at each repo."
+        ),
+        "show": CommandEntry(
+            "hf_gate.inbox.commands.person:person_show", "Show the requests of one person at all your repos."
+        ),
+        "export": CommandEntry(
+            "hf_gate.inbox.commands.person:person_export", "Export all that is held about one person."
+        ),
+        "erase": CommandEntry(
+            "hf_gate.inbox.commands.person:person_erase",
+            "Erase one person from the store and its backups.",
+            has_effect=True,
+        ),
+    },
+    help="One person at many repos: list, show, export and erase.\n\n"
+    "USER is a username, an account id, an e-mail address, or a pseudonym from the audit log.",
+)
+
+
+@command(
+    "show",
+    examples=(
+        "hf-gate person show ada-l",
+        "hf-gate person show ada-l --repo datasets/acme/eeg --json",
+    ),
+)
+@click.argument("user", metavar="USER")
+@click.option("--repo", metavar="REPO", help="Only requests at this repo.")
+@repo_type_option
+@click.option("--live", is_flag=True, help="Read from the Hub, repo by repo, even if there is a store.")
+def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
+    """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
+
+    USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
+    if there is no store. The Hub keeps no earlier attempts.
+    """
+    only = None if repo is None else run.parse_repo(repo, repo_type)
+    workspace = None if live else open_stored_workspace(run)
+    attempts = [] if workspace is None else _attempts(workspace, user, only)
+    rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, attempts)
+    if not rows:
+        where = "the Hub's lists" if workspace is None else "the store"
+        raise RequestNotFound(
+            f"there is no request of {user} in {where}.", hint="To search for part of a name: hf-gate ls --query WORD"
+        )
+    if run.out.format is Format.HUMAN:
+        pairs = zip(attempts, rows, strict=True)
+        for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, pairs):
+            run.out.line(line)
+        return 0
+    run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
+    return 0
+
+
+def _stored_attempts(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[AttemptRecord]:
+    from hf_gate.decisions.service.assignments import pair_with_details
+    from hf_gate.verdicts.service.current_verdicts import read_current_verdicts
+
+    verdicts = read_current_verdicts(workspace.location.folder)
+    pairs = pair_with_details(workspace, attempts)
+    return [stored_attempt(row, verdicts, details) for row, details in pairs]
+
+
+def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[RequestRow]:
+    """Return the attempts of a person, ordered by repo and time."""
+    people = dict.fromkeys(row.person.id for row in workspace.store.find_by_identity(None, user))
+    found = [row for ident in people for row in workspace.store.attempts(repo, ident)]
+    return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
+
+
+def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
+    """Read the person's requests from the Hub; repos whose requests the token cannot read are skipped."""
+    announce(run)
+    found = []
+    for each in [repo] if repo else select_repos(run, (), None):
+        try:
+            request = run.hub.find(each, user)
+        except NotAllowed:
+            run.out.warn(f"skipped {each}, because this token cannot review it.")
+            continue
+        if request is not None:
+            found.append(attempt_record(request))
+    return found
+
+
+# ---- output ----------------------------------------------------------------------------------------------------------
+
+
+def _lines(run: Run, workspace: Workspace, pairs: Iterable[tuple[RequestRow, AttemptRecord]]) -> Iterator[str]:
+    """Yield the attempts and the history of each person at each repo."""
+    from hf_gate.approvals.service.approvals import read_member_names
+
+    names_by_id = read_member_names(workspace.store)
+    for _, some in groupby(sorted(pairs, key=lambda pair: pair[0].person.id), lambda pair: pair[0].person.id):
+        theirs = list(some)
+        last = theirs[-1][0]
+        known = last.person.identity
+        names = [text for text in (known.fullname, known.email, known.user_id) if text]
+        yield f"{last.person_name}  {'  '.join(names)}  {last.person.pseudonym}"
+        for _, there in groupby(theirs, lambda pair: pair[0].repo):
+            here = list(there)
+            yield f"  {_attempt_line(here[-1][1], run.now())}"
+            yield from history_lines(history_records(workspace.store, [row for row, _ in here], names_by_id))
+
+
+def _attempt_line(row: AttemptRecord, now: datetime) -> str:
+    asked = format_age(datetime.fromisoformat(row.asked_at), now)
+    until = f", until {row.until}" if row.until else ""
+    verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
+    return f"{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
+
+
+def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
+    for row in rows:
+        yield f"{row.user}  {_attempt_line(row, run.now())}"
+
+
+# ---- person ls -------------------------------------------------------------------------------------------------------
+
+
+_PAGE: Final = 200
+
+
+@command(
+    "ls",
+    examples=("hf-gate person ls", "hf-gate person ls --query 'status:accepted domain:*.edu' --format csv"),
+)
+@click.option("--query", "-Q", default="", metavar="QUERY", help="Only people with a request that matches.")
+@limit_options
+def person_ls(run: Run, *, query: str, limit: int | None) -> int:
+    """List people with the status of each matching request; most recent requesters first.
+
+    Reads the store. `hf-gate help queries` explains --query. Each request of a hidden account counts as one person.
+    """
+    workspace = open_workspace(run)
+    columns: list[Column[PersonRecord]] = [
+        Column("WHO", lambda row: row.user or row.person),
+        Column("NAME", lambda row: row.fullname or "-", drop_rank=2),
+        Column("EMAIL", lambda row: row.email or "-", drop_rank=1),
+        Column("REPOS", lambda row: str(len(row.requests))),
+        Column("REQUESTS", _count_statuses),
+    ]
+    run.out.records(
+        PersonRecord,
+        _people(workspace, query),
+        columns,
+        name=lambda row: row.user or row.person,
+        limit=limit,
+        empty="No people match." if query else "Nobody has asked yet.",
+        part="the newest {}",
+    )
+    return 0
+
+
+def _people(workspace: Workspace, text: str) -> Iterator[PersonRecord]:
+    """Yield the people page by page; a person with several matching requests occurs once."""
+    from hf_gate.approvals.service.approval_status import resolve_approvals
+
+    query = resolve_approvals(workspace, parse_query(text))
+    now = to_ms(workspace.now())
+    read = partial(
+        read_people_page, workspace.store, query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True
+    )
+    for page in iterate_cursor_pages(lambda cursor: read(cursor=cursor)):
+        for rows in filter(None, page.people):
+            yield person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
+
+
+def _count_statuses(row: PersonRecord) -> str:
+    count = Counter(row.requests.values())
+    known = [status for status in STATUSES if count[status]]
+    others = sorted(status for status in count if status not in STATUSES)
+    return ", ".join(pluralize(count[status], status, status) for status in [*known, *others])
+
+
+# ---- person export ---------------------------------------------------------------------------------------------------
+
+
+@command("export", examples=("hf-gate person export ada-l ada-l.json", "hf-gate person export ada-l --json"))
+@click.argument("user", metavar="USER")
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+def person_export(run: Run, *, user: str, file: Path | None) -> int:
+    """Export all that is held about one person: requests, answers, audit log, runs, profile, and files that name them.
+
+    Writes FILE as JSON and a page with the same name and .html; only you can read them. Without FILE, prints the JSON.
+    """
+    from hf_gate.privacy.service import erasure, person_export
+    from hf_gate.workspace.service.store_maintenance import files_of
+
+    workspace = open_workspace(run)
+    if file is not None and file.suffix != ".json":
+        raise UsageError(f"{file} does not end in .json.", hint="For example: hf-gate person export ada-l ada-l.json")
+    for path in [] if file is None else [file, file.with_suffix(".html")]:
+        if os.path.lexists(path):
+            raise UsageError(f"{path} exists; nothing was written.", hint="Name a file that does not exist yet.")
+    store = store_path(run)
+    own = [] if store is None else files_of(store)
+    record = person_export.export_person(workspace, erasure.find_person(workspace, user), own)
+    if file is None:
+        run.out.record(record, lambda: person_export.json_document(record).decode().splitlines())
+        return 0
+    written = person_export.write_person_files(record, file)
+    run.out.record(
+        record,
+        lambda: [
+            (
+                f"{pluralize(len(record.requests), 'request')}, "
+                f"{pluralize(len(record.entries), 'audit log entry', 'audit log entries')}."
+            ),
+            f"Written to {' and '.join(map(str, written))}. They contain personal data; only you can read them.",
+        ],
+        quiet=[str(each) for each in written],
+    )
+    return 0
+
+
+# ---- person erase ----------------------------------------------------------------------------------------------------
+
+
+_MAX_PLACES = 20  # the most places in files that are printed
+
+
+@command(
+    "erase",
+    examples=("hf-gate person erase bob99 --dry-run", "hf-gate person erase bob99 --yes"),
+)
+@click.argument("user", metavar="USER")
+@click.option("--dry-run", is_flag=True, help="Show what would be erased; erase nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation. USER must be the exact name.")
+def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
+    """Erase one person: names, e-mail address, answers, notes and everything derived from them.
+
+    The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the
+    Hub. Your own files are listed, not edited.
+    """
+    from hf_gate.privacy.service import erasure
+    from hf_gate.workspace.service import bootstrap
+
+    workspace = open_workspace(run, writes=not dry_run, is_preview=dry_run)
+    url = bootstrap.store_url(run.settings, run.location)
+    owned = list_owner_files(run.location)
+    person = erasure.find_person(workspace, user)
+    preview = erasure.preview_erasure(workspace, person, url, owned)
+    if dry_run:
+        _print_erasure(run, preview.record(), preview.name)
+    erasure.check_erasable(preview)
+    if yes or not dry_run:
+        _confirm_erasure(run, preview, user, yes=yes)
+    if dry_run:
+        return 0
+    done = erasure.erase(workspace, person, url, actor_of(run), owned)
+    _print_erasure(run, done, preview.name)
+    return 5 if any(copy.problem for copy in done.copies) else 0
+
+
+def _confirm_erasure(run: Run, preview: ErasurePreview, user: str, *, yes: bool) -> None:
+    name = preview.name
+    if yes:
+        if user != name:
+            raise Guarded("--yes needs the exact name; nothing was erased.", hint=f"hf-gate person erase {name} --yes")
+        return
+    if not run.may_ask:
+        raise Guarded(
+            "cannot ask for confirmation here; nothing was erased.", hint=f"hf-gate person erase {name} --yes"
+        )
+    for line in _erasure_lines(preview.record(), name):
+        run.out.say(line)
+    answer = click.prompt(f"Type {to_one_line(name)} to erase", default="", show_default=False, err=True)
+    if answer.strip() != name:
+        raise Guarded("not confirmed; nothing was erased.")
+
+
+def _print_erasure(run: Run, record: ErasureRecord, name: str) -> None:
+    run.out.record(record, lambda: _erasure_lines(record, name), quiet=[record.person])
+
+
+def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
+    yield (
+        f"Erased {name}, now {record.person}:" if record.erased else f"An erasure of {name} ({record.person}) deletes:"
+    )
+    yield f"  the names, answers and search texts of {pluralize(record.requests, 'request')}"
+    yield f"  the personal data of {pluralize(record.entries, 'audit log entry', 'audit log entries')}"
+    for count, one, many in (
+        (record.notes, "note about other people", "notes about other people"),
+        (record.changes, "change of a run", "changes of runs"),
+        (record.profiles, "profile", "profiles"),
+        (record.bindings, "match with a table", "matches with tables"),
+        (record.views, "saved view", "saved views"),
+    ):
+        if count:
+            yield f"  {pluralize(count, one, many)}"
+    for copy in record.copies:
+        yield f"  in the copy {copy.file}" if copy.problem is None else f"  not in {copy.file}: {copy.problem}"
+    yield (
+        "Kept: statuses, times and decisions under the pseudonym, and keyed hashes that stop the old requests "
+        "from coming back."
+    )
+    for backup in record.backups:
+        age = "moved or deleted" if backup.days is None else f"{pluralize(backup.days, 'day')} old"
+        yield f"Kept: the backup {backup.file} ({age}). Delete it, or restore it: a restore repeats the erasure."
+    if record.member:
+        yield f"Kept: the member {record.member} of the desk, who is the same account."
+    if record.places:
+        yield "Your files that name the person; edit them yourself:"
+    yield from limit_lines(record.places, _MAX_PLACES, _place_line, "  and {:,} more: --json")
+    if not record.erased:
+        yield "Nothing changes on the Hub."
+
+
+def _place_line(place: PlaceRecord) -> str:
+    where = place.file if place.line is None else f"{place.file}:{place.line}"
+    return f"  {where}{f' ({place.problem})' if place.problem else ''}"

@@ -1,0 +1,109 @@
+"""repos ls and show: list gated repos, and show their gates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+from msgspec.structs import replace
+
+from hf_gate.base.ids import Repo
+from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, repo_type_option
+from hf_gate.cli.request_table import repo_argument
+from hf_gate.cli.targets import parse_repo_argument
+from hf_gate.cli.text_layout import Column
+from hf_gate.cli.workspace import announce
+from hf_gate.core.forms.forms import GateForm
+from hf_gate.core.records import RepoRecord
+from hf_gate.errors import HfGateError, NotAllowed
+from hf_gate.hub.commands.token_rights import owners_of
+from hf_gate.inbox.records import gate_record
+
+if TYPE_CHECKING:
+    from hf_gate.core.people.accounts import Gate
+
+
+repos = GateGroup(
+    "repos",
+    {
+        "ls": CommandEntry(
+            "hf_gate.inbox.commands.repos:repos_ls", "List the gated repos of accounts or organisations."
+        ),
+        "show": CommandEntry(
+            "hf_gate.inbox.commands.repos:repos_show",
+            "Show the gate and the form of a repo, and the number of requests in each state.",
+        ),
+    },
+    help="Gated repos: list them, and show their gates.",
+)
+
+
+@command("ls", examples=("hf-gate repos ls", "hf-gate repos ls acme --json"))
+@click.argument("owners", nargs=-1, metavar="[OWNER]...")
+def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
+    """List gated repos of OWNERs; by default, of the token's account and its organisations."""
+    announce(run)
+    if not owners:
+        owners = owners_of(run)
+    rows = (gate_record(gate) for owner in owners for gate in run.hub.gated_repos(owner))
+    columns = [
+        Column[RepoRecord]("REPO", repo_argument),
+        Column("GATE", lambda row: str(row.gated)),
+    ]
+    run.out.records(RepoRecord, rows, columns, name=repo_argument, limit=-1, empty="No gated repos found.")
+    return 0
+
+
+@command("show", examples=("hf-gate repos show datasets/acme/eeg", "hf-gate repos show acme/med-7b --json"))
+@click.argument("repo", metavar="REPO")
+@repo_type_option
+def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
+    """Show how a repo is gated, what its form asks, and how many people are on each list."""
+    where = parse_repo_argument(run, repo, repo_type)
+    announce(run)
+    gate = run.hub.gate(where)
+    form = read_form(run, where)
+    counts = _read_counts(run, where)
+    record = replace(
+        gate_record(gate),
+        counts=counts,
+        fields=None if form is None else [field.label for field in form.fields],
+        fingerprint=None if form is None else form.fingerprint,
+    )
+    run.out.record(record, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)])
+    return 0
+
+
+def read_form(run: Run, repo: Repo) -> GateForm | None:
+    """Return the gate form of a repo; None if its card cannot be read."""
+    try:
+        return run.hub.gate_form(repo)
+    except HfGateError:
+        return None
+
+
+def _read_counts(run: Run, repo: Repo) -> dict[str, int] | None:
+    """Return the number of people on each list; None for a list that the token cannot see."""
+    try:
+        found = Counter(str(record.get("status")) for record in run.hub.access_report(repo))
+    except NotAllowed:
+        return None
+    return {**dict.fromkeys(("pending", "accepted", "rejected", "reset"), 0), **found}
+
+
+def _gate_lines(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> Iterator[str]:
+    meaning = {"manual": "a reviewer decides each request", "auto": "everybody who asks gets access at once"}
+    mode = "not gated" if gate.mode is False else f"{gate.mode}: {meaning.get(str(gate.mode), '')}"
+    yield f"{gate.repo}"
+    yield f"  gate      {mode}"
+    yield "  requests  " + (
+        "not visible to this token" if counts is None else ", ".join(f"{n} {s}" for s, n in counts.items())
+    )
+    if form is None:
+        yield "  form      the card could not be read"
+    elif not form.fields:
+        yield "  form      has no fields"
+    else:
+        yield "  form      " + "; ".join(field.label for field in form.fields)

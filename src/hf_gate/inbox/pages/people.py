@@ -1,0 +1,347 @@
+"""The pages of people: a search, one person over all repos with a decision, and the export or erasure of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from msgspec import Struct
+from starlette.responses import RedirectResponse, Response
+
+from hf_gate.base.ids import Repo, group_by_repo, id_time
+from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
+from hf_gate.core.events.events import NoteWritten, kind_of
+from hf_gate.core.lifecycle import VERBS, Status
+from hf_gate.core.parsing.query import Query, is_pseudonym, one_of
+from hf_gate.core.people.members import MemberRole
+from hf_gate.core.records import AttemptRecord, HistoryRecord, PersonRecord
+from hf_gate.core.stored_rows import PersonRow, RequestRow
+from hf_gate.decisions.pages.bulk import redirect_to_bulk
+from hf_gate.decisions.pages.plan import forget_recent_plans
+from hf_gate.decisions.pages.tray import conflict_response
+from hf_gate.decisions.service.assignments import pair_with_details
+from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.errors import HfGateError
+from hf_gate.inbox.records import person_record
+from hf_gate.inbox.service.request_record_builders import stored_attempt
+from hf_gate.privacy.service.erasure import check_erasable, erase, preview_erasure
+from hf_gate.privacy.service.person_export import export_person, json_document, render_page
+from hf_gate.requests.pages.queue_query import run_query
+from hf_gate.requests.pages.request_lines import RequestLine, describe_person, request_key, request_lines
+from hf_gate.requests.query_parser import MAX_CHARACTERS
+from hf_gate.requests.rows.selections import select_requests
+from hf_gate.requests.service.request_history import LastTransition, last_transition
+from hf_gate.settings.service.workspace import new_id
+from hf_gate.web.exports import export_response, file_response
+from hf_gate.web.request_context import NotFound, Refused, RequestContext, require_all_repos, require_one_of
+from hf_gate.workspace.service import bootstrap
+from hf_gate.workspace.service.owner_files import list_owner_files
+from hf_gate.workspace.service.store_maintenance import file_of_store, files_of
+
+from .request_history import compare_answers, list_history
+
+PAGE_SIZE: Final = 50
+MAX_COMPARED: Final = 6  # attempts whose answers are compared
+_KINDS: Final = ("json", "jsonl", "csv")
+
+
+# ---- addresses -------------------------------------------------------------------------------------------------------
+
+
+def person_url(person: PersonRow) -> str:
+    """Return the address of a person's page. It contains no name, so it stays valid if the account is renamed."""
+    return f"/people/{quote(person.pseudonym, safe='')}"
+
+
+def find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
+    """Return people with exactly this name who asked at visible repos; viewers can search pseudonyms only."""
+    if context.is_masked and not is_pseudonym(text):
+        return []
+    found = {
+        row.person.id: row.person
+        for row in context.workspace.store.find_by_identity(None, text)
+        if context.can_see(row.repo)
+    }
+    return list(found.values())
+
+
+def find_one_person(context: RequestContext) -> PersonRow:
+    """Return the person of the address; NotFound if there is none, or more than one."""
+    people = find_by_name(context, context.params["id"])
+    if len(people) != 1:
+        raise NotFound
+    return people[0]
+
+
+def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
+    """Return a person's attempts at visible repos, by repo and time."""
+    attempts = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
+    return sorted(attempts, key=lambda row: (row.repo, row.state.asked_at))
+
+
+def _display_name(context: RequestContext, row: RequestRow) -> str:
+    return row.person.pseudonym if context.is_masked else row.person_name
+
+
+# ---- the list --------------------------------------------------------------------------------------------------------
+
+
+def page(context: RequestContext) -> Response:
+    """Show the people that match a search, or the most recent requesters."""
+    return context.render(
+        "people.html",
+        title="People",
+        text=context.query_value("q").strip()[:MAX_CHARACTERS],
+        people=_find_people(context),
+        most=PAGE_SIZE,
+        person_url=person_url,
+        display_name=partial(_display_name, context),
+        describe=lambda row: describe_person(row, context.now),
+    )
+
+
+def export(context: RequestContext) -> Response:
+    """Return the same people as a file."""
+    records = [
+        person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
+        for rows in _find_people(context)
+    ]
+    return export_response("people", context.params["kind"], PersonRecord, records)
+
+
+def _find_people(context: RequestContext) -> list[list[RequestRow]]:
+    """Return the current requests of each person that matches the search."""
+    text = context.query_value("q").strip()[:MAX_CHARACTERS]
+    people = {each.id: each for each in find_by_name(context, text)} if text else {}
+    if not text or not context.is_masked:
+        terms = (one_of("", text),) if text else ()
+        page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
+        people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
+    shown = list(people.values())[:PAGE_SIZE]
+    return [[row for row in _list_attempts(context, person) if row.is_current] for person in shown]
+
+
+# ---- one person ------------------------------------------------------------------------------------------------------
+
+
+class PersonAtRepo(Struct, frozen=True):
+    """A person at one repo: their latest attempt, and the transition to its current status."""
+
+    line: RequestLine
+    last_transition: LastTransition | None
+
+    @property
+    def since(self) -> datetime:
+        state = self.line.row.state
+        if state.status == Status.PENDING or self.last_transition is None or self.last_transition.is_first:
+            return from_ms(state.reviewed_at or state.asked_at)
+        return from_ms(self.last_transition.at)
+
+    @property
+    def until(self) -> datetime | None:
+        until = self.line.row.state.ends_at
+        return None if until is None else from_ms(until)
+
+    @property
+    def decided_by(self) -> tuple[str, str]:
+        """Return who decided, and the rule or the way; empty for a pending request."""
+        if self.line.status == Status.PENDING or self.last_transition is None:
+            return "", ""
+        if self.last_transition.is_first:
+            return "", "before the first sync"
+        if self.last_transition.run_id is None:
+            return self.last_transition.hub_user or "somebody", "outside the desk"
+        is_rule = self.last_transition.rule not in ORIGIN_PHRASES
+        return self.last_transition.actor, f"rule {self.last_transition.rule}" if is_rule else ""
+
+
+def person_page(context: RequestContext) -> Response:
+    """Show one person; with a file extension, return their attempts as a file."""
+    name, _, kind = context.params["id"].rpartition(".")
+    if name and kind in _KINDS:
+        return _export_person(context, name, kind)
+    people = find_by_name(context, context.params["id"])
+    if len(people) > 1:  # several accounts had this name: let the member choose
+        return RedirectResponse(f"/people?{urlencode({'q': context.params['id']})}", 303)
+    if not people:
+        raise NotFound
+    return _render_person(context, people[0])
+
+
+def _render_person(context: RequestContext, person: PersonRow) -> Response:
+    attempts = _list_attempts(context, person)
+    places = _list_repos(context, attempts)
+    acts = _list_events(context, attempts)
+    latest = max(attempts, key=lambda row: row.state.asked_at)
+    shown = [] if context.is_masked else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
+    with_answers = [row for row in shown if row.request is not None and row.request.answers][:MAX_COMPARED]
+    identity = latest.person.identity
+    return context.render(
+        "person.html",
+        title=_display_name(context, latest),
+        name=_display_name(context, latest),
+        person=person,
+        identity=None if context.is_masked else identity,
+        made=None if context.is_masked or not identity.user_id else id_time(identity.user_id),
+        places=places,
+        never=len(context.list_visible_repos().rows) - len(places),
+        verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
+        written=[(request_key(row), row) for row in with_answers],
+        asked=compare_answers(context, with_answers),
+        acts=[(repo, act) for repo, act in acts if act.kind != kind_of(NoteWritten)],
+        notes=[] if context.is_masked else [(repo, act) for repo, act in acts if act.kind == kind_of(NoteWritten)],
+        href=person_url(person),
+        can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
+        asked_at=lambda row: from_ms(row.state.asked_at),
+    )
+
+
+def _list_repos(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
+    by_repo = group_by_repo(attempts)
+    current = [next((row for row in here if row.is_current), here[-1]) for here in by_repo.values()]
+    store = context.workspace.store
+    return [PersonAtRepo(line, last_transition(store, line.row)) for line in request_lines(context, current)]
+
+
+def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> list[tuple[Repo, HistoryRecord]]:
+    """Return the entries about all requests of a person with their repos, the latest first."""
+    by_repo = group_by_repo(attempts)
+    events = [(repo, entry) for repo, here in by_repo.items() for entry in list_history(context, here)]
+    return sorted(events, key=lambda pair: pair[1].at, reverse=True)
+
+
+def _export_person(context: RequestContext, name: str, kind: str) -> Response:
+    people = find_by_name(context, name)
+    if context.is_masked or not people:
+        raise NotFound
+    verdicts = context.app_state.policies.current_verdicts
+    attempts = (row for person in people for row in _list_attempts(context, person))
+    pairs = pair_with_details(context.workspace, attempts, lambda: context.app_state.policies.current)
+    rows = [stored_attempt(row, verdicts, details) for row, details in pairs]
+    return export_response("person", kind, AttemptRecord, rows)
+
+
+# ---- decision --------------------------------------------------------------------------------------------------------
+
+
+def decide(context: RequestContext) -> Response:
+    """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
+    person = find_one_person(context)
+    verb = context.form_value("verb")
+    if verb not in VERBS:
+        raise Refused("Nothing was decided.", hint="Choose a decision for the ticked requests.")
+    seen = _read_ticked(context, person)
+    if len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen):
+        return _queue_decision(context, person, verb, seen)
+    ident = new_id("b")
+    select_requests(context.workspace.store, ident, context.member.id, seen, to_ms(context.now))
+    return redirect_to_bulk(context, ident, verb)
+
+
+def _read_ticked(context: RequestContext, person: PersonRow) -> dict[int, str]:
+    """Return the version that the member saw of each ticked request, by row id."""
+    seen: dict[int, str] = {}
+    for pick in context.form.get("pick", []):
+        key, _, version = pick.partition(":")
+        row = context.find_request(key)
+        if row.person.id != person.id:
+            raise NotFound
+        if not row.version.is_token(version):
+            raise Refused(
+                f"Nothing was decided: the request at {row.repo} changed and is {row.state.status} now.",
+                hint="Look at it again.",
+                status=409,
+            )
+        seen[row.id] = version
+    if not seen:
+        raise Refused("No repo is ticked.", hint="Tick the repos that you decide about.")
+    return seen
+
+
+def _queue_decision(context: RequestContext, person: PersonRow, verb: str, seen: Mapping[int, str]) -> Response:
+    """Queue one decision, as the button of a row in the queue does: it can be undone."""
+    app_state = context.app_state
+    taken = app_state.tray_service.queue_decisions(
+        DecisionRequest(verb, seen, context.member), context.now, app_state.hold
+    )
+    app_state.wake.set()
+    if taken.count:
+        return context.redirect_back(person_url(person))
+    (line,) = request_lines(context, list(context.workspace.store.requests(list(seen)).values()))
+    return conflict_response(context, taken, line)
+
+
+def _must_choose_end(context: RequestContext, verb: str, requests: Iterable[int]) -> bool:
+    """Whether the end of an acceptance is not known, so that the next page must ask for it."""
+    rows = context.workspace.store.requests(list(requests)).values() if verb == "accept" else ()
+    return any(terms.needs_choice for terms in context.app_state.terms_reader.read_terms(rows, context.now).values())
+
+
+# ---- export and erasure ----------------------------------------------------------------------------------------------
+
+
+_NEEDS_ALL_REPOS = "Nothing was done: this concerns every repo, and you cannot see all of them."
+
+
+def erase_page(context: RequestContext) -> Response:
+    """Show what an erasure would delete, and ask for the name."""
+    person = _find_person(context)
+    preview = preview_erasure(context.workspace, person, _url(context), list_owner_files(context.workspace.location))
+    obstacle = None
+    try:
+        check_erasable(preview)
+    except HfGateError as problem:
+        obstacle = problem
+    return context.render(
+        "person-erase.html",
+        title="Erase a person",
+        record=preview.record(),
+        name=preview.name,
+        obstacle=obstacle,
+        headers={"cache-control": "no-store"},
+    )
+
+
+def erase_person(context: RequestContext) -> Response:
+    """Erase a person whose name was typed, and show what was deleted and what stays."""
+    person = _find_person(context)
+    preview = preview_erasure(context.workspace, person, _url(context))
+    if context.form_value("name").strip() != preview.name:
+        raise Refused("Nothing was erased: the name is not the same.", hint="Go back and type the name as it is shown.")
+    check_erasable(preview)
+    owned = list_owner_files(context.workspace.location)
+    record = erase(context.workspace, person, _url(context), context.member.name, owned)
+    forget_recent_plans()
+    return context.render(
+        "person-erase.html",
+        title="Person erased",
+        record=record,
+        name=record.person,
+        obstacle=None,
+        headers={"cache-control": "no-store"},
+    )
+
+
+def export_file(context: RequestContext) -> Response:
+    """Return everything that is held about a person, as JSON or as a page to be downloaded."""
+    person = _find_person(context)
+    kind = require_one_of(context.query_value("as", "html"), {"json", "html"})
+    path = file_of_store(_url(context))
+    record = export_person(context.workspace, person, [] if path is None else files_of(path))
+    name = f"{record.person.person}.{kind}"
+    if kind == "json":
+        return file_response([json_document(record)], "application/json", name)
+    return file_response((part.encode() for part in render_page(record)), "text/html; charset=utf-8", name)
+
+
+def _find_person(context: RequestContext) -> PersonRow:
+    require_all_repos(context, _NEEDS_ALL_REPOS)
+    return find_one_person(context)
+
+
+def _url(context: RequestContext) -> str:
+    return bootstrap.store_url(context.workspace.settings, context.workspace.location)

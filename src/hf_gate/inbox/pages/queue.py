@@ -1,0 +1,357 @@
+"""The queue: requests that match a query with verdicts and decisions, saved views, and files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from statistics import median
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from hf_gate.approvals.pages import describe_open_alarms
+from hf_gate.base.batches import iterate_cursor_pages
+from hf_gate.base.timestamps import format_span, from_ms, to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.query import Query
+from hf_gate.core.people.members import MAX_SAVED_VIEWS
+from hf_gate.core.records import RequestRecord
+from hf_gate.core.stored_rows import QueryPage, QueueCount, RequestRow
+from hf_gate.decisions.pages.assignments import list_names
+from hf_gate.decisions.service.assignments import pair_with_details
+from hf_gate.errors import InvalidQuery
+from hf_gate.grants.service.hold_reasons import count_holds, format_holds
+from hf_gate.inbox.service.request_record_builders import stored_request
+from hf_gate.members.rows.members import list_saved_views, set_saved_view
+from hf_gate.requests.pages.queue_query import (
+    PENDING,
+    QueueQuery,
+    build_chips,
+    count_up_to,
+    has_half_approved_request,
+    merge_search,
+    parse_queue_query,
+    queue_url,
+    run_query,
+)
+from hf_gate.requests.pages.request_lines import RequestLine, request_lines
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.queue_counters import Counters
+from hf_gate.requests.rows.selections import count_selected, filter_selected
+from hf_gate.verdicts.pages.drafts import visible_tables
+from hf_gate.web.exports import export_response
+from hf_gate.web.request_context import Refused, RequestContext
+
+from . import queue_by_person
+from .queue_by_person import PersonRequests
+from .queue_counts import (
+    MAX_COUNTED,
+    build_facets,
+    count_matching,
+    count_pending_by_verdict,
+    find_strictest_term,
+    format_count,
+    format_total,
+    list_counts,
+)
+
+PAGE_SIZE: Final = 50
+_OLDEST: Final = f"{PENDING} age:>7d"
+_NOT_OLDEST: Final = f"{PENDING} age:<=7d"
+_NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
+_OVERDUE: Final = f"{PENDING} due:over"
+_SECOND_APPROVAL: Final = f"{PENDING} approval:second"
+_MINE: Final = f"{PENDING} assigned:me"
+_SECOND_CHANCE: Final = "status:rejected quality:good"
+VIEWS: Final = (
+    ("Pending", PENDING),
+    ("Oldest", _OLDEST),
+    ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
+    ("Needs review", _NEEDS_REVIEW),
+    ("Overdue", _OVERDUE),
+    ("Needs a second approval", _SECOND_APPROVAL),
+    ("On hold", f"{PENDING} verdict:wait"),
+    ("Accepted", "status:accepted"),
+    ("Second chance", _SECOND_CHANCE),
+)
+"""The views of all members. A second chance: the rejected people who described a purpose."""
+
+_WEEK: Final = timedelta(days=7)
+_MAX_RECENT: Final = 1000  # decisions of the last week that the median wait is computed from
+
+
+def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
+    """Redirect to the queue."""
+    return RedirectResponse("/queue", 303)
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def page(context: RequestContext) -> Response:
+    """Show one page of the queue with its facets, grouped by person if requested."""
+    by = queue_by_person.grouping_of(context)
+    order = "newest" if context.query_value("order") == "newest" else None
+    if "terms" in context.query:  # sent by the search form
+        merged = merge_search(context.query_value("terms"), context.query_value("q"))
+        return RedirectResponse(queue_url(merged, by=by, order=order), 303)
+    asked = parse_queue_query(context)
+    after = context.query_value("after") or None
+    counters = list_counts(context)
+    matching = count_matching(asked.query, counters)
+    shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
+    following = shown.pop("next")
+    total = shown.pop("total", None)
+    standing = count_pending_by_verdict(counters)
+    more = "".join(f"&{name}={value}" for name, value in (("by", by), ("order", order)) if value)
+    return context.render(
+        "queue.html",
+        **shown,
+        **_repo_values(asked, shown["lines"], counters.cells),
+        asked=asked,
+        following=queue_url(asked.text, by=by, order=order, after=following) if following else None,
+        first=queue_url(asked.text, by=by, order=order) if after else None,
+        turned=queue_url(asked.text, by=by, order=None if order else "newest"),
+        regrouped=queue_url(asked.text, by=None if by else queue_by_person.BY_PERSON, order=order),
+        newest=order is not None,
+        by=by,
+        total=total or format_total(context, asked.query, counters),
+        views=list_views(context, asked, counters, by),
+        facets=build_facets(asked, counters, more),
+        chips=build_chips(asked, more),
+        cleared=queue_url(PENDING, by=by, order=order),
+        more=more,
+        standing=standing,
+        holds=_describe_holds(context, counters.cells),
+        exports=[(kind, _export_url(asked.text, kind, by)) for kind in ("csv", "json")],
+        problem=context.app_state.policies.problem_for(context.member),
+        unread=list_failed_syncs(context),
+        refused_tables=list_refused_tables(context),
+        alarm_text=describe_open_alarms(context),
+        picked=count_selected(context.workspace.store, context.selection_name),
+        matching=matching,
+        query_text=asked.text,
+        assignable=list_names(context),
+        **({} if shown["lines"] else empty_state(context, asked, counters, standing[Status.PENDING], more)),
+    )
+
+
+def _rows(
+    context: RequestContext, asked: QueueQuery, order: str | None, after: str | None, *, is_known: bool
+) -> dict[str, Any]:
+    """Return the rows and the next cursor. `is_known`: the total need not be counted here."""
+    if queue_by_person.grouping_of(context):
+        return _people_values(context, asked, order, after)
+    most = MAX_COUNTED if after is None and not is_known else 0
+    newest_first = order is not None
+    found = run_query(context, asked.query, limit=PAGE_SIZE, cursor=after, newest_first=newest_first, most=most)
+    values = _page_values(context, found)
+    return values | {"total": format_count(found.count)} if most else values
+
+
+def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:
+    picks = filter_selected(context.workspace.store, context.selection_name, [row.id for row in found.rows])
+    return {"lines": request_lines(context, found.rows), "picks": picks, "next": found.next}
+
+
+def _repo_values(
+    asked: QueueQuery, shown: Sequence[RequestLine | PersonRequests], cells: Sequence[QueueCount]
+) -> dict[str, Any]:
+    """Return the repo of all rows, if it is one, and whether nothing else on the page names it."""
+    lines = [line for one in shown for line in (one.lines if isinstance(one, PersonRequests) else [one])]
+    repos = {line.row.repo for line in lines}
+    repo = repos.pop() if len(repos) == 1 else None
+    is_named = asked.values_of("repo") == {str(repo)} or len({cell.repo for cell in cells}) == 1
+    return {"one_repo": repo, "is_repo_unnamed": not is_named}
+
+
+def _people_values(context: RequestContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
+    people, following = queue_by_person.read_people(context, asked.query, cursor=after, newest_first=order is not None)
+    return {"lines": people, "hidden": sum(person.is_hidden for person in people), "next": following}
+
+
+def _export_url(text: str, kind: str, by: str | None) -> str:
+    return f"/queue.{kind}?{urlencode({'q': text} | ({'by': by} if by else {}))}"
+
+
+def list_views(
+    context: RequestContext, asked: QueueQuery, counters: Counters, by: str | None = None
+) -> list[dict[str, object]]:
+    """Return the saved views, with their number of requests if the counters cover the query.
+
+    Views of everybody are left out if they are empty or show the same as Pending, except the current one.
+    """
+    own = list_saved_views(context.workspace.store, context.member.id)
+    shared = [*VIEWS[:1], *_own_queues_view(context), *VIEWS[1:]]
+    named = [*((name, query, False) for name, query in shared), *((name, query, True) for name, query in own)]
+    views: list[dict[str, object]] = [
+        {
+            "name": name,
+            "href": queue_url(query, by=by),
+            "is_current": query in {str(asked.query), asked.text},
+            "query": query,
+            "n": _count_view(query, counters),
+            "is_own": is_own,
+        }
+        for name, query, is_own in named
+    ]
+    pending = _count_view(PENDING, counters)
+    return [view for view in views if view["is_own"] or view["is_current"] or _is_worth_showing(context, view, pending)]
+
+
+def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
+    """Return the view without the queues and requests that are for other members, and the view of the member's own."""
+    bundle = context.app_state.policies.current
+    config = context.workspace.location.config if bundle is None else bundle.config
+    others = config.queues_of_others(context.member.name)
+    own = [("Assigned to you", _MINE)]
+    return [("For you", f"{PENDING} -queue:{','.join(others)} -assigned:others"), *own] if others else own
+
+
+def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pending: int | None) -> bool:
+    """Tell whether a view is not empty and differs from Pending."""
+    if view["query"] == _OLDEST:
+        return bool(pending) and all(count_up_to(context, parse_query(text), 0) for text in (_OLDEST, _NOT_OLDEST))
+    if view["query"] == _SECOND_APPROVAL:
+        return has_half_approved_request(context)
+    if view["query"] in {_OVERDUE, _MINE}:
+        return count_up_to(context, parse_query(str(view["query"])), 0) > 0
+    if view["query"] == _SECOND_CHANCE and context.is_masked:
+        return False
+    is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending
+    return view["query"] == PENDING or not (view["n"] == 0 or is_same)
+
+
+def _count_view(query: str, counters: Counters) -> int | None:
+    try:
+        return count_matching(_parse_view(query), counters)
+    except InvalidQuery:  # a view saved by an earlier version; its page shows the problem
+        return None
+
+
+@lru_cache(maxsize=256)
+def _parse_view(query: str) -> Query:
+    return parse_query(query)
+
+
+def save_view(context: RequestContext) -> Response:
+    """Save the query under a name, or delete a saved view."""
+    name = context.form_value("name").strip()[:40]
+    query = context.form_value("q").strip()
+    if not name:
+        raise Refused("The view has no name.", hint="Type a name.")
+    if context.form_value("do") == "forget":
+        set_saved_view(context.workspace.store, context.member.id, name, None, to_ms(context.now))
+        return context.redirect_back()
+    if (problem := parse_queue_query(context, query).problem) is not None:
+        raise problem
+    if not set_saved_view(context.workspace.store, context.member.id, name, query, to_ms(context.now)):
+        raise Refused(
+            f"You have {MAX_SAVED_VIEWS} saved views, which is the maximum.", hint="Delete a view that you do not use."
+        )
+    return RedirectResponse(queue_url(query), 303)
+
+
+# ---- problems and empty pages ----------------------------------------------------------------------------------------
+
+
+def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
+    """Return repos whose last sync failed, with the reason and the age of their rows."""
+    failed = []
+    for row in context.list_visible_repos().rows:
+        if row.problem:
+            at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
+            failed.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
+    return failed
+
+
+def _describe_holds(context: RequestContext, cells: Sequence[QueueCount]) -> str:
+    """Return how many requests are on hold for what; empty if nobody is, or the policies cannot be read."""
+    bundle = context.app_state.policies.current
+    needs = Counter[str]()
+    for counts in (count_holds(cells, bundle.policies) if bundle is not None else {}).values():
+        needs += counts
+    return format_holds(needs)
+
+
+def list_refused_tables(context: RequestContext) -> list[str]:
+    """Return why visible tables were refused; rules treat their rows as unknown."""
+    bundle = context.app_state.policies.current
+    if bundle is None or not any(table.file_problem for table in bundle.tables.values()):
+        return []
+    known = visible_tables(context, bundle.folder)
+    return [
+        f"{table.file_problem}; {table.consequence}"
+        for name, table in sorted(bundle.tables.items())
+        if table.file_problem and name in known
+    ]
+
+
+def empty_state(
+    context: RequestContext, asked: QueueQuery, counters: Counters, pending: int, more: str
+) -> dict[str, Any]:
+    """Return the values of a page without rows."""
+    app_state = context.app_state
+    repos = context.list_visible_repos().rows
+    soon = app_state.sync_status.next_at
+    if pending or str(asked.query) != PENDING:
+        drops = build_chips(asked, more, with_words=True)
+        strictest = find_strictest_term(context, asked, counters)
+        return {
+            "repos": repos,
+            "decided": None,
+            "open_gates": [],
+            "soon": "",
+            "drops": drops,
+            "strictest": None if strictest is None else (drops[strictest[0]], strictest[1]),
+        }
+    return {
+        "soon": format_span(soon - context.now) if soon is not None and soon > context.now else "",
+        "repos": repos,
+        "decided": None if app_state.sync_status.synced_at is None else _recent_speed(context),
+        "open_gates": [row.repo for row in repos if row.gated == "auto"],
+    }
+
+
+def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
+    """Return the number of requests of the last month decided in the last week, and their median wait."""
+    week, month = (from_ms(to_ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
+    text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
+    found = run_query(context, parse_query(text), limit=_MAX_RECENT, cursor=None, newest_first=True)
+    waits = [row.state.reviewed_at - row.state.asked_at for row in found.rows if row.state.reviewed_at]
+    if not waits:
+        return None
+    count = f"more than {_MAX_RECENT:,}" if found.next else f"{len(waits):,}"
+    return count, format_span(timedelta(milliseconds=median(waits)))
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def export(context: RequestContext) -> Response:
+    """Return all matching rows as a file, grouped by person if requested."""
+    asked = parse_queue_query(context)
+    if asked.problem is not None:
+        raise asked.problem
+    rows = (
+        queue_by_person.list_all_rows(context, asked.query)
+        if queue_by_person.grouping_of(context)
+        else _list_all(context, asked)
+    )
+    return export_response("requests", context.params["kind"], RequestRecord, request_records(context, rows))
+
+
+def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
+    """Yield the records of requests. The quality of answers is not computed for CSV."""
+    verdicts = context.app_state.policies.current_verdicts
+    with_quality = context.params.get("kind") != "csv"
+    pairs = pair_with_details(context.workspace, rows, lambda: context.app_state.policies.current)
+    return (stored_request(row, verdicts, details, with_quality=with_quality) for row, details in pairs)
+
+
+def _list_all(context: RequestContext, asked: QueueQuery) -> Iterator[RequestRow]:
+    for found in iterate_cursor_pages(lambda cursor: run_query(context, asked.query, limit=500, cursor=cursor)):
+        yield from found.rows

@@ -1,0 +1,296 @@
+"""The page of a request: its place in the queue, answers, verdict with reasons, person, history, notes and forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from starlette.responses import RedirectResponse, Response
+
+from hf_gate.approvals.service.approval_alarms import find_open_alarm
+from hf_gate.base.display_text import join_words, pluralize
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events.events import NoteWritten, kind_of
+from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
+from hf_gate.core.lifecycle import MEANING, VERBS, Status
+from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
+from hf_gate.decisions.pages.access_end import EndChoices, list_accept_choices, list_end_choices
+from hf_gate.decisions.pages.assignments import choose_assignee
+from hf_gate.decisions.service.decisions import note_entry
+from hf_gate.grants.service.grant_records import describe_access_end
+from hf_gate.inbox.rows import find_queue_neighbours
+from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
+from hf_gate.messages.service.inputs import parse_note
+from hf_gate.policies.words.number_phrases import describe_age
+from hf_gate.requests.pages.explanations import explain_request, find_rule_url
+from hf_gate.requests.pages.queue_query import (
+    PENDING,
+    encode_query,
+    limit_to_visible_repos,
+    parse_queue_query,
+    queue_url,
+)
+from hf_gate.requests.pages.request_lines import RequestLine, request_key, request_lines
+from hf_gate.web.request_context import NotFound, Refused, RequestContext, parse_fields
+
+from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
+from .request_history import find_changes, find_reversal, fold_verdicts, list_history
+
+MAX_POSITION: Final = 1000  # later positions are not counted
+
+
+class RequestPlace(Struct, frozen=True):
+    """The place of a request in a queue. `number` is None if the request is not in it, or far from its start.
+
+    `total` is the number of requests as text. `before` and `after` are addresses of pages.
+    """
+
+    number: int | None
+    total: str
+    before: str | None
+    after: str | None
+
+    @property
+    def text(self) -> str:
+        """The place in words: `4 of 974`, or only `974 requests`."""
+        if self.number is not None:
+            return f"{self.number:,} of {self.total}"
+        return f"{self.total} {'request' if self.total == '1' else 'requests'}"
+
+
+def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
+    """Return the place of a request in the queue of the address's query, the oldest first."""
+    asked = parse_queue_query(context)
+    cells = list_counts(context)
+    most = MAX_COUNTED if count_matching(asked.query, cells) is None else MAX_POSITION
+    neighbours = find_queue_neighbours(
+        context.workspace.store,
+        limit_to_visible_repos(context, asked.query),
+        (row.state.asked_at, row.id),
+        now=to_ms(context.now),
+        zone=context.workspace.zone,
+        most=most,
+    )
+    tail = encode_query({"q": asked.text})
+    before, after = (
+        None if one is None else f"/requests/{request_key(one)}?{tail}" for one in (neighbours.before, neighbours.after)
+    )
+    return RequestPlace(neighbours.number, format_total(context, asked.query, cells), before, after)
+
+
+def find_referring_query(context: RequestContext) -> str | None:
+    """Return the query of the queue page that led here; None if the address names one, or if it is the usual one.
+
+    So the rows of a page need not repeat its query, which may be long.
+    """
+    opener = urlsplit(context.referring_url)
+    if context.query or opener.path != "/queue":
+        return None
+    query = parse_fields(opener.query).get("q", [PENDING])[-1]
+    return None if query == PENDING else query
+
+
+ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
+ASSIGN = "assign"  # in addresses: say who should decide
+CHANGE_END = "end"  # in addresses: change the end of an access
+
+
+def page(context: RequestContext) -> Response:
+    """Show the page of a request, in the queue that it was opened from."""
+    row = context.find_request(context.params["id"])
+    if (query := find_referring_query(context)) is not None:
+        return RedirectResponse(f"{context.path}?{encode_query({'q': query})}", 303)
+    line = request_lines(context, [row])[0]
+    attempts = context.workspace.store.attempts(row.repo, row.person.id)
+    repo = context.workspace.store.repo(row.repo)
+    verb = context.query_value("verb", context.params.get("verb", ""))
+    explanation = explain_request(context, row)
+    history = list_history(context, attempts)
+    return context.render(
+        "request.html",
+        query=context.query_value("q", PENDING),
+        queue_url=queue_url(context.query_value("q", PENDING)),
+        place=find_place(context, row),
+        title=f"{line.who} asks for {row.repo}",
+        line=line,
+        alarm=find_open_alarm(context.workspace.store, row),
+        assignable=(choice := choose_assignee(context, line)) is not None,
+        assignment=choice if verb == ASSIGN else None,
+        attempts=attempts,
+        changes=find_changes(context, row, attempts),
+        form=_form_changes(row, repo),
+        explanation=explanation,
+        rule_url=find_rule_url(context, line, explanation),
+        history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
+        notes=[one for one in history if one.kind == kind_of(NoteWritten)],
+        elsewhere=list_other_requests(context, row),
+        person=summarize_requester(context, row),
+        reversal=None if line.is_leaving else find_reversal(context, row),
+        others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
+        ends=choose_ends(context, line, verb),
+        still_selected=0,
+        sheet=make_sheet(context, line, verb)
+        if verb in line.verbs and (verb != "accept" or (context.query_value("back") and not line.must_choose_end))
+        else None,
+        access_end=describe_access_end(row, context.now, context.workspace.zone),
+        meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
+    )
+
+
+def update_presence(context: RequestContext) -> Response:
+    """Record that the member has the request open or closed it, and show who else has it open."""
+    row = context.find_request(context.params["id"])
+    if context.form_value("gone") == "yes":
+        context.app_state.presence.remove(row.id, context.member.name)
+    else:
+        context.app_state.presence.record(row.id, context.member.name, is_new=context.form_value("anew") == "yes")
+    others = context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, [])
+    return context.render("parts/viewers.html", others=others, key=request_key(row))
+
+
+def explanation_part(context: RequestContext) -> Response:
+    """Return the reasons of the verdict as a part, for a row of the queue."""
+    row = context.find_request(context.params["id"])
+    line = request_lines(context, [row])[0]
+    return context.render("parts/why.html", line=line, explanation=explain_request(context, row))
+
+
+def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:
+    """Return the person's current requests at other visible repos."""
+    if context.is_masked:
+        return []
+    others = context.workspace.store.attempts(None, row.person.id)
+    return request_lines(
+        context,
+        [other for other in others if other.repo != row.repo and other.is_current and context.can_see(other.repo)],
+    )
+
+
+# ---- form ------------------------------------------------------------------------------------------------------------
+
+
+def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]:
+    """Return the questions that the current form added or removed since the person answered."""
+    if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
+        return {"added": [], "gone": []}
+    current = {field.label: field.type for field in form_from_json(repo.form_card).fields}
+    saw = [collapse_whitespace(label) for label in row.request.answers]
+    added = [label for label, kind in current.items() if label not in saw and kind != "ip_location"]
+    return {"added": added, "gone": [label for label in saw if label not in current]}
+
+
+# ---- notes -----------------------------------------------------------------------------------------------------------
+
+
+def add_note(context: RequestContext) -> Response:
+    """Store a note of the member; nothing is sent."""
+    row = context.find_request(context.params["id"])
+    text = parse_note(context.form_value("note"))
+    with context.workspace.store.writing() as write:
+        write.append(row.repo, [note_entry(row, text, context.member.name, to_ms(context.now))])
+    return context.redirect_back(f"/requests/{request_key(row)}#notes")
+
+
+# ---- decision forms --------------------------------------------------------------------------------------------------
+
+
+def sheet_part(context: RequestContext) -> Response:
+    """Return the form of a decision as a part for a dialog, or within the page without a script."""
+    row = context.find_request(context.params["id"])
+    line = request_lines(context, [row])[0]
+    verb = context.params["verb"]
+    if verb == ASSIGN:
+        return _assign_sheet(context, line)
+    ends = choose_ends(context, line, verb)
+    if ends is None and (verb not in VERBS or verb not in line.verbs):
+        raise NotFound
+    if not context.is_part:
+        return page(context)
+    if ends is not None:
+        return context.render(
+            "parts/until.html", line=line, ends=ends, still_selected=count_other_selected(context, row)
+        )
+    return context.render("parts/sheet.html", sheet=make_sheet(context, line, verb))
+
+
+def _assign_sheet(context: RequestContext, line: RequestLine) -> Response:
+    """Return the form that assigns a request. Raises Refused if it cannot be assigned."""
+    choice = choose_assignee(context, line)
+    if choice is None and line.status != Status.PENDING:
+        raise Refused(f"The request of {line.who} cannot be assigned.", hint="Only pending requests can be assigned.")
+    if choice is None:
+        raise Refused(
+            f"The request of {line.who} cannot be assigned.", hint="Nobody else can decide, or it is decided already."
+        )
+    if not context.is_part:
+        return page(context)
+    still_selected = count_other_selected(context, line.row)
+    return context.render("parts/assign-sheet.html", assignment=choice, still_selected=still_selected)
+
+
+def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndChoices | None:
+    """Return the ends to choose for an acceptance or a change of end; None for other verbs."""
+    is_accept = verb == ACCEPT_UNTIL or (verb == "accept" and line.must_choose_end)
+    if is_accept and "accept" in line.verbs:
+        return list_accept_choices(context, line)
+    return list_end_choices(context, line.row) if verb == CHANGE_END and line.has_end_to_change else None
+
+
+# ---- the person ------------------------------------------------------------------------------------------------------
+
+
+class RequesterFact(NamedTuple):
+    """A fact on a person. `trust`: who controls it."""
+
+    name: str
+    value: str
+    trust: str
+    source: str
+
+
+class RequesterSummary(Struct, frozen=True):
+    """What is known of a person: `address`, `account` and `earlier` are one line together. Empty for viewers."""
+
+    address: str | None
+    account: str
+    earlier: str
+    facts: Sequence[RequesterFact]
+
+
+def summarize_requester(context: RequestContext, row: RequestRow) -> RequesterSummary | None:
+    """Return what is known of the person; None for viewers."""
+    if context.is_masked:
+        return None
+    who = row.person.identity
+    created = row.request.person.created_at if row.request else None
+    age = None if created is None else describe_age(max(0, (context.now - created).days))
+    account = "account age unknown" if age is None else f"account {age} old"
+    past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
+    earlier = describe_decisions(past)
+    ledger = "this desk's audit log"
+    facts = (
+        RequesterFact("E-mail", who.email or "not shared", "account", "the request"),
+        RequesterFact("Account", "hidden" if age is None else f"{age} old", "account", "its id on the Hub"),
+        RequesterFact("Full name", who.fullname or "not given", "claimed", "the request"),
+        RequesterFact("Earlier decisions", earlier, "yours", ledger),
+    )
+    return RequesterSummary(who.email, account, earlier, facts)
+
+
+def describe_decisions(past: HistoryRow) -> str:
+    """Return the earlier decisions: `rejected once and sent back twice here; accepted at 2 other repos`."""
+    here = [
+        f"{word} {_times(number)}"
+        for word, number in (("accepted", past.accepted), ("rejected", past.rejected), ("sent back", past.resets))
+        if number
+    ]
+    found = [join_words(here, "and") + " here"] if here else []
+    if past.elsewhere:
+        found.append(f"accepted at {pluralize(past.elsewhere, 'other repo')}")
+    return "; ".join(found) or "no earlier decisions"
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")

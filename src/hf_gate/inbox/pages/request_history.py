@@ -1,0 +1,246 @@
+"""The history of a request and its earlier attempts, the decision that reverses the last one, and similar requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Final
+from urllib.parse import urlencode
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from hf_gate.approvals.service.approvals import read_member_names
+from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events.events import VerdictReached, kind_of
+from hf_gate.core.forms.forms import collapse_whitespace
+from hf_gate.core.forms.roles import Role
+from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
+from hf_gate.core.parsing.query import Query, Term, one_of
+from hf_gate.core.records import HistoryRecord
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.requests.pages.queue_query import run_query
+from hf_gate.requests.pages.request_lines import (
+    AnswerLine,
+    RequestLine,
+    list_answers,
+    possible_verbs,
+    request_key,
+    request_lines,
+)
+from hf_gate.requests.service.request_history import history_records, last_transition
+from hf_gate.web.request_context import NotFound, RequestContext
+
+
+def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
+    """Return the entries about these attempts, the latest first."""
+    history = history_records(
+        context.workspace.store,
+        attempts,
+        read_member_names(context.workspace.store),
+        is_masked=context.is_masked,
+        quotes_notes=False,
+        format_time=lambda at: context.format_time(from_ms(at)),
+    )
+    return history[::-1]
+
+
+class HistoryPart(Struct, frozen=True):
+    """Entries of the history in a row.
+
+    Verdicts of policies are folded: they say what rules meant, not what was done.
+    """
+
+    entries: Sequence[HistoryRecord]
+    is_folded: bool
+
+
+def fold_verdicts(history: Iterable[HistoryRecord]) -> list[HistoryPart]:
+    """Return the history in parts: each run of verdicts is one, and so are the entries between two runs."""
+    return [
+        HistoryPart(list(entries), is_folded)
+        for is_folded, entries in groupby(history, lambda one: one.kind == kind_of(VerdictReached))
+    ]
+
+
+_STAYS: Final = {
+    "accepted": "Files already downloaded stay downloaded.",
+    "rejected": "They may have read the reason already.",
+    "reset": "The Hub has told them by e-mail that they may ask again. That e-mail cannot be undone.",
+    "pending": "",
+}
+_THEN: Final = {
+    "cancel": "They wait for a review again",
+    "accept": "They can download again at once",
+    "reset": "The request is cleared, and they may ask again",
+    "reject": "They cannot ask again",
+}
+_WITHOUT: Final = {"accepted": "; their access ends", "rejected": "", "reset": "", "pending": ""}
+
+
+class Reversal(Struct, frozen=True):
+    """The verb that reverses a decision. `what` was done `ago` by `actor`; `stays`: effects that cannot be undone."""
+
+    verb: str
+    what: str
+    ago: str
+    actor: str
+    then: str
+    stays: str
+
+
+def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
+    """Return the reversal of the desk's last decision; None if the current status is not from this desk."""
+    if context.is_masked or not row.is_current:
+        return None
+    how = last_transition(context.workspace.store, row)
+    if how is None or how.before is None:
+        return None
+    verb = VERB_FOR_STATUS.get(how.before, "reset")
+    if verb not in possible_verbs(row.state.status):
+        return None
+    return Reversal(
+        verb,
+        row.state.status if row.state.status != Status.PENDING else "put back to pending",
+        context.format_age(from_ms(how.at)),
+        "you" if how.actor == context.member.name else how.actor,
+        f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",
+        _STAYS[row.state.status],
+    )
+
+
+MAX_SHOWN: Final = 5
+MIN_LENGTH: Final = 24  # characters; shorter answers are often equal by chance
+_MAX_LENGTH: Final = 400  # characters; longer answers are not compared
+
+
+class SimilarRequests(Struct, frozen=True):
+    """Requests that share a property. `href`: all of them in the queue; if None, `note` says why none is shown."""
+
+    title: str
+    lines: Sequence[RequestLine]
+    has_more: bool
+    href: str | None
+    note: str = ""
+
+
+def similar_part(context: RequestContext) -> Response:
+    """Show similar requests as a part, or as a page without a script."""
+    row = context.find_request(context.params["id"])
+    if context.is_masked:
+        raise NotFound
+    line = request_lines(context, [row])[0]
+    template = "parts/similar.html" if context.is_part else "similar.html"
+    groups = [_find_by_domain(context, row), _find_by_words(context, line)]
+    return context.render(template, title=f"Like {line.who}'s request", line=line, groups=groups)
+
+
+def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests:
+    from hf_gate.verdicts.drivers.domain_lists import load_domain_lists
+
+    mail = row.person.identity.email
+    bundle = context.app_state.policies.current
+    domain = (mail or "").rpartition("@")[2].lower()
+    if not domain:
+        return SimilarRequests("From the same e-mail domain", [], False, None, "No e-mail address is shared.")
+    known = None if bundle is None else load_domain_lists().email(mail)
+    if known is not None and known.free:
+        return SimilarRequests(
+            f"From {domain}", [], False, None, f"Anybody can get an address at {domain}, so it says little."
+        )
+    return _search_similar(context, row, f"From {domain}", one_of("domain", domain))
+
+
+def _find_by_words(context: RequestContext, line: RequestLine) -> SimilarRequests:
+    told = [each for each in (*line.main_answers, *line.answers) if _is_comparable(each)]
+    if not told:
+        return SimilarRequests("With the same words", [], False, None, "No answer has a length that can be compared.")
+    text = max(told[:3], key=lambda each: len(each.text)).text.strip()
+    return _search_similar(context, line.row, "With the same words", one_of("answer", text))
+
+
+def _is_comparable(answer: AnswerLine) -> bool:
+    return (
+        not answer.is_tick
+        and MIN_LENGTH <= len(answer.text.strip()) <= _MAX_LENGTH
+        and answer.type not in {"select", "country"}
+    )
+
+
+def _search_similar(context: RequestContext, row: RequestRow, what: str, term: Term) -> SimilarRequests:
+    page = run_query(context, Query((term,)), limit=4 * MAX_SHOWN, cursor=None, newest_first=True)
+    others = [one for one in page.rows if one.person.id != row.person.id]
+    href = "/queue?" + urlencode({"q": str(Query((term,)))})
+    return SimilarRequests(
+        what,
+        request_lines(context, others[:MAX_SHOWN]),
+        len(others) > MAX_SHOWN,
+        href,
+        "" if others else "No other person.",
+    )
+
+
+# ---- attempts --------------------------------------------------------------------------------------------------------
+
+
+_CONSTANT_ROLES: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
+"""Questions that a person should answer the same everywhere."""
+
+
+class QuestionRow(Struct, frozen=True):
+    """One question with its answer in each attempt. `different`: the number of answers if they should be the same."""
+
+    label: str
+    answers: Sequence[AnswerLine | None]
+    different: int = 0
+
+
+class AttemptChanges(Struct, frozen=True):
+    """What a person answers differently than in the attempt before. Each of `questions` has two answers."""
+
+    attempt: int  # the number of the attempt before
+    key: str
+    status: str  # how the attempt before ended
+    ago: str  # since it was made
+    questions: Sequence[QuestionRow]
+    same_count: int
+
+
+def find_changes(context: RequestContext, row: RequestRow, attempts: Sequence[RequestRow]) -> AttemptChanges | None:
+    """Compare an attempt with the one before it. None for a first attempt, or if answers are not stored or hidden."""
+    before = next((attempt for attempt in attempts if attempt.state.attempt == row.state.attempt - 1), None)
+    if context.is_masked or before is None or before.request is None or row.request is None:
+        return None
+    compared = compare_answers(context, [before, row])
+    changed = [one for one in compared if len({_text_of(answer) for answer in one.answers}) > 1]
+    return AttemptChanges(
+        attempt=before.state.attempt,
+        key=request_key(before),
+        status=before.state.status,
+        ago=context.format_age(from_ms(before.state.asked_at)),
+        questions=changed,
+        same_count=len(compared) - len(changed),
+    )
+
+
+def _text_of(answer: AnswerLine | None) -> str | None:
+    return None if answer is None else collapse_whitespace(answer.text)
+
+
+def compare_answers(context: RequestContext, attempts: Sequence[RequestRow]) -> list[QuestionRow]:
+    """Return the answers of each attempt by question; questions with the same role are one row."""
+    told: dict[str, tuple[str, Role, dict[int, AnswerLine]]] = {}
+    for column, row in enumerate(attempts):
+        for answer in list_answers(row, context.workspace.store.repo(row.repo)):
+            key = (
+                f"role {answer.role}" if answer.role is not Role.OTHER else collapse_whitespace(answer.label).casefold()
+            )
+            if key in told and column in told[key][2]:  # a second question with this role in the same form
+                key = collapse_whitespace(answer.label).casefold()
+            told.setdefault(key, (answer.label, answer.role, {}))[2][column] = answer
+    rows = []
+    for label, role, answers in told.values():
+        texts = {collapse_whitespace(each.text).casefold() for each in answers.values() if each.text.strip()}
+        is_odd = role in _CONSTANT_ROLES and len(texts) > 1
+        rows.append(QuestionRow(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
+    return rows

@@ -1,0 +1,262 @@
+"""report: numbers of the workspace, who has or had access, and the Hub's own report of a repo."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.timestamps import format_span
+from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from hf_gate.cli.output import Format
+from hf_gate.cli.request_table import repo_argument, target_argument
+from hf_gate.cli.targets import parse_repo_argument
+from hf_gate.cli.text_layout import Column
+from hf_gate.cli.workspace import announce, open_workspace
+from hf_gate.core.records import ReportRecord
+from hf_gate.errors import HfGateError, UsageError
+from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule
+from hf_gate.reports.service.overview import OverviewCell, OverviewRecord
+from hf_gate.requests.service.record_files import csv_lines
+
+if TYPE_CHECKING:
+    from hf_gate.base.ids import Repo
+    from hf_gate.ledger.service.access_report import AccessView
+    from hf_gate.reports.service.overview import WeekRecord
+    from hf_gate.settings.service.workspace import Workspace
+
+
+report = GateGroup(
+    "report",
+    {
+        "overview": CommandEntry(
+            "hf_gate.ledger.commands.report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."
+        ),
+        "access": CommandEntry("hf_gate.ledger.commands.report:report_access", "Who has access, or had it on a date."),
+        "hub": CommandEntry(
+            "hf_gate.ledger.commands.report:report_hub", "The Hub's own report of all requests of a repo."
+        ),
+    },
+    help="Reports: numbers of the workspace without personal data, who has access, and the Hub's own report.",
+)
+
+_WEEKS_SHOWN = 8
+
+
+@command(
+    "overview",
+    examples=("hf-gate report overview", "hf-gate report overview --format svg"),
+)
+def report_overview(run: Run) -> int:
+    """Show how many requests wait and how long, who decided each week, which rules decide, and what ends soon.
+
+    CSV and JSON contain all numbers; svg draws the decisions and the requests of each week.
+    """
+    from hf_gate.reports.service.overview import overview_cells, read_overview
+
+    workspace = open_workspace(run)
+    overview = read_overview(workspace.store, workspace.now())
+    if run.out.format is Format.SVG:
+        from hf_gate.reports.pages.overview import render_svg
+
+        sys.stdout.write(render_svg(overview))
+    elif run.out.format is Format.CSV:
+        sys.stdout.writelines(csv_lines(OverviewCell, overview_cells(overview)))
+    else:
+        run.out.record(overview, lambda: _lines(overview))
+    return 0
+
+
+def _lines(overview: OverviewRecord) -> Iterator[str]:
+    oldest = f", the oldest since {overview.oldest}" if overview.oldest else ""
+    yield f"{pluralize(overview.repos, 'repo')}, {overview.waiting:,} waiting{oldest}"
+    if overview.wait_median_s is not None and overview.wait_p95_s is not None:
+        yield (
+            f"Wait of requests from the last {len(overview.weeks)} weeks:"
+            f" median {format_span(overview.wait_median_s)}, 95 % at most {format_span(overview.wait_p95_s)}"
+        )
+        yield (
+            f"  {overview.waits_ended:,} answered; {overview.waits_open:,} still waiting, counted with their wait "
+            "so far"
+        )
+    yield ""
+    yield f"{'WEEK OF':<12}{'ASKED':>8}{'ANSWERED':>10}{'PEOPLE':>8}{'RULES':>8}{'ELSEWHERE':>11}"
+    yield from map(_week_line, overview.weeks[: -_WEEKS_SHOWN - 1 : -1])
+    yield "Older weeks: hf-gate report overview --format csv"
+    if overview.rules:
+        yield ""
+        yield "Rules that decided, and how often a person changed the decision:"
+        yield from (
+            f"  {rule.policy}/{rule.rule}: {rule.decided:,}, changed {rule.reversed:,}" for rule in overview.rules
+        )
+    ends = sum(week.ends or 0 for week in overview.ends)
+    yield ""
+    yield f"Access that ends in the next 90 days: {ends:,}"
+    for each in overview.unproved:
+        yield f"Not proved to be complete: {each.repo} ({each.why})"
+
+
+def _week_line(week: WeekRecord) -> str:
+    numbers = (week.asked, 8), (week.answered, 10), (week.by_people, 8), (week.by_rules, 8), (week.outside, 11)
+    return f"{week.starts:<12}" + "".join(f"{number or 0:>{width},}" for number, width in numbers)
+
+
+# ---- report access ---------------------------------------------------------------------------------------------------
+
+
+_EMPTY: Final = "Nobody had access through a request."
+_BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
+
+
+@command(
+    "access",
+    examples=(
+        "hf-gate report access",
+        "hf-gate report access datasets/acme/eeg --as-of 2026-05-01",
+        "hf-gate report access --as-of 2026-05-01T14:30Z --format csv",
+    ),
+)
+@click.argument("repos", nargs=-1, metavar="[REPO]...")
+@repo_type_option
+@limit_options
+@click.option(
+    "--as-of",
+    metavar="DATE",
+    help="Show an earlier moment: a date (its end, in the workspace's zone) or a timestamp.",
+)
+def report_access(
+    run: Run, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
+) -> int:
+    """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until
+    when.
+
+    The list is made from the audit log, so it shows any moment since the log began. stderr says which syncs prove it.
+    Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.
+    FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
+    """
+    workspace = open_workspace(run)
+    named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
+    view = _read_view(workspace, named, as_of)
+    columns = _build_columns(view, is_single=len(view.certainties) == 1)
+    rows = chain(view.records(), _bypassing_accounts(run, view))
+    run.out.records(AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}")
+    _print_certainty(run, view)
+    return 0
+
+
+def _read_view(workspace: Workspace, repos: Sequence[Repo], as_of: str | None) -> AccessView:
+    """Return the view of these repos, or of all repos of the workspace, at a moment; None means now."""
+    from hf_gate.ledger.service.access_report import parse_moment, read_access
+
+    now = workspace.now()
+    at = now if as_of is None else parse_moment(as_of, now, workspace.zone)
+    location = workspace.location
+    stored = (row.repo for row in workspace.store.repos())
+    own = sorted(repo for repo in stored if location.folder is None or location.config.includes(repo))
+    if not repos and not own:
+        raise UsageError("the store has no repo yet.", hint="Read the repos first: hf-gate sync REPO")
+    return read_access(workspace.store, repos or own, at.astimezone(workspace.zone))
+
+
+def _print_certainty(run: Run, view: AccessView) -> None:
+    """Print on stderr how certain a view is: for people and agents in sentences, else what is missing."""
+    if run.out.format in {Format.HUMAN, Format.AGENT}:
+        for line in view.describe():
+            run.out.say(line, "dim")
+        return
+    for repo in view.unknown:
+        run.out.warn(f"{repo} is left out, because its audit log begins later.")
+
+
+def _bypassing_accounts(run: Run, view: AccessView) -> Iterator[AccessRecord]:
+    """Yield the accounts that bypass the gate, and print what could not be read."""
+    from hf_gate.ledger.service.access_report import read_bypassing_accounts
+
+    try:
+        account = run.account
+    except HfGateError:
+        account = None  # reading the members reports the error
+    for row in read_bypassing_accounts(run.hub, view.certainties, () if account is None else (account.name,)):
+        if row.user is None and row.note:
+            run.out.warn(f"{repo_argument(row)}: {row.note}.")
+        yield row
+
+
+def _build_columns(view: AccessView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
+    columns: list[Column[AccessRecord]] = [
+        Column("WHO", _name_account, is_flexible=True),
+        Column("SINCE", lambda row: _format_day(row.since)),
+        Column("BY", _describe_deciders, is_flexible=True),
+        Column("RULE", lambda row: name_rule(row) or "-", is_flexible=True, drop_rank=1),
+        Column("AGREEMENT", lambda row: row.until_row or row.agreement or "-", is_flexible=True, drop_rank=2),
+        Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
+        Column("UNTIL", lambda row: _format_day(row.until)),
+    ]
+    if not is_single:
+        columns.insert(1, Column("REPO", repo_argument, is_flexible=True, is_tail_shown=True))
+    if any(certainty.found_later for certainty in view.certainties):
+        columns.append(Column("FOUND LATER", lambda row: "yes" if row.found_later else ""))
+    return columns
+
+
+def _describe_deciders(row: AccessRecord) -> str:
+    if row.through in _BYPASSES:
+        return _BYPASSES[row.through]
+    outside = describe_outside(row)
+    return " ".join(filter(None, [name_deciders(row), f"({outside})" if outside else ""])) or "-"
+
+
+def _name_account(row: AccessRecord) -> str:
+    if row.through == "member" and row.user is None:
+        return "(members not read)"
+    return row.user or row.user_id or "(hidden)"
+
+
+def _format_day(time: str | None) -> str:
+    return "-" if time is None else time[:10]
+
+
+# ---- report hub ------------------------------------------------------------------------------------------------------
+
+
+@command(
+    "hub",
+    examples=("hf-gate report hub datasets/acme/eeg --format csv", "hf-gate report hub acme/med-7b --json"),
+)
+@click.argument("repo", metavar="REPO")
+@repo_type_option
+def report_hub(run: Run, *, repo: str, repo_type: str | None) -> int:
+    """Print the Hub's own report: all requests in all statuses, without the answers."""
+    where = parse_repo_argument(run, repo, repo_type)
+    announce(run)
+    rows = [_report_row(where, record) for record in run.hub.access_report(where)]
+    columns: list[Column[ReportRecord]] = [
+        Column("USER", lambda row: row.user or "-"),
+        Column("STATUS", lambda row: row.status or "-"),
+        Column("ASKED", lambda row: (row.asked_at or "-")[:16]),
+        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop_rank=1),
+        Column("BY", lambda row: row.granted_by or "-", drop_rank=2),
+    ]
+    is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
+    if not is_whole:
+        run.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
+    return 0
+
+
+def _report_row(repo: Repo, record: dict[str, Any]) -> ReportRecord:
+    by = record.get("grantedBy")
+    return ReportRecord(
+        repo=repo.id,
+        repo_type=repo.type,
+        user=record.get("user"),
+        fullname=record.get("fullname"),
+        email=record.get("email"),
+        status=record.get("status"),
+        asked_at=record.get("time"),
+        reviewed_at=record.get("reviewedAt"),
+        granted_by=by.get("user") if isinstance(by, dict) else None,
+    )

@@ -1,0 +1,449 @@
+"""Verifies the ledger: chains, checkpoints, seals of private parts, and the tables derived from the events."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate, takewhile
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from hf_gate.approvals.rows.approvals import list_approvals
+from hf_gate.base.batches import split_into_batches
+from hf_gate.core.events import events as e
+from hf_gate.core.events.ledger import (
+    GENESIS,
+    WORKSPACE_CHAIN,
+    ChainBreak,
+    Checkpoint,
+    LedgerLink,
+    SealedEntry,
+    chain_of,
+    verify_chain,
+    verify_checkpoint,
+)
+from hf_gate.core.events.request_state import RequestState, apply_event
+from hf_gate.core.lifecycle import STATUSES, WITHDRAWN
+from hf_gate.core.people.approvals import PolicyAuthor
+from hf_gate.core.people.members import Member
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.decisions.rows import read_promotions
+from hf_gate.grants.rows import find_terms_faults
+from hf_gate.messages.rows.outbox import read_letters
+from hf_gate.requests.service.derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
+from hf_gate.store.database.schema_check import find_index_faults, find_trigger_faults
+from hf_gate.store.reading.ledger import iterate_chain_with_runs
+from hf_gate.store.reading.member_rows import read_seals
+from hf_gate.store.store import Store
+from hf_gate.store.writing.gate_texts import find_text_faults
+from hf_gate.verdicts.rows.policy_authors import read_policy_authors
+
+_COMPARISONS: Final = 3  # how often a row is compared with its events before it counts as different
+
+
+class LedgerReport(Struct):
+    """The result of a verification.
+
+    `broken` lists breaks in the order of discovery; `private` counts the checked seals.
+    """
+
+    entries: int = 0
+    private: int = 0
+    chains: dict[str, int] = field(default_factory=dict)
+    broken: list[ChainBreak] = field(default_factory=list)
+    not_proved: tuple[str, ...] = ()  # data that the comparison of the tables does not cover
+
+    @property
+    def ok(self) -> bool:
+        """Whether no break was found."""
+        return not self.broken
+
+
+class ChainGaps:
+    """The entries of a chain whose private part is missing, and those whose deletion a later entry records."""
+
+    def __init__(self) -> None:
+        self._missing: list[int] = []  # the numbers of entries, ascending unless the chain is broken
+        self._present: list[int] = []
+        self._named: list[tuple[int, int]] = []
+        self._broken: list[tuple[int, str]] = []
+        self._firsts = list[int]()
+        self._lasts = list[int]()
+
+    def add(self, link: LedgerLink, *, has_private: bool) -> None:
+        """Add the next entry of the chain."""
+        if link.commitment is not None:
+            (self._present if has_private else self._missing).append(link.seq)
+        if link.kind == e.kind_of(e.PrivatePartsDeleted):
+            self._add_ranges(link)
+
+    def _add_ranges(self, link: LedgerLink) -> None:
+        try:
+            event = e.decode_event(link.body)
+        except msgspec.DecodeError:  # the body is unreadable; the check of hashes reports this
+            return
+        if isinstance(event, e.PrivatePartsDeleted):
+            self._named += event.entries
+            if any(last >= link.seq or first > last for first, last in event.entries):
+                self._broken.append((link.seq, "it names entries that are not before it"))
+
+    def find_breaks(self, chain: str, later: Callable[[], Iterable[LedgerLink]]) -> list[ChainBreak]:
+        """Return the gaps that no entry names. Entries after the head are read only if there are any."""
+        broken = [ChainBreak(chain, seq, what) for seq, what in self._broken]
+        if self._find_unnamed():
+            for link in later():
+                if link.kind == e.kind_of(e.PrivatePartsDeleted):
+                    self._add_ranges(link)
+        what = "its private part is missing, but no entry records the deletion"
+        broken += [ChainBreak(chain, seq, what) for seq in self._find_unnamed()]
+        what = "its private part exists, but an entry records the deletion"
+        present = self._present if self._named else ()  # usually nothing was deleted
+        return broken + [ChainBreak(chain, seq, what) for seq in present if self._is_named(seq)]
+
+    def _find_unnamed(self) -> list[int]:
+        self._named.sort()
+        self._firsts = [first for first, _ in self._named]
+        self._lasts = list(accumulate((last for _, last in self._named), max))
+        return [seq for seq in self._missing if not self._is_named(seq)]
+
+    def _is_named(self, seq: int) -> bool:
+        at = bisect_right(self._firsts, seq) - 1
+        return at >= 0 and self._lasts[at] >= seq
+
+
+class LedgerVerifier:
+    """Verifies chains one after the other and compares them with checkpoints."""
+
+    def __init__(
+        self, checkpoints: Sequence[Checkpoint] = (), reasons: LastReasons | None = None, *, has_private: bool = True
+    ) -> None:
+        self.result = LedgerReport()
+        self._has_private = has_private  # an export without personal data has no private part at all
+        self._reasons = reasons
+        self.checkpoints = checkpoints
+        self._wanted: dict[str, set[int]] = {}
+        for checkpoint in checkpoints:
+            for chain, (length, _) in checkpoint.heads.items():
+                self._wanted.setdefault(chain, set()).add(length)
+        self._found: dict[tuple[str, int], bytes] = {}
+
+    def add_chain(
+        self,
+        chain: str,
+        entries: Iterable[SealedEntry],
+        head: tuple[int, bytes] | None = None,
+        later: Callable[[], Iterable[LedgerLink]] = tuple,
+        start: tuple[int, bytes] = (0, GENESIS),
+    ) -> tuple[int, bytes]:
+        """Verify one chain from its first entry, or from the one after `start`; return the number and hash of the last
+        one.
+
+        `head` is its expected length and last hash. `later` reads the entries after these, because they may name gaps
+        that appeared meanwhile.
+        """
+        last: LedgerLink | None = None
+        gaps = ChainGaps()
+        checked = self._check_entries(chain, entries, gaps)
+        for found in verify_chain(checked, start=start[1], first=start[0] + 1):
+            if isinstance(found, ChainBreak):
+                self.result.broken.append(found)
+            else:
+                last = found
+        length = start[0] if last is None else last.seq
+        self.result.chains[chain] = length
+        if self._has_private:
+            self.result.broken += gaps.find_breaks(chain, later)
+        if head is not None and head != (length, b"" if last is None else last.hash):
+            what = f"its head is entry {head[0]}, but its last entry is {length}"
+            self.result.broken.append(ChainBreak(chain, length + 1, what))
+        return start if last is None else (last.seq, last.hash)
+
+    def finish(self) -> LedgerReport:
+        """After all chains have been added, compare the checkpoints and return the report."""
+        for checkpoint in self.checkpoints:
+            self.result.broken += verify_checkpoint(checkpoint, self.find_heads(checkpoint), self.result.chains)
+        return self.result
+
+    def find_heads(self, checkpoint: Checkpoint) -> dict[str, list[bytes]]:
+        """Return the hashes of the verified entries that a checkpoint names, by chain."""
+        ends = ((chain, length) for chain, (length, _) in checkpoint.heads.items())
+        return {end[0]: [self._found[end]] for end in ends if end in self._found}
+
+    def _check_entries(self, chain: str, entries: Iterable[SealedEntry], gaps: ChainGaps) -> Iterator[LedgerLink]:
+        """Yield the links of a chain, and check what the hashes do not cover: kind, seal and reasons."""
+        wanted = self._wanted.get(chain, frozenset[int]())
+        marks = dict[str, bytes]()
+        for entry in entries:
+            link = entry.link
+            self.result.entries += 1
+            mark = marks.get(link.kind)
+            if mark is None:
+                # This text occurs nowhere else in a body, because quotes inside texts are escaped.
+                mark = marks[link.kind] = f'"type":"{link.kind}"'.encode()
+            if mark not in link.body:
+                self._add_break(link, f"its body does not belong to the kind {link.kind}")
+            if entry.private is not None:  # otherwise the private part was erased or not exported
+                self._check_seal(link, entry.private, entry.salt)
+            gaps.add(link, has_private=entry.private is not None)
+            if self._reasons is not None:
+                self._reasons.add(link.request, link.kind, link.body, entry.private)
+            if link.seq in wanted:
+                self._found[chain, link.seq] = link.hash
+            yield link
+
+    def _check_seal(self, link: LedgerLink, private: bytes, salt: bytes | None) -> None:
+        self.result.private += 1
+        if salt is None or e.commitment_of(salt, private) != link.commitment:
+            self._add_break(link, "its private part does not match its seal")
+
+    def _add_break(self, link: LedgerLink, what: str) -> None:
+        self.result.broken.append(ChainBreak(link.chain, link.seq, what))
+
+
+def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_tables: bool = False) -> LedgerReport:
+    """Verify every chain of a store, its seals, and the given and stored checkpoints.
+
+    `with_tables` also compares the tables that follow from the ledger: the state of each request, its e-mail domain and
+    last reason, the run of each entry, promoted policies, members, the triggers that protect the ledger, and the search
+    index. The result lists all other data in `not_proved`. The comparison needs memory for every request.
+    """
+    reasons = LastReasons() if with_tables else None
+    proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
+    heads = sorted(store.chains().items())
+    for chain, head in heads:
+        entries = store.links_with_private_parts(chain)
+        later = partial(store.links, chain, head[0] + 1)
+        proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head, later)
+    proof.result.broken += find_entries_after_head(store, heads)
+    result = proof.finish()
+    if reasons is not None:
+        result.broken += _compare_with_events(store, sorted(result.chains), reasons)
+        result.not_proved = NOT_COMPARED
+    return result
+
+
+def _is_within(length: int, entry: SealedEntry) -> bool:
+    """Tell whether an entry was stored before the head was read. Another process may be writing."""
+    return entry.link.seq <= length
+
+
+def find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
+    """Yield chains with entries after their head, unless the head has moved since."""
+    last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
+    current = store.chains()
+    for chain, seq in last.items():
+        length = current.get(chain, (0, b""))[0]
+        if seq > length:
+            yield ChainBreak(chain, length + 1, f"its head is entry {length}, but its last entry is {seq}")
+
+
+def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
+    """Yield the differences between the tables and the events."""
+    promotions = read_promotions(store)  # read before the events, because a later row also has a later entry
+    approvals = set(list_approvals(store))
+    letters = read_letters(store, was_sent=True)
+    replay = _Replay(store)
+    for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
+        replay.begin(chain)
+        yield from _compare_requests(replay)
+        yield from find_differing_columns(store, chain, sorted(replay.states), reasons)
+    yield from replay.broken
+    yield from _find_unrecorded_requests(store, replay.recorded)
+    for fault in _find_faults(store, replay, promotions, approvals, letters):
+        yield ChainBreak(WORKSPACE_CHAIN, 0, fault)
+
+
+def _find_faults(
+    store: Store,
+    replay: _Replay,
+    promotions: Mapping[str, str],
+    approvals: Collection[tuple[int, str, str]],
+    letters: Mapping[str, int],
+) -> Iterator[str]:
+    """Yield what is wrong in the tables that belong to no single request."""
+    yield from _find_differing_members(store, replay)
+    yield from _find_differing_letters(store, replay, letters)
+    yield from find_trigger_faults(store)
+    yield from find_index_faults(store)
+    yield from find_text_faults(store)
+    for request, account, need in sorted(set(approvals) - replay.approvals):
+        yield f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
+    for terms in find_terms_faults(store):
+        yield f"the terms of grants {terms[:8]} are missing or were changed"
+    for author in replay.authors - {*read_policy_authors(store, {one.digest for one in replay.authors})}:
+        act = f"promoted or saved version {author.digest[:8]} of a policy"
+        yield f"{author.actor} {act}, but is not stored as its author"
+    for policy, digest in sorted(promotions.items() - replay.promoted):
+        yield f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
+
+
+def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
+    """Return the differences between the table of members and the events of the workspace's chain."""
+    differences: list[str] = []
+    for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
+        rows = store.members()
+        seals = read_seals(store)
+        replay.read_new_events()
+        compared = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
+        differences = [f"member {row.name} ({row.id}) {what}" for row, what in compared if what]
+        missing = {ident for ident, member in replay.members.items() if member.is_in} - {row.id for row in rows}
+        differences += [f"member {ident} was invited but does not exist" for ident in missing]
+        if not differences:
+            break
+    return differences
+
+
+def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
+    """Yield the letters that were sent by either the table or the events only. A row may be gone."""
+    since = replay.letters_since
+    for ident, at in sent.items():
+        if since is not None and at >= since and ident not in replay.letters:
+            yield f"letter {ident} counts as sent, but no entry records it"
+    for ident in sorted(replay.letters & read_letters(store, was_sent=False).keys()):
+        yield f"letter {ident} was sent, but is not stored as sent"
+
+
+def _compare_member(row: Member, seals: Mapping[str, str], known: _RecordedMember | None) -> str:
+    """Return how the row of a member differs from the events; "" if it does not."""
+    if known is None:
+        return "exists, but no entry records the invitation"
+    if (row.role, row.repos, row.has_link) != (known.role, known.repos, known.is_in):
+        return "has a different role, repos or link than recorded"
+    if row.has_link and row.proven_account != known.account:
+        return "has a proven account that no entry records"
+    if row.has_link and seals.get(row.id) != known.seal:
+        return "has a different name, Hub account or link than recorded"
+    return ""
+
+
+class _RecordedMember(Struct, frozen=True):
+    """A member as recorded by the events.
+
+    `account` is the proven account, `seal` the digest of name, account and link.
+    """
+
+    role: str
+    repos: tuple[str, ...] | None
+    is_in: bool = True
+    account: str | None = None
+    seal: str | None = None
+
+
+def _apply_to_member(known: _RecordedMember | None, event: e.AnyEvent) -> _RecordedMember | None:
+    match event:
+        case e.MemberInvited():
+            return _RecordedMember(event.role, event.repos, seal=event.seal)
+        case e.MemberRevoked() if known is not None:
+            return replace(known, is_in=False, account=None)
+        case e.AccountProven() if known is not None:
+            return replace(known, account=event.account, seal=event.seal)
+        case _:
+            return known
+
+
+def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[ChainBreak]:
+    """Yield the stored requests without any entry in the ledger."""
+    for row in store.repos():
+        chain = chain_of(row.repo)
+        for status in (*STATUSES, WITHDRAWN):
+            for request in store.iterate_requests(row.repo, status, with_record=False):
+                if request.id not in recorded and not store.entries(request=request.id, limit=1):
+                    yield ChainBreak(chain, 0, f"request {request.id} exists, but no entry records it")
+
+
+class _Replay:
+    """What the events say: the states of requests of one chain, and the members, promotions and approvals of all.
+
+    Later events of the current chain can be added.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.recorded: set[int] = set()  # requests with events
+        self.promoted: set[tuple[str, str]] = set()  # promoted policies and the digests of their versions
+        self.members: dict[str, _RecordedMember] = {}
+        self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
+        self.authors: set[PolicyAuthor] = set()  # who promoted or saved a version of a policy
+        self.letters: set[str] = set()  # that were sent
+        self.letters_since: int | None = None  # the first of them; earlier versions recorded none
+        self.broken: list[ChainBreak] = []
+        self._store = store
+
+    def begin(self, chain: str) -> None:
+        """Begin with the next chain."""
+        self.chain = chain
+        self.states: dict[int, RequestState] = {}
+        self._next = 1
+
+    def read_new_events(self) -> None:
+        """Read the events of the chain since the last call."""
+        for link, run in iterate_chain_with_runs(self._store, self.chain, self._next):
+            self._next = link.seq + 1
+            try:
+                event = e.decode_event(link.body)
+            except msgspec.DecodeError:  # the body is unreadable; the check of hashes reports this
+                continue
+            if run != getattr(event, "run", None):
+                what = f"its index column names run {run}, but its body does not"
+                self.broken.append(ChainBreak(self.chain, link.seq, what))
+            self._add_event(event, link)
+
+    def _add_event(self, event: e.AnyEvent, link: LedgerLink) -> None:
+        if isinstance(event, e.PolicyPromoted):
+            self.promoted.add((event.policy, event.digest))
+        if isinstance(event, e.PolicyPromoted | e.PolicySaved) and event.digest is not None:
+            self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
+        if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
+            member = _apply_to_member(self.members.get(event.member), event)
+            if member is not None:
+                self.members[event.member] = member
+        if link.request is None:
+            return
+        if isinstance(event, e.ApprovalGiven):
+            self.approvals.add((link.request, event.account, event.need))
+        if isinstance(event, e.LetterSent):
+            self.letters.add(event.letter)
+            self.letters_since = min(link.at, self.letters_since or link.at)
+        state = apply_event(self.states.get(link.request), event, link.at)
+        if state is not None:
+            self.states[link.request] = state
+
+    def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
+        """Yield the requests whose rows differ from their events, with the row or None."""
+        for batch in split_into_batches(numbers, 1000):
+            rows = self._store.requests(batch)
+            for number in batch:
+                row = rows.get(number)
+                if row is None or row.state != self.states[number] or _is_of_another_account(row):
+                    yield number, row
+
+
+def _is_of_another_account(row: RequestRow) -> bool:
+    """Tell whether the sealed record names another account than the row of its person. Either may name none."""
+    said = row.request.person.id if row.request is not None else None
+    known = row.person.identity.user_id
+    return said is not None and known is not None and said.lower() != known
+
+
+def _compare_requests(replay: _Replay) -> Iterator[ChainBreak]:
+    """Yield the differences between the table of requests and the events of the chain."""
+    replay.read_new_events()
+    doubtful = sorted(replay.states)
+    replay.recorded.update(doubtful)
+    differing: dict[int, RequestRow | None] = {}
+    for _ in range(_COMPARISONS):  # a row may have changed since its events were read
+        differing = dict(replay.find_differing(doubtful))
+        doubtful = list(differing)
+        if not doubtful:
+            return
+        replay.read_new_events()
+    for number, row in differing.items():
+        state = replay.states[number]
+        stored = "does not exist" if row is None else f"says {row.state.status}, version {row.state.version}"
+        what = f"request {number} {stored}; its events say {state.status}, version {state.version}"
+        if row is not None and row.state == state:
+            what = f"request {number} belongs to another Hub account than its record says"
+        yield ChainBreak(replay.chain, 0, what)

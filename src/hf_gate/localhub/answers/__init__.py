@@ -1,0 +1,1 @@
+"""The answers of the local Hub, by the kind of call."""

@@ -1,0 +1,1 @@
+"""The invented people, answers and gates of a local Hub."""

@@ -1,0 +1,221 @@
+"""The settings page: members with their roles, sessions, permissions, the proof of an account, and notices."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from hf_gate.automation.pages import describe_health
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import format_age, from_ms, to_ms
+from hf_gate.core.messages.messages import MessageState
+from hf_gate.core.people.members import MEANING, ROLES, Member, MemberRole
+from hf_gate.members.rows.members import find_member
+from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
+from hf_gate.members.sessions import METHOD_LABELS
+from hf_gate.messages.service.message_records import (
+    DestinationRecord,
+    MessageRecord,
+    describe_next_attempt,
+    list_destinations,
+    list_messages,
+    retry_messages,
+)
+from hf_gate.web.request_context import Refused, RequestContext, require_all_repos, sees_all_repos
+from hf_gate.workspace.service import bootstrap
+
+from .account_proofs import make_proof_link
+from .terminal import account_name, describe_link, parse_invitation
+
+PERMISSIONS: Final = (
+    ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
+    ("try a policy draft on requests", MemberRole.REVIEWER, "POST /policies"),
+    ("read names, e-mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
+    ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
+    ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
+    ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
+    ("assign requests to members", MemberRole.REVIEWER, "POST /assign"),
+    ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
+    ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
+    ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
+    ("start unattended work again", MemberRole.ADMIN, "POST /unattended/start"),
+    ("send notices to the team again", MemberRole.ADMIN, "POST /notices/retry"),
+    ("see the letters to applicants and who would get them", MemberRole.ADMIN, "GET /letters"),
+    ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
+    ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
+    ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
+)
+"""What members can do, the lowest role that can, and a route that needs this role; a test compares them."""
+
+_MAX_REPOS: Final = 12  # repos shown by name
+
+
+def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
+    """Return the repos that the member can see, and what the member can do there."""
+    may = "see" if context.is_masked else "see and decide"
+    return [(row.repo, may) for row in context.list_visible_repos().rows]
+
+
+class SessionLine(NamedTuple):
+    """A row of the list of sessions."""
+
+    id: str
+    member: str
+    method: str
+    browser: str
+    since: str
+    seen: str
+    is_current: bool
+
+
+def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLine]:
+    """Return the open sessions: all of them for an admin of all repos, else the member's own."""
+    clock = bootstrap.utc_now()
+    found = list_open_sessions(context.workspace.store, to_ms(clock), None if is_admin else context.member.name)
+    return [
+        SessionLine(
+            one.id,
+            one.member,
+            METHOD_LABELS[one.method],
+            one.browser,
+            format_age(from_ms(one.began_at), clock),
+            format_age(from_ms(one.seen_at), clock),
+            one.id == context.session,
+        )
+        for one in found
+    ]
+
+
+def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[str, str]:
+    """Return the state of each member's personal link, by member id."""
+    at = to_ms(context.now)
+    devices = count_devices(context.workspace.store, at) if members else {}
+    return {member.id: describe_link(member, devices.get(member.id, 0), at) for member in members}
+
+
+def page(
+    context: RequestContext,
+    link: str | None = None,
+    invited: str | None = None,
+    proof: str | None = None,
+    device_link: str | None = None,
+) -> Response:
+    """Show the settings. A new link is shown only once, in the response that makes it."""
+    is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
+    members = context.workspace.store.members() if is_admin else []
+    return context.render(
+        "settings.html",
+        title="Settings",
+        members=members,
+        links=_describe_links(context, members),
+        sessions=_list_sessions(context, is_admin=is_admin),
+        device_link=device_link,
+        roles=[(role, MEANING[role]) for role in ROLES],
+        acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
+        where=_visible_repos(context),
+        most=_MAX_REPOS,
+        link=link,
+        invited=invited,
+        proof=proof,
+        hub=bootstrap.name_of_hub(context.workspace.settings),
+        account_name=account_name,
+        is_admin=is_admin,
+        sign_in=context.app_state.hub_sign_in,
+        health=describe_health(context),
+        are_letters_on=bool(context.workspace.location.config.letters.kinds),
+        notices=read_section(context) if is_admin else None,
+        headers={"cache-control": "no-store"},
+    )
+
+
+def invite(context: RequestContext) -> Response:
+    """Make a personal link; an earlier link of the same name becomes invalid."""
+    _require_all_repos(context)
+    wish = {key: context.form_value(key) for key in ("name", "role", "account")} | {
+        "repos": context.form_value("repos").split()
+    }
+    secret = secrets.token_urlsafe(32)
+    member = context.app_state.membership.invite(parse_invitation(wish, context.app_state), secret, context.member.name)
+    return page(context, link=secret, invited=member.name)
+
+
+def prove(context: RequestContext) -> Response:
+    """Make a one-time link for the member to prove their Hub account."""
+    if context.member.proven_account is not None:
+        raise Refused("Your account is already proven.")
+    return page(context, proof=make_proof_link(context.app_state, context.member))
+
+
+def make_device_link(context: RequestContext) -> Response:
+    """Make a link that signs the member in on another device."""
+    secret = context.app_state.make_device_link(context.member, context.session)
+    if secret is None:
+        raise Refused("Your session has ended.", hint="Sign in again.", status=409)
+    return page(context, device_link=secret)
+
+
+def end_session(context: RequestContext) -> Response:
+    """End a session: a member's own one, or any for an admin of all repos."""
+    may_end_all = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
+    whose = None if may_end_all else context.member.name
+    if not delete_session(context.workspace.store, context.form_value("session")[:100], whose):
+        raise Refused("There is no such session of yours.", hint="It may have ended meanwhile.", status=409)
+    return context.redirect_back("/settings")
+
+
+def _require_all_repos(context: RequestContext) -> None:
+    """Refuse members of some repos: they could invite an admin of all repos and sign in with that link."""
+    require_all_repos(context, "Only an admin of all repos can invite and revoke members.")
+
+
+def revoke(context: RequestContext) -> Response:
+    """Revoke a member's link, end their sessions and stop their runs."""
+    _require_all_repos(context)
+    name = context.form_value("name")
+    member = find_member(context.workspace.store, name)
+    if member is None:
+        raise Refused("There is no member with that name.")
+    context.app_state.membership.revoke(member, context.member.name)
+    context.app_state.run_worker.stop_runs_of(member)
+    return context.redirect_back("/settings")
+
+
+# ---- notices ---------------------------------------------------------------------------------------------------------
+
+
+_SHOWN: Final = 50
+
+
+class NoticeSection(Struct, frozen=True):
+    """What the settings page shows about notices: each message with its next attempt in words."""
+
+    destinations: Sequence[DestinationRecord]
+    messages: Sequence[tuple[MessageRecord, str]]
+
+    @property
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        return sum(lane.dead for lane in self.destinations)
+
+
+def read_section(context: RequestContext) -> NoticeSection:
+    """Return the section for an admin of all repos."""
+    messages = list_messages(context.workspace, _SHOWN, is_letter=False)
+    return NoticeSection(
+        list_destinations(context.workspace),
+        [(message, describe_next_attempt(message, context.now, context.format_time)) for message in messages],
+    )
+
+
+def retry(context: RequestContext) -> Response:
+    """Queue one dead letter again, or all of them."""
+    require_all_repos(context, "Only an admin of all repos sends notices again.")
+    ident = context.form_value("id")
+    if not retry_messages(context.workspace, [ident] if ident else None):
+        states = (MessageState.WAITING.value, MessageState.SENDING.value)
+        raise Refused(f"There is no such dead letter. It may be {' or '.join(states)}, or its destination is off.")
+    return context.redirect_back("/settings")

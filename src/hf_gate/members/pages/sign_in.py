@@ -1,0 +1,410 @@
+"""Signs members in with a one-time or personal link, and manages their sessions."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.members import SESSION_LIFETIME, Member
+from hf_gate.errors import HfGateError
+from hf_gate.members.rows.sessions import (
+    check_personal_link,
+    delete_session_by_secret,
+    find_session_member,
+    list_open_sessions,
+    open_session,
+    open_session_by_link,
+)
+from hf_gate.members.sessions import (
+    DEVICE_LIFETIME,
+    DEVICE_LINK_LIFETIME,
+    LinkState,
+    NewSession,
+    SignInMethod,
+    digest_of,
+)
+from hf_gate.web import private_host
+from hf_gate.web.app_state import AppState
+from hf_gate.web.request_context import ENVIRONMENT
+from hf_gate.workspace.service import bootstrap
+
+_MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 256 bits
+_WINDOW: Final = 60.0
+_LINK_LIFETIME: Final = 15 * 60.0  # seconds
+_MAX_LINKS: Final = 1000  # one-time links at a time
+_MAX_OF_MEMBER: Final = 20  # of these, the links of one member of one kind
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+STORE_FAILED: Final = "The desk cannot use its store now."
+"""For pages without a session: the error itself names files of this machine."""
+_LINK_PROBLEMS: Final = {
+    LinkState.EXPIRED: "The link has expired. Ask an admin for a new one.",
+    LinkState.OTHER_DEVICE: (
+        "The link works only in the browser that used it first. Sign in there, and make a link for this device in "
+        "Settings; or ask an admin for a new link."
+    ),
+}
+
+
+class OneTimeLink(Struct, frozen=True):
+    """A link that signs a member in once.
+
+    `until` is monotonic; `began_at` and `parent` are those of the session behind it.
+    """
+
+    member: str  # id
+    method: SignInMethod
+    until: float
+    began_at: int | None = None
+    parent: str | None = None
+
+
+class FoundLink(NamedTuple):
+    """A link with its member, if there is one, and what it can do now."""
+
+    member: Member | None
+    state: LinkState
+    one_time: OneTimeLink | None = None
+
+
+@dataclass
+class Authenticator:
+    """Signs members in. One-time links are kept in this process, sessions and personal links in the store."""
+
+    app_state: AppState
+    cookie: str = "hf-gate"
+    is_https: bool = False
+    private_origin: str | None = None  # http://NAME.localhost:PORT
+    _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    _links: dict[str, OneTimeLink] = field(default_factory=dict)
+    _wrong_links: deque[float] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Store the owner: the account of the token in use."""
+        self.app_state.membership.admit_owner()
+        self.app_state.make_device_link = self.make_device_link
+
+    def make_link(self) -> str:
+        """Return a new secret that signs the owner in once, within 15 minutes."""
+        owner = self.app_state.membership.owner_member
+        return self._add_link(OneTimeLink(owner.id, SignInMethod.TERMINAL, time.monotonic() + _LINK_LIFETIME))
+
+    def make_device_link(self, member: Member, session: str) -> str | None:
+        """Return a new secret that signs the member of a session in on another device, within 10 minutes.
+
+        The new session ends when the given one would. None: the session has ended.
+        """
+        found = next(
+            (one for one in list_open_sessions(self.app_state.workspace.store, _now()) if one.id == session), None
+        )
+        if found is None:
+            return None
+        until = time.monotonic() + DEVICE_LINK_LIFETIME
+        return self._add_link(OneTimeLink(member.id, SignInMethod.DEVICE, until, found.began_at, session))
+
+    def _add_link(self, link: OneTimeLink) -> str:
+        secret = secrets.token_urlsafe(32)
+        now = time.monotonic()
+        with self._lock:
+            self._links = {key: one for key, one in self._links.items() if one.until > now}
+            kind = [key for key, one in self._links.items() if (one.member, one.method) == (link.member, link.method)]
+            for key in kind[: len(kind) - _MAX_OF_MEMBER + 1]:
+                del self._links[key]
+            while len(self._links) >= _MAX_LINKS:
+                self._links.pop(next(iter(self._links)))
+            self._links[secret] = link
+        return secret
+
+    # ---- sessions ----------------------------------------------------------------------------------------------------
+
+    def session_member(self, request: Request) -> str | None:
+        """Return the name of the member whose session the browser has."""
+        secret = self._session_of(request.cookies.get(self.cookie, ""))
+        name = (
+            None
+            if secret is None
+            else find_session_member(
+                self.app_state.workspace.store, secret, _now(), renew=not _is_background_request(request)
+            )
+        )
+        if name is not None:
+            self.app_state.record_visit()
+        return name
+
+    def signed_in_member(self, request: Request) -> Member | None:
+        """Return the member who uses this browser."""
+        name = self.session_member(request)
+        return None if name is None else self.app_state.membership.find(name)
+
+    def session_id(self, request: Request) -> str:
+        """Return the id of the browser's session; empty without one."""
+        secret = self._session_of(request.cookies.get(self.cookie, ""))
+        return "" if secret is None else digest_of(secret)
+
+    def _session_of(self, cookie: str) -> str | None:
+        """Return the session that belongs to a cookie. Without HTTPS, a session ends with this process.
+
+        Another program could later listen at the same port and receive the cookies of pages that are still open.
+        """
+        return None if not cookie else cookie if self.is_https else f"{self._key}{cookie}"
+
+    # ---- links -------------------------------------------------------------------------------------------------------
+
+    def open_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
+        """Answer a link that a browser opened: redirect to the private host, show a button, or sign in.
+
+        Only signing in uses the link up. The link of the terminal needs no button, unless another site led here.
+        `is_staying`: the user chose the current address.
+        """
+        link = self._find_link(request, secret)
+        if link.member is not None and self._should_redirect(request, is_staying=is_staying):
+            return self._redirect_to_private_host(request, secret)
+        if link.member is None or link.state is not LinkState.VALID:
+            return self._refuse(link.state)
+        is_direct = link.one_time is not None and link.one_time.method is SignInMethod.TERMINAL
+        if is_direct and not _is_unintended(request):
+            return self.sign_in(request, secret)
+        member = self.signed_in_member(request)
+        answer = self._page(
+            "sign-in-confirm.html",
+            name=link.member.name,
+            now=None if member is None else member.name,
+            secret=secret,
+            is_led="1" if _is_unintended(request) else None,
+            is_first="1" if link.member.link_until else None,
+        )
+        self._set_device_cookie(request, answer, link)
+        return answer
+
+    def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
+        """Answer a pasted link, or the button of the confirmation page."""
+        link = self._find_link(request, secret)
+        if link.member is not None and self._should_redirect(request, is_staying=is_staying):
+            return self._show_addresses(secret)
+        return self.sign_in(request, secret)
+
+    def enter(self, request: Request, member: Member, *, is_staying: bool = False) -> Response:
+        """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private
+        one.
+
+        `is_staying`: the session before was at this address, and a form cannot be redirected to another one.
+        """
+        if self._should_redirect(request, is_staying=is_staying):
+            link = OneTimeLink(member.id, SignInMethod.HUB, time.monotonic() + _WINDOW)
+            return self._redirect_to_private_host(request, self._add_link(link))
+        return self._begin_session(request, member, SignInMethod.HUB)
+
+    def _redirect_to_private_host(self, request: Request, secret: str) -> Response:
+        if private_host.resolves_localhost(request):
+            return RedirectResponse(f"{self.private_origin}/sign-in?t={secret}", 303)
+        return self._show_addresses(secret)
+
+    def _show_addresses(self, secret: str) -> Response:
+        there = f"{self.private_origin}/sign-in?t={secret}"
+        return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
+
+    def _should_redirect(self, request: Request, *, is_staying: bool) -> bool:
+        """Whether a browser opens the desk at an address whose cookies other programs receive."""
+        if self.private_origin is None or is_staying or not private_host.is_navigation(request):
+            return False
+        return request.headers.get("host", "").lower() != self.private_origin.partition("://")[2]
+
+    def sign_in(self, request: Request, secret: str) -> Response:
+        """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
+        with self._lock:
+            one_time = self._links.pop(secret, None)
+        link = self._find_link(request, secret, one_time)
+        if link.member is None:
+            return self._refuse(link.state)
+        method = SignInMethod.LINK if one_time is None else one_time.method
+        try:
+            return self._begin_session(request, link.member, method, one_time, link=secret)
+        except HfGateError:
+            if one_time is not None:  # a failure of ours: the link works again
+                with self._lock:
+                    self._links[secret] = one_time
+            return self.sign_in_page(503, f"{STORE_FAILED} Open the link again in a moment.")
+
+    def _begin_session(
+        self,
+        request: Request,
+        member: Member,
+        method: SignInMethod,
+        one_time: OneTimeLink | None = None,
+        link: str = "",
+    ) -> Response:
+        """Replace the browser's session. `link` is the secret of a personal link."""
+        cookie = secrets.token_urlsafe(32)
+        at = _now()
+        began_at, parent = (at, None) if one_time is None else (one_time.began_at or at, one_time.parent)
+        browser = name_browser(request.headers.get("user-agent", ""))
+        new = NewSession(member=member.name, method=method, browser=browser, began_at=began_at, parent=parent)
+        link_at = self._link_time()
+        session = self._session_of(cookie) or ""
+        device = self._device_of(request) or secrets.token_urlsafe(32)
+        if method is SignInMethod.LINK:
+            state = open_session_by_link(
+                self.app_state.workspace.store, session, new, link, device, at=at, link_at=link_at
+            )
+            if state is not LinkState.VALID:
+                return self._refuse(state)
+        elif not open_session(
+            self.app_state.workspace.store,
+            session,
+            new,
+            at=at,
+            device=device if method is SignInMethod.DEVICE else "",
+            link_at=link_at,
+        ):
+            return self._refuse(LinkState.EXPIRED)
+        self.sign_out(request)
+        answer = RedirectResponse("/queue", 303)
+        self._set_cookie(answer, self.cookie, cookie, SESSION_LIFETIME)
+        if method in {SignInMethod.LINK, SignInMethod.DEVICE}:
+            self._set_cookie(answer, self._device_cookie, device, DEVICE_LIFETIME)
+        return answer
+
+    def _refuse(self, state: LinkState) -> Response:
+        """Answer a link that does not sign in. Only a wrong link counts as a guess."""
+        if state is not LinkState.INVALID:
+            return self.sign_in_page(403, _LINK_PROBLEMS[state])
+        if wait := self._seconds_to_wait():
+            headers = {"retry-after": f"{wait:.0f}"}
+            return self.sign_in_page(429, f"Too many wrong links. Try again in {wait:.0f} s.", headers)
+        self._wrong_links.append(time.monotonic())
+        return self.sign_in_page(401, "The link is not valid, or was used before.")
+
+    def _find_link(self, request: Request, secret: str, one_time: OneTimeLink | None = None) -> FoundLink:
+        """Return what a link can do in this browser, without using it up."""
+        one_time = one_time or self._links.get(secret)
+        if one_time is None:
+            device = self._device_of(request)
+            return FoundLink(*check_personal_link(self.app_state.workspace.store, secret, device, self._link_time()))
+        member = self.app_state.membership.find_by_id(one_time.member) if time.monotonic() < one_time.until else None
+        return FoundLink(member, LinkState.INVALID if member is None else LinkState.VALID, one_time)
+
+    def _seconds_to_wait(self) -> float:
+        """Return the seconds until wrong links are checked again."""
+        now = time.monotonic()
+        while self._wrong_links and now - self._wrong_links[0] > _WINDOW:
+            self._wrong_links.popleft()
+        return 0.0 if len(self._wrong_links) < _MAX_WRONG_LINKS else _WINDOW - (now - self._wrong_links[0])
+
+    def _link_time(self) -> int:
+        """Return the time for links and devices: the desk's clock, which also invites."""
+        return to_ms(self.app_state.now())
+
+    # ---- cookies -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _device_cookie(self) -> str:
+        return f"{self.cookie}-device"
+
+    def _device_of(self, request: Request) -> str:
+        """Return the browser's device secret; empty if it has none of the right form."""
+        found = request.cookies.get(self._device_cookie, "")
+        return found if _SECRET.fullmatch(found) else ""
+
+    def _set_device_cookie(self, request: Request, answer: Response, link: FoundLink) -> None:
+        """Give a browser its device secret before the button: a second press is then of the same device."""
+        is_bound = link.one_time is None or link.one_time.method is SignInMethod.DEVICE
+        if is_bound and not self._device_of(request):
+            self._set_cookie(answer, self._device_cookie, secrets.token_urlsafe(32), DEVICE_LIFETIME)
+
+    def _set_cookie(self, answer: Response, name: str, value: str, lifetime: int) -> None:
+        answer.set_cookie(
+            name, value, max_age=lifetime // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
+        )
+
+    def delete_cookie(self, answer: Response) -> Response:
+        """Delete the session cookie in a response."""
+        answer.delete_cookie(self.cookie, path="/", secure=self.is_https, httponly=True, samesite="lax")
+        return answer
+
+    def sign_out(self, request: Request) -> None:
+        """End the browser's session."""
+        old = self._session_of(request.cookies.get(self.cookie, ""))
+        if old is not None:
+            delete_session_by_secret(self.app_state.workspace.store, old)
+
+    def sign_in_page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
+        """Return the sign-in page, which every address shows without a session."""
+        return self._page("sign-in.html", status, headers, problem=problem)
+
+    def connect_page(self, name: str, account: str, secret: str) -> Response:
+        """Return the page that asks a signed-in member whether a Hub account is theirs."""
+        return self._page("sign-in-connect.html", name=name, account=account, secret=secret)
+
+    def busy_page(self) -> Response:
+        """Return the page for a member with too many requests under way; it reads nothing from the store."""
+        return self._page("busy.html", 429, {"retry-after": "5"})
+
+    def _page(
+        self, template: str, status: int = 200, headers: dict[str, str] | None = None, **values: str | None
+    ) -> Response:
+        text = ENVIRONMENT.get_template(template).render(app_state=self.app_state, **values)
+        return Response(text, status, headers, media_type="text/html")
+
+
+def _is_unintended(request: Request) -> bool:
+    """Whether another site led here, or the browser only guesses that the page will be wanted."""
+    is_led = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    return is_led or "prefetch" in request.headers.get("sec-purpose", "")
+
+
+def _is_background_request(request: Request) -> bool:
+    """Whether an open page sent the request by itself; that does not extend the session."""
+    path = request.url.path
+    is_part = request.headers.get("hx-request") == "true"
+    if is_part and request.method == "GET" and request.headers.get("hx-trigger") == "via-poll":
+        return True
+    return path.endswith("/events") or (
+        is_part
+        and (path == "/tray" or path.endswith(("/live", "/looking")))
+        and not (path == "/tray" and request.method == "POST")
+    )
+
+
+def _now() -> int:
+    """Return the time for sessions: the system clock, even if the desk follows a local Hub's clock."""
+    return to_ms(bootstrap.utc_now())
+
+
+# ---- browsers --------------------------------------------------------------------------------------------------------
+
+
+_BROWSERS: Final = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS: Final = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("CrOS", "ChromeOS"), ("Windows", "Windows"),
+    ("Macintosh", "macOS"), ("Linux", "Linux"),
+)  # fmt: skip
+_LONGEST: Final = 1000  # characters that are read
+
+
+def name_browser(user_agent: str) -> str:
+    """Return a label such as `Firefox on Linux`; `another program` if the header names no known browser."""
+    text = user_agent[:_LONGEST]
+    browser = next((name for word, name in _BROWSERS if word in text), None)
+    system = next((name for word, name in _SYSTEMS if word in text), None)
+    if browser is None:
+        return "another program"
+    return browser if system is None else f"{browser} on {system}"

@@ -1,0 +1,217 @@
+"""Commands from the terminal to a running desk: sign-in links and members. The key is in a file of mode 0600."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse, Response
+
+from hf_gate.base.locks import read_announcement
+from hf_gate.base.timestamps import from_ms, ms_to_iso, to_ms
+from hf_gate.config import Settings
+from hf_gate.core.people.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
+from hf_gate.errors import HfGateError, UsageError
+from hf_gate.members.rows.members import find_member
+from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
+from hf_gate.members.sessions import Session
+from hf_gate.settings.service.workspace import WorkspaceLocation
+from hf_gate.web.app_state import AppState
+from hf_gate.workspace.service import bootstrap
+
+from .account_proofs import find_account
+from .sign_in import Authenticator
+
+
+def _announcement_file(settings: Settings, place: WorkspaceLocation) -> Path:
+    """Return the file where a running desk announces its address and key; one for each store."""
+    name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
+    return settings.paths.state / "ui" / f"{name}.json"
+
+
+_SHOWN_ID: Final = 12  # letters of a session's id
+_MAX_GLOBS: Final = 200  # repos of one member; each page compares them
+_MAX_GLOB: Final = 200  # characters
+_MAX_ACCOUNT: Final = 100  # characters
+
+
+# ---- the desk's side -------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """Answers commands that come with the key. `at`: the address this process listens on."""
+
+    def __init__(self, app_state: AppState, authenticator: Authenticator, at: str) -> None:
+        self._app_state = app_state
+        self._authenticator = authenticator
+        self._at = at
+        self._key = secrets.token_urlsafe(32)
+
+    @contextmanager
+    def announce(self) -> Iterator[None]:
+        """Announce the desk's address and key while the desk runs."""
+        path = _announcement_file(self._app_state.workspace.settings, self._app_state.workspace.location)
+        with bootstrap.announce(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
+            yield
+
+    def answer(self, authorization: str, body: bytes) -> Response:
+        """Perform a command; 404 without the key."""
+        if not secrets.compare_digest(authorization.encode(), f"Bearer {self._key}".encode()):
+            return Response("", 404)
+        try:
+            asked = json.loads(body)
+            return JSONResponse(self._perform(asked if isinstance(asked, dict) else {}))
+        except (ValueError, UsageError) as problem:
+            return JSONResponse({"error": str(problem), "hint": getattr(problem, "hint", None)}, 422)
+        except HfGateError as problem:
+            return JSONResponse({"error": str(problem)}, 503)
+
+    def _perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        app_state = self._app_state
+        match asked.get("do"):
+            case "link":
+                return {"login_url": f"{app_state.url}/sign-in?t={self._authenticator.make_link()}"}
+            case "invite":
+                secret = secrets.token_urlsafe(32)
+                member = app_state.membership.invite(parse_invitation(asked, app_state), secret)
+                link = f"{app_state.url}/sign-in?t={secret}"
+                account = {"account": account_name(member), "account_id": member.user_id}
+                return {"name": member.name, "role": member.role.value, "link": link, **account}
+            case "revoke":
+                known = find_member(app_state.workspace.store, str(asked.get("name")))
+                if known is None:
+                    raise UsageError(f"there is no member {asked.get('name')!r}.")
+                app_state.membership.revoke(known)
+                app_state.run_worker.stop_runs_of(known)
+                return {"name": known.name}
+            case "members":
+                at = to_ms(app_state.now())
+                devices = count_devices(app_state.workspace.store, at)
+                rows = app_state.workspace.store.members()
+                return {"members": [_member_to_dict(row, devices.get(row.id, 0), at) for row in rows]}
+            case "sessions":
+                found = list_open_sessions(app_state.workspace.store, to_ms(bootstrap.utc_now()))
+                return {"sessions": [_session_to_dict(one) for one in found]}
+            case "end":
+                return {"session": self._end_session(str(asked.get("name")))}
+            case _:
+                raise UsageError("the desk does not know this command.")
+
+    def _end_session(self, ident: str) -> str:
+        """End the session whose id begins so. Raises UsageError unless there is exactly one."""
+        store = self._app_state.workspace.store
+        found = [one.id for one in list_open_sessions(store, to_ms(bootstrap.utc_now())) if one.id.startswith(ident)]
+        if len(ident) < _SHOWN_ID or len(found) != 1 or not delete_session(store, found[0]):
+            raise UsageError(f"there is no session {ident!r}.", hint="hf-gate ui sessions lists them.")
+        return ident
+
+
+def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
+    """Return the member to invite. Raises UsageError if name, role or account are not valid."""
+    name = str(asked.get("name") or "").strip().lower()
+    role = str(asked.get("role") or "reviewer")
+    if not MEMBER_NAME.match(name) or name in RESERVED_NAMES or name == app_state.owner.lower():
+        raise UsageError(
+            f"{name[:_MAX_ACCOUNT]!r} is not a valid member name.",
+            hint=(
+                "Use lowercase letters, digits, dots and dashes; not the token's account, and not "
+                f"{', '.join(sorted(RESERVED_NAMES))}."
+            ),
+        )
+    if role not in ROLES:
+        raise UsageError(f"{role!r} is not a role.", hint="Use viewer, reviewer or admin.")
+    globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
+    if len(globs or ()) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in globs or ()):
+        raise UsageError(
+            f"an invitation takes at most {_MAX_GLOBS} repos of at most {_MAX_GLOB} characters each.",
+            hint="Use acme/*.",
+        )
+    wanted = str(asked.get("account") or "").strip()
+    if len(wanted) > _MAX_ACCOUNT:
+        raise UsageError("that is not the name of a Hub account.", hint="Write the name as the Hub shows it.")
+    account, user_id = _find_invited_account(app_state, name, wanted)
+    return Member(
+        name=name, role=MemberRole(role), repos=globs, made_at=to_ms(app_state.now()), account=account, user_id=user_id
+    )
+
+
+def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
+    """Return name and id of the invited Hub account: the one given, or the one named like the member."""
+    if account:
+        return find_account(app_state, account, is_guess=False) or (None, None)
+    known = find_member(app_state.workspace.store, name)
+    if known is not None and known.has_link:
+        return None, None  # the stored account stays
+    found = find_account(app_state, name, is_guess=True)
+    return None, None if found is None else found[1]
+
+
+def account_name(member: Member) -> str | None:
+    """Return the name of a member's Hub account, if known."""
+    return member.account or (member.name if member.user_id else None)
+
+
+def describe_link(member: Member, devices: int, at: int) -> str:
+    """Return the state of a member's personal link in words."""
+    if not member.has_link:
+        return "revoked"
+    if member.link_until is None:
+        return f"works in {devices} browser{'s' if devices != 1 else ''}" if devices else "none"
+    day = f"{from_ms(member.link_until):%Y-%m-%d}"
+    return f"not used yet, until {day}" if at <= member.link_until else f"expired on {day}"
+
+
+def _session_to_dict(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id[:_SHOWN_ID],
+        "member": session.member,
+        "method": session.method.value,
+        "browser": session.browser,
+        "began_at": ms_to_iso(session.began_at),
+        "seen_at": ms_to_iso(session.seen_at),
+    }
+
+
+def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
+    return {
+        "name": member.name.partition("~")[0],
+        "role": member.role.value,
+        "repos": list(member.repos or ()),
+        "link": member.has_link,
+        "link_state": describe_link(member, devices, at),
+        "account": account_name(member),
+        "proven": member.proven_account is not None,
+    }
+
+
+# ---- the terminal's side ---------------------------------------------------------------------------------------------
+
+
+def find_running_desk(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:
+    """Return the announcement of the desk that runs on this store and machine; None if there is none."""
+    return read_announcement(_announcement_file(settings, place))
+
+
+def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Send a command to a running desk. Raises UsageError with the desk's message if it refuses."""
+    at = str(desk["at"])
+    connection = HTTPConnection(urlsplit(at).netloc, timeout=20)
+    headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": at}
+    try:
+        connection.request("POST", "/terminal", json.dumps(dict(wish)), headers)
+        reply = connection.getresponse()
+        answer: dict[str, Any] = json.loads(reply.read() or b"{}")
+    except (OSError, ValueError) as problem:
+        raise HfGateError(f"the desk at {desk['url']} does not answer: {problem}.") from None
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise UsageError(str(answer.get("error") or "the desk refused this."), hint=answer.get("hint") or None)
+    return answer

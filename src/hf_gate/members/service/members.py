@@ -1,0 +1,397 @@
+"""Decides what members of the desk may see and do, and which changes need a second person."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import format_minute, from_ms, to_ms
+from hf_gate.core.events.events import POLICY_ACTOR
+from hf_gate.core.parsing.literals import glob_matches
+from hf_gate.core.people.accounts import Account
+from hf_gate.core.people.members import (
+    RESERVED_NAMES,
+    Member,
+    MemberOrigin,
+    MemberRole,
+    RunAuthor,
+    make_owner_member,
+    owner_of_setting,
+)
+from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
+from hf_gate.core.stored_rows import RepoRow, RunRow
+from hf_gate.errors import Guarded
+from hf_gate.members.rows.assignments import free_assignments
+from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, revoke_member
+from hf_gate.requests.rows.selections import delete_selection
+from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.reading.ledger import count_ends_changed_outside_runs
+from hf_gate.store.reading.runs import read_runs_since
+from hf_gate.store.reading.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate.store.store import Store
+
+SINGLE_PERSON_LIMIT: Final = 500
+"""The most changes of one verb that a person may send within `LIMIT_WINDOW` if other admins exist."""
+LIMIT_WINDOW: Final = timedelta(hours=24)
+_SENT: Final = (ChangeState.DONE, *UNSETTLED)
+
+
+class Team(Struct, frozen=True):
+    """The acting member, the other admins and all members.
+
+    `shared_until` is 24 hours after the last removal of an admin.
+    """
+
+    me: Member
+    others: Sequence[Member]
+    all_members: Sequence[Member]
+    shared_until: datetime | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other person has been an admin within the last 24 hours."""
+        return not self.others and self.shared_until is None
+
+    def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
+        """Return the accounts (of those given) that belong to members who may decide now."""
+        able = {member.proven_account for member in self.all_members if member.role.covers(MemberRole.REVIEWER)}
+        return frozenset(account for account in accounts if account and account in able)
+
+    def describe_next_step(self, task: str = "open the plan") -> str:
+        """Return what to do when a second person is missing. `task` is what that person does before they agree."""
+        if self.me.proven_account is None:
+            return "Your account is not proven, so you do not count as one of the two. Open Settings and prove it."
+        if self.is_alone:
+            return f"Ask another person with a proven account to {task} and agree."
+        proven = [other.name for other in self.others if other.proven_account is not None]
+        if proven:
+            return f"Ask {' or '.join(proven)} to {task} and agree."
+        if self.others:
+            names = " or ".join(other.name for other in self.others)
+            return (
+                f"No other admin has proven their account. Ask {names} to open Settings and run the command shown "
+                "there."
+            )
+        moment = "" if self.shared_until is None else f" or wait until {format_minute(self.shared_until)}"
+        return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
+
+
+class ApprovalNeed(Struct, frozen=True):
+    """Whether changes need two people (`is_large`), whether two have agreed (`is_met`), and `why` two are needed."""
+
+    team: Team
+    is_large: bool
+    is_met: bool
+    why: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a second person is still missing."""
+        return self.is_large and not self.is_met
+
+    @property
+    def author(self) -> RunAuthor:
+        """The author that is stored with a run of these changes."""
+        me = self.team.me
+        is_free = self.team.is_alone or (self.is_large and self.is_met)
+        return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
+
+
+def read_team(store: Store, me: Member, now: datetime) -> Team:
+    """Return the current team of a store."""
+    all_members = read_deciders(store)
+    others = [member for member in all_members if member.role is MemberRole.ADMIN and not member.is_same_person(me)]
+    until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
+    return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
+
+
+def compute_need(
+    store: Store,
+    team: Team,
+    counts: Mapping[str, int],
+    now: datetime,
+    *,
+    original_total: int = 0,
+    approvers: Collection[str] = (),
+    resumed: RunRow | None = None,
+) -> ApprovalNeed:
+    """Return the approval that changes need. `counts` is the number of changes by verb (accept, reset, reject, cancel).
+
+    `original_total` is the number of changes before some were excluded,
+    `approvers` the accounts that agreed. `resumed` is the run to which the changes belong, with counts of what the run
+    has sent.
+    """
+    if team.is_alone:
+        return ApprovalNeed(team, is_large=False, is_met=False, why="")
+    total = max(original_total, sum(counts.values()))
+    spent = _count_recent_changes(store, team, now, resumed)
+    worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
+    is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
+    accounts = team.approving_accounts([*approvers, team.me.proven_account])
+    return ApprovalNeed(
+        team, is_large=is_large, is_met=len(accounts) > 1, why=_explain_need(total, sum(counts.values()), worst)
+    )
+
+
+def compute_resume_need(store: Store, team: Team, run: RunRow, now: datetime) -> ApprovalNeed:
+    """Return the approval that the rest of a run needs, because other changes may have been sent while the run waited.
+
+    The person who started the run agreed to the run, so it counts as approved if another person resumes it.
+    """
+    counts = store.count_changes(run.id)
+    left = counts.get(ChangeState.PLANNED, 0)
+    if run.kind is RunKind.AUTO or run.is_free or not left:
+        return ApprovalNeed(team, is_large=False, is_met=False, why="")
+    new = {verb: min(n, left) for verb, n in run.verbs.items()}
+    sent = replace(run, state=RunState.ENDED, counts=counts)
+    return compute_need(store, team, new, now, approvers=[run.account] if run.account else (), resumed=sent)
+
+
+def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
+    if count > SINGLE_PERSON_LIMIT:
+        return f"More than {SINGLE_PERSON_LIMIT} changes need two people."
+    if total > SINGLE_PERSON_LIMIT:
+        return f"This is a part of {total:,} changes. More than {SINGLE_PERSON_LIMIT} need two people."
+    these = f"these are {worst[0]:,} to {worst[1]}"
+    return f"Together with the last 24 hours, {these}. More than {SINGLE_PERSON_LIMIT} need two people."
+
+
+def _count_recent_changes(store: Store, team: Team, now: datetime, resumed: RunRow | None) -> Counter[str]:
+    """Count, by verb, the changes in the time window, and those that wait, that the same person may have made."""
+    changes = Counter[str]()
+    for run in read_runs_since(store, to_ms(now - LIMIT_WINDOW)):
+        if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
+            changes.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
+    return changes
+
+
+def can_start_unattended(store: Store, account: Account | None) -> bool | None:
+    """Tell whether an account is the owner or a proven admin of all repos; None if there is no owner and no member."""
+    if not read_deciders(store) or account is None:
+        return False if read_deciders(store) else None
+    me = find_member_of(store, account)
+    return me is not None and me.role is MemberRole.ADMIN and me.repos is None
+
+
+def find_member_of(store: Store, account: Account | None) -> Member | None:
+    """Return the owner or the member to whom a Hub account belongs; None if it belongs to nobody who may sign in."""
+    if account is None:
+        return None
+    ident = make_owner_member(account.name, account.id).id
+    deciders = read_deciders(store)
+    mine = (decider for decider in deciders if account.id is not None and decider.proven_account == account.id)
+    return next((decider for decider in deciders if decider.id == ident), None) or next(mine, None)
+
+
+def is_removed_account(store: Store, account: Account | None) -> bool:
+    """Tell whether a Hub account belongs to a former member only.
+
+    Without an id, upper and lower case of names are the same.
+    """
+    if account is None or find_member_of(store, account) is not None:
+        return False
+    name = account.name.lower()
+    mine = [
+        member
+        for member in store.members()
+        if (
+            member.user_id == account.id
+            if member.user_id
+            else name in {member.name.lower(), (member.account or "").lower()}
+        )
+    ]
+    return bool(mine) and not any(one.has_link for one in mine)
+
+
+def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
+    """Return why a person may not set another end of access alone; "" if they may.
+
+    An end removes access, as a reset does.
+    """
+    left = count_ends_left(store, team, now)
+    if left is None or left > 0:
+        return ""
+    return f"You set {SINGLE_PERSON_LIMIT} ends within 24 hours. More than that need two people."
+
+
+def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
+    """Return how many ends of access a person may still set alone; None without a limit."""
+    if team.is_alone:
+        return None
+    accounts = {member.name.lower(): member.proven_account for member in team.all_members}
+    changed = sum(
+        count
+        for actor, count in count_ends_changed_outside_runs(store, to_ms(now - LIMIT_WINDOW))
+        if not _is_policy_or_program(actor) and not _is_another(team.me, accounts.get(actor.lower()))
+    )
+    return max(0, SINGLE_PERSON_LIMIT - changed)
+
+
+def compute_ends_need(
+    store: Store, team: Team, count: int, now: datetime, *, rule: str = "", approvers: Collection[str] = ()
+) -> ApprovalNeed:
+    """Return the approval that `count` earlier ends need. `rule` says why two people are needed whatever the number is.
+
+    In a workspace without an owner and members, every account with a right token counts, as for approvals of requests.
+    """
+    left = count_ends_left(store, team, now)
+    is_large = bool(rule) or (left is not None and count > left)
+    accounts = {account for account in (*approvers, team.me.proven_account) if account is not None}
+    able = accounts if len(team.all_members) == 1 else team.approving_accounts(accounts)
+    why = rule or f"More than {SINGLE_PERSON_LIMIT} ends within 24 hours need two people."
+    return ApprovalNeed(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
+
+
+def _is_policy_or_program(actor: str) -> bool:
+    """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by the person who
+    applies it.
+    """
+    return actor in RESERVED_NAMES or actor.startswith(POLICY_ACTOR)
+
+
+def _is_another(me: Member, account: str | None) -> bool:
+    return account is not None and me.proven_account is not None and account != me.proven_account
+
+
+def _count_sent(run: RunRow) -> dict[str, int]:
+    """Count the changes of a run by verb; for a run that is over, count only as many as were sent."""
+    if not run.is_over:
+        return dict(run.verbs)
+    most = sum(run.counts.get(kind, 0) for kind in _SENT)
+    return {verb: min(n, most) for verb, n in run.verbs.items()}
+
+
+# ---- members ---------------------------------------------------------------------------------------------------------
+
+
+def read_deciders(store: Store) -> list[Member]:
+    """Return the owner, if the desk was used, and the members who may sign in."""
+    text = store.setting(setting_keys.OWNER)
+    owner = [] if text is None else [owner_of_setting(text)]
+    return [*owner, *(member for member in store.members() if member.has_link)]
+
+
+class Membership:
+    """The owner of the token and the members of a workspace. `owner_id` is the owner's account id on the Hub."""
+
+    def __init__(self, workspace: Workspace, owner: str, owner_id: str | None = None) -> None:
+        self.workspace = workspace
+        self.owner = owner
+        self.owner_id = owner_id
+
+    @cached_property
+    def owner_member(self) -> Member:
+        """The account whose token the desk uses. The Hub named the account, so it is proven."""
+        return make_owner_member(self.owner, self.owner_id)
+
+    def admit_owner(self) -> None:
+        """Store who the owner is. A member who was invited under the owner's name is another person and is revoked."""
+        stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
+        known = self.workspace.store.setting(setting_keys.OWNER)
+        if known != stored:
+            former = None if known is None else owner_of_setting(known).id
+            with self.workspace.store.writing() as write:
+                write.write_setting(setting_keys.OWNER, stored)
+                if former not in {None, self.owner_member.id}:
+                    at = to_ms(self.workspace.now())
+                    free_assignments(write, str(former), by=self.owner, at=at, keeps=lambda _: False)
+        namesake = find_member(self.workspace.store, self.owner)
+        if namesake is not None and namesake.has_link:
+            self.revoke(namesake, self.owner)
+
+    def find(self, name: str) -> Member | None:
+        """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
+        if name.lower() == self.owner.lower():
+            return self.owner_member
+        found = find_member(self.workspace.store, name)
+        return found if found is not None and found.has_link else None
+
+    def find_by_id(self, ident: str | None) -> Member | None:
+        """Return a member who may sign in now, by id."""
+        if ident == self.owner_member.id:
+            return self.owner_member
+        found = None if ident is None else find_member_by_id(self.workspace.store, ident)
+        return found if found is not None and found.has_link else None
+
+    def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
+        """Invite a member by link. `by` is the actor in the ledger; None means the owner."""
+        return invite_member(self.workspace.store, member, secret, by or self.owner, to_ms(self.workspace.now()))
+
+    def revoke(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
+        """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's
+        runs.
+        """
+        at = to_ms(self.workspace.now())
+        revoke_member(self.workspace.store, member, by or self.owner, at, origin=origin)
+        unsent = list_unsent_decisions(self.workspace.store, member.id)
+        undo_waiting_decisions(self.workspace.store, [item.run.id for item in unsent])
+        delete_selection(self.workspace.store, f"s_{member.id}")
+
+    def repos(self, member: Member) -> list[RepoRow]:
+        """Return the repos that a member may see, sorted by name."""
+        return [row for row in self.workspace.store.repos() if self.can_see(member, row.repo)]
+
+    def can_see(self, member: Member, repo: Repo) -> bool:
+        """Tell whether the workspace covers a repo and the member may see it."""
+        ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
+        return _matches_any(ours, repo) and _matches_any(member.repos, repo)
+
+    def can_decide(self, member: Member | None, repos: Iterable[Repo]) -> bool:
+        """Tell whether a person is still a member who may decide at these repos."""
+        if member is None or not member.role.covers(MemberRole.REVIEWER):
+            return False
+        return all(self.can_see(member, repo) for repo in repos)
+
+    def can_continue(self, run: RunRow) -> bool:
+        """Tell whether a run's member may still decide at all repos of the run.
+
+        Runs by commands and by the owner may continue.
+        """
+        if run.member is None or run.member.startswith("owner:"):
+            return True
+        return self.can_decide(self.find_by_id(run.member), self.workspace.store.repos_of_run(run.id))
+
+    # ---- second person -----------------------------------------------------------------------------------------------
+
+    def read_team(self, member: Member) -> Team:
+        """Return the current team from the point of view of this member."""
+        return read_team(self.workspace.store, member, self.workspace.now())
+
+    def compute_need(
+        self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()
+    ) -> ApprovalNeed:
+        """Return whether a member needs a second person for these changes, counted by verb."""
+        return compute_need(
+            self.workspace.store,
+            self.read_team(member),
+            counts,
+            self.workspace.now(),
+            original_total=original_total,
+            approvers=approvers,
+        )
+
+    def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
+        """Return whether a member needs a second person to resume a run."""
+        return compute_resume_need(self.workspace.store, self.read_team(member), run, self.workspace.now())
+
+    def check_limit(self, member: Member, verb: str, count: int, *, refused: str, hint: str = "") -> RunAuthor:
+        """Return the author of these changes. Raises Guarded if they exceed what one person may send alone."""
+        need = self.compute_need(member, {verb: count})
+        if need.is_large:
+            raise Guarded(f"{refused} {need.why}", hint=f"{hint}{need.team.describe_next_step()}")
+        return need.author
+
+
+@lru_cache(8192)
+def _matches_any(globs: tuple[str, ...] | None, repo: Repo) -> bool:
+    """Tell whether a glob matches the repo; None matches every repo."""
+    return globs is None or any(glob_matches(glob, repo) for glob in globs)

@@ -1,0 +1,73 @@
+"""Sessions of members, and what a personal link can do for a browser."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from hf_gate.base.timestamps import DAY_MS
+
+LINK_LIFETIME: Final = 7 * DAY_MS
+"""Milliseconds in which a new personal link must be used for the first time."""
+DEVICE_LIFETIME: Final = 90 * DAY_MS
+"""Milliseconds after its last use in which a browser's device cookie is valid."""
+DEVICE_LINK_LIFETIME: Final = 600.0
+"""Seconds in which a link for another device must be used."""
+
+
+def digest_of(secret: str) -> str:
+    """Return the digest of 256 random bits, which is the id of a session. Nobody can recover the bits by guessing."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class SignInMethod(StrEnum):
+    """How a session began."""
+
+    TERMINAL = "terminal"
+    LINK = "link"
+    DEVICE = "device"
+    HUB = "hub"
+
+
+METHOD_LABELS: Final = {
+    SignInMethod.TERMINAL: "link from the terminal",
+    SignInMethod.LINK: "personal link",
+    SignInMethod.DEVICE: "link for another device",
+    SignInMethod.HUB: "Hub account",
+}
+
+
+class LinkState(StrEnum):
+    """What a personal link can do in a browser now."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    EXPIRED = "expired"
+    OTHER_DEVICE = "other device"
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session to store. `member` is the member's name, `browser` a label such as `Firefox on Linux`.
+
+    `began_at` (ms) is in the past if the session continues another one; `parent` is that session.
+    """
+
+    member: str
+    method: SignInMethod
+    browser: str
+    began_at: int
+    parent: str | None = None
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """An open session. `id` is the digest of the browser's secret; times are in ms."""
+
+    id: str
+    member: str
+    method: SignInMethod
+    browser: str
+    began_at: int
+    seen_at: int

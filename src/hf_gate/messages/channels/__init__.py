@@ -1,0 +1,1 @@
+"""Deliver one message: by mail, webhook or a chat service."""

@@ -1,0 +1,38 @@
+"""Letters to applicants in the desk: each text, who would get it, and letters whose outcome is unknown.
+
+Nothing is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from hf_gate.core.messages.messages import MessageState
+from hf_gate.messages.service.letters import list_samples
+from hf_gate.messages.service.message_records import describe_times, list_due, list_messages
+from hf_gate.web.request_context import RequestContext, require_all_repos
+
+_SHOWN: Final = 50
+
+
+def page(context: RequestContext) -> Response:
+    """Show the letters of the workspace to an admin of all repos."""
+    require_all_repos(context, "Only an admin of all repos sees letters to applicants.")
+    workspace = context.workspace
+    config = workspace.location.config.letters
+    return context.render(
+        "letters.html",
+        title="Letters",
+        config=config,
+        samples=list_samples(workspace),
+        due=[(one, describe_times(one, workspace.zone)) for one in list_due(workspace, _SHOWN)],
+        problems=[
+            letter
+            for letter in list_messages(workspace, _SHOWN, is_letter=True)
+            if letter.state != MessageState.WAITING
+        ],
+        shown=_SHOWN,
+        headers={"cache-control": "no-store"},
+    )

@@ -1,0 +1,204 @@
+"""Texts for a reason: offered on the sheet of a decision, read from its form, and shown as people will read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+from starlette.responses import Response
+
+from hf_gate.base.ids import Repo
+from hf_gate.core.lifecycle import VERBS_WITH_REASON
+from hf_gate.core.requests import check_reason
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.errors import UsageError
+from hf_gate.inbox.pages.request_history import Reversal, find_reversal
+from hf_gate.messages.service.inputs import ReasonTemplate, texts_by_language
+from hf_gate.messages.service.reason_texts import LANGUAGES, list_ready_texts, list_reason_texts
+from hf_gate.policies.checks.reasons import fill_reason
+from hf_gate.requests.pages.request_lines import RequestLine
+from hf_gate.requests.rows.selections import count_selected
+from hf_gate.store.reading.tray import list_recent_decisions
+from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
+from hf_gate.web.request_context import RequestContext, require_one_of
+
+_MAX_CHOICES: Final = 24  # the first nine have a number key
+_MAX_PREVIEW: Final = 2000  # characters of a text that is shown before it is checked
+_RECENT: Final = 20  # decisions of a member that are searched for the text used last
+
+
+class ReasonChoice(Struct, frozen=True):
+    """A text to choose. `is_chosen`: it is chosen when the form opens. `is_last`: the member used it last."""
+
+    title: str
+    text: str
+    is_chosen: bool = False
+    is_last: bool = False
+
+
+class ReasonPreview(Struct, frozen=True):
+    """What a person will read, and what they can do next. `who`: their name, or words such as `each person`."""
+
+    verb: str
+    who: str
+    text: str
+    problem: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the person cannot ask again."""
+        return self.verb == "reject"
+
+
+def list_choices(
+    context: RequestContext,
+    verb: str,
+    repo: Repo | None,
+    user: str,
+    suggested: Iterable[ReasonChoice] = (),
+) -> list[ReasonChoice]:
+    """Return the texts for a verb: suggested ones, the workspace's own, the ready ones, and the free text used last.
+
+    One is chosen: the first suggested, else the one used last, else the first. If a language was asked for, it is the
+    first ready text. Without a repo, for many people, texts with placeholders are left out.
+    """
+    if verb not in VERBS_WITH_REASON:
+        return []
+    first = list(suggested)
+    language = asked_language(context)
+    templates = list(_usable_texts(context, verb, repo, language or "en"))
+    last = _find_last_used(context, verb, templates)
+    found = first + [
+        ReasonChoice(
+            template.name, template.text if repo is None else template.fill(repo, user), is_last=template.text == last
+        )
+        for template in templates
+    ]
+    if last is not None and not any(one.is_last or one.text == last for one in found):
+        found = [*found[: _MAX_CHOICES - 1], ReasonChoice("Your last text", last, is_last=True)]
+    chosen = 0 if first else next((n for n, one in enumerate(found) if one.is_last), 0)
+    if language is not None:
+        ready = {template.text for template in list_ready_texts(verb, language)}
+        chosen = next((n for n, one in enumerate(found) if one.text in ready), chosen)
+    return [replace(one, is_chosen=n == chosen) for n, one in enumerate(found[:_MAX_CHOICES])]
+
+
+def asked_language(context: RequestContext) -> str | None:
+    """Return the language of the ready texts that the address asks for; None if it asks for none that exists."""
+    language = context.query_value("lang")
+    return language if language in LANGUAGES else None
+
+
+def _usable_texts(context: RequestContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
+    templates = context.workspace.location.config.templates
+    for template in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
+        if isinstance(template, ReasonTemplate) and (repo is not None or "{" not in template.text):
+            yield template
+
+
+def _find_last_used(context: RequestContext, verb: str, templates: Iterable[ReasonTemplate]) -> str | None:
+    """Return the text that the member used last for a verb, unfilled if it is a template.
+
+    None if there is none, or if it is a free text with the name of the person that it was written to.
+    """
+    recent = list_recent_decisions(context.workspace.store, context.member.id, _RECENT)
+    last = next((one for one in recent if one.verb == verb and one.change.reason is not None), None)
+    row = None if last is None else context.workspace.store.request(last.request)
+    if last is None or last.change.reason is None or row is None:
+        return None
+    name = row.person.identity.username
+    for template in templates:
+        if template.fill(row.repo, name) == last.change.reason:
+            return template.text
+    names = (name, row.person.identity.fullname, row.person_name)
+    is_personal = any(one and one.casefold() in last.change.reason.casefold() for one in names)
+    return None if is_personal else last.change.reason
+
+
+def read_reason(context: RequestContext) -> str:
+    """Return the reason of a form: the text as written, else the text that was chosen."""
+    return context.form_value("reason").strip() or context.form_value("text").strip()
+
+
+def preview_reason(verb: str, who: str, text: str) -> ReasonPreview:
+    """Return what a person will read. A text that the Hub would refuse is shown with the problem."""
+    try:
+        check_reason(text)
+    except UsageError as problem:
+        return ReasonPreview(verb, who, text[:_MAX_PREVIEW], f"{problem}")
+    return ReasonPreview(verb, who, text)
+
+
+def preview_part(context: RequestContext) -> Response:
+    """Return the preview of a reason for one person as a part. Nothing is stored."""
+    row = context.find_request(context.params["id"])
+    verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
+    who = row.person_name
+    return context.render("parts/reason-preview.html", preview=preview_reason(verb, who, read_reason(context)))
+
+
+# ---- the sheet -------------------------------------------------------------------------------------------------------
+
+
+class Sheet(Struct, frozen=True):
+    """The form of a reset, rejection or cancellation, shown before it goes into the tray."""
+
+    verb: str
+    line: RequestLine
+    choices: Sequence[ReasonChoice]
+    preview: ReasonPreview | None  # None if the verb takes no reason
+    language: str = "en"  # of the ready texts
+    languages: Mapping[str, str] = field(default_factory=lambda: LANGUAGES)
+    reversal: Reversal | None = None  # the decision of the desk that it reverses
+    still_selected: int = 0  # other selected requests, which this decision does not include
+
+
+def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
+    """Return the form of a decision. The reasons of rules come first among its texts."""
+    user = line.row.person.identity.username or "you"
+    repo = line.row.repo
+    suggested = [
+        ReasonChoice(label, fill_reason(text, repo=repo.id, user=user, rule=rule))
+        for rule, label, text in _suggest_reasons(context, line.verdict, verb)
+    ]
+    choices = list_choices(context, verb, repo, user, suggested)
+    chosen = next((choice.text for choice in choices if choice.is_chosen), "")
+    back = find_reversal(context, line.row) if context.query_value("back") else None
+    return Sheet(
+        verb,
+        line,
+        choices,
+        preview_reason(verb, line.who, chosen) if verb in VERBS_WITH_REASON else None,
+        language=asked_language(context) or "en",
+        reversal=back if back is not None and back.verb == verb else None,
+        still_selected=count_other_selected(context, line.row),
+    )
+
+
+def count_other_selected(context: RequestContext, row: RequestRow) -> int:
+    """Return how many other requests stay selected when this one is decided alone from the queue."""
+    if not context.page_url.startswith("/queue"):
+        return 0
+    return count_selected(context.workspace.store, context.selection_name, besides=row.id)
+
+
+def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:
+    """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
+    if said is None or said.reason is None:
+        return []
+    if said.action == verb:
+        policy = said.policy
+        ident = said.rule
+    elif said.shadow is not None and said.shadow[0] == verb:
+        _, policy, ident = said.shadow
+    else:
+        return []
+    bundle = context.app_state.policies.current
+    policies = () if bundle is None else bundle.policies
+    rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
+    rule = next(rules, None)
+    texts = texts_by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
+    texts.sort(key=lambda each: each[1] != said.reason)  # the reason that the policy would send comes first
+    return [(ident, label, text) for label, text in texts]

@@ -1,0 +1,274 @@
+"""Lists the messages of the outbox for commands, the desk and `status`: what waits, what failed, and what a person must
+do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from hf_gate.base.display_text import pluralize
+from hf_gate.base.timestamps import format_minute, format_span, ms_to_iso, to_iso, to_ms
+from hf_gate.core.messages.letters import LetterText
+from hf_gate.core.messages.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
+from hf_gate.core.messages.notices import Destination, describe_item, subject_of
+from hf_gate.core.records import Count, Record, Time
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.errors import HfGateError
+from hf_gate.messages.rows import letters, outbox
+from hf_gate.settings.service.workspace import Workspace
+
+from .letters import render
+from .notifications import describe_place
+from .reminders import ReminderTimes, read_reminder_times
+
+_NEVER_TRIED: Final = "hf-gate run did not send it"
+_LIST: Final = "hf-gate messages ls"
+_CUT: Final = 200  # characters of a problem
+_TO_APPLICANTS: Final = "null unless the letter waits"
+
+
+class MessageRecord(Record, frozen=True, kw_only=True):
+    """A message to the staff, or a letter to an applicant."""
+
+    id: str
+    kind: Annotated[str, Meta(description="notice, or the kind of a letter")]
+    state: str
+    destination: Annotated[str | None, Meta(description="of a notice; null for letters")]
+    sequence: Annotated[Count | None, Meta(description="of a notice, in the order of its destination")]
+    is_alarm: bool
+    repo: Annotated[str | None, Meta(description="of a letter, as the next four")]
+    repo_type: str | None
+    user: str | None
+    user_id: str | None
+    email: Annotated[str | None, Meta(description=f"the account's address; {_TO_APPLICANTS}")]
+    subject: Annotated[str | None, Meta(description=f"of a letter: {_TO_APPLICANTS}")]
+    text: Annotated[str | None, Meta(description=f"of a notice: without names; of a letter: {_TO_APPLICANTS}")]
+    made_at: Time
+    attempts: Count
+    tried_at: Time | None
+    next_at: Annotated[
+        Time | None, Meta(description="when it is tried next; null if it is not, or waits behind an older message")
+    ]
+    outcome: Annotated[str | None, Meta(description="of the last attempt: delivered, failed, unknown, refused")]
+    problem: str | None
+    wait_ends_at: Annotated[
+        Time | None, Meta(description="when the wait ends if this reminder is sent now; null for other messages")
+    ]
+    counts_until: Annotated[
+        Time | None,
+        Meta(description="a reminder that is accepted after this time does not count; null for other messages"),
+    ]
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether a person decides about it."""
+        return self.state in DEAD
+
+
+class DestinationRecord(Record, frozen=True, kw_only=True):
+    """A destination of notices, or the letters to applicants, with the numbers of its messages."""
+
+    name: Annotated[str | None, Meta(description="null: letters to applicants")]
+    is_on: Annotated[bool, Meta(description="whether hf-gate.yaml names it")]
+    kind: str | None
+    place: Annotated[str | None, Meta(description="where it is, without secrets")]
+    waiting: Count
+    oldest_at: Time | None
+    late: Annotated[Count, Meta(description="those that were tried in vain, or that are due for long")]
+    late_since: Time | None
+    problem: Annotated[str | None, Meta(description="of the last attempt of a late one")]
+    collecting: Annotated[Count, Meta(description="lines of the next digest")]
+    dead: Annotated[Count, Meta(description="that a person must send again: failed, bounced and unknown ones")]
+    dead_lately: Annotated[Count, Meta(description="those of the last 30 days")]
+
+
+# ---- messages --------------------------------------------------------------------------------------------------------
+
+
+def list_messages(workspace: Workspace, limit: int, *, is_letter: bool | None = None) -> list[MessageRecord]:
+    """Return dead messages, then open notices, then the letters that would be sent now; only of one sort if that is
+    said.
+    """
+    store = workspace.store
+    rows = outbox.read_messages(store, DEAD, limit, letters=is_letter)
+    if is_letter is not False:
+        rows += outbox.read_messages(store, [MessageState.SENDING], limit, letters=True)
+    if is_letter is not True:
+        rows += outbox.read_messages(store, OPEN, limit, letters=False)
+    requests = store.requests([row.request_id for row in rows if row.request_id is not None])
+    attempts = outbox.next_attempts(store, to_ms(workspace.now()))
+    records = [_record(row, requests.get(row.request_id or 0), next_at=attempts.get(row.id)) for row in rows]
+    return [*records, *(list_due(workspace, limit) if is_letter is not False else ())][:limit]
+
+
+def list_due(workspace: Workspace, limit: int) -> list[MessageRecord]:
+    """Return the letters that would be sent now, with their recipients and texts."""
+    store = workspace.store
+    config = workspace.location.config.letters
+    now = workspace.now()
+    cases = letters.list_due(store, config, to_ms(now), limit)
+    rows = store.requests([case.request for case in cases])
+    try:
+        times = read_reminder_times(workspace, cases, rows, now)
+    except HfGateError:
+        times = {}  # policy check tells which policy cannot be read
+    records = []
+    for case in cases:
+        own = times.get(case.letter.id)
+        ends_at = None if own is None else own.ends_at
+        text = render(case, rows[case.request], config, store.endpoint, workspace.zone, now, ends_at)
+        row = rows[case.request]
+        next_at = case.letter.next_at
+        records.append(_record(case.letter, row, next_at=next_at, email=case.email, letter=text, times=own))
+    return records
+
+
+def _record(
+    message: OutboxRow,
+    request: RequestRow | None,
+    *,
+    next_at: int | None,
+    email: str | None = None,
+    letter: LetterText | None = None,
+    times: ReminderTimes | None = None,
+) -> MessageRecord:
+    """Return the record of a message. `request`, `email`, `letter` and `times` are those of a letter."""
+    identity = None if request is None else request.person.identity
+    notice = (
+        None
+        if message.is_letter
+        else LetterText(subject_of(message.items), "\n".join(map(describe_item, message.items)))
+    )
+    text = letter or notice
+    return MessageRecord(
+        id=message.id,
+        kind=message.kind,
+        state=message.state.value,
+        destination=message.destination or None,
+        sequence=message.sequence,
+        is_alarm=message.is_alarm,
+        repo=None if request is None else request.repo.id,
+        repo_type=None if request is None else request.repo.type.value,
+        user=None if identity is None else identity.username,
+        user_id=None if identity is None else identity.user_id,
+        email=email,
+        subject=None if text is None else text.subject,
+        text=None if text is None else text.body,
+        made_at=ms_to_iso(message.made_at),
+        attempts=message.attempts,
+        tried_at=ms_to_iso(message.tried_at),
+        next_at=ms_to_iso(next_at),
+        outcome=None if message.outcome is None else message.outcome.value,
+        problem=message.problem,
+        wait_ends_at=None if times is None else to_iso(times.ends_at),
+        counts_until=None if times is None else to_iso(times.last_at),
+    )
+
+
+def describe_next_attempt(message: MessageRecord, now: datetime, format_moment: Callable[[datetime], str]) -> str:
+    """Return when an undelivered message is tried next; empty for a dead one."""
+    if message.is_dead:
+        return ""
+    if message.next_at is None:
+        return "after the message before it"
+    moment = datetime.fromisoformat(message.next_at)
+    return "at the next turn" if moment <= now else format_moment(moment)
+
+
+def describe_times(letter: MessageRecord, zone: tzinfo) -> str:
+    """Return when the wait of a reminder that is due ends, and what that counts from; empty for other messages."""
+    if letter.wait_ends_at is None or letter.counts_until is None:
+        return ""
+    end, last = (format_minute(datetime.fromisoformat(at), zone) for at in (letter.wait_ends_at, letter.counts_until))
+    return (
+        f"If it is sent now, the wait ends {end}, counted from this reminder."
+        f" After {last} it no longer counts, and a person decides."
+    )
+
+
+# ---- people's decisions ----------------------------------------------------------------------------------------------
+
+
+def retry_messages(workspace: Workspace, idents: Sequence[str] | None) -> list[str]:
+    """Let dead messages wait again; None means all notices. Return the ids of those that can be sent."""
+    return outbox.retry(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace))
+
+
+def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> outbox.MarkedMessages:
+    """Store that a person sent messages, or knows that they arrived."""
+    return outbox.mark_sent(workspace.store, idents, actor, to_ms(workspace.now()), _receivers(workspace))
+
+
+def _receivers(workspace: Workspace) -> set[str]:
+    return {APPLICANTS, *(destination.name for destination in workspace.location.config.notify)}
+
+
+# ---- destinations ----------------------------------------------------------------------------------------------------
+
+
+def list_destinations(workspace: Workspace) -> list[DestinationRecord]:
+    """Return the destinations of notices with their numbers, also those that hf-gate.yaml does not name any more."""
+    return [record for record in _list_receivers(workspace) if record.name is not None]
+
+
+def list_undelivered(workspace: Workspace) -> list[DestinationRecord]:
+    """Return the destinations of hf-gate.yaml where something did not arrive; the letters to applicants last."""
+    records = [record for record in _list_receivers(workspace) if record.is_on and (record.late or record.dead)]
+    return sorted(records, key=lambda record: record.name is None)
+
+
+def _list_receivers(workspace: Workspace) -> list[DestinationRecord]:
+    config = workspace.location.config
+    named = {destination.name: destination for destination in config.notify}
+    counts = {count.destination: count for count in outbox.count_lanes(workspace.store, to_ms(workspace.now()))}
+    lanes = {name: LaneCount(name) for name in named} | counts
+    sends_letters = bool(config.letters.kinds) and config.letters.mail is not None
+    return [
+        _destination_record(count, named.get(name), is_on=sends_letters if name == APPLICANTS else name in named)
+        for name, count in sorted(lanes.items())
+    ]
+
+
+def _destination_record(count: LaneCount, known: Destination | None, *, is_on: bool) -> DestinationRecord:
+    return DestinationRecord(
+        name=count.destination or None,
+        is_on=is_on,
+        kind=None if known is None else known.kind.value,
+        place=None if known is None else describe_place(known),
+        waiting=count.waiting,
+        oldest_at=ms_to_iso(count.oldest_at),
+        late=count.late,
+        late_since=ms_to_iso(count.late_since),
+        problem=None if count.problem is None else count.problem[:_CUT],
+        collecting=count.collecting,
+        dead=count.dead,
+        dead_lately=count.dead_lately,
+    )
+
+
+def describe_undelivered(record: DestinationRecord, now: datetime) -> Iterator[tuple[str, str, bool]]:
+    """Yield what waits, and what a person must send again: a name that stays the same, a sentence, and whether it is
+    stuck.
+
+    What waits is stuck after `PATIENCE_MS`, and letters that did not arrive for 30 days. Notices that were given up are
+    not: the alarm about them would end as they did.
+    """
+    is_letter = record.name is None
+    receiver = "to applicants" if is_letter else f"to {record.name}"
+    word = "letter" if is_letter else "notice"
+    if record.late:
+        waited = timedelta() if record.late_since is None else now - datetime.fromisoformat(record.late_since)
+        verb = "waits" if record.late == 1 else "wait"
+        problem = record.problem or _NEVER_TRIED
+        words = f"{pluralize(record.late, word)} {receiver} {verb}, the oldest for {format_span(waited)}: {problem}"
+        name = f"{word}s {record.name or ''}".rstrip()
+        yield name, f"{words}. List: {_LIST}", waited > timedelta(milliseconds=PATIENCE_MS)
+    is_stuck = is_letter and bool(record.dead_lately)
+    if number := record.dead_lately if is_stuck else record.dead:
+        has, was = ("has", "was") if number == 1 else ("have", "were")
+        end = f"failed or {has} an unknown outcome" if is_letter else f"{was} given up"
+        yield f"{word}s ended", f"{pluralize(number, word)} {receiver} {end}. List: {_LIST}", is_stuck

@@ -1,1 +1,0 @@
-"""Calls and messages that leave the workspace: notices, letters and heartbeats."""

@@ -1,1 +1,0 @@
-"""Plans: ordered lists of changes with reasons and limits. Nothing here sends or stores anything."""

@@ -1,0 +1,312 @@
+"""Checks a parsed policy: compiles its expressions and checks names, constants, form labels and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+
+from msgspec import Struct, field
+
+from hf_gate.base.yaml_parser import Scalar
+from hf_gate.core.forms.forms import GateForm
+from hf_gate.core.parsing.literals import glob_matches_path, globs_overlap
+from hf_gate.core.parsing.strict_yaml import (
+    ScalarSource,
+    items_of,
+    nodes_of_lets,
+    nodes_of_rules,
+    position_of,
+    suggest,
+    value_of,
+)
+from hf_gate.core.policy_model import Policy, PolicyProblem, SourcePosition
+from hf_gate.policies.expressions.expression_bounds import MAX_POLICY_COST, policy_cost_problem
+from hf_gate.policies.expressions.expression_problems import ExpressionProblem
+from hf_gate.policies.expressions.expressions import Expression, compile_expression
+from hf_gate.policies.facts.example_facts import check_tests
+from hf_gate.policies.facts.fact_table import ANSWER_ROLES, CelType, fact_types
+from hf_gate.policies.parsing.policy_parser import ParsedPolicy
+from hf_gate.settings.workspace_config import WorkspaceConfig
+
+from .end_checks import check_ends
+from .lint import lint_policy
+from .reasons import choose_text, reason_length_problem
+from .reference_checks import check_constants, check_labels, check_roles
+from .reminder_checks import check_reminders
+
+_MAX_REFUSED = 50  # the most expressions of one policy whose mistakes are reported
+_MAX_FIXES = 6  # the most fixes applied to one expression, one after the other
+
+
+class CheckedPolicy(Struct, frozen=True):
+    """A policy with its compiled expressions. `policy` is None if any problem is an error.
+
+    `conditions` are keyed by rule id and key (`when`, `unless`, `keep_while`); `repos` are the covered repos with a
+    known form.
+    """
+
+    policy: Policy | None
+    problems: tuple[PolicyProblem, ...]
+    declared: Mapping[str, CelType] = field(default_factory=dict)
+    lets: Mapping[str, Expression] = field(default_factory=dict)
+    conditions: Mapping[tuple[str, str], Expression] = field(default_factory=dict)
+    repos: tuple[str, ...] = ()
+
+
+def check_policy(
+    parsed: ParsedPolicy,
+    *,
+    config: WorkspaceConfig | None = None,
+    forms: Mapping[str, GateForm] | None = None,
+    today: date | None = None,
+) -> CheckedPolicy:
+    """Check one policy without running it. Never raises.
+
+    `forms` are the gate forms of the workspace's repos by their path (`ns/name`, `datasets/ns/name`). Past dates in
+    `until` are errors only if `today` is given, because a policy in use must keep working when its date has come.
+    """
+    if parsed.policy is None:
+        return CheckedPolicy(None, parsed.problems)
+    check = _PolicyChecker(parsed, parsed.policy, config, forms or {}, today)
+    found = (*parsed.problems, *check.problems())
+    problems = tuple(sorted(dict.fromkeys(found), key=_sort_key))
+    policy = None if any(problem.is_error for problem in problems) else parsed.policy
+    return CheckedPolicy(policy, problems, check.declared, check.lets, check.conditions, tuple(check.forms))
+
+
+_ADVICE_CODES = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_claims")
+
+
+def _sort_key(problem: PolicyProblem) -> tuple[bool, int, int, int]:
+    """Sort errors first, then warnings, then advice, each in the order of the file."""
+    rank = _ADVICE_CODES.index(problem.code) + 1 if problem.code in _ADVICE_CODES else 0
+    return not problem.is_error, rank, problem.position.line, problem.position.column
+
+
+def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
+    """Report policies with the same name."""
+    found = []
+    seen = dict[str, Policy]()
+    for policy in (each.policy for each in policies):
+        if policy is None:
+            continue
+        first = seen.setdefault(policy.name, policy)
+        if first is not policy:
+            words = f"{first.source} also has the policy name `{policy.name}`: names must be unique."
+            found.append(PolicyProblem("policy_twice", words, policy.source, hint="Rename one of the two."))
+    return tuple(found)
+
+
+def table_names(policy: Policy, config: WorkspaceConfig | None) -> tuple[str, ...]:
+    """Return the tables that a policy may use: the tables of hf-gate.yaml and its own."""
+    return tuple(dict.fromkeys(table.name for table in (*(config.tables if config else ()), *policy.tables)))
+
+
+class _PolicyChecker:
+    def __init__(
+        self,
+        parsed: ParsedPolicy,
+        policy: Policy,
+        config: WorkspaceConfig | None,
+        forms: Mapping[str, GateForm],
+        today: date | None,
+    ) -> None:
+        self.parsed = parsed
+        self.policy = policy
+        self.config = config
+        self.today = today
+        self.forms = {repo: form for repo, form in forms.items() if _covers(policy, config, repo)}
+        self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
+        self.lets: dict[str, Expression] = {}
+        self.broken_lets: set[str] = set()  # `let` names whose problem has been reported
+        self.conditions: dict[tuple[str, str], Expression] = {}
+        self.spent = 0  # steps of what was compiled: checking stops at the limit of a policy
+        self.rule_nodes = nodes_of_rules(parsed.document)
+
+    def problems(self) -> list[PolicyProblem]:
+        found = [
+            *self._check_expressions(),
+            *self._check_cost(),
+            *self._check_names(),
+            *self._check_reasons(),
+            *self._check_repos(),
+            *check_ends(self.parsed.document, self.policy, self.declared, self.conditions, self.today),
+        ]
+        found += check_tests(self.parsed.document, self.policy, self.declared)
+        if not any(each.is_error for each in found):
+            found += lint_policy(self.parsed.document, self.policy, self.lets, self.conditions)
+            found += check_reminders(self.policy, self.config)
+        return found
+
+    # ---- expressions -------------------------------------------------------------------------------------------------
+
+    def _check_expressions(self) -> Iterator[PolicyProblem]:
+        for name, node in nodes_of_lets(self.parsed.document).items():
+            expression, problems = self._compile(node, f"let {name}", is_let=True)
+            yield from problems
+            if expression is not None:
+                self.lets[name] = expression
+            else:
+                self.broken_lets.add(name)
+        if self.broken_lets:  # rules that use this `let` would report the same problem
+            return
+        for rule, rule_node in self.rule_nodes.items():
+            for key in ("when", "unless", "keep_while"):
+                written = value_of(rule_node, key)
+                if isinstance(written, Scalar):
+                    expression, problems = self._compile(written, f"rule {rule}", is_let=False)
+                    yield from problems
+                    if expression is not None:
+                        self.conditions[rule, key] = expression
+
+    def _check_cost(self) -> Iterator[PolicyProblem]:
+        """Report a policy whose expressions are each allowed, but together cost too much."""
+        lets, conditions = ([each.root for each in some.values()] for some in (self.lets, self.conditions))
+        words = policy_cost_problem(lets, conditions, len(self.policy.tests))
+        if words:
+            at = value_of(self.parsed.document.root, "rules")
+            position = SourcePosition(at.line, at.column) if at is not None else SourcePosition(1, 1)
+            yield PolicyProblem(
+                "too_costly", words, self.policy.source, position, hint="Split it into several policies."
+            )
+
+    def _compile(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[PolicyProblem]]:
+        if self.spent > MAX_POLICY_COST:
+            return None, []
+        spelling = ScalarSource(self.parsed.document.source, node)
+        source = node.text.strip()
+        lead = len(node.text) - len(node.text.lstrip())
+        try:
+            expression = compile_expression(source, self.declared, self.lets, is_let=is_let)
+        except ExpressionProblem as problem:
+            self.spent += MAX_POLICY_COST // _MAX_REFUSED
+            if source[problem.offset : problem.offset + problem.length] in self.broken_lets:
+                return None, []
+            return None, [self._expression_problem(spelling, problem, source, lead, where, is_let=is_let)]
+        self.spent += expression.root.cost
+        problems = [
+            spelling.problem(
+                fault.code,
+                f"{where}: {fault.message}",
+                lead + fault.offset,
+                fault.length,
+                fault.fix,
+                fault.hint,
+                is_error=fault.is_error,
+            )
+            for fault in (
+                *check_constants(expression, self.policy, tuple(self.forms)),
+                *check_labels(expression, self.forms),
+            )
+        ]
+        return expression, problems
+
+    def _expression_problem(
+        self, spelling: ScalarSource, problem: ExpressionProblem, source: str, lead: int, where: str, *, is_let: bool
+    ) -> PolicyProblem:
+        code = problem.code.replace("-", "_")
+        message = f"{where}: {problem.message}"
+        fix = problem.fix
+        piece = source[problem.offset : problem.offset + problem.length]
+        if piece.startswith("terms."):
+            words = f"{where}: the facts of `terms` are not supported yet; remove them."
+            return spelling.problem("later", words, lead + problem.offset, problem.length)
+        below = self._is_later_let(piece)
+        if below:
+            return spelling.problem(
+                code,
+                f"{where}: `{piece}` is defined further down in `let`; move it up.",
+                lead + problem.offset,
+                problem.length,
+            )
+        if fix is not None:
+            once = _apply_expression_fix(source, problem)
+            whole = self._fix_repeatedly(once, is_let=is_let)
+            if whole is not None and whole != once:
+                return spelling.problem(code, message, 0, len(spelling.node.text), whole, f"Write `{whole}`.")
+        hint = f"Write `{fix}`." if fix and fix not in message else ""
+        return spelling.problem(code, message, lead + problem.offset, problem.length, fix, hint)
+
+    def _is_later_let(self, name: str) -> bool:
+        return name in self.policy.let and name not in self.lets
+
+    def _fix_repeatedly(self, source: str, *, is_let: bool) -> str | None:
+        """Apply the fixes one after the other; return None if the expression still has a mistake."""
+        for _ in range(_MAX_FIXES):
+            try:
+                compile_expression(source, self.declared, self.lets, is_let=is_let)
+            except ExpressionProblem as problem:
+                if problem.fix is None:
+                    return None
+                source = _apply_expression_fix(source, problem)
+            else:
+                return source
+        return None
+
+    # ---- names, reasons, repos ---------------------------------------------------------------------------------------
+
+    def _check_names(self) -> Iterator[PolicyProblem]:
+        shared = {table.name for table in self.config.tables} if self.config else set()
+        for table in self.policy.tables:
+            if table.name in shared:
+                words = f"hf-gate.yaml also defines table `{table.name}`: names must be unique."
+                yield PolicyProblem(
+                    "table_twice", words, self.policy.source, table.position, hint="Rename one of the two."
+                )
+        templates = dict(self.config.templates) if self.config else {}
+        for rule in self.policy.rules:
+            name = rule.reason_template
+            node = value_of(self.rule_nodes.get(rule.id), "reason_template")
+            if name is None or name in templates or not isinstance(node, Scalar) or self.config is None:
+                continue
+            near = suggest(name, templates)
+            hint = f"Did you mean `{near}`?" if near else f"Add it to `templates:` in {self.config.source}."
+            words = f"rule {rule.id}: unknown template `{name}`."
+            yield self.parsed.document.source.problem_at(node, "unknown_template", words, near, hint)
+
+    def _check_reasons(self) -> Iterator[PolicyProblem]:
+        for rule in self.policy.rules:
+            for key, value in (("reason", rule.reason), ("end_reason", rule.end_reason)):
+                texts = [value] if isinstance(value, str) else list(value.values()) if value else []
+                yield from self._check_filled_length(texts, rule.id, key)
+            template = self.config.templates.get(rule.reason_template or "") if self.config else None
+            if template:
+                texts = [template] if isinstance(template, str) else [choose_text(template, each) for each in template]
+                yield from self._check_filled_length(texts, rule.id, "reason_template")
+
+    def _check_filled_length(self, texts: list[str], rule: str, key: str) -> Iterator[PolicyProblem]:
+        for text in texts:
+            words = reason_length_problem(text, self.forms, rule)
+            node = value_of(self.rule_nodes.get(rule), key)
+            if words and node is not None:
+                yield PolicyProblem(
+                    "reason_too_long",
+                    f"rule {rule}: with placeholders filled in, this can have {words}",
+                    self.policy.source,
+                    position_of(node),
+                )
+
+    def _check_repos(self) -> Iterator[PolicyProblem]:
+        globs = value_of(self.parsed.document.root, "applies_to")
+        for glob, node in zip(self.policy.applies_to, items_of(globs), strict=False):
+            if self.config is not None and not any(globs_overlap(glob, other) for other in self.config.repos):
+                near = _other_type(glob, self.config.repos) or suggest(glob, self.config.repos)
+                hint = f"Did you mean `{near}`?" if near else f"The repos are {', '.join(self.config.repos[:5])}."
+                words = f"applies_to: `{glob}` matches no repo of the workspace."
+                yield self.parsed.document.source.problem_at(node, "no_such_repo", words, near, hint, is_error=False)
+        yield from check_roles(self.parsed.document, self.policy, self.conditions, self.forms)
+
+
+def _apply_expression_fix(source: str, problem: ExpressionProblem) -> str:
+    return source[: problem.offset] + (problem.fix or "") + source[problem.offset + problem.length :]
+
+
+def _covers(policy: Policy, config: WorkspaceConfig | None, repo: str) -> bool:
+    ours = any(glob_matches_path(glob, repo) for glob in policy.applies_to)
+    return ours and (config is None or any(glob_matches_path(glob, repo) for glob in config.repos))
+
+
+def _other_type(glob: str, globs: Sequence[str]) -> str | None:
+    """Return the glob for the other repo type if it matches a repo, because a bare `ns/name` is taken as a model."""
+    other = glob.removeprefix("datasets/") if glob.startswith("datasets/") else f"datasets/{glob}"
+    return other if any(globs_overlap(other, each) for each in globs) else None

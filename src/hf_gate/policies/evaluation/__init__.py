@@ -1,0 +1,1 @@
+"""Evaluates the rules of a repo on the facts of a request."""

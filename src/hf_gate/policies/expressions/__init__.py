@@ -1,0 +1,1 @@
+"""Conditions: parsed, checked, bounded, and compiled to functions in three values."""

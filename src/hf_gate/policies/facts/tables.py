@@ -1,0 +1,319 @@
+"""Looks up people in the owner's tables after the rows have been read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hf_gate.base.ids import Person
+from hf_gate.base.timestamps import format_minute
+from hf_gate.core.policy_model import UnknownReason
+
+from .email_addresses import parent_domains
+from .fact_values import TableHit
+
+KEYS: tuple[str, ...] = ("user_id", "email", "username")
+"""The columns that can identify a person, the most reliable first."""
+
+AGREEMENT_COLUMNS: tuple[str, ...] = ("file_hash", "version")
+"""The columns of a signed agreement: the digest of the signed file, and the version of the text."""
+
+MAX_EVIDENCE = 128
+NO_ACCOUNT = ""
+"""The binding of a username that had no account when its row was first read.
+
+An account created later does not match.
+"""
+
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_UNBOUND = "the username is not bound to an account yet"
+_NO_ACCOUNT_THEN = "the account did not exist when the table was first read; add its user_id or e-mail to the row"
+
+
+class TableRow(Struct, frozen=True):
+    """One row. `domain` is `mit.edu` or `*.mit.edu`.
+
+    `date_problem` says why the date is invalid; the row is then unknown.
+    """
+
+    line: int
+    user_id: str | None = None
+    email: str | None = None
+    username: str | None = None  # lower case
+    domain: str | None = None
+    starts: datetime | None = None
+    expires: datetime | None = None
+    columns: Mapping[str, str] = msgspec.field(default_factory=dict)
+    date_problem: str = ""
+
+    def value_of_key(self, key: str) -> str | None:
+        value: str | None = getattr(self, key)
+        return value
+
+    @property
+    def digest(self) -> str:
+        """The digest that names the row: 16 hex digits over its keys and everything it says."""
+        content = json.dumps([self.user_id, self.email, self.username, self.domain, *self.terms], default=str)
+        return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
+
+    @property
+    def evidence(self) -> Mapping[str, str] | None:
+        """What to keep of the row if a grant rests on it; None if it is no agreement."""
+        found = {name: self.columns[name][:MAX_EVIDENCE] for name in AGREEMENT_COLUMNS if self.columns.get(name)}
+        return {"row": self.digest, **found} if found else None
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """What the row says about the people it identifies, as plain values."""
+        dates = tuple(each and each.astimezone(UTC).isoformat() for each in (self.starts, self.expires))
+        return (*dates, self.date_problem, sorted(self.columns.items()))
+
+
+class TableProblem(Struct, frozen=True):
+    """A problem in a table file. `line` counts from 1; 0 means the whole file."""
+
+    line: int
+    code: str
+    message: str
+    is_error: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table. `refusal` says why the table cannot be used at all; the lines in `skipped_lines` could not be read.
+
+    `digest` (64 hex digits) covers the content, not the layout. `find` looks up a person.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    rows: tuple[TableRow, ...] = ()
+    digest: str = ""
+    problems: tuple[TableProblem, ...] = ()
+    skipped_lines: tuple[int, ...] = ()
+    refusal: str = ""
+    as_of: datetime | None = None
+    outdated: str = ""  # why the file as it is now is not used, while its last good version is in force
+    _index: _RowIndex | None = field(default=None, compare=False, repr=False)
+    _departed: _RowIndex | None = field(default=None, compare=False, repr=False)  # who left an add-only roster
+
+    @property
+    def file_problem(self) -> str:
+        """Why the file as it is now is not used; empty if it is."""
+        return self.refusal or self.outdated
+
+    @property
+    def consequence(self) -> str:
+        """What a problem of the file means for rules."""
+        if not self.outdated or self.as_of is None:
+            return "every rule that uses it is unknown"
+        return f"its version of {format_minute(self.as_of)} stays in force"
+
+    @property
+    def source(self) -> str:
+        """The source of the table's facts: `table:partners@1a2b3c4d`."""
+        return f"table:{self.name}@{self.digest[:8]}"
+
+    @property
+    def key_sets(self) -> frozenset[frozenset[str]]:
+        """The sets of keys by which individual rows can be found."""
+        return frozenset() if self._index is None else self._index.key_sets
+
+    @property
+    def has_departed(self) -> bool:
+        """Whether people left this table, which is an add-only roster."""
+        return self._departed is not None
+
+    @property
+    def departed_keys(self) -> list[str]:
+        """The hashed keys of everybody who left an add-only roster."""
+        by = {} if self._departed is None else self._departed.by
+        return sorted(f"{kind} {value}" for kind, rows in by.items() for value in rows)
+
+    def rows_by(self, kind: str) -> Mapping[str, Sequence[TableRow]]:
+        """Return the rows by user_id, email, username or domain, as lookups find them."""
+        return {} if self._index is None else self._index.by[kind]
+
+    def usernames(self) -> tuple[str, ...]:
+        """Return the usernames in the rows; empty if the username is not a key."""
+        is_plain = self._index is not None and not self.outdated
+        return tuple(self._index.by["username"]) if self._index and is_plain and "username" in self.key else ()
+
+    def find(
+        self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY
+    ) -> TableHit:
+        """Look up one account. `address` is the account's e-mail address, never the one in the form.
+
+        `bindings` maps usernames to account ids (`NO_ACCOUNT` if there was none); pass a new mapping when the bindings
+        change. A row with an unbound username and another e-mail address makes the result unknown.
+        """
+        if self.refusal or self._index is None:
+            return self._unknown(self.refusal or "the table has not been read")
+        found, doubt = self._matching_rows(person, address, bindings, self._index)
+        later = min((row.starts for row in found if row.starts is not None and row.starts > now), default=None)
+        hit = self._hit_of(found, doubt, person, address, now=now, bindings=bindings)
+        return hit if later is None else replace(hit, changes_at=min(later, hit.changes_at or later))
+
+    def _hit_of(
+        self,
+        found: list[TableRow],
+        doubt: str,
+        person: Person,
+        address: str | None,
+        *,
+        now: datetime,
+        bindings: Mapping[str, str],
+    ) -> TableHit:
+        flawed = next((row for row in found if row.date_problem), None)
+        if flawed:
+            return self._unknown(f"line {flawed.line}: {flawed.date_problem}")
+        found = [row for row in found if row.starts is None or row.starts <= now]
+        if found:
+            best = max(found, key=lambda row: row.expires or _FOR_EVER)
+            state = "valid" if best.expires is None or now < best.expires else "expired"
+            columns = None if self.outdated else best.columns  # the last good version keeps no other columns
+            ends, evidence = (best.expires, best.evidence) if state == "valid" else (None, None)
+            return TableHit(
+                state,
+                best.expires,
+                columns,
+                source=self.source,
+                as_of=self.as_of,
+                evidence=evidence,
+                changes_at=ends,
+                listed_by=None if self.outdated else best,
+            )
+        if self._departed is not None and self._matching_rows(person, address, bindings, self._departed)[0]:
+            return self._unknown("the person is gone from the file, and the roster is add-only")
+        doubt = doubt or self._absence_doubt(person, address, self._index) if self._index else doubt
+        return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
+
+    def _unknown(self, note: str) -> TableHit:
+        return TableHit(why=UnknownReason.UNAVAILABLE, note=note, source=self.source, as_of=self.as_of)
+
+    def _matching_rows(
+        self, person: Person, address: str | None, bindings: Mapping[str, str], index: _RowIndex
+    ) -> tuple[list[TableRow], str]:
+        found: list[TableRow] = []
+        doubt = ""
+        if "user_id" in self.key and person.id:
+            found += index.rows_of("user_id", person.id.lower())
+        if "email" in self.key and address:
+            found += index.rows_of("email", address)
+            found += index.of_domain(address.rpartition("@")[2])
+        if "username" in self.key:
+            named, doubt = index.of_username(person, address, bindings)
+            found += named
+        return found, doubt
+
+    def _absence_doubt(self, person: Person, address: str | None, index: _RowIndex) -> str:
+        """Return why it is uncertain that a person is not listed; empty if this is certain."""
+        if self.skipped_lines:
+            return f"line {self.skipped_lines[0]} of the table cannot be read"
+        shown = {"user_id": person.id, "email": address, "username": person.username}
+        hidden = frozenset(key for key, value in shown.items() if not value)
+        if any(keys <= hidden for keys in index.key_sets):
+            return "the Hub hides the data that the table needs to find people"
+        return ""
+
+
+def build_table(
+    name: str,
+    key: Sequence[str],
+    rows: Iterable[TableRow],
+    digest: str,
+    problems: Iterable[TableProblem] = (),
+    *,
+    skipped: Sequence[int] = (),
+    as_of: datetime | None = None,
+) -> Table:
+    """Build a table with its index."""
+    rows = tuple(rows)
+    key = tuple(key)
+    return Table(name, key, rows, digest, tuple(problems), tuple(skipped), as_of=as_of, _index=_RowIndex(rows, key))
+
+
+def index_of_rows(rows: tuple[TableRow, ...], key: tuple[str, ...], hide: Callable[[str, str], str]) -> _RowIndex:
+    """Return an index of rows whose keys are hidden: `hide` gets a column and a plain value."""
+    return _RowIndex(rows, key, hide)
+
+
+def _show_plain(column: str, value: str) -> str:  # noqa: ARG001 - the signature of `hide`
+    return value
+
+
+class _RowIndex:
+    """The rows by each key. `key_sets` has the sets of keys by which individual rows can be found."""
+
+    def __init__(
+        self, rows: tuple[TableRow, ...], key: tuple[str, ...], hide: Callable[[str, str], str] = _show_plain
+    ) -> None:
+        self._hide = hide
+        self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}
+        key_sets: set[frozenset[str]] = set()
+        self._bound: tuple[object, dict[str, list[TableRow]]] = (None, {})
+        for row in rows:
+            filled = {each for each in key if row.value_of_key(each)}
+            for each in filled:
+                self.by[each].setdefault(row.value_of_key(each) or "", []).append(row)
+            if row.domain and "email" in key:
+                self.by["domain"].setdefault(row.domain, []).append(row)
+                filled.add("email")
+            key_sets.add(frozenset(filled))
+        self.key_sets = frozenset(key_sets)
+
+    def rows_of(self, column: str, value: str) -> Sequence[TableRow]:
+        """Return the rows with this value in a key column."""
+        rows = self.by[column]
+        return rows.get(self._hide(column, value), ()) if rows else ()
+
+    def of_domain(self, domain: str) -> list[TableRow]:
+        if not self.by["domain"]:
+            return []
+        found = list(self.rows_of("domain", domain))
+        for above in parent_domains(domain)[1:]:
+            found += self.rows_of("domain", f"*.{above}")
+        return found
+
+    def of_username(
+        self, person: Person, address: str | None, bindings: Mapping[str, str]
+    ) -> tuple[list[TableRow], str]:
+        """Return the rows bound to this account or with its name and address, and a reason for doubt."""
+        if not self.by["username"]:
+            return [], ""
+        found = list(self._rows_of(bindings).get(person.id.lower(), ())) if person.id else []
+        doubt = ""
+        name = (person.username or "").lower()
+        for row in self.rows_of("username", name):
+            bound = bindings.get(name)
+            if bound:
+                continue
+            if row.email and address and row.email == self._hide("email", address):
+                found.append(row)
+            else:
+                doubt = f"line {row.line}: {_UNBOUND if bound is None else _NO_ACCOUNT_THEN}"
+        return found, doubt
+
+    def _rows_of(self, bindings: Mapping[str, str]) -> dict[str, list[TableRow]]:
+        if self._bound[0] is not bindings:
+            rows: dict[str, list[TableRow]] = {}
+            for name, user_id in bindings.items():
+                if user_id:
+                    rows.setdefault(user_id.lower(), []).extend(self.rows_of("username", name))
+            self._bound = (bindings, rows)
+        return self._bound[1]
+
+
+def unbound_usernames(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the usernames in rows without a binding; each is looked up once, when its row is first read."""
+    names = dict.fromkeys(name for table in tables for name in table.usernames())
+    return tuple(name for name in names if name not in bindings)

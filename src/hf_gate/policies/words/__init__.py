@@ -1,0 +1,1 @@
+"""Rules, conditions and verdicts as sentences."""

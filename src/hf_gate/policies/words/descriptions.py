@@ -1,0 +1,166 @@
+"""Describes the policies of a repo in sentences, for `policy show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from hf_gate.base.display_text import join_words
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyMode, Rule, Until
+from hf_gate.policies.expressions.expression_parser import normalize_expression
+from hf_gate.policies.parsing.policy_digest import lets_in
+
+_UNITS = {"d": "day", "mo": "month", "y": "year"}
+_VERBS = {
+    Action.ACCEPT: "is accepted",
+    Action.HUMAN: "needs review",
+    Action.WAIT: "is on hold",
+    Action.RESET: "is sent back, and the person may request access again",
+    Action.REJECT: "is rejected, and the person cannot request access again",
+}
+_AFTER = {
+    Action.RESET: "is then sent back, and the person may request access again",
+    Action.REJECT: "is then rejected, and the person cannot request access again",
+    Action.HUMAN: "then needs review",
+}
+_ENDS = {
+    Action.RESET: "then access ends, and the person may request it again",
+    Action.REJECT: "then access ends, and the person cannot request it again",
+    Action.HUMAN: "then a reviewer decides whether access ends",
+}
+
+
+def describe_policies(policies: Iterable[Policy]) -> list[str]:
+    """Describe each rule of each policy, and how the policies combine."""
+    ordered = sorted(policies, key=lambda each: (each.mode is PolicyMode.SHADOW, each.name))
+    found = [line for policy in ordered for line in describe_policy(policy)]
+    counted = [policy for policy in ordered if policy.mode is PolicyMode.ENFORCE]
+    if len(counted) > 1:
+        found.append(
+            "If these policies differ, the strictest wins: reject, then reset, wait, human, accept. "
+            "The earliest end of access applies."
+        )
+    if any(not _has_catch_all(policy) for policy in counted) or not counted:
+        found.append("A request that matches no rule needs review.")
+    found.append("A request that depends on an unavailable fact needs review; it is never accepted.")
+    return found
+
+
+def number_lines(lines: Sequence[str]) -> str:
+    """Return the lines with their numbers."""
+    width = len(str(len(lines)))
+    return "\n".join(f"{number:>{width}}. {line}" for number, line in enumerate(lines, 1))
+
+
+def describe_policy(policy: Policy) -> list[str]:
+    """Describe one policy: first its scope, then each rule."""
+    shadow = (
+        " It is in shadow mode: its verdicts are recorded and change nothing."
+        if policy.mode is PolicyMode.SHADOW
+        else ""
+    )
+    covered = "pending requests" if Status.ACCEPTED not in policy.judges else "people with access"
+    if set(policy.judges) == {Status.PENDING, Status.ACCEPTED}:
+        covered = "pending requests, and people with access (it may reset or reject them),"
+    repos = join_words([f"`{glob}`" for glob in policy.applies_to], "and")
+    opening = f"Policy {policy.name} covers {covered} in {repos}; the first rule that matches decides.{shadow}"
+    return [opening, *(_describe_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
+
+
+def _has_catch_all(policy: Policy) -> bool:
+    return any(rule.when is None and rule.unless is None for rule in policy.rules)
+
+
+def _describe_rule(rule: Rule, let: Mapping[str, str], *, first: bool) -> str:
+    condition = _describe_condition(rule, let)
+    subject = f"a request {condition}" if condition else ("every request" if first else "every other request")
+    says = f" \u201c{rule.says}\u201d" if rule.says else ""
+    return f"{_capitalize(subject)} {_describe_outcome(rule)}{_describe_reason(rule)} ({rule.id}).{says}"
+
+
+def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
+    parts = []
+    if rule.when is not None:
+        parts.append(f"where `{normalize_expression(rule.when)}`")
+    if rule.unless is not None:
+        parts.append(f"unless `{normalize_expression(rule.unless)}`")
+    text = " ".join(parts)
+    used = lets_in(filter(None, (rule.when, rule.unless)), let)
+    means = join_words([f"{name} means `{normalize_expression(let[name])}`" for name in used], "and")
+    return f"{text} ({means})" if means else text
+
+
+def _describe_outcome(rule: Rule) -> str:
+    words = _VERBS[rule.then]
+    if rule.then is Action.WAIT and rule.at_most and rule.after:
+        return (
+            f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and "
+            f"{_AFTER[rule.after]}"
+        )
+    if extra := _list_routing(rule):
+        words += f" {', '.join(extra)}{',' if len(extra) > 1 and rule.until is not None else ''}"
+    if rule.until is not None:
+        words += f" {format_until(rule.until, is_ceiling=rule.is_ceiling)}"
+    if rule.keep_while is not None:
+        grace = f" and {format_duration(rule.grace)} longer" if rule.grace else ""
+        words += f" while `{normalize_expression(rule.keep_while)}`{grace}"
+    if rule.until is not None or rule.keep_while is not None:
+        words += f"; {_ENDS[rule.at_end or Action.RESET]}"
+    if rule.notice:
+        times = join_words([format_duration(each) for each in rule.notice], "and")
+        words += f"; the end is announced {times} before"
+    return words
+
+
+def _list_routing(rule: Rule) -> list[str]:
+    """Return who decides a request, where and by when."""
+    found = []
+    if rule.reviewers > 1:
+        found.append(f"by {rule.reviewers} reviewers{' (never automatically)' if rule.then is Action.ACCEPT else ''}")
+    if rule.queue:
+        found.append(f"in the queue {rule.queue}")
+    if rule.due:
+        found.append(f"to be decided within {format_duration(rule.due)}")
+    if rule.priority:
+        found.append(f"with priority {rule.priority}")
+    return found
+
+
+def _describe_reason(rule: Rule) -> str:
+    parts = []
+    if rule.reason_template:
+        parts.append(f"with the template {rule.reason_template}")
+    elif isinstance(rule.reason, str):
+        parts.append(f"with the reason \u201c{rule.reason}\u201d")
+    elif rule.reason:
+        parts.append(
+            "with the reasons " + " / ".join(f"{lang}: \u201c{text}\u201d" for lang, text in rule.reason.items())
+        )
+    if rule.end_reason:
+        parts.append(f"at the end with the reason \u201c{rule.end_reason}\u201d")
+    return f", {', '.join(parts)}" if parts else ""
+
+
+def format_duration(span: Duration) -> str:
+    """Format a duration: `30 days`, `6 months`, `1 year`."""
+    text = str(span)
+    number = text.rstrip("dwmoy")
+    return f"{number} {_UNITS[text[len(number) :]]}{'' if number == '1' else 's'}"
+
+
+def format_until(until: Until, *, is_ceiling: bool = False) -> str:
+    """Format an end: `for 1 year`, `until the end of 2027-06-30`, `until the date in tables.dua.expires`."""
+    most = "at most " if is_ceiling else ""
+    if isinstance(until, FactEnd):
+        return f"until the date in {until.name}"
+    return (
+        f"until {most}the end of {until.isoformat()}"
+        if isinstance(until, date)
+        else f"for {most}{format_duration(until)}"
+    )
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,74 @@
+"""Reads what the store holds about one person besides requests and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hf_gate.core.messages.messages import OutboxRow
+from hf_gate.core.queued_decisions import QueuedDecision
+from hf_gate.core.runs import RunState
+from hf_gate.core.stored_rows import ChangeRow
+from hf_gate.messages.rows.outbox import read_letters_to
+from hf_gate.requests.rows.identity import read_full_identity
+from hf_gate.store.reading.runs import SELECT_CHANGES, build_changes
+from hf_gate.store.reading.tray import list_decisions_about
+from hf_gate.store.store import Store
+
+
+class PersonData(NamedTuple):
+    """Rows about one person."""
+
+    changes: list[ChangeRow]
+    decisions: list[QueuedDecision]
+    bindings: list[tuple[str, str]]  # table and key
+    views: list[tuple[str, str]]  # name and query
+    selections: int  # how many selections contain a request of the person
+    table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
+    letters: list[OutboxRow]
+    profile: bytes | None
+
+
+def read_person_data(store: Store, person: int) -> PersonData:
+    """Return the rows about a person."""
+    db = store.reads
+    one = read_full_identity(store.reads, person)
+    mine = "SELECT id FROM requests WHERE person_id = ?"
+    began = "SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE r.state <> ?"
+    runs = [row[0] for row in db.rows(f"{began} AND c.request_id IN ({mine})", (RunState.QUEUED, person))]
+    changes = [
+        change
+        for run in runs
+        for change in build_changes(
+            run, db.rows(f"{SELECT_CHANGES} c.run = ? AND c.request_id IN ({mine}) ORDER BY c.n", (run, person))
+        )
+    ]
+    among, value = db.in_clause(list(one.keys))
+    bound = f"SELECT owner_table, key FROM bindings WHERE user_id = ? OR lower(key) {among} ORDER BY 1, 2"
+    views = [(name, query) for name, query in db.rows("SELECT name, query FROM views")]
+    hits = db.rows(f"SELECT DISTINCT name FROM hits WHERE request_id IN ({mine}) ORDER BY name", (person,))
+    profile = store.profiles([person]).get(person)
+    return PersonData(
+        changes=changes,
+        decisions=list_decisions_about(store, person),
+        bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
+        views=[view for view in views if one.pattern.matches("\n".join(view))],
+        selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),
+        table_hits=[row[0] for row in hits],
+        letters=read_letters_to(store, person),
+        profile=None if profile is None else profile[0],
+    )
+
+
+def join_person_data(parts: Sequence[PersonData]) -> PersonData:
+    """Return the rows about several stored people who are the same account."""
+    return PersonData(
+        changes=[row for one in parts for row in one.changes],
+        decisions=[row for one in parts for row in one.decisions],
+        bindings=sorted({row for one in parts for row in one.bindings}),
+        views=list(dict.fromkeys(row for one in parts for row in one.views)),
+        selections=sum(one.selections for one in parts),
+        table_hits=sorted({name for one in parts for name in one.table_hits}),
+        letters=[row for one in parts for row in one.letters],
+        profile=next((one.profile for one in parts if one.profile is not None), None),
+    )

@@ -1,1 +1,0 @@
-"""The Hub's protocol for gated repos, as values without I/O; the client and the local Hub share it."""

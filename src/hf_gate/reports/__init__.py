@@ -1,0 +1,1 @@
+"""Numbers about the workspace: status, overview, charts and metrics. Nothing here changes anything."""

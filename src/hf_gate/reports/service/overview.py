@@ -1,0 +1,240 @@
+"""The overview and its records: how many requests wait and how long, who answered, which rules decide, and what ends
+soon.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Final, TypeVar
+
+from msgspec import Meta
+from msgspec.structs import asdict, replace
+
+from hf_gate.base.ids import Repo, RepoType, parse_repo
+from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
+from hf_gate.core.events.activity import Activity, Answerer, wait_bucket, wait_quantile, week_of, week_start
+from hf_gate.core.records import Count, Record
+from hf_gate.core.stored_rows import RepoRow, WeeklyCount
+from hf_gate.store.store import Store
+from hf_gate.store.writing.weekly import read_weekly_counts
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+MaskedCount = Annotated[Count | None, Meta(description="null: fewer than 5, hidden from viewers")]
+
+
+class WeekRecord(Record, frozen=True, kw_only=True):
+    """What happened in one week."""
+
+    starts: Annotated[str, Meta(description="the Monday (UTC)")]
+    asked: MaskedCount
+    answered: MaskedCount
+    by_people: MaskedCount
+    by_rules: MaskedCount
+    outside: Annotated[Count | None, Meta(description="by another tool, or before the first sync")]
+
+
+class RuleUseRecord(Record, frozen=True, kw_only=True):
+    """How often a rule decided, and how often a person changed its decision."""
+
+    policy: str
+    rule: str
+    decided: MaskedCount
+    reversed: MaskedCount
+
+
+class EndsRecord(Record, frozen=True, kw_only=True):
+    """How many grants end in a week."""
+
+    starts: Annotated[str, Meta(description="the Monday (UTC)")]
+    ends: MaskedCount
+
+
+class UnprovedRecord(Record, frozen=True, kw_only=True):
+    """A repo whose lists are not proved to be complete."""
+
+    repo: str
+    repo_type: RepoType
+    why: str
+
+
+class OverviewRecord(Record, frozen=True, kw_only=True):
+    """Numbers of the last weeks, without personal data."""
+
+    as_of: Annotated[str, Meta(description="the day (UTC)")]
+    repos: Count
+    waiting: Count
+    oldest: Annotated[str | None, Meta(description="the day (UTC) on which the oldest of them asked")]
+    wait_median_s: Annotated[Count | None, Meta(description="of those who asked in these weeks; within 12 %")]
+    wait_p95_s: Annotated[Count | None, Meta(description="as wait_median_s")]
+    waits_ended: MaskedCount
+    waits_open: Annotated[Count | None, Meta(description="how many of them still wait; their wait so far counts")]
+    weeks: list[WeekRecord]
+    rules: list[RuleUseRecord]
+    ends: list[EndsRecord]
+    unproved: list[UnprovedRecord]
+
+
+class OverviewCell(Record, frozen=True, kw_only=True):
+    """One value of the overview, for CSV."""
+
+    part: Annotated[str, Meta(description="total, week, rule, end or unproved")]
+    key: Annotated[str, Meta(description="the Monday, policy/rule, or repo; empty for totals")]
+    name: str
+    value: str | int | None
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+WEEKS: Final = 26
+ENDS_AHEAD: Final = timedelta(days=90)
+MOST_RULES: Final = 20
+SMALL: Final = 5
+"""Viewers do not see counts below this."""
+
+_PAST: Final = (Activity.ASKED, Activity.ANSWERED, Activity.WAIT, Activity.RULE, Activity.REVERSED)
+R = TypeVar("R", bound=Record)
+K = TypeVar("K")
+
+
+def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = None) -> OverviewRecord:
+    """Return the numbers of the last 26 weeks. `repos` limits them to these repos."""
+    at = to_ms(now)
+    first = week_of(at) - WEEKS + 1
+    last = week_of(at)
+    past = [count for count in read_weekly_counts(store, _PAST, repos, first) if count.week <= last]
+    open_days = _sum_counts(
+        read_weekly_counts(store, [Activity.OPEN], repos),
+        Activity.OPEN,
+        lambda each: week_start(each.week) + int(each.name) * DAY_MS,
+    )
+    ends = _sum_counts(read_weekly_counts(store, [Activity.END], repos, last), Activity.END, lambda each: each.week)
+    rows = [row for row in store.repos() if repos is None or row.repo in repos]
+    waits = _sum_counts(past, Activity.WAIT, lambda each: int(each.name))
+    ended = sum(waits.values())
+    still_open = Counter[int]()
+    for day, n in open_days.items():
+        if day >= week_start(first):
+            still_open[wait_bucket(max(0, at - day - DAY_MS // 2))] += n
+    waits += still_open
+    return OverviewRecord(
+        as_of=_day(at),
+        repos=len(rows),
+        waiting=sum(open_days.values()),
+        oldest=_day(min(open_days)) if open_days else None,
+        wait_median_s=_seconds(wait_quantile(waits, 0.5)),
+        wait_p95_s=_seconds(wait_quantile(waits, 0.95)),
+        waits_ended=ended,
+        waits_open=sum(still_open.values()),
+        weeks=_weeks(past, first, last),
+        rules=_rules(past),
+        ends=[
+            EndsRecord(starts=_day(week_start(week)), ends=ends[week])
+            for week in range(last, week_of(to_ms(now + ENDS_AHEAD)) + 1)
+        ],
+        unproved=[unproved for row in rows if (unproved := _find_gap(row)) is not None],
+    )
+
+
+def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
+    """Return the overview without counts below 5, for members who see no names."""
+    return replace(
+        overview,
+        waits_ended=_mask(overview.waits_ended),
+        waits_open=_mask(overview.waits_open),
+        weeks=[_mask_week(week) for week in overview.weeks],
+        rules=[_mask_fields(rule, ("decided", "reversed")) for rule in overview.rules],
+        ends=[_mask_fields(week, ("ends",)) for week in overview.ends],
+    )
+
+
+def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
+    """Yield every value of the overview with its position, for CSV."""
+    values = asdict(overview)
+    parts = {"week": values.pop("weeks"), "rule": values.pop("rules"), "end": values.pop("ends")}
+    unproved = values.pop("unproved")
+    yield from (OverviewCell(part="total", key="", name=name, value=value) for name, value in values.items())
+    for part, records in parts.items():
+        for record in records:
+            cells = asdict(record)
+            key = f"{cells.pop('policy')}/{cells.pop('rule')}" if part == "rule" else cells.pop("starts")
+            yield from (OverviewCell(part=part, key=key, name=name, value=value) for name, value in cells.items())
+    for each in unproved:
+        yield OverviewCell(part="unproved", key=str(parse_repo(each.repo, each.repo_type)), name="why", value=each.why)
+
+
+def _mask_week(week: WeekRecord) -> WeekRecord:
+    """Hide all parts if one is small, because the total would reveal it."""
+    parts = ("by_people", "by_rules", "outside")
+    week = _mask_fields(week, ("asked", "answered"))
+    if any(_mask(getattr(week, part)) is None for part in parts):
+        return replace(week, **dict.fromkeys(parts))
+    return week
+
+
+def _mask_fields(record: R, names: Sequence[str]) -> R:
+    values = asdict(record)
+    return replace(record, **{name: _mask(values[name]) for name in names})
+
+
+def _mask(count: int | None) -> int | None:
+    return None if count is not None and 0 < count < SMALL else count
+
+
+def _sum_counts(counts: Iterable[WeeklyCount], kind: Activity, key: Callable[[WeeklyCount], K]) -> Counter[K]:
+    """Sum up the counts of one kind by a key."""
+    found = Counter[K]()
+    for count in counts:
+        if count.kind is kind:
+            found[key(count)] += count.n
+    return found
+
+
+def _weeks(past: Sequence[WeeklyCount], first: int, last: int) -> list[WeekRecord]:
+    asked = _sum_counts(past, Activity.ASKED, lambda each: each.week)
+    answered = _sum_counts(past, Activity.ANSWERED, lambda each: (each.week, each.name.partition(" ")[0]))
+    return [
+        WeekRecord(
+            starts=_day(week_start(week)),
+            asked=asked[week],
+            answered=sum(answered[week, answerer] for answerer in Answerer),
+            by_people=answered[week, Answerer.PERSON],
+            by_rules=answered[week, Answerer.RULE],
+            outside=answered[week, Answerer.OUTSIDE],
+        )
+        for week in range(first, last + 1)
+    ]
+
+
+def _rules(past: Sequence[WeeklyCount]) -> list[RuleUseRecord]:
+    """Return the rules that decided most often."""
+    decided = _sum_counts(past, Activity.RULE, lambda each: each.name)
+    changed = _sum_counts(past, Activity.REVERSED, lambda each: each.name)
+    names = sorted({*decided, *changed}, key=lambda name: (-decided[name], name))
+    parts = ((name, *name.partition("/")) for name in names[:MOST_RULES])
+    return [
+        RuleUseRecord(policy=policy, rule=rule, decided=decided[name], reversed=changed[name])
+        for name, policy, _, rule in parts
+    ]
+
+
+def _find_gap(row: RepoRow) -> UnprovedRecord | None:
+    if row.full_at is None:
+        why = row.problem or "not read yet"
+    elif row.is_complete:
+        return None
+    else:
+        why = row.problem or "the last full sync is not proved to be complete"
+    return UnprovedRecord(repo=row.repo.id, repo_type=row.repo.type, why=why)
+
+
+def _day(at: int) -> str:
+    return f"{from_ms(at):%Y-%m-%d}"
+
+
+def _seconds(wait: int | None) -> int | None:
+    return None if wait is None else wait // 1000

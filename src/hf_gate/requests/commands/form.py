@@ -1,0 +1,140 @@
+"""form check: shows what a gate asks of a requester, and the problems of the card with fixes. Needs no token."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from hf_gate.base.display_text import clip, limit_lines
+from hf_gate.base.ids import Repo
+from hf_gate.base.private_files import open_regular_file
+from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, repo_type_option
+from hf_gate.cli.output import safe_lines
+from hf_gate.cli.targets import parse_repo_argument
+from hf_gate.cli.workspace import announce
+from hf_gate.core.forms.form_lint import is_error
+from hf_gate.core.forms.forms import GateForm, form_to_json, parse_gate_form
+from hf_gate.errors import NotAllowed, RepoNotFound, UsageError
+from hf_gate.requests.form_report import count_problems, render_markdown, requester_view, summarize_problems
+
+_MAX_BYTES: Final = 4 * 1024 * 1024  # bytes of a card
+_PROMPT_LINES: Final = 12
+_LINE: Final = 1000  # the most columns of a line
+_MODES: Final = {
+    "manual": "gated: a reviewer decides each request.",
+    "auto": "gated: everybody who submits the form gets access at once.",
+    False: "not gated: the form is not used. Enable the gate in the repo's settings.",
+    None: "a local card; the Hub decides whether its repo is gated.",
+}
+
+form = GateGroup(
+    "form",
+    {
+        "check": CommandEntry(
+            "hf_gate.requests.commands.form:form_check", "Show what a requester sees, and problems in the card."
+        )
+    },
+    help="Gate forms: show what a form asks, and check it. Needs no token.",
+)
+
+
+@command(
+    "check",
+    examples=(
+        "hf-gate form check datasets/acme/eeg",
+        "hf-gate form check --card README.md --markdown",
+        "hf-gate form check acme/med-7b --json",
+    ),
+)
+@click.argument("repo", metavar="[REPO]", required=False)
+@click.option("--card", metavar="FILE", help="A local README instead of one on the Hub; - is stdin.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
+@repo_type_option
+def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
+    """Show what a gate asks of a requester, and problems in its card: line, column, problem, fix.
+
+    Works without a token for every public repo, and for a card that is not published yet. Exits with 1 if there are
+    errors, and with 0 if there are only warnings.
+    """
+    if (repo is None) == (card is None):
+        raise UsageError("give either REPO or --card FILE.")
+    if as_markdown and run.formats:
+        raise UsageError(f"--markdown cannot be combined with {', '.join(run.formats)}.", hint="Use only one of them.")
+    where = None if repo is None else parse_repo_argument(run, repo, repo_type)
+    mode, found = _read_from_hub(run, where) if where is not None else (None, _read_local_card(card or "-"))
+    title = str(where or ("stdin" if card == "-" else card))
+    about = _MODES.get(mode, f"gated: {mode}.")
+    errors, warnings = count_problems(found)
+    if as_markdown:
+        for line in render_markdown(title, _capitalize(about), found):
+            run.out.line(line)
+        return 1 if errors else 0
+    doc = {
+        "repo": where.id if where else None,
+        "repo_type": where.type.value if where else None,
+        "gated": mode,
+        "errors": errors,
+        "warnings": warnings,
+        **form_to_json(found),
+    }
+    run.out.document(doc, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
+    return 1 if errors else 0
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _read_from_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
+    """Return the gate mode of a repo and the form in its card."""
+    announce(run)
+    try:
+        return run.hub.gate(repo).mode, run.hub.gate_form(repo)
+    except (RepoNotFound, NotAllowed) as problem:
+        problem.hint = (
+            "Check the spelling. A private repo needs a token that can read it. "
+            "Or check the file: hf-gate form check --card README.md"
+        )
+        raise
+
+
+def _read_local_card(card: str) -> GateForm:
+    try:
+        if card == "-":
+            raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        else:
+            with open_regular_file(Path(card)) as file:
+                raw = file.read(_MAX_BYTES + 1)
+    except OSError as problem:
+        raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
+    if len(raw) > _MAX_BYTES:
+        raise UsageError(
+            f"{card} is larger than {_MAX_BYTES // 2**20} MiB, so it is not a card.", hint="Name a README.md file."
+        )
+    return parse_gate_form(raw.decode("utf-8", "replace"))
+
+
+def _lines(title: str, about: str, form: GateForm) -> Iterator[str]:
+    yield f"{title}: {about}"
+    yield ""
+    yield "What a requester sees:" if form.fields else "The form has no fields. What a requester sees:"
+    yield from list_requester_view(form, _PROMPT_LINES)
+    yield ""
+    yield summarize_problems(form)
+    for problem in form.problems:
+        kind = "error" if is_error(problem) else "warning"
+        yield f"  {problem.line}:{problem.column} {kind} {problem.code}: {problem.message}"
+        if problem.fix:
+            yield f"      Fix: {problem.fix}"
+
+
+def list_requester_view(form: GateForm, most_lines: int) -> Iterator[str]:
+    """Yield what a requester sees and enters, with at most so many lines of each text."""
+    for name, text in requester_view(form):
+        lines = [clip(line, _LINE) for line in safe_lines(text)]
+        yield f"  {name:12} {lines[0]}"
+        yield from (f"  {'':12} {line}" for line in limit_lines(lines, most_lines, rest="... {} more lines")[1:])

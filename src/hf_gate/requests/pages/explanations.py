@@ -1,0 +1,76 @@
+"""Explains one request for its page, and finds the rule that the page shows."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from msgspec.structs import replace
+
+from hf_gate.core.policy_model import Policy
+from hf_gate.core.stored_rows import RequestRow
+from hf_gate.errors import HfGateError
+from hf_gate.policies.words.explanations import Explanation
+from hf_gate.verdicts.pages.drafts import visible_policy_repos
+from hf_gate.verdicts.service.evaluation import Evaluation, evaluate_request, open_fact_sources
+from hf_gate.verdicts.service.explanation_records import explain_evaluation
+from hf_gate.web.request_context import RequestContext
+
+from .redaction import names_other_repos, redact_verdict
+from .request_lines import RequestLine
+
+
+def explain_request(context: RequestContext, row: RequestRow) -> Explanation | None:
+    """Return the explanation of a request, without what the policies read of repos that the member does not see.
+
+    None for viewers, and where no policy can be evaluated.
+    """
+    found = None if context.is_masked else evaluate_for_page(context, row)
+    if found is None:
+        return None
+    if context.member.repos is not None:
+        found = replace(found, verdict=redact_verdict(found.verdict))
+    workspace = context.workspace
+    return explain_evaluation(workspace.store, found, context.now, workspace.zone)
+
+
+def find_rule_url(context: RequestContext, line: RequestLine, explanation: Explanation | None) -> str | None:
+    """Return the address where the member can change the rule that the page shows, with this person in the tester.
+
+    None if there is no such rule, or if the member cannot read the text of its policy.
+    """
+    bundle = context.app_state.policies.current
+    shown = (explanation and explanation.checklist) or line.verdict
+    if bundle is None or context.is_masked or shown is None or not shown.policy:
+        return None
+    policy = next((one for one in bundle.policies if one.name == shown.policy), None)
+    if policy is None or not can_read_policy(context, policy):
+        return None
+    return f"/policies/{quote(shown.policy, safe='')}?{urlencode({'rule': shown.rule, 'request': line.key})}"
+
+
+def can_read_policy(context: RequestContext, policy: Policy) -> bool:
+    """Return whether the member can read the text of a policy: it names only repos that they can see."""
+    if context.member.repos is None:
+        return True
+    seen = visible_policy_repos(context, policy)
+    return bool(seen) and not names_other_repos(policy, seen)
+
+
+def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
+    """Evaluate a request with the policies of its repo; None if there are none, or if its answers are not kept."""
+    app_state = context.app_state
+    bundle = app_state.policies.current
+    repo = app_state.workspace.store.repo(row.repo)
+    if bundle is None or repo is None or row.request is None:
+        return None
+    try:
+        return evaluate_request(
+            app_state.workspace.store,
+            app_state.policies.for_repo(repo),
+            open_fact_sources(app_state.workspace),
+            row,
+            context.now,
+            with_profile=False,
+        )
+    except (HfGateError, LookupError):
+        return None

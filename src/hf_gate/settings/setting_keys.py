@@ -1,0 +1,65 @@
+"""The keys of the store's settings that the application uses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hf_gate.base.ids import Repo
+from hf_gate.base.network_hosts import PRIVATE_HOST_SETTING
+from hf_gate.core.people.approvals import TWO_PERSON_SETTING
+from hf_gate.core.people.members import OWNER_SETTING, TEAM_UNTIL_SETTING
+
+RESTORED: Final = "restored"
+"""When the store was restored from a backup (ms). Deleted once every repo has been fully synced again."""
+
+OWNER: Final = OWNER_SETTING
+"""The account whose token the desk used last: name and id, as JSON."""
+
+PRIVATE_HOST: Final = PRIVATE_HOST_SETTING
+"""The desk's private host name. It is never exported."""
+
+SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
+"""The ids of the organisations that give roles in the desk, by name, as JSON."""
+
+SAVED_POLICIES: Final = "policies saved from the desk"
+"""The holds of policies that were saved from the desk and not promoted since, as JSON."""
+
+TWO_PERSON_POLICIES: Final = TWO_PERSON_SETTING
+"""The policies that asked for two people when they were last read, with their repos (globs), as JSON."""
+
+HELD_ENDS: Final = "held ends"
+"""How many grants would end earlier but wait for a confirmation."""
+
+FOLLOWED_POLICIES: Final = "policies that all ends follow"
+"""The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
+
+
+CLOCK_SKEW: Final = "clock skew"
+"""How many seconds the Hub's clock was ahead at the last turn, if that was too much to end grants."""
+
+UNATTENDED_STOP: Final = "unattended work stopped"
+"""The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
+
+LEDGER_CHECK: Final = "ledger check"
+"""How far turns have verified the ledger, and which breaks they found, as JSON; see `ledger_breaks.py`."""
+
+RETENTION_AT: Final = "retention at"
+"""When old personal data was last looked for and deleted (ms)."""
+
+TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
+"""Until when (ms) the rules for several admins apply although the other admins were removed."""
+
+
+def checked_entries_key(repo: Repo) -> str:
+    """Return the key of the last entry in a repo's chain that was checked for acceptances without enough approvals."""
+    return f"approvals checked {repo}"
+
+
+def row_count_key(table: str) -> str:
+    """Return the key of a table's row count at the last read."""
+    return f"rows {table}"
+
+
+def accepted_table_key(table: str) -> str:
+    """Return the key of the digest of the version that a person wrote or accepted last."""
+    return f"accepted {table}"

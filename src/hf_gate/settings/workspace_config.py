@@ -1,0 +1,86 @@
+"""The content of hf-gate.yaml as values. `config_parser` reads them, and is not loaded where there is no workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+from datetime import time
+
+import msgspec
+from msgspec import Struct
+
+from hf_gate.base.ids import Repo
+from hf_gate.core.messages.letters import LetterConfig
+from hf_gate.core.messages.notices import Destination
+from hf_gate.core.parsing.literals import Hours, Rate, matches_any
+from hf_gate.core.people.sign_in import RoleMap
+from hf_gate.core.policy_model import SourcePosition, TableSpec
+
+RATES = ("accept", "reset", "reject", "remove", "ends")
+_ACCEPT = Rate(20_000, 3600)
+_RESET = Rate(200, 3600)
+_REJECT = Rate(50, 3600)
+_REMOVE = Rate(25, 86_400)
+
+
+class SignInConfig(Struct, frozen=True):
+    """How people sign in with the Hub. `client_id` and `client_secret` are references: `env:NAME` or `file:PATH`."""
+
+    client_id: str | None = None
+    client_secret: str | None = None
+    roles: RoleMap = msgspec.field(default_factory=dict)
+
+
+class RunGuards(Struct, frozen=True):
+    """The rate limits of `run`, the hours in which it ends access, and the usernames that it never removes.
+
+    `ends` None means no limit. Ends of grants do not count towards `remove`.
+    """
+
+    accept: Rate = _ACCEPT
+    reset: Rate = _RESET
+    reject: Rate = _REJECT
+    remove: Rate = _REMOVE
+    ends: Rate | None = None
+    end_hours: Hours | None = None
+    protected: tuple[str, ...] = ()
+
+    @property
+    def budgets(self) -> Map[str, Rate]:
+        """The rate limits by verb, and `ends` if it is set."""
+        return {verb: rate for verb in RATES if (rate := getattr(self, verb)) is not None}
+
+    def may_end_at(self, time_of_day: time) -> bool:
+        """Tell whether grants may end at this time of day in the workspace's zone."""
+        return self.end_hours is None or self.end_hours.includes(time_of_day)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceConfig:
+    """The content of hf-gate.yaml. `policies` are file globs relative to that file; `templates` are named reasons."""
+
+    repos: tuple[str, ...] = ()
+    store: str = "sqlite:///desk.db"
+    policies: tuple[str, ...] = ("policies/*.yaml",)
+    tables: tuple[TableSpec, ...] = ()
+    timezone: str = "UTC"
+    guards: RunGuards = field(default_factory=RunGuards)
+    templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
+    may_write_policies: bool = False  # whether admins may save policies from the desk
+    may_write_tables: bool = False  # whether admins may change tables from the desk
+    heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
+    retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
+    queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
+    notify: tuple[Destination, ...] = ()  # where notices to the staff go
+    sign_in: SignInConfig = field(default_factory=SignInConfig)
+    letters: LetterConfig = field(default_factory=LetterConfig)  # mail to applicants; off without kinds
+    need_positions: Map[str, SourcePosition] = field(default_factory=dict, compare=False, repr=False)
+    source: str = "hf-gate.yaml"
+
+    def queues_of_others(self, member: str) -> tuple[str, ...]:
+        """Return the queues that are for other members. A queue without members is for everybody who may decide."""
+        return tuple(sorted(name for name, members in self.queues.items() if members and member not in members))
+
+    def includes(self, repo: Repo) -> bool:
+        """Tell whether the workspace covers a repo."""
+        return matches_any(self.repos, repo)

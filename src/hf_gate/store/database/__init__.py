@@ -1,0 +1,1 @@
+"""Creates, checks and upgrades the tables of a store."""

@@ -1,0 +1,215 @@
+"""Converts the state of a request to and from the columns of its row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+
+from hf_gate.base.decoding import decode_json
+from hf_gate.base.ids import Repo, RepoType
+from hf_gate.core.events.request_state import RequestState
+from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.store.sql import Database, Row
+
+Verdict: TypeAlias = tuple[
+    tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...], HandTerms | None
+]
+"""Verdict, shadow verdicts and terms by hand of a state. Equal ones are stored once for many requests."""
+
+NO_VERDICT: Final[Verdict] = (None, (), None)
+
+COLUMNS: Final = (
+    "status",
+    "asked_at",
+    "attempt",
+    "hub_request",
+    "reviewed_at",
+    "after_id",
+    "verdict_id",
+    "queue",
+    "until_at",
+    "at_end",
+    "until_rule",
+    "open_run",
+    "open_before",
+    "open_after",
+    "moved_at",
+    "terms",
+    "lapses",
+    "noticed_at",
+    "ends_at",
+    "last_moved_at",
+    "version",
+    "is_final",
+    "due_at",
+    "reminders",
+    "assigned",
+)
+SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
+"""The columns of a state, from `requests r` and `people p`; there are `WIDTH` of them."""
+WIDTH: Final = len(COLUMNS) + 1
+
+
+def values_of(state: RequestState, verdict_id: int | None) -> Row:
+    """Return the values of a state for `COLUMNS`."""
+    return (
+        state.status,
+        state.asked_at,
+        state.attempt,
+        state.hub_request,
+        state.reviewed_at,
+        state.after,
+        verdict_id,
+        state.queue,
+        state.until,
+        state.at_end,
+        state.until_rule,
+        state.open_run,
+        state.open_before,
+        state.open_after,
+        state.moved_at,
+        state.terms,
+        _encode_lapses(state.lapses),
+        state.noticed_at,
+        state.ends_at,
+        state.last_moved_at,
+        state.version,
+        state.is_final,
+        state.due,
+        _encode_reminders(state.reminders),
+        state.assigned,
+    )
+
+
+def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) -> RequestState:
+    """Build the state whose `SELECT_STATE` columns start at index `start`."""
+    (
+        person,
+        status,
+        asked_at,
+        attempt,
+        hub_request,
+        reviewed_at,
+        after,
+        verdict_id,
+        queue,
+        until,
+        at_end,
+        until_rule,
+        open_run,
+        open_before,
+        open_after,
+        moved_at,
+        terms,
+        lapses,
+        noticed_at,
+        _,
+        last_moved_at,
+        version,
+        is_final,
+        due,
+        reminders,
+        assigned,
+    ) = row[start : start + WIDTH]
+    verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
+    return RequestState(
+        person,
+        status,
+        asked_at,
+        attempt,
+        hub_request,
+        reviewed_at,
+        after,
+        verdict,
+        shadow,
+        queue,
+        hand_terms,
+        until,
+        at_end,
+        until_rule,
+        open_run,
+        open_before,
+        open_after,
+        moved_at,
+        terms,
+        _decode_lapses(lapses),
+        noticed_at,
+        last_moved_at,
+        version,
+        bool(is_final),
+        due,
+        _decode_reminders(reminders),
+        assigned,
+    )
+
+
+def _encode_lapses(lapses: tuple[int | None, ...]) -> str | None:
+    return json.dumps(lapses) if lapses else None
+
+
+def _decode_lapses(stored: str | None) -> tuple[int | None, ...]:
+    return () if stored is None else tuple(json.loads(stored))
+
+
+def _encode_reminders(reminders: tuple[tuple[str, int], ...]) -> str | None:
+    return json.dumps(dict(reminders)) if reminders else None
+
+
+def _decode_reminders(stored: str | None) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(json.loads(stored).items())) if stored else ()
+
+
+def encode_hand_terms(terms: HandTerms | None) -> str | None:
+    """Return terms by hand as stored."""
+    return None if terms is None else msgspec.json.encode(terms).decode()
+
+
+def decode_hand_terms(stored: str | None) -> HandTerms | None:
+    """Return terms by hand from their stored form."""
+    return None if stored is None else decode_json(stored, HandTerms)
+
+
+class VerdictCache:
+    """The distinct verdicts of the store by number; reloaded when an unknown number is looked up."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Verdict] = {}
+        self.ids: dict[Verdict, int] = {}
+
+    def load(self, db: Database) -> None:
+        """Load all verdicts."""
+        found = db.rows("SELECT id, action, policy, rule, digest, shadow, hand_terms FROM verdicts")
+        self._by_id = {
+            ident: (
+                (action, policy, rule, digest),
+                tuple((a, b, c) for a, b, c in json.loads(shadow)),
+                decode_hand_terms(terms),
+            )
+            for ident, action, policy, rule, digest, shadow, terms in found
+        }
+        self.ids = {verdict: ident for ident, verdict in self._by_id.items()}
+
+    def lookup(self, db: Database) -> Callable[[int | None], Verdict]:
+        """Return a function that finds a verdict by number and reloads from `db` if necessary."""
+
+        def look(ident: int | None) -> Verdict:
+            if ident is None:
+                return NO_VERDICT
+            if ident not in self._by_id:
+                self.load(db)
+            return self._by_id[ident]
+
+        return look
+
+    def add(self, ident: int, verdict: Verdict) -> None:
+        """Add a verdict that was just written."""
+        self._by_id[ident] = verdict
+        self.ids[verdict] = ident
+
+
+def repo_of(kind: str, namespace: str, name: str) -> Repo:
+    """Build a repo from its columns."""
+    return Repo(RepoType(kind), namespace, name)

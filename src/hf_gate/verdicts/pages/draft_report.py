@@ -1,0 +1,91 @@
+"""Checks the text of a policy and runs its tests: the bounds of expressions limit the work of any text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
+from time import thread_time
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.policy_model import PolicyMode
+from hf_gate.errors import UsageError
+from hf_gate.policies.checks.accept_requirements import AcceptRequirement, accept_requirements
+from hf_gate.policies.checks.policy_checker import CheckedPolicy
+from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
+from hf_gate.policies.expressions.expression_bounds import policy_cost
+from hf_gate.policies.parsing.card_changes import read_short_cards
+from hf_gate.policies.parsing.cards import Card
+from hf_gate.settings.workspace_config import WorkspaceConfig
+from hf_gate.verdicts.policy_tests import PolicyTestResult, run_policy_tests
+from hf_gate.verdicts.service.evaluation import fill_templates
+
+MAX_REQUESTS: Final = 100  # requests that a draft is tried on
+_MAX_WORK: Final = 20_000_000  # steps of all requests together, for facts of the largest size: about 2 s
+_TEST_SECONDS: Final = 1.0  # of processor time, for all tests of a draft
+
+
+class DraftBusy(UsageError):
+    """Another draft of the same member is still being checked."""
+
+    default_hint = "Wait for it, then try again."
+
+
+class DraftLimit:
+    """Lets each member check one draft at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+
+    @contextmanager
+    def acquire(self, member: str) -> Iterator[None]:
+        """Hold the turn of a member. Raises DraftBusy while another draft of theirs is checked."""
+        with self._lock:
+            if member in self._busy:
+                raise DraftBusy("Another draft of yours is still being checked.")
+            self._busy.add(member)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(member)
+
+
+class DraftReport(Struct, frozen=True):
+    """What a policy does. `evaluator` judges pending requests as if the policy were enforced; None if it has errors.
+
+    `max_requests`: the number of requests to try it on. `cards`: its rules as sentences, in order.
+    """
+
+    cards: tuple[Card, ...]
+    can_move_cards: bool
+    requirements: tuple[AcceptRequirement, ...] = ()
+    tests: tuple[PolicyTestResult, ...] = ()
+    evaluator: Evaluator | None = None
+    max_requests: int = 0
+
+
+def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceConfig, zone: tzinfo) -> DraftReport:
+    """Run the tests of a checked policy, and compile it to be tried on requests."""
+    cards, can_move = read_short_cards(text, file)
+    if checked.policy is None:
+        return DraftReport(cards, can_move)
+    filled = fill_templates(checked.policy, config.templates)
+    policy = replace(filled, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
+    expressions = (*checked.lets.values(), *checked.conditions.values())
+    end = thread_time() + _TEST_SECONDS
+    cost = 1 + policy_cost(expression.root for expression in expressions)
+    return DraftReport(
+        cards,
+        can_move,
+        accept_requirements(checked.policy, checked.conditions),
+        run_policy_tests(checked, has_time=lambda: thread_time() < end),
+        Evaluator([compile_policy(policy, checked.declared)], zone=zone),
+        max(1, min(MAX_REQUESTS, _MAX_WORK // cost)),
+    )

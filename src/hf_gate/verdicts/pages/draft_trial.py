@@ -1,0 +1,253 @@
+"""Tries a draft of a policy on pending requests, and explains its verdict on one request, without any effect."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.literals import glob_matches
+from hf_gate.core.parsing.query import Query, one_of
+from hf_gate.core.policy_model import Action, Policy, TableSpec
+from hf_gate.core.stored_rows import RepoRow, RequestRow
+from hf_gate.errors import HfGateError, RequestNotFound, UsageError
+from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, read_tables
+from hf_gate.policies.facts.fact_table import tables_of
+from hf_gate.policies.facts.tables import Table
+from hf_gate.policies.words.explanations import Explanation, explain_verdict
+from hf_gate.requests.pages.queue_query import run_query
+from hf_gate.requests.pages.request_lines import RequestLine, request_lines
+from hf_gate.requests.pages.verdicts import read_verdicts
+from hf_gate.verdicts.drivers.fact_sources import FactSources
+from hf_gate.verdicts.service.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
+from hf_gate.web.request_context import NotFound, RequestContext
+
+from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
+from .verdict_cache import VerdictSummary
+
+MAX_EXAMPLES: Final = 3  # requests shown for each rule
+MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk disagree
+
+
+@lru_cache(1)
+def offline_sources() -> FactSources:
+    """Return fact sources that do not call the Hub: lists, and profiles that were read before."""
+    return FactSources(None)
+
+
+class TrialResult(Struct):
+    """The result of a trial: how often each rule decided, and the requests where the desk decides differently.
+
+    `by_action` counts pairs of actions: the draft's, and the desk's now (None: no verdict). `examples` are by rule.
+    """
+
+    tried: int = 0
+    by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
+    by_action: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    examples: dict[str, list[RequestLine]] = field(default_factory=dict)
+    differences: list[tuple[RequestLine, VerdictSummary]] = field(default_factory=list)
+    differing: int = 0
+
+    @property
+    def newly_accepted(self) -> int:
+        """The number of requests that the draft accepts and the desk does not."""
+        return sum(n for (ours, desk), n in self.by_action.items() if ours == Action.ACCEPT != desk)
+
+    @property
+    def no_longer_accepted(self) -> int:
+        """The number of requests that the desk accepts and the draft does not."""
+        return sum(n for (ours, desk), n in self.by_action.items() if desk == Action.ACCEPT != ours)
+
+    def count_rule(self, rule: str) -> int:
+        """Return how many of the requests a rule decided."""
+        return sum(n for (_, name), n in self.by_rule.items() if name == rule)
+
+
+class ExplainedRequest(Struct, frozen=True):
+    """One request with the explanation of its verdict."""
+
+    line: RequestLine
+    explanation: Explanation | None
+    is_pending: bool
+
+
+class DraftTrial:
+    """Tries a draft alone, as if it were enforced."""
+
+    def __init__(self, context: RequestContext, folder: WorkspaceFolder, text: PolicyText) -> None:
+        if text.report is None or text.report.evaluator is None or text.checked.policy is None:
+            raise AssertionError("only a draft without errors is tried")
+        self.context = context
+        self.policy = text.checked.policy
+        self.evaluator = text.report.evaluator
+        self.max_requests = text.report.max_requests  # that the draft may be tried on
+        self._has_reminders = folder.config.letters.has_reminders
+        known = visible_tables(context, folder)
+        check_files(known, self.policy)
+        self._tables = self._read_tables(folder, known)
+
+    def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
+        """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
+        asked = tables_of(self.evaluator.facts)
+        specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
+        bundle = self.context.app_state.policies.current
+        read_already = {} if bundle is None else bundle.tables
+        same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
+        others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
+        without = replace(folder, config=dataclasses.replace(folder.config, tables=()))
+        tables = read_tables(without, [others], now=self.context.now, previous={})
+        return tables | {name: read_already[name] for name in same}
+
+    def _policy_set(self, repo: Repo) -> RepoPolicies | None:
+        """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
+        row = self.context.workspace.store.repo(repo)
+        return None if row is None else self.policy_set_of(row)
+
+    def policy_set_of(self, row: RepoRow) -> RepoPolicies | None:
+        """Return the same for a row of a repo."""
+        if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
+            return None
+        facts = self.evaluator.facts
+        sources = offline_sources()
+        return policies_without_rules(row, self.policy, facts, self._tables, sources, has_reminders=self._has_reminders)
+
+    def try_all(self) -> TrialResult:
+        """Try the draft on the pending requests of its repos, oldest first."""
+        trial = TrialResult()
+        said = dict[int, VerdictSummary]()
+        rows = list(self._waiting())
+        for repo in {row.repo for row in rows}:
+            said |= self._evaluate_rows(repo, [row for row in rows if row.repo == repo])
+        now_said = read_verdicts(
+            self.context.app_state, rows, self.context.now, hides=self.context.member.repos is not None
+        )
+        trial.tried = len(said)
+        trial.by_rule.update((one.action, one.rule) for one in said.values())
+        tried = [row for row in rows if row.id in said]
+        trial.by_action.update((said[row.id].action, _action_of(now_said.get(row.id))) for row in tried)
+        differ = [row for row in tried if _differs(said[row.id], now_said.get(row.id))]
+        trial.differing = len(differ)
+        examples = pick_examples((said[row.id].rule, row) for row in tried)
+        wanted = {row.id: row for row in (*differ[:MAX_DIFFERENCES], *(row for _, row in examples))}
+        lines = {line.row.id: line for line in request_lines(self.context, list(wanted.values()))}
+        trial.differences = [(lines[row.id], said[row.id]) for row in differ[:MAX_DIFFERENCES]]
+        for rule, row in examples:
+            trial.examples.setdefault(rule, []).append(lines[row.id])
+        return trial
+
+    def _waiting(self) -> Iterator[RequestRow]:
+        repos = visible_policy_repos(self.context, self.policy)
+        if repos:
+            terms = (
+                one_of("repo", *map(str, repos)),
+                one_of("status", Status.PENDING),
+            )
+            yield from run_query(self.context, Query(terms), limit=self.max_requests, cursor=None).rows
+
+    def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, VerdictSummary]:
+        policy_set = self._policy_set(repo)
+        now = self.context.now
+        if policy_set is None:
+            return {}
+        cases = list(
+            build_inputs(
+                self.context.workspace.store,
+                policy_set,
+                offline_sources(),
+                rows,
+                now,
+                visible_repos=self.context.repo_ids,
+            )
+        )
+        verdicts = ((case.row.id, self.evaluator.evaluate(case.facts, now=now)) for case in cases)
+        return {
+            row: VerdictSummary(verdict.action.value, verdict.rule) for row, verdict in verdicts if verdict is not None
+        }
+
+    def explain(self, who: str) -> ExplainedRequest:
+        """Return one request with every rule that was tried."""
+        row = find_request(self.context, who, self.policy)
+        store = self.context.workspace.store
+        policy_set = self._policy_set(row.repo)
+        if policy_set is None:
+            globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
+            raise UsageError(f"This policy does not apply to {row.repo}.", hint=f"Its applies_to names {globs}.")
+        rows = [add_read_time(store, row)]
+        seen = self.context.repo_ids
+        case = next(
+            build_inputs(store, policy_set, offline_sources(), rows, self.context.now, visible_repos=seen), None
+        )
+        if case is None:
+            raise RequestNotFound("The answers of this request are no longer stored.", hint="")
+        verdict = self.evaluator.evaluate_with_traces(case.facts, now=self.context.now)
+        zone = self.context.workspace.zone
+        explanation = None if verdict is None else explain_verdict(verdict, self.context.now, zone)
+        return ExplainedRequest(request_lines(self.context, [row])[0], explanation, row.state.status == Status.PENDING)
+
+
+def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, RequestRow]]:
+    """Return the first requests of each rule, as examples."""
+    taken = Counter[str]()
+    found = []
+    for rule, row in rows:
+        if taken[rule] < MAX_EXAMPLES:
+            taken[rule] += 1
+            found.append((rule, row))
+    return found
+
+
+def _action_of(verdict: VerdictSummary | None) -> str | None:
+    return None if verdict is None else verdict.action
+
+
+def _differs(ours: VerdictSummary, desk: VerdictSummary | None) -> bool:
+    return desk is None or ours.action != desk.action
+
+
+def _is_same(spec: TableSpec, other: TableSpec | None) -> bool:
+    return other is not None and (spec.file, spec.key, spec.rows) == (other.file, other.key, other.rows)
+
+
+def check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
+    """Refuse files that no visible table names: a draft comes from a browser and must not read others."""
+    files = {spec.file for spec in known.values()}
+    for spec in policy.tables:
+        if spec.file is not None and spec.file not in files:
+            raise UsageError(
+                (
+                    f"Table {spec.name} uses {spec.file}, which no file of the workspace names, so the draft was "
+                    "not tried."
+                ),
+                hint="Name the table in a file of the workspace first, or write its rows in the draft.",
+            )
+
+
+def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRow:
+    """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
+    name, at, where = who.strip().rpartition("@")
+    try:
+        repo = parse_repo(where, endpoint=context.workspace.store.endpoint) if at and "/" in where else None
+    except HfGateError:
+        repo = None
+    if repo is None:
+        try:
+            return context.find_request(who.strip())
+        except NotFound:
+            pass
+    rows = [
+        row
+        for row in context.workspace.store.find_by_identity(repo, name if repo else who.strip())
+        if context.can_see(row.repo)
+    ]
+    here = set(visible_policy_repos(context, policy))
+    rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
+    if not rows:
+        raise RequestNotFound(f"There is no request of {who.strip()[:100]}.", hint="Write USER@REPO, or a request id.")
+    return rows[-1]

@@ -1,0 +1,1 @@
+"""A plan as a value: its changes, limits, digest and text."""

@@ -1,0 +1,1 @@
+"""What the product does here: each step reads once, computes, and writes once."""

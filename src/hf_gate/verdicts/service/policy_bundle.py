@@ -1,0 +1,195 @@
+"""Loads the policies and tables of a workspace into an immutable bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from hf_gate.base.ids import Repo
+from hf_gate.core.events.events import canonical_json
+from hf_gate.core.forms.forms import GateForm, form_from_json
+from hf_gate.core.policy_model import Policy, PolicyProblem
+from hf_gate.core.stored_rows import RepoRow
+from hf_gate.errors import HfGateError, UsageError
+from hf_gate.policies.checks.policy_checker import check_policy, check_unique_names
+from hf_gate.policies.drivers.workspace_folder import (
+    WorkspaceFolder,
+    collect_table_specs,
+    format_problem,
+    read_folder,
+    read_tables,
+)
+from hf_gate.policies.evaluation.evaluator import CompiledPolicy
+from hf_gate.policies.facts.form_facts import QualityCache
+from hf_gate.policies.facts.tables import Table
+from hf_gate.policies.parsing.policy_parser import ParsedPolicy, find_foreign_urls
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.settings.workspace_config import WorkspaceConfig
+from hf_gate.store.store import Store
+
+from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
+from .table_store import read_row_counts, use_versions
+
+T = TypeVar("T")
+
+
+class PolicyBundle(Struct, frozen=True):
+    """Compiled policies with their tables. The bundle is immutable; changed files are loaded into a new one."""
+
+    folder: WorkspaceFolder
+    policies: tuple[Policy, ...]
+    compiled: Mapping[str, CompiledPolicy]
+    tables: Mapping[str, Table]
+    digest: str
+    cache: QualityCache = field(default_factory=QualityCache)
+
+    @property
+    def config(self) -> WorkspaceConfig:
+        """The hf-gate.yaml that was read with the policies."""
+        return self.folder.config
+
+    @property
+    def has_reminders(self) -> bool:
+        """Whether the time of a `wait` counts from a reminder."""
+        return self.config.letters.has_reminders
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone in which days end."""
+        return self.folder.zone
+
+    def for_repo(self, row: RepoRow, sources: SourcesPort) -> RepoPolicies | None:
+        """Return the policies of a repo; None if no policy applies to it."""
+        return policies_of_repo(
+            row,
+            self.compiled,
+            self.tables,
+            sources,
+            zone=self.zone,
+            has_reminders=self.has_reminders,
+            cache=self.cache,
+        )
+
+    def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
+        """Return the policies of each workspace repo to which a policy applies, sorted by repo."""
+        rows = sorted((row for row in store.repos() if self.is_governed(row.repo)), key=lambda row: row.repo)
+        return [policy_set for row in rows if (policy_set := self.for_repo(row, sources)) is not None]
+
+    def with_table(self, table: Table) -> PolicyBundle:
+        """Return the bundle with another version of a table."""
+        return replace(self, tables={**self.tables, table.name: table})
+
+    def is_governed(self, repo: Repo) -> bool:
+        """Tell whether a repo belongs to the workspace."""
+        return self.config.includes(repo)
+
+
+def load_policies(workspace: Workspace) -> PolicyBundle:
+    """Read policies and tables. Raises UsageError with the first error in a policy file."""
+    location = workspace.location
+    store = workspace.store
+    if location.folder is None:
+        raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
+    folder = read_folder(location.folder)
+    cards = tuple((str(row.repo), row.form_card) for row in store.repos() if row.form_card)
+    files = tuple((name, _Identity(parsed)) for name, parsed in folder.files.items())
+    for name, parsed in folder.files.items():
+        if foreign := find_foreign_urls(parsed.repo_urls, name, store.endpoint):
+            raise UsageError(format_problem(foreign[0]))
+    policies = _check_policies(_Identity(folder.config), files, cards)
+    tables = load_tables(folder, policies, store, workspace.now())
+    digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
+    return PolicyBundle(folder, policies, _compile_policies(_Identity(policies), frozenset(tables)), tables, digest)
+
+
+class _Identity(Generic[T]):
+    """A value as the key of a cache: it equals only itself. The cache keeps it, so no other value gets its id."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value: Final = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.value is other.value
+
+
+@lru_cache(maxsize=4)
+def _check_policies(
+    config: _Identity[WorkspaceConfig],
+    files: tuple[tuple[str, _Identity[ParsedPolicy]], ...],
+    cards: tuple[tuple[str, str], ...],
+) -> tuple[Policy, ...]:
+    """Check policies with the gate forms of the repos, and fill in the templates.
+
+    Decisions check them again and again.
+    """
+    folder = WorkspaceFolder(Path(), config.value, UTC, {name: parsed.value for name, parsed in files})
+    policies, problems = _check_folder(folder, {repo: form_from_json(card) for repo, card in cards})
+    if wrong := [format_problem(problem) for problem in problems if problem.is_error]:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows every error with its line.")
+    return tuple(fill_templates(policy, config.value.templates) for policy in policies)
+
+
+def _check_folder(
+    folder: WorkspaceFolder, forms: Mapping[str, GateForm]
+) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
+    """Check all policies; return those without errors, and all problems. `forms` are keyed by repo path.
+
+    Past dates are no errors here: a policy keeps working when its date has come, and people decide.
+    """
+    each = [check_policy(parsed, config=folder.config, forms=forms) for parsed in folder.files.values()]
+    problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
+    return tuple(one.policy for one in each if one.policy is not None), problems
+
+
+@lru_cache(maxsize=4)
+def _compile_policies(policies: _Identity[tuple[Policy, ...]], tables: frozenset[str]) -> Mapping[str, CompiledPolicy]:
+    return compile_policies(policies.value, sorted(tables))
+
+
+def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
+    """Read every table of the workspace. Of a refused file, the last good version is used."""
+    all_policies = tuple(policies)
+    specs = collect_table_specs(folder, all_policies)
+    tables = read_tables(folder, all_policies, now=now, previous=read_row_counts(store, specs))
+    return use_versions(store, specs, tables)
+
+
+def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:
+    """Return the tables of a workspace, also if a policy has an error.
+
+    Return None without a folder, or if its files cannot be read, because that is reported elsewhere.
+    """
+    if workspace.location.folder is None:
+        return None
+    try:
+        folder = read_folder(workspace.location.folder)
+        return load_tables(folder, folder.policies, workspace.store, workspace.now())
+    except HfGateError:
+        return None
+
+
+def find_refused_tables(workspace: Workspace) -> list[Table]:
+    """Return the tables whose files are refused; none if the files cannot be read."""
+    return [table for _, table in sorted((read_declared_tables(workspace) or {}).items()) if table.file_problem]
+
+
+def policies_digest(policies: Iterable[Policy], *, has_reminders: bool) -> str:
+    """Return the digest of all policies together. A plan becomes invalid when this digest changes.
+
+    Reminders count too: a plan without them may end waits of people whom nobody reminded.
+    """
+    pairs: list[object] = [*sorted((policy.name, policy.digest) for policy in policies)]
+    return hashlib.sha256(canonical_json([*pairs, "reminders"] if has_reminders else pairs)).hexdigest()

@@ -1,0 +1,126 @@
+"""Provides the current policies of a workspace and reloads them when a file changes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hf_gate.core.people.members import Member
+from hf_gate.core.stored_rows import RepoRow
+from hf_gate.errors import HfGateError, UsageError
+from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import CONFIG_FILE, Workspace
+
+from .current_verdicts import CurrentVerdicts
+from .evaluation import RepoPolicies, open_fact_sources
+from .evaluation_pool import EvaluationPool
+from .policy_bundle import PolicyBundle, load_policies
+
+_CHECK_INTERVAL: Final = 2.0  # seconds between two checks of the workspace's files
+
+
+class PolicyWatcher:
+    """Provides the current policies to a long-running process. Threads may share it.
+
+    `problem` says why the policies cannot be read; None if they can be read.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.problem: HfGateError | None = None
+        self._bundle: PolicyBundle | None = None
+        self._pool: tuple[PolicyBundle, EvaluationPool] | None = None
+        self._policy_sets: dict[str, tuple[object, RepoPolicies | None]] = {}
+        self._seen: tuple[float, object] = (0.0, None)
+        self._lock = threading.Lock()
+
+    @property
+    def current(self) -> PolicyBundle | None:
+        """The current policies; None without a workspace, or if a file has an error (see `problem`)."""
+        folder = self.workspace.location.folder
+        if folder is None:
+            return None
+        with self._lock:
+            if time.monotonic() - self._seen[0] >= _CHECK_INTERVAL:
+                state = _state_of_files(folder, self.workspace.location.config.policies)
+                if (state, self._accepted_row_counts()) != self._seen[1]:
+                    self._load()
+                self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
+            return self._bundle
+
+    def expire(self) -> None:
+        """Check the files again at the next use, even if the last check was only a moment ago."""
+        self._seen = (float("-inf"), self._seen[1])
+
+    @property
+    def current_verdicts(self) -> CurrentVerdicts:
+        """The recorded verdicts that still apply under the current policies; see `read_current_verdicts`."""
+        bundle = self.current
+        return CurrentVerdicts(None if bundle is None else bundle.policies)
+
+    def for_repo(self, row: RepoRow) -> RepoPolicies | None:
+        """Return the policies of a repo, cached for each version of the policies and the form."""
+        bundle = self.current
+        if bundle is None:
+            return None
+        key = (id(bundle), row.form_card)
+        known = self._policy_sets.get(str(row.repo))
+        if known is None or known[0] != key:
+            known = (key, bundle.for_repo(row, open_fact_sources(self.workspace)))
+            self._policy_sets[str(row.repo)] = known
+        return known[1]
+
+    def require_for_repo(self, row: RepoRow) -> RepoPolicies | None:
+        """Return the policies of a repo. Raises the error that prevents reading them."""
+        if self.current is None and self.problem is not None:
+            raise self.problem
+        return self.for_repo(row)
+
+    def problem_for(self, member: Member) -> HfGateError | None:
+        """Return why the policies cannot be read, without details for members of some repos."""
+        return None if self.problem is None else problem_for_member(member, self.problem)
+
+    def pool(self, bundle: PolicyBundle) -> EvaluationPool:
+        """Return the pool for long lists. Its processes are reused for the same bundle."""
+        if self._pool is None or self._pool[0] is not bundle:
+            self._pool = (bundle, EvaluationPool(self.workspace, bundle))
+        return self._pool[1]
+
+    def _accepted_row_counts(self) -> tuple[str | None, ...]:
+        """Return the stored row count of each refused table; the count changes when a person accepts the table."""
+        tables = {} if self._bundle is None else self._bundle.tables
+        refused = sorted(name for name, table in tables.items() if table.file_problem)
+        return tuple(self.workspace.store.setting(setting_keys.row_count_key(name)) for name in refused)
+
+    def _load(self) -> None:
+        self._policy_sets.clear()
+        try:
+            self._bundle = load_policies(self.workspace)
+            self.problem = None
+        except HfGateError as problem:
+            self._bundle = None
+            self.problem = problem
+
+
+def _state_of_files(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
+    """Return the names, modification times and sizes of the workspace's files, to detect changes."""
+    files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+    files += sorted(folder.glob("tables/*"))
+    found = []
+    for file in files:
+        try:
+            info = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), info.st_mtime_ns, info.st_size))
+    return tuple(found)
+
+
+def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
+    """Return a problem with a workspace file as this member may see it: the file may concern other repos."""
+    if member.repos is None:
+        return problem
+    return UsageError("A file of the workspace has an error.", hint="Ask a member who can see all repos.")

@@ -1,0 +1,445 @@
+"""demo: starts a local Hub with invented people, plays a full round of decisions on it, and serves a desk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import click
+from msgspec import Struct, field
+
+from hf_gate.base.display_text import limit_lines, pluralize
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.private_files import write_private_file
+from hf_gate.cli.framework import Run, command
+from hf_gate.cli.output import Format
+from hf_gate.cli.request_table import ls_columns, request_lines
+from hf_gate.cli.text_layout import terminal_width
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.records import RequestRecord
+from hf_gate.core.requests import Decision
+from hf_gate.errors import HfGateError
+from hf_gate.inbox.service.request_record_builders import rate_answers, request_record
+from hf_gate.localhub.openid_client import CLIENT_ID, CLIENT_SECRET
+from hf_gate.web.commands import open_browser
+
+if TYPE_CHECKING:
+    from hf_gate.hub.client import Hub
+
+_NAME: Final = "mara-okello"
+_NEWCOMER: Final = {"username": _NAME, "fullname": "Mara Okello", "email": "mara.okello@example.edu"}
+_REASON: Final = "Please say in one or two sentences what you will do with it, then ask again."
+_ANSWERS: Final = {
+    "affiliation": "Institute of Phonetics, Makerere University",
+    "purpose": "I compare how well small models follow instructions in Luganda and Swahili.",
+    "country": "UG",
+    "email": _NEWCOMER["email"],
+    "name": _NEWCOMER["fullname"],
+    "job": "Researcher",
+    "birth_date": "1991-04-12",
+}
+"""What she answers, by the role of the question."""
+
+_SHOWN: Final = 14  # the most lines of a command's output that are shown
+_REPORT: Final = "Please report this. Only the local Hub was used."
+
+
+@command("demo", examples=("hf-gate demo", "hf-gate demo --script"))
+@click.option("--script", is_flag=True, help="Play the scenario, check each step, and exit.")
+@click.option(
+    "--requests",
+    type=click.IntRange(min=60),
+    default=2000,
+    show_default=True,
+    help="Number of requests from invented people.",
+)
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the local Hub; 0 picks a free one.")
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open: bool) -> int:
+    """Try everything without a token or network: a local Hub, invented people, decisions, policies, a plan and the
+    desk.
+
+    Afterwards the Hub and the desk run until Ctrl-C. The demo prints a sign-in link for the desk and, in a terminal,
+    opens it. `hf-gate --profile demo ls` and all other commands work on the same Hub.
+    """
+    from hf_gate.workspace.service import bootstrap
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
+        os.environ.pop(name, None)  # the local Hub is on this machine, so offline mode must not block it
+    hub = ("hub", "serve", "--json", "--no-advice")
+    words = (*hub, "--requests", str(requests), "--seed", str(seed), "--port", str(port))
+    with (
+        _temporary_folder(run) as folder,
+        _start_command(words, hint="`hf-gate hub serve` shows the reason.") as (child, first),
+    ):
+        story = _Story(run, first["url"], first["tokens"], folder)
+        repos = [parse_repo(line["repo"], line["repo_type"]) for line in first["repos"]]
+        with bootstrap.publish_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
+            _play_decisions(story, repos)
+            _play_workspace(story, repos)
+            with nullcontext() if script else _serve_desk(story) as desk:
+                links = dict(desk or {})
+                if run.out.format in {Format.JSON, Format.JSONL}:
+                    about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
+                    run.out.document({"ok": True, **about, "steps": story.steps}, lambda: ())
+                if not script:
+                    _serve_until_interrupted(story, child, links["login_url"], repos[0], opens=not no_open)
+    return 0
+
+
+@contextmanager
+def _temporary_folder(run: Run) -> Iterator[Path]:
+    """Yield a folder for the workspace.
+
+    At the end, delete it, and those folders of this user that the demo left empty.
+    """
+    from hf_gate.workspace.service.store_maintenance import remove_empty_folders
+
+    state = run.settings.paths.state
+    profiles = run.settings.paths.profiles
+    missing = [folder for folder in state.parents if not folder.exists()]
+    try:
+        with TemporaryDirectory(prefix="hf-gate-demo-") as folder:
+            yield Path(folder)
+    finally:
+        remove_empty_folders([state / "ui", profiles, state, *missing])
+
+
+def _serve_until_interrupted(story: _Story, hub: subprocess.Popen[str], link: str, repo: Repo, *, opens: bool) -> None:
+    """Keep the Hub and the desk running until Ctrl-C."""
+    _print_next_commands(story, link, repo)
+    sys.stdout.flush()
+    if opens and sys.stdout.isatty():
+        open_browser(link)
+    try:
+        hub.wait()
+    except KeyboardInterrupt:
+        story.run.out.say("The demo has ended; its data is deleted.")
+
+
+@contextmanager
+def _serve_desk(story: _Story) -> Iterator[Mapping[str, Any]]:
+    """Serve the desk on a free port; yield the first document that `hf-gate ui --json` prints."""
+    _allow_sign_in(story)
+    words = ("ui", "--no-open", "--json", "--port", "0")
+    hint = "`hf-gate --profile demo ui` shows the reason."
+    with _start_command(words, hint=hint, cwd=story.folder, env=story.hub_variables, err=subprocess.DEVNULL) as (
+        _,
+        start,
+    ):
+        yield start
+
+
+def _allow_sign_in(story: _Story) -> None:
+    """Let the members of the organisations sign in to the desk with the local Hub."""
+    orgs = dict.fromkeys(str(line["repo"]).partition("/")[0] for line in story.control("repos"))
+    lines = ["sign_in:", "  client_id: file:sign-in-client", "  client_secret: file:sign-in-secret"]
+    write_private_file(story.folder / "sign-in-client", CLIENT_ID.encode())
+    write_private_file(story.folder / "sign-in-secret", CLIENT_SECRET.encode())
+    roles = ["  roles:", *(f"    {org}: {{admin: admin, write: reviewer, read: viewer}}" for org in orgs)]
+    with (story.folder / "hf-gate.yaml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", *lines, *roles, ""]))
+
+
+# ---- decisions -------------------------------------------------------------------------------------------------------
+
+
+def _play_decisions(story: _Story, repos: Sequence[Repo]) -> None:
+    """Play the steps of an owner without a workspace, and of an applicant."""
+    repo = repos[0]
+    story.print(f"A Hub on this machine, {story.url}, with {pluralize(len(repos), 'gated repo')} and invented people")
+    token = _ask_access(story, repo)
+    _list_pending(story, repo)
+    _accept_newcomer(story, repo, token)
+    _send_back_poor_answers(story, repo)
+    _compare_lists(story, repo)
+
+
+def _ask_access(story: _Story, repo: Repo) -> str:
+    """Ask for access as a new user, as a requester's script would."""
+    story.begin(f"1. {_NAME} asks for {repo}")
+    token = str(story.control("people", [_NEWCOMER])[0]["token"])
+    with story.hub(token) as hub:
+        fields = [item for item in hub.gate_form(repo).fields if item.type != "ip_location"]  # the Hub fills this in
+        answers = {
+            item.label: _example_answer(item.type, [option.value for option in item.options], item.role)
+            for item in fields
+        }
+        status = hub.ask_access(repo, answers)
+    story.check("ask", ok=status == Status.PENDING, detail=f"{_NAME} has asked; the request is {status}")
+    return token
+
+
+def _example_answer(kind: str, options: Sequence[str], role: str) -> str:
+    if kind == "checkbox":
+        return "true"
+    return options[0] if options else _ANSWERS.get(role, "For research")
+
+
+def _list_pending(story: _Story, repo: Repo) -> None:
+    story.begin(f"2. List pending requests   hf-gate ls {repo}")
+    with story.hub("owner") as hub:
+        listing = hub.list_pending(repo)
+        rows = [request_record(request) for request in listing]
+    if story.run.out.is_human:
+        story.run.out.records(RequestRecord, rows, ls_columns(rows, story.run.now()), name=str, limit=8)
+    detail = f"{pluralize(len(rows), 'pending request')}; the list is proved complete"
+    story.check("list", ok=listing.completeness.proved and len(rows) > 8, detail=detail)
+
+
+def _accept_newcomer(story: _Story, repo: Repo, token: str) -> None:
+    story.begin(f"3. Accept her   hf-gate accept {_NAME}@{repo}")
+    with story.hub("owner") as hub:
+        request = next(request for request in hub.list_pending(repo) if request.username == _NAME)
+        columns = terminal_width(sys.stdout)
+        for line in request_lines(request, story.run.now(), None, columns and columns - 4):
+            story.print(f"    {line}")
+        first = hub.accept(repo, request)
+        second = hub.accept(repo, _NAME)
+    with story.hub(token) as hub:
+        access = hub.check_access(repo)
+    is_in = first.kind is OutcomeKind.DONE and access == "granted"
+    story.check("accept", ok=is_in, detail=f"{_NAME} can download; the Hub answers {access} to her own token")
+    is_same = second.kind is OutcomeKind.ALREADY
+    story.check("again", ok=is_same, detail=f"accepting her again changes nothing: {second.kind}")
+
+
+def _send_back_poor_answers(story: _Story, repo: Repo) -> None:
+    """Send requests with junk or empty answers back in one batch, with a reason."""
+    with story.hub("owner") as hub:
+        poor = [
+            request
+            for request in hub.list_pending(repo)
+            if set((rate_answers(request) or {}).values()) & {"junk", "empty"}
+        ][:40]
+        story.begin(f"4. Send back {len(poor)} requests with empty or junk answers   hf-gate reset - --reason ...")
+        outcomes = list(hub.decide_many(repo, [Decision.reset(request, reason=_REASON) for request in poor]))
+    done = sum(outcome.kind is OutcomeKind.DONE for outcome in outcomes)
+    detail = f"{done} of {len(poor)} sent back with a reason; they can ask again"
+    story.check("reset", ok=bool(poor) and done == len(poor), detail=detail)
+
+
+def _compare_lists(story: _Story, repo: Repo) -> None:
+    story.begin(f"5. Read the lists again   hf-gate ls {repo} --status all")
+    with story.hub("owner") as hub:
+        accepted = {request.username for request in hub.list_accepted(repo)}
+        pending = {request.username for request in hub.list_pending(repo)}
+        reset = sum(1 for _ in hub.list_reset(repo))
+    detail = f"the Hub's lists agree: {_NAME} is accepted, {reset} are sent back, {len(pending)} are pending"
+    story.check("re-read", ok=_NAME in accepted and _NAME not in pending and reset > 0, detail=detail)
+
+
+# ---- the workspace ---------------------------------------------------------------------------------------------------
+
+
+def _play_workspace(story: _Story, repos: Sequence[Repo]) -> None:
+    """Play the steps from `init` to the verified audit log, each with the command that a maintainer would run."""
+    story.begin("6. Create a workspace   hf-gate init")
+    story.read_json("init", *map(str, repos))
+    empty = story.read_json("plan")
+    count = empty["summary"]["judged"]
+    story.check(
+        "init",
+        ok=(story.folder / "hf-gate.yaml").is_file() and empty["changes"] == [] and count > 0,
+        detail=f"{count:,} pending requests evaluated in shadow mode; the plan after init is empty",
+    )
+    plan = _make_plan(story)
+    _explain_change(story, plan["changes"][0])
+    _apply_plan(story, len(plan["changes"]))
+    story.begin("10. Verify the audit log   hf-gate audit verify")
+    proof = story.read_json("audit", "verify")
+    detail = f"{proof['entries']:,} entries in {proof['chains']} chains verified"
+    story.check("audit", ok=proof["ok"] and proof["entries"] > 0, detail=detail)
+
+
+def _make_plan(story: _Story) -> Mapping[str, Any]:
+    story.begin("7. Enforce the policy (mode: enforce) and see what it would do   hf-gate plan --out plan.json")
+    file = story.folder / "policies" / "starter.yaml"
+    file.write_text(file.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
+    plan: Mapping[str, Any] = story.read_json("plan", "--out", "plan.json")
+    story.show("plan")
+    again = story.read_json("plan", "--now", plan["plan"]["made_at"])
+    story.check(
+        "plan",
+        ok=bool(plan["changes"]) and again["plan"]["digest"] == plan["plan"]["digest"],
+        detail=f"{len(plan['changes'])} changes, nothing sent; the same input gives the same plan, byte for byte",
+    )
+    return plan
+
+
+def _explain_change(story: _Story, change: Mapping[str, Any]) -> None:
+    who = f"{change['user']}@{parse_repo(change['repo'], change['repo_type'])}"
+    story.begin(f"8. Explain a change   hf-gate explain {who}")
+    story.show("explain", who)
+    detail = f"the explanation names the rule of the plan: {change['rule']}"
+    story.check("explain", ok=change["rule"] in json.dumps(story.read_json("explain", who)), detail=detail)
+
+
+def _apply_plan(story: _Story, count: int) -> None:
+    story.begin("9. Apply the plan   hf-gate apply plan.json")
+    words = ("apply", "plan.json", "--yes", "--max-changes", str(count))
+    first = story.read_json(*words)
+    before = _count_posts(story)
+    second = story.read_json(*words)
+    story.check("apply", ok=first["done"] == count, detail=f"{first['done']} of {count} done")
+    is_same = second["run"] == first["run"] and _count_posts(story) == before
+    story.check("twice", ok=is_same, detail="applying it again sends nothing")
+
+
+def _count_posts(story: _Story) -> int:
+    calls: Mapping[str, int] = story.control("stats")["calls"]
+    return sum(number for name, number in calls.items() if name.startswith("POST"))
+
+
+def _print_next_commands(story: _Story, link: str, repo: Repo) -> None:
+    story.print("\nOpen the desk in the browser; this link signs in once:")
+    story.print(f"  {link}")
+    story.print("\nThe Hub and the desk run until Ctrl-C. Commands to try in another terminal:")
+    for words, about in (
+        ("ls", "list pending requests of all repos"),
+        (f"review {repo}", "decide one by one with single keys"),
+        (f"ls {repo} --format csv", "export for a spreadsheet; no cell is a formula"),
+        (f"form check {repo}", "show what the gate asks"),
+        (f"policy show {repo}", "show the policy as sentences"),
+        ("plan", "show what the policy would do next"),
+        ("runs ls", "list runs; `undo` plans their undo"),
+        ("audit ls", "show the audit log"),
+        ("doctor", "check what the token can do"),
+        ("ui link", "print another sign-in link for the desk"),
+    ):
+        story.print(f"  hf-gate --profile demo {words:45} {about}")
+    story.print("In a git clone, use .venv/bin/hf-gate instead of hf-gate.")
+    story.print("\nWith your own repo and token: hf-gate ls datasets/you/your-data")
+
+
+# ---- story -----------------------------------------------------------------------------------------------------------
+
+
+class _Story(Struct):
+    """The steps of the demo so far, the local Hub on which they are played, and the folder of the workspace."""
+
+    run: Run
+    url: str
+    tokens: Mapping[str, str]
+    folder: Path
+    steps: list[dict[str, object]] = field(default_factory=list)
+
+    def print(self, text: str) -> None:
+        """Print a text in the human format; other formats print only the document at the end."""
+        if self.run.out.is_human:
+            for line in text.split("\n"):
+                self.run.out.line(line)
+
+    def begin(self, title: str) -> None:
+        """Print the title of the next step."""
+        self.print(f"\n{title}")
+
+    def check(self, name: str, *, ok: bool, detail: str) -> None:
+        """Record a checked step. Raises HfGateError if it failed."""
+        self.steps.append({"step": name, "ok": ok, "detail": detail})
+        self.print(f"  {'✓' if ok else '✗'} {detail}")
+        if not ok:
+            raise HfGateError(f"a step of the demo failed: {detail}.", hint=_REPORT)
+
+    def hub(self, token: str) -> Hub:
+        """Return a client of the local Hub with a token, given by its value or its holder."""
+        from hf_gate.hub.client import Hub
+
+        return Hub(self.tokens.get(token, token), self.url)
+
+    def control(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - whatever JSON it answers
+        """Read from the local Hub's control API, or send it a body; return the answer."""
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        text = None if body is None else json.dumps(body)
+        try:
+            connection.request(
+                "GET" if body is None else "POST", f"/_hf_gate/{path}", text, {"content-type": "application/json"}
+            )
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    @property
+    def hub_variables(self) -> dict[str, str]:
+        """The variables with which commands find the demo's Hub. Its cached accounts stay in the demo's folder."""
+        cache = str(self.folder / ".cache")
+        return {"HF_ENDPOINT": self.url, "HF_TOKEN": self.tokens["owner"], "XDG_CACHE_HOME": cache}
+
+    def show(self, *words: str) -> None:
+        """Run a command in the workspace and print the start of its output."""
+        if not self.run.out.is_human:
+            return
+        for line in limit_lines(self._run_command(*words).splitlines(), _SHOWN, rest="and {} more lines"):
+            self.print(f"    {line}")
+
+    def read_json(self, *words: str) -> Any:  # noqa: ANN401 - a JSON document
+        """Run a command in the workspace with --json and return its document."""
+        return json.loads(self._run_command(*words, "--json"))
+
+    def _run_command(self, *words: str) -> str:
+        done = subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "hf_gate", "--no-input", *words],
+            cwd=self.folder,
+            env=_clean_environment(self.hub_variables | {"COLUMNS": "100"}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            what = f"failed with exit code {done.returncode}: {done.stderr.strip()[-300:]}"
+            raise HfGateError(f"`hf-gate {' '.join(words)}` {what}", hint=_REPORT)
+        return done.stdout
+
+
+def _clean_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a command: those of this process without HF_GATE_ variables, and `more`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")} | dict(more)
+
+
+@contextmanager
+def _start_command(
+    words: Sequence[str],
+    *,
+    hint: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    err: int | None = None,
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run a long-running hf-gate command; yield the process and the JSON of its first line. Terminates it at the end.
+
+    `err` is the target of its stderr; by default, it is inherited.
+    """
+    child = subprocess.Popen(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "hf_gate", *words],
+        stdout=subprocess.PIPE,
+        stderr=err,
+        text=True,
+        env=_clean_environment(env or {}),
+        cwd=cwd,
+    )
+    try:
+        line = child.stdout.readline() if child.stdout else ""
+        if not line:
+            raise HfGateError(f"`hf-gate {' '.join(words[:2])}` did not start.", hint=hint)
+        yield child, json.loads(line)
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout:
+            child.stdout.close()

@@ -1,0 +1,566 @@
+"""store: check, export, back up, restore and remove the store, and delete what is past its retention."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from msgspec import Struct
+
+from hf_gate.base.display_text import pluralize, to_json
+from hf_gate.base.private_files import make_private_folder, write_private_file
+from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command
+from hf_gate.cli.workspace import actor_of, local_user, open_workspace, remember_file, waiting_notice
+from hf_gate.decisions.commands.confirmation import confirm
+from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
+from hf_gate.workspace.service.owner_files import list_owner_files
+
+if TYPE_CHECKING:
+    from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
+
+store = GateGroup(
+    "store",
+    {
+        "check": CommandEntry(
+            "hf_gate.workspace.commands.store:store_check", "Check the file, the audit log and file permissions."
+        ),
+        "export": CommandEntry(
+            "hf_gate.workspace.commands.store:store_export", "Export everything to a folder, in open formats."
+        ),
+        "backup": CommandEntry(
+            "hf_gate.workspace.commands.store:store_backup", "Copy the store to one file, even while the desk runs."
+        ),
+        "restore": CommandEntry("hf_gate.workspace.commands.store:store_restore", "Replace the store with a backup."),
+        "disarm": CommandEntry(
+            "hf_gate.workspace.commands.store:store_disarm",
+            "After pg_restore: end all sessions and links, and hold letters.",
+            is_hidden=True,
+            has_effect=True,
+        ),
+        "retention": CommandEntry(
+            "hf_gate.workspace.commands.store:store_retention", "Delete the personal data of old requests."
+        ),
+        "remove": CommandEntry(
+            "hf_gate.workspace.commands.store:store_remove",
+            "Delete the store and all other data of hf-gate on this machine.",
+        ),
+    },
+    help="The store: requests, decisions and the audit log, on this machine or on a PostgreSQL server.",
+)
+_MAX_BYTES: Final = 4 << 20  # the most bytes of a workspace file that an export includes
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def store_path(run: Run) -> Path | None:
+    """Return the file of the store; None if the store is on a server."""
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import file_of_store
+
+    return file_of_store(bootstrap.store_url(run.settings, run.location))
+
+
+def open_store(run: Run) -> Workspace:
+    """Open the store for reading, without asking the Hub for the account."""
+    from hf_gate.workspace.service import bootstrap
+
+    if not run.is_announced:
+        run.is_announced = True
+        run.out.say(f"{bootstrap.name_of_hub(run.settings)}, store {_display_store(run)}", "dim")
+    return open_workspace(run)
+
+
+def check_no_desk(run: Run) -> None:
+    """Raise StoreBusy while the desk of this store runs, because the desk would continue with a removed file."""
+    from hf_gate.members.pages.terminal import find_running_desk
+
+    desk = find_running_desk(run.settings, run.location)
+    if desk is not None:
+        raise StoreBusy(
+            f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.",
+            hint="Press Ctrl-C in its terminal, then repeat this command.",
+        )
+
+
+def _require_file(run: Run, server_command: str) -> Path:
+    path = store_path(run)
+    if path is None:
+        raise UsageError("the store is on a PostgreSQL server.", hint=f"Use the tools of PostgreSQL: {server_command}")
+    return path
+
+
+# ---- check -----------------------------------------------------------------------------------------------------------
+
+
+@command("check", examples=("hf-gate store check", "hf-gate store check --json", "hf-gate store check --repair"))
+@click.option("--repair", is_flag=True, help="Build a damaged search index again. Nothing else is repaired.")
+def store_check(run: Run, *, repair: bool) -> int:
+    """Check the store: the file, the audit log, derived tables and file permissions. Without --repair, changes nothing.
+
+    A search index has no data of its own, so it can be built again. For any other damage, restore a backup.
+    Exits with 1 if there are findings.
+    """
+    path = store_path(run)
+    findings: list[str] = []
+    if path is not None:
+        from hf_gate.workspace.service.store_maintenance import find_mode_faults
+
+        findings += find_mode_faults(path)  # first, because opening a store corrects the permissions
+    entries = 0
+    is_repaired = False
+    try:
+        from hf_gate.workspace.service.store_maintenance import check_store
+
+        is_repaired = repair and path is not None and _repair_index(run, path)
+        damage, entries = check_store(open_store(run))
+        findings += damage
+    except StoreDamaged as problem:
+        findings.append(str(problem))
+    findings = list(dict.fromkeys(findings))
+    doc = {
+        "store": _display_store(run),
+        "ok": not findings,
+        "entries": entries,
+        "findings": findings,
+        "repaired": is_repaired,
+    }
+    run.out.document(
+        doc,
+        lambda: [
+            *(["The search index was damaged. It was built again."] if is_repaired else []),
+            *(findings or [f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."]),
+            *(["To build the search index again: hf-gate store check --repair"] if _is_index_damaged(findings) else []),
+        ],
+    )
+    return 1 if findings else 0
+
+
+def _repair_index(run: Run, path: Path) -> bool:
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import repair_search_index, this_process
+
+    who = this_process(click.get_current_context().command_path)
+    return repair_search_index(path, who, wait=bootstrap.store_wait(run.settings), on_wait=waiting_notice(run))
+
+
+def _is_index_damaged(findings: list[str]) -> bool:
+    return any("search index" in finding or "grams" in finding for finding in findings)
+
+
+def _display_store(run: Run) -> str:
+    path = store_path(run)
+    return str(path) if path else "postgresql"
+
+
+# ---- export ----------------------------------------------------------------------------------------------------------
+
+
+@command("export", examples=("hf-gate store export my-data", "hf-gate store export my-data --json"))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def store_export(run: Run, *, folder: Path) -> int:
+    """Export everything to DIR: requests, people, the audit log with its proofs, policies, runs and settings.
+
+    Files have one JSON object per line; README.txt describes them. DIR must be new or empty. Only you can read it.
+    """
+    from hf_gate.workspace.service.store_maintenance import export_store
+
+    path = store_path(run)
+    left_out = find_other_files(run, [] if path is None else [path])
+    owned = _owned_content(run.location, left_out)
+    lines = export_store(open_store(run), folder, owned)
+    remember_file(run, folder)
+    doc = {"folder": str(folder.absolute()), "files": lines, "left_out": [str(path) for path in left_out]}
+    run.out.document(doc, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
+    return 0
+
+
+def find_other_files(run: Run, stores: Sequence[Path]) -> list[Path]:
+    """Return the backups, exports and plans of these stores, and in a workspace the user's own store
+    of the same Hub.
+    """
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import find_written_files
+
+    files = [path for store in stores for path in find_written_files(store)]
+    if run.location.folder is not None:
+        with suppress(HfGateError):  # a local Hub that does not answer has no store to name
+            files += [path for path in [bootstrap.own_store_path(run.settings)] if path.is_file()]
+    return files
+
+
+def _owned_content(location: WorkspaceLocation, left_out: list[Path]) -> dict[str, bytes]:
+    """Return the owner's files by their names in the export; add the large ones to `left_out`."""
+    found = {}
+    for path in list_owner_files(location):
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            left_out.append(path)
+            continue
+        inside = location.folder is not None and path.resolve().is_relative_to(location.folder.resolve())
+        name = path.relative_to(location.folder).as_posix() if inside and location.folder else f"elsewhere/{path.name}"
+        found[name if ".." not in name else f"elsewhere/{path.name}"] = content
+    return found
+
+
+def _describe_export(folder: Path, lines: dict[str, int], left_out: list[Path]) -> Iterator[str]:
+    for name, count in lines.items():
+        if name.endswith(".jsonl") and count:
+            yield f"{name:20} {pluralize(count, 'line')}"
+    yield from (f"Not in the export: {path}" for path in left_out)
+    yield f"Written to {folder}. It contains personal data; only you can read it."
+
+
+# ---- backup and restore ----------------------------------------------------------------------------------------------
+
+
+@command(
+    "backup", examples=("hf-gate store backup backup-2026-11-26.db", "hf-gate store backup /mnt/usb/eeg.db --json")
+)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+def store_backup(run: Run, *, file: Path) -> int:
+    """Copy the store to FILE, even while the desk runs.
+
+    FILE must not exist. Only you can read it. It contains personal data, but not your own files: back up hf-gate.yaml,
+    policies and tables separately.
+    """
+    from hf_gate.workspace.service.store_maintenance import write_backup
+
+    path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
+    open_store(run)  # raises an error if the file is not a store of this Hub
+    size = write_backup(path, file)
+    doc = {"store": str(path), "file": str(file.absolute()), "bytes": size}
+    run.out.document(doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)])
+    return 0
+
+
+@command(
+    "restore",
+    examples=("hf-gate store restore backup-2026-11-26.db", "hf-gate store restore backup-2026-11-26.db --yes"),
+)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before a store is replaced.")
+def store_restore(run: Run, *, file: Path, yes: bool) -> int:
+    """Replace the store with a backup. The old store is kept as desk.db.before-restore.
+
+    Everybody is signed out and all sign-in links end: invite people again. Unsent decisions stay until somebody sends
+    them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
+    """
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import restore_backup
+
+    path = _require_file(
+        run, "pg_restore --clean --dbname=URL FILE, while no hf-gate process runs; then hf-gate store disarm"
+    )
+    check_no_desk(run)
+    if not os.path.lexists(file):
+        raise UsageError(
+            f"there is no file {file}; nothing was restored.", hint="To make a backup: hf-gate store backup FILE"
+        )
+    if path.is_file() and not yes:
+        confirm(run, f"Replace {path}? The old file is kept.", "nothing was changed")
+    if run.location.folder is None:
+        make_private_folder(path.parent)
+    replaced = restore_backup(
+        file,
+        path,
+        endpoint=bootstrap.endpoint_of(run.settings),
+        actor=local_user(),
+        now=bootstrap.utc_now(),
+        command=click.get_current_context().command_path,
+        wait=bootstrap.store_wait(run.settings),
+        on_wait=waiting_notice(run),
+    )
+    repos = [str(row.repo) for row in open_store(run).store.repos()]
+    doc = {
+        "store": str(path),
+        "file": str(file.absolute()),
+        "replaced": None if replaced is None else str(replaced),
+        "repos": repos,
+    }
+    run.out.document(doc, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
+    return 0
+
+
+@command("disarm", examples=("hf-gate store disarm", "hf-gate store disarm --yes"))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+def store_disarm(run: Run, *, yes: bool) -> int:
+    """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
+
+    Everybody is signed out and all sign-in links end: invite people again. Letters that were due are not sent, and
+    unsent decisions stay until somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
+    """
+    from hf_gate.workspace.service.store_maintenance import disarm_store
+
+    check_no_desk(run)
+    if not yes:
+        confirm(run, "Sign everybody out, and hold what is waiting in this store?", "nothing was changed")
+    run.is_announced = True  # the Hub is not asked
+    workspace = open_workspace(run, writes=True)
+    disarm_store(workspace, local_user())
+    repos = [str(row.repo) for row in workspace.store.repos()]
+    doc = {"store": _display_store(run), "repos": repos}
+    run.out.document(doc, lambda: _describe_disarmed(repos), quiet=repos)
+    return 0
+
+
+def _describe_disarmed(repos: list[str]) -> Iterator[str]:
+    yield "Everybody is signed out, and unsent decisions are not sent automatically."
+    yield "Nothing is sent to a repo before a full sync. Next:"
+    yield from (f"  hf-gate sync {repo} --full" for repo in repos)
+
+
+def _describe_restore(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
+    yield f"Restored from {file}."
+    if replaced:
+        yield f"The old store: {replaced}"
+    yield from _describe_disarmed(repos)
+
+
+# ---- retention -------------------------------------------------------------------------------------------------------
+
+
+_NO_LIMIT = 1 << 40
+
+
+@command("retention", examples=("hf-gate store retention --dry-run", "hf-gate store retention --yes"))
+@click.option("--dry-run", is_flag=True, help="Show how much would be deleted; delete nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
+    """Delete names, e-mail addresses and answers of requests that were kept as long as `retention` in hf-gate.yaml
+    says.
+
+    `hf-gate run` does the same once a day. Account ids, statuses and times stay.
+    """
+    from hf_gate.privacy.service import retention
+
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    periods = workspace.location.config.retention
+    if not periods:
+        raise UsageError(
+            "hf-gate.yaml has no retention, so nothing is deleted.", hint="For example: retention: {rejected: 180d}"
+        )
+    counts = retention.count_expired_by_status(workspace)
+    total = sum(counts.values())
+    if not dry_run and total:
+        if not yes:
+            question = f"Delete the personal data of {pluralize(total, 'request')}?"
+            confirm(run, question, "nothing was deleted", "Add --yes, or try --dry-run.")
+        counts = retention.apply_retention(workspace, actor_of(run), _NO_LIMIT)
+    doc = {"deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
+    run.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))
+    return 0
+
+
+def _lines(counts: Mapping[str, int], periods: Mapping[str, int], *, is_done: bool) -> list[str]:
+    verb = "deleted" if is_done else "to delete"
+    return [
+        (
+            f"{status}, older than {pluralize(days, 'day')}: personal data of "
+            f"{pluralize(counts.get(status, 0), 'request')} {verb}."
+        )
+        for status, days in sorted(periods.items())
+    ]
+
+
+# ---- store remove ----------------------------------------------------------------------------------------------------
+
+
+class _Removal(Struct, frozen=True):
+    """The stores to remove: files, or with `url` a store on a server. `name` is what the user must type."""
+
+    name: str
+    paths: Sequence[Path] = ()
+    url: str | None = None
+    is_all_hubs: bool = False
+
+
+@command(
+    "remove",
+    examples=(
+        "hf-gate store remove",
+        "hf-gate store remove --checkpoint heads.json --yes --name huggingface.co",
+    ),
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; needs --name.")
+@click.option("--name", metavar="NAME", help="The name to confirm with; needs --yes.")
+@click.option(
+    "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Save a checkpoint of the audit log first."
+)
+@click.option("--all-hubs", is_flag=True, help="Remove all your stores outside workspaces, of every Hub.")
+@click.option("--damaged", is_flag=True, help="Remove a store even if it cannot be read.")
+def store_remove(
+    run: Run, *, yes: bool, name: str | None, checkpoint: Path | None, all_hubs: bool, damaged: bool
+) -> int:
+    """Delete the store (requests, people, decisions, audit log, sessions), and lock files and caches of hf-gate.
+
+    Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
+    stay. Refused while changes are unsettled. To save what you may need later, first run `hf-gate store export DIR`.
+    """
+    removal = _find_removal(run, all_hubs=all_hubs)
+    if not all_hubs:
+        check_no_desk(run)
+    check = _settled_check(removal, damaged=damaged)
+    check()
+    _write_checkpoint(run, removal, checkpoint, asks=not yes)
+    _confirm_removal(run, removal, yes=yes, name=name)
+    written = find_other_files(run, removal.paths)  # before the list of them is removed
+    removed = _remove(run, removal, check)
+    stays = [path for path in (*_find_kept_files(run, removal), *written) if os.path.lexists(path)]
+    stays = list(dict.fromkeys(stays))
+    doc = {
+        "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
+        "removed": [str(path) for path in removed],
+        "stays": [str(path) for path in stays],
+    }
+    run.out.document(
+        doc, lambda: _describe_removal(run, removal, removed, stays), quiet=[str(path) for path in removed]
+    )
+    return 0
+
+
+def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import name_of_server_store
+
+    if all_hubs:
+        return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")), is_all_hubs=True)
+    path = store_path(run)
+    if path is None:
+        return _Removal(name_of_server_store(bootstrap.store_url(run.settings, run.location)), url="server")
+    folder = run.location.folder
+    return _Removal(bootstrap.name_of_hub(run.settings) if folder is None else folder.name, [path])
+
+
+def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
+    """Return a check that raises Guarded while changes are unsettled, because only the store can settle them."""
+    from hf_gate.workspace.service.store_maintenance import count_unsettled
+
+    def check() -> None:
+        for path in removal.paths:
+            if not path.is_file() or path.is_symlink():
+                continue
+            try:
+                check_settled(count_unsettled(path), str(path))
+            except StoreDamaged as problem:
+                if not damaged:
+                    hint = "To remove the store anyway, add --damaged."
+                    raise StoreDamaged(
+                        f"{str(problem).rstrip('.')}; there may be unsettled changes.", hint=hint
+                    ) from None
+
+    return check
+
+
+def check_settled(count: int, store: str) -> None:
+    """Raise Guarded if there are changes with an unknown outcome."""
+    if count:
+        raise Guarded(
+            f"{store}: {pluralize(count, 'change')} may have been sent, with an unknown outcome; nothing was removed.",
+            hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs continue RUN`.",
+        )
+
+
+def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks: bool) -> None:
+    from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, read_heads
+    from hf_gate.workspace.service import bootstrap
+
+    if removal.is_all_hubs:
+        if target is not None:
+            raise UsageError("--checkpoint works for only one store.", hint="Omit --all-hubs.")
+        return
+    if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.location):
+        answer = click.prompt(
+            "File for a checkpoint of the audit log, which can later prove an export (empty: none)",
+            default="",
+            show_default=False,
+            err=True,
+        )
+        target = Path(answer).expanduser() if answer.strip() else None
+    if target is None:
+        return
+    if os.path.lexists(target):
+        raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
+    opened = open_store(run)
+    doc = checkpoint_to_dict(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
+    opened.store.close()
+    write_private_file(target.absolute(), (to_json(doc) + "\n").encode())
+
+
+def _confirm_removal(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> None:
+    if yes or name is not None:
+        if not yes or name != removal.name:
+            raise Guarded(
+                f"--name {name} is not the name of this store; nothing was removed."
+                if name not in (None, removal.name)
+                else "--yes and --name are both needed; nothing was removed.",
+                hint=f"To remove the store: --yes --name {removal.name}",
+            )
+        return
+    if not run.may_ask:
+        raise Guarded("cannot ask for confirmation here; nothing was removed.", hint=f"Add --yes --name {removal.name}")
+    for path in removal.paths:
+        run.out.say(f"  {path}")
+    run.out.say("All data of hf-gate in these stores is deleted. Nothing changes on the Hub.")
+    answer = click.prompt(f"Type {removal.name} to continue", default="", show_default=False, err=True)
+    if answer.strip() != removal.name:
+        raise Guarded("not confirmed; nothing was removed.")
+
+
+def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
+    from hf_gate.verdicts.drivers.policy_files import LOCK_NAME
+    from hf_gate.workspace.service import bootstrap, store_maintenance
+
+    tell = waiting_notice(run)
+    wait = bootstrap.store_wait(run.settings)
+    paths = run.settings.paths
+    who = store_maintenance.this_process(click.get_current_context().command_path)
+    removed: list[Path] = []
+    for path in removal.paths:
+        if store_maintenance.files_of(path):
+            removed += store_maintenance.remove_files(path, who, wait=wait, check=check, on_wait=tell)
+    if removal.url:
+        url = bootstrap.store_url(run.settings, run.location)
+        store_maintenance.remove_tables(
+            url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell
+        )
+    folder = run.location.folder
+    locks = [] if folder is None or removal.is_all_hubs else [folder / LOCK_NAME]
+    removed += store_maintenance.remove_traces(paths.state, [paths.accounts, *locks])
+    beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
+    ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
+    return removed + store_maintenance.remove_empty_folders([*beside, *ours])
+
+
+def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
+    """Return the files that stay: the owner's files, and others that may contain personal data."""
+    from hf_gate.workspace.service.starter_workspace import GITIGNORE
+
+    files = list_owner_files(run.location)
+    for path in removal.paths:
+        files += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
+    if (folder := run.location.folder) is not None:
+        files += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
+    config = run.settings.paths.config_file
+    return list(dict.fromkeys([*files, *([config] if config.is_file() else [])]))
+
+
+def _describe_removal(run: Run, removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
+    if removal.url:
+        yield f"Removed the tables of {removal.name}."
+    yield from (f"Removed {path}" for path in removed)
+    if not removed and not removal.url:
+        yield "Nothing to remove."
+    for path in stays:
+        what = (
+            "your store of this Hub outside workspaces"
+            if path.parent == run.settings.paths.stores
+            else "because it is your file"
+        )
+        yield f"Kept, {what}: {path}"
+    yield "Nothing was changed on the Hub."

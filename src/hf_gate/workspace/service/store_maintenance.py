@@ -1,0 +1,216 @@
+"""Checks, exports, copies, restores and removes a store."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from socket import gethostname
+from typing import Final
+
+import msgspec
+
+from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
+from hf_gate.decisions.service.assignments import pair_with_details
+from hf_gate.errors import StoreDamaged
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.inbox.service.request_record_builders import exported_request
+from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.privacy.rows.copies import find_written_files, record_file
+from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.database.schema_check import find_file_faults, repair_search_index
+from hf_gate.store.removal import (
+    count_unsettled,
+    files_of,
+    find_mode_faults,
+    remove_empty_folders,
+    remove_files,
+    remove_tables,
+    remove_traces,
+)
+from hf_gate.store.sql import without_password
+from hf_gate.store.store import Store
+from hf_gate.store.store_path import file_of_store
+from hf_gate.store.write_lock import Holder
+from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
+from hf_gate.workspace.rows.backups import Restore, disarm, restore, write_backup
+from hf_gate.workspace.rows.export import StoreReader, write_folder
+
+# ---- export ----------------------------------------------------------------------------------------------------------
+
+
+TABLES: Final[Mapping[str, str]] = {
+    "about": "the Hub and version of the store",
+    "repos": "repos, and when each was synced",
+    "people": "people by number, as last read; the ledger uses `pseudonym`",
+    "profiles": "public profiles that policies needed",
+    "runs": "runs that executed changes",
+    "changes": "each change of each run, with its outcome",
+    "plans": "plans as they were approved",
+    "members": "who may use the desk",
+    "views": "saved views",
+    "bindings": "the account of each username in a table",
+    "table_versions": "who was listed by the last good version of each table, as hashes",
+    "promotions": "the version of each policy that may act unattended",
+    "policy_authors": "who promoted or saved a version of a policy",
+    "approvals": "approvals of requests that two people must approve",
+    "approval_alarms": "acceptances outside hf-gate that lacked approvals",
+    "notice_destinations": "where notices to the staff go",
+    "messages": "notices and letters that wait, failed or were sent; without texts and addresses of letters",
+    "notice_lines": "lines of the next digest of notices",
+    "notice_conditions": "problems that a notice reported and that may still last, such as a failing turn",
+    "first_turns": "policy versions that completed their first turn at a repo",
+    "halted_versions": "policy versions that wait because a person paused or stopped a run",
+    "halted_ends": "ends of grants that wait for the same reason",
+    "gate_texts": "the texts of prompts and forms, by the fingerprints that `SyncEnded` entries and reports name",
+    "settings": "internal settings of hf-gate",
+}
+"""Tables that are exported unchanged, one JSON object per line, with descriptions."""
+
+
+def export_files(
+    workspace: Workspace, dump: StoreReader, owned: Mapping[str, bytes], now: datetime
+) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Yield file names with their lines, to be written within `dump.snapshot`. `owned` are files of the workspace."""
+    store = workspace.store
+    verdicts = CurrentVerdicts(None)
+    yield "README.txt", [_format_readme(store.endpoint, now).encode()]
+    pairs = pair_with_details(workspace, dump.requests())
+    yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, details)) for row, details in pairs)
+    yield "ledger.jsonl", export_ledger(store, now, personal=True)
+    yield (
+        "checkpoints.jsonl",
+        (_encode_line(checkpoint_to_dict(checkpoint, store.endpoint)) for checkpoint in store.checkpoints()),
+    )
+    for table in TABLES:
+        rows = ({key: _to_json_value(key, value) for key, value in row.items()} for row in dump.table(table))
+        yield f"{table}.jsonl", map(_encode_line, rows)
+    for name, content in owned.items():
+        yield f"workspace/{name}", [content]
+
+
+def _to_json_value(key: str, value: object) -> object:
+    """Return a column as JSON: times as ISO 8601, documents decoded, other bytes as base64."""
+    if isinstance(value, int) and not isinstance(value, bool) and (key == "at" or key.endswith("_at")):
+        return ms_to_iso(value)
+    if not isinstance(value, bytes | memoryview):
+        return value
+    data = bytes(value)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return base64.b64encode(data).decode()
+
+
+def _encode_line(document: object) -> bytes:
+    return msgspec.json.encode(document) + b"\n"
+
+
+def _format_readme(endpoint: str, now: datetime) -> str:
+    tables = "".join(f"{name + '.jsonl':20} {what}\n" for name, what in TABLES.items())
+    return f"""\
+hf-gate store export of {endpoint}, made at {to_iso(now)}
+
+These files contain names, e-mail addresses and answers of people. Keep them private.
+Each .jsonl file has one JSON object per line, in UTF-8. Times are ISO 8601 in UTC.
+
+requests.jsonl       each attempt of each request, with its answers and the Hub's own record
+ledger.jsonl         the ledger with its proofs: hf-gate audit verify --file ledger.jsonl
+checkpoints.jsonl    the stored checkpoints: the heads of all chains at certain times
+{tables}workspace/           your own files: hf-gate.yaml, policies, tables
+
+Not exported: sessions, sign-in links, and counts that follow from the files above.
+"""
+
+
+# ---- all operations --------------------------------------------------------------------------------------------------
+
+
+__all__ = [
+    "check_store",
+    "count_unsettled",
+    "export_store",
+    "file_of_store",
+    "files_of",
+    "find_mode_faults",
+    "find_written_files",
+    "name_of_server_store",
+    "record_file",
+    "remove_empty_folders",
+    "remove_files",
+    "remove_tables",
+    "remove_traces",
+    "repair_search_index",
+    "restore_backup",
+    "this_process",
+    "write_backup",
+]
+
+
+def name_of_server_store(url: str) -> str:
+    """Return the name of the database, without the user and password."""
+    return without_password(url).rpartition("/")[2]
+
+
+def this_process(command: str) -> Holder:
+    """Return how other processes see this process while it holds the store."""
+    return Holder(os.getpid(), gethostname(), command)
+
+
+def check_store(workspace: Workspace) -> tuple[list[str], int]:
+    """Check the file and the audit log for damage; return the faults and the number of checked entries."""
+    faults = find_file_faults(workspace.store)
+    try:
+        proof = verify_ledger(workspace.store, with_tables=True)
+    except StoreDamaged as problem:
+        return [*faults, str(problem)], 0
+    except (ValueError, TypeError) as problem:  # an edited file can contain values that no code expects
+        return [*faults, f"the audit log cannot be verified: {type(problem).__name__}"], 0
+    return [*faults, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries
+
+
+def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes]) -> dict[str, int]:
+    """Export the store and the owner's files into a folder; return the number of lines of each file."""
+    dump = StoreReader(workspace.store)
+    with dump.snapshot():
+        return write_folder(folder, export_files(workspace, dump, owned, workspace.now()))
+
+
+def restore_backup(
+    backup: Path,
+    path: Path,
+    *,
+    endpoint: str,
+    actor: str,
+    now: datetime,
+    command: str,
+    wait: float,
+    on_wait: Callable[[str, float], None],
+) -> Path | None:
+    """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
+    settings = {setting_keys.RESTORED: str(to_ms(now)), setting_keys.OWNER: None}
+    kept = (setting_keys.OWNER, setting_keys.SAVED_POLICIES, setting_keys.TWO_PERSON_POLICIES)
+    order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now), kept)
+    return restore(order, this_process(command), wait=wait, on_wait=on_wait)
+
+
+def disarm_store(workspace: Workspace, actor: str) -> None:
+    """Treat the store as one that was restored now. For stores that came back by other means than `restore_backup`."""
+    at = to_ms(workspace.now())
+    disarm(workspace.store, {setting_keys.RESTORED: str(at)}, actor, at)
+
+
+def check_ledger(store: Store) -> None:
+    """Raise StoreDamaged if the ledger of a store is broken anywhere, or if a table differs from the ledger."""
+    found = verify_ledger(store, with_tables=True)
+    if found.ok:
+        return
+    first = found.broken[0]
+    if first.seq:
+        raise StoreDamaged(f"its audit log is broken at {first.chain}#{first.seq}: {first.what}.")
+    raise StoreDamaged(f"it was edited, because it differs from its audit log: {first.what}.")
