@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kits.paths import ROOT
 
-CTRL_C = "tests/contract/test_hub_interrupts.py::test_ctrl_c_stops_a_waiting_change"
+CTRL_C = "tests/hub/test_hub_interrupts.py::test_ctrl_c_stops_a_waiting_change"
 HANGS = """\
 import threading
 

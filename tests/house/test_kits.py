@@ -55,12 +55,12 @@ def test_no_tool_and_no_benchmark_imports_a_test_module() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from tests.web.test_plans import made",
+        "from tests.decisions.test_plans import made",
         "from tests.web import test_plans",
-        "import tests.web.test_plans",
+        "import tests.decisions.test_plans",
         "from .test_plans import made",
         "from .kit import made",
-        "def late() -> None:\n    from tests.web.test_plans import made",
+        "def late() -> None:\n    from tests.decisions.test_plans import made",
     ],
 )
 def test_a_wrong_import_is_found(source: str) -> None:

@@ -187,7 +187,7 @@ def _peak_mb() -> int:
 @pytest.mark.torture
 def test_a_quarter_of_a_million_by_query(tmp_path: Path) -> None:
     """All that wait of so many: selected, shown and begun in a process that grows by little."""
-    program = "import sys; from tests.web.test_bulk_many import measure; measure(*sys.argv[1:])"
+    program = "import sys; from tests.decisions.test_bulk_many import measure; measure(*sys.argv[1:])"
     words_ = [sys.executable, "-c", program, str(tmp_path), "370000", "consumer"]
     env = os.environ | {"PYTHONPATH": "."}
     done = subprocess.run(words_, env=env, capture_output=True, text=True, check=False, cwd=ROOT)
