@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.messages import Delivery, DeliveryKind
-from hf_gate.core.messages.notices import ChannelKind, Destination, NoticeEvent, NoticeMode, OutgoingMessage
+from hf_gate.core.letters.messages import Delivery, DeliveryKind
+from hf_gate.core.letters.notices import ChannelKind, Destination, NoticeEvent, NoticeMode, OutgoingMessage
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.messages.service.message_sending import NoticeLane, drain
 from hf_gate.store.store import Store

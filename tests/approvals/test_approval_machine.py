@@ -26,9 +26,9 @@ from hf_gate.core.people.approvals import Approver
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
-from hf_gate.decisions.service import runs
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.errors import HfGateError
 from hf_gate.ledger.service.ledger_verification import verify_ledger

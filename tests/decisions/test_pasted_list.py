@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hf_gate.core.stored_rows import Identity, PersonRow
 from hf_gate.errors import UsageError
-from hf_gate.grants.service.people_lists import MAX_ENTRIES, EntryKind, PeopleIndex, parse_pasted_list
+from hf_gate.grants.service.tables.people_lists import MAX_ENTRIES, EntryKind, PeopleIndex, parse_pasted_list
 
 NAME, ADDRESS, ID, UNREADABLE = EntryKind.NAME, EntryKind.ADDRESS, EntryKind.ID, EntryKind.UNREADABLE
 

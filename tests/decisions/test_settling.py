@@ -8,7 +8,7 @@ from hf_gate.base.ids import Person, Repo, RepoType
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import ChangeOrigin
-from hf_gate.decisions.service.settling import settle_by_outcome, settle_without_sending
+from hf_gate.decisions.service.runs.settling import settle_by_outcome, settle_without_sending
 from hf_gate.verdicts.plan.change_builders import make_change_without_request
 from hf_gate.verdicts.plan.run_items import RunItem
 from tests.kits.plans import make_change

@@ -10,10 +10,10 @@ import pytest
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
-from hf_gate.decisions.service.approved_ends import EndChanger
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.decisions import Choice, DecisionTarget
-from hf_gate.decisions.service.end_adoption import (
+from hf_gate.decisions.service.ends.approved_ends import EndChanger
+from hf_gate.decisions.service.ends.end_adoption import (
     CHOSEN,
     Adoption,
     count_outdated_ends,
@@ -21,8 +21,8 @@ from hf_gate.decisions.service.end_adoption import (
     outdated_ends_note,
     plan_adoption,
 )
-from hf_gate.grants.service.grant_ends import refresh_ends
-from hf_gate.grants.service.terms_reader import load_terms_reader
+from hf_gate.grants.service.ends.grant_ends import refresh_ends
+from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.settings import setting_keys
 from tests.kits.grant_workspaces import KEPT, LENA, SIGNED, GrantWorkspace, make_grant_workspace, policy
 

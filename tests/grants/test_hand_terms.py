@@ -18,8 +18,8 @@ from hf_gate.core.events.events import GrantDated, decode_event
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.stored_rows import RepoRow
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
-from hf_gate.decisions.service.planning import make_plan
-from hf_gate.grants.service.terms_reader import TermsReader
+from hf_gate.decisions.service.plans.planning import make_plan
+from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.requests.pages.selection import MAX_IN_TRAY
 from hf_gate.store.reading.tray import (
     list_failed_decisions,

@@ -14,8 +14,8 @@ from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.grants.service.end_reviews import ChangedEnds, review_ends
-from hf_gate.grants.service.grant_ends import read_held_ends, refresh_ends
+from hf_gate.grants.service.ends.end_reviews import ChangedEnds, review_ends
+from hf_gate.grants.service.ends.grant_ends import read_held_ends, refresh_ends
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
 from hf_gate.verdicts.plan.guards import ChangeFilter
 from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition

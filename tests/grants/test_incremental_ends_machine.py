@@ -16,8 +16,8 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.events.evaluations import EVALUATE_NOW
 from hf_gate.core.people.grants import GrantTerms
-from hf_gate.grants.service.end_reviews import review_ends
-from hf_gate.grants.service.grant_ends import record_moves
+from hf_gate.grants.service.ends.end_reviews import review_ends
+from hf_gate.grants.service.ends.grant_ends import record_moves
 from tests.kits.evaluations import CARD, SKEWED, START, TERMS, EvaluatedWorkspace, machine_settings
 from tests.kits.stores import EEG, MED, hub_id, new_store
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.timestamps import from_ms, to_ms
-from hf_gate.grants.service.own_tables import TableDraft, draft_removal, draft_row, find_own_table, save_draft
-from hf_gate.grants.service.table_effects import TableEffect, iterate_effects, read_bundle
-from hf_gate.grants.service.table_imports import prepare_import
-from hf_gate.grants.service.table_records import describe_effect, describe_held_ends, table_effect_record
+from hf_gate.grants.service.tables.own_tables import TableDraft, draft_removal, draft_row, find_own_table, save_draft
+from hf_gate.grants.service.tables.table_effects import TableEffect, iterate_effects, read_bundle
+from hf_gate.grants.service.tables.table_imports import prepare_import
+from hf_gate.grants.service.tables.table_records import describe_effect, describe_held_ends, table_effect_record
 from tests.kits.grant_workspaces import GONE, KEPT, OTHERS, SIGNED, GrantWorkspace, make_grant_workspace, policy
 
 GRACE = "\ngrace: 14d"

@@ -11,8 +11,8 @@ import pytest
 
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.errors import UsageError
-from hf_gate.grants.service.own_tables import find_own_table
-from hf_gate.grants.service.table_imports import TableImport, prepare_import
+from hf_gate.grants.service.tables.own_tables import find_own_table
+from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
 from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store

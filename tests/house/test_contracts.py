@@ -18,7 +18,7 @@ VIOLATIONS = {
     "the client uses the local Hub": ("rooms", "hub/client.py", "import hf_gate.localhub"),
     "a room uses a room above it": (
         "rooms",
-        "grants/service/grant_ends.py",
+        "grants/service/ends/grant_ends.py",
         "from hf_gate.decisions.service import runs",
     ),
     "a room that is on no plan": ("rooms", "attic/__init__.py", '"""Nobody\'s room."""'),

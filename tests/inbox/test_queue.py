@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from hf_gate.decisions.service.planning import propose_plan
+from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.requests.pages.queue_query import describe_term, merge_search
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.service.sync_schedule import SyncKind

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.core.messages.notices import NoticeEvent
+from hf_gate.core.letters.notices import NoticeEvent
 from tests.kits.command_line import DATASET, Console, request_access, status_of
 from tests.kits.message_servers import Hook
 from tests.kits.notice_workspace import CLOCK, POLICY, console, hook

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import hf_gate
-from hf_gate.core.messages.notices import NoticeEvent
+from hf_gate.core.letters.notices import NoticeEvent
 from tests.kits.command_line import DATASET, Console, request_access
 from tests.kits.message_servers import Hook
 from tests.kits.notice_workspace import POLICY, console, hook, run_once

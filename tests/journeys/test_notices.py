@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.core.messages.messages import retry_wait
+from hf_gate.core.letters.messages import retry_wait
 from tests.kits.command_line import DATASET, Console, request_access
 from tests.kits.message_servers import HOOK_KEY, Hook
 from tests.kits.notice_workspace import NOTIFY, POLICY, configure, console, hook, run_once

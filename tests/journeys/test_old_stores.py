@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from hf_gate import Hub
 from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.core.people.hand_terms import GrantEnd
-from hf_gate.decisions.service.settling import planned_version
+from hf_gate.decisions.service.runs.settling import planned_version
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.store.reading.tray import list_failed_decisions, list_waiting_decisions
 from hf_gate.testing import LocalHub

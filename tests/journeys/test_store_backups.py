@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.core.messages.messages import MessageState
+from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.rows.members import invite_member

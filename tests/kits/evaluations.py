@@ -24,11 +24,11 @@ from hf_gate.core.forms.forms import form_to_json, parse_gate_form
 from hf_gate.core.people.accounts import Profile
 from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.decisions.service.planning import PlanResult, propose_plan
+from hf_gate.decisions.service.plans.planning import PlanResult, propose_plan
 from hf_gate.errors import Offline
 from hf_gate.grants.rows import write_terms
-from hf_gate.grants.service.end_reviews import ChangedEnds, EndReview, review_ends
-from hf_gate.grants.service.grant_ends import refresh_ends
+from hf_gate.grants.service.ends.end_reviews import ChangedEnds, EndReview, review_ends
+from hf_gate.grants.service.ends.grant_ends import refresh_ends
 from hf_gate.hub.client import Hub
 from hf_gate.policies.facts.fact_values import ProfileFact
 from hf_gate.settings.service.workspace import Workspace

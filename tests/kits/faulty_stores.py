@@ -13,7 +13,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.requests import AccessRequest, Decision, Target
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.service.run_executor import RunExecutor
+from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.errors import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hf_gate.core.events.request_state import LIST_LAG
 from hf_gate.core.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import ChangeRow, RunRow
-from hf_gate.decisions.service.run_executor import MAX_READ_AGE
+from hf_gate.decisions.service.runs.run_executor import MAX_READ_AGE
 from hf_gate.hub.protocol.flows.bulk import MAX_AGE_S
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.localhub.world import World

@@ -10,9 +10,9 @@ from datetime import datetime, time
 from hypothesis import strategies as st
 
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.letters import LetterText
-from hf_gate.core.messages.messages import Delivery, DeliveryKind, MessageState, OutboxRow
-from hf_gate.core.messages.notices import NoticeEvent, NoticeItem, NoticeMode
+from hf_gate.core.letters.letters import LetterText
+from hf_gate.core.letters.messages import Delivery, DeliveryKind, MessageState, OutboxRow
+from hf_gate.core.letters.notices import NoticeEvent, NoticeItem, NoticeMode
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.messages.rows.outbox import MarkedMessages, read_messages
 from hf_gate.messages.service.message_records import MessageRecord, list_messages, mark_messages_sent, retry_messages

@@ -16,7 +16,7 @@ from hf_gate.approvals.service.approvals import ApprovalGate
 from hf_gate.base.ids import Repo
 from hf_gate.config import Flags
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.service.run_executor import RunExecutor
+from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.ledger.service.ledger_files import store_checkpoint
 from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
 from hf_gate.settings.workspace_config import WorkspaceConfig
@@ -202,7 +202,7 @@ def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:
     """Queue some notices, each with its entry in the ledger, and send what is due; the time is given."""
     from hf_gate.base.timestamps import from_ms
     from hf_gate.core.events import events as e
-    from hf_gate.core.messages.notices import DEFAULT_MODES, ChannelKind, Destination
+    from hf_gate.core.letters.notices import DEFAULT_MODES, ChannelKind, Destination
     from hf_gate.messages.channels.webhook import Webhook
     from hf_gate.messages.service.message_sending import NoticeLane, drain
     from hf_gate.workspace.rows.opening import open_store

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hf_gate.base.ids import Repo
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.service import runs
-from hf_gate.decisions.service.run_executor import RunExecutor
+from hf_gate.decisions.service.runs import runs
+from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.errors import HfGateError
 from hf_gate.hub.protocol.messages import HubCall
 from hf_gate.requests.service.sync_schedule import SyncKind

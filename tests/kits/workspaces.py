@@ -16,9 +16,9 @@ from hf_gate.config import Paths, Settings
 from hf_gate.core.ports import ClockPort, HubPort
 from hf_gate.core.runs import RunKind
 from hf_gate.core.stored_rows import RequestRow, RunRow
-from hf_gate.decisions.service import runs
-from hf_gate.decisions.service.planning import PlanResult, make_plan, propose_plan
-from hf_gate.decisions.service.run_executor import RunExecutor
+from hf_gate.decisions.service.plans.planning import PlanResult, make_plan, propose_plan
+from hf_gate.decisions.service.runs import runs
+from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.errors import HfGateError
 from hf_gate.requests.service.sync import SyncResult, sync_repo
 from hf_gate.requests.service.sync_schedule import SyncKind

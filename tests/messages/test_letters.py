@@ -22,8 +22,8 @@ from hf_gate.automation.service.unattended import start_unattended, stop_unatten
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.core.events.events import LedgerEntry, VerdictReached
-from hf_gate.core.messages.letter_texts import LETTER_TEXTS
-from hf_gate.core.messages.letters import (
+from hf_gate.core.letters.letter_texts import LETTER_TEXTS
+from hf_gate.core.letters.letters import (
     ON_HOLD,
     LetterCase,
     LetterConfig,
@@ -32,8 +32,8 @@ from hf_gate.core.messages.letters import (
     fill_text,
     find_text_fault,
 )
-from hf_gate.core.messages.messages import APPLICANTS, DeliveryKind, MessageState
-from hf_gate.core.messages.notices import MailServer
+from hf_gate.core.letters.messages import APPLICANTS, DeliveryKind, MessageState
+from hf_gate.core.letters.notices import MailServer
 from hf_gate.errors import StoreBusy
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.messages.channels.letter_mail import open_letter_channel

@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from hf_gate.automation.channels import call_heartbeat
-from hf_gate.core.messages.messages import DeliveryKind
-from hf_gate.core.messages.notices import MailServer, NamedRequest, NoticeEvent, OutgoingItem, OutgoingMessage
+from hf_gate.core.letters.messages import DeliveryKind
+from hf_gate.core.letters.notices import MailServer, NamedRequest, NoticeEvent, OutgoingItem, OutgoingMessage
 from hf_gate.errors import UsageError
 from hf_gate.messages.channels.apprise_channel import AppriseChannel, to_plain_text
 from hf_gate.messages.channels.smtp import MailChannel, digest_address

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.messages.notices import NoticeEvent, NoticeItem
+from hf_gate.core.letters.notices import NoticeEvent, NoticeItem
 from tests.kits.approvals import OWNER, TWO_REVIEWERS, author_of, create_member, decide_as, two_people, use_policy
 from tests.kits.grant_workspaces import DAY, SIGNED, GrantWorkspace
 from tests.kits.in_process_hub import InProcessHub

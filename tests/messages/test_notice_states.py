@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from hf_gate.automation.service.turn_log import TurnFailure, condition_of, queue_turn_notices
 from hf_gate.base.ids import Repo, RepoType
-from hf_gate.core.messages.messages import MessageState
-from hf_gate.core.messages.notices import Condition, NoticeEvent, NoticeItem, describe_item
+from hf_gate.core.letters.messages import MessageState
+from hf_gate.core.letters.notices import Condition, NoticeEvent, NoticeItem, describe_item
 from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, NotGated, RepoNotFound
 from hf_gate.messages.rows import notices, outbox

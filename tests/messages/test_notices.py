@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.messages import Delivery, DeliveryKind, MessageState, retry_wait
+from hf_gate.core.letters.messages import Delivery, DeliveryKind, MessageState, retry_wait
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.decisions.pages.background_worker import BackgroundWorker
 from hf_gate.messages.rows import outbox

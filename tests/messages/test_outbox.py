@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.messages import (
+from hf_gate.core.letters.messages import (
     GIVE_UP_MS,
     LONGEST_ALARM_WAIT_MS,
     LONGEST_WAIT_MS,
@@ -29,7 +29,7 @@ from hf_gate.core.messages.messages import (
     OutboxRow,
     retry_wait,
 )
-from hf_gate.core.messages.notices import (
+from hf_gate.core.letters.notices import (
     DEFAULT_MODES,
     ChannelKind,
     Destination,

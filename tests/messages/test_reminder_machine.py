@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from hf_gate.base.timestamps import from_ms
-from hf_gate.core.messages.messages import DeliveryKind, MessageState
+from hf_gate.core.letters.messages import DeliveryKind, MessageState
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.evaluations import START
 from tests.kits.faulty_stores import KilledError

@@ -13,8 +13,8 @@ import pytest
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.messages import DeliveryKind, MessageState
-from hf_gate.decisions.service.runs import check_plan_in_workspace
+from hf_gate.core.letters.messages import DeliveryKind, MessageState
+from hf_gate.decisions.service.runs.runs import check_plan_in_workspace
 from hf_gate.errors import Guarded, StoreBusy
 from hf_gate.messages.service.message_records import list_due
 from hf_gate.messages.service.message_sending import MAX_REFUSED

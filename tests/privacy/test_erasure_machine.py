@@ -22,9 +22,9 @@ from hypothesis.stateful import (
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.letters import LetterConfig, LetterKind
-from hf_gate.core.messages.messages import Delivery, DeliveryKind
-from hf_gate.core.messages.notices import MailServer
+from hf_gate.core.letters.letters import LetterConfig, LetterKind
+from hf_gate.core.letters.messages import Delivery, DeliveryKind
+from hf_gate.core.letters.notices import MailServer
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.ledger.service.ledger_files import export_ledger, verify_exported_ledger
 from hf_gate.ledger.service.ledger_verification import verify_ledger

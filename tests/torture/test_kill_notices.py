@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from hf_gate.core.messages.messages import DEAD, OPEN
-from hf_gate.core.messages.notices import DEFAULT_MODES
+from hf_gate.core.letters.messages import DEAD, OPEN
+from hf_gate.core.letters.notices import DEFAULT_MODES
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.message_servers import HOOK_KEY, Hook, open_hook

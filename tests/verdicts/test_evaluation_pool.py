@@ -14,7 +14,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
 from hf_gate.config import Paths, Settings
-from hf_gate.decisions.service.planning import propose_plan
+from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.errors import Guarded
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import sync_repo

@@ -11,7 +11,7 @@ import pytest
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.events.evaluations import EvaluationOutcome, EvaluationResult
-from hf_gate.decisions.service.plan_lists import EvaluationRecorder
+from hf_gate.decisions.service.plans.plan_lists import EvaluationRecorder
 from hf_gate.verdicts.drivers.fact_sources import FactSources
 from hf_gate.verdicts.drivers.rule_versions import digest_folder
 from hf_gate.verdicts.plan.guards import ChangeFilter

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.decisions.service.planning import propose_plan
+from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk, parse_page

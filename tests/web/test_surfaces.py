@@ -34,7 +34,7 @@ from hf_gate.core.records import (
     VerdictRecord,
     keys_of,
 )
-from hf_gate.grants.service.table_records import TableRecord, TableRowRecord
+from hf_gate.grants.service.tables.table_records import TableRecord, TableRowRecord
 from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.service.record_files import SPREAD
 from hf_gate.verdicts.records import PolicyRecord, ProblemRecord

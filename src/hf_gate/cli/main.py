@@ -25,10 +25,10 @@ _ASK = "ask"
 _START = "help"
 
 COMMANDS: dict[str, CommandEntry] = {
-    "ls": CommandEntry("hf_gate.inbox.commands.ls:ls", "List access requests.", _LOOK),
-    "show": CommandEntry("hf_gate.inbox.commands.show:show", "Show one request: answers, person, age.", _LOOK),
+    "ls": CommandEntry("hf_gate.requests.commands.ls:ls", "List access requests.", _LOOK),
+    "show": CommandEntry("hf_gate.requests.commands.show:show", "Show one request: answers, person, age.", _LOOK),
     "explain": CommandEntry(
-        "hf_gate.inbox.commands.explain:explain", "Explain a verdict: every rule and every value.", _LOOK
+        "hf_gate.requests.commands.explain:explain", "Explain a verdict: every rule and every value.", _LOOK
     ),
     "status": CommandEntry(
         "hf_gate.reports.commands:status", "Show numbers of pending requests, last syncs and problems.", _LOOK
@@ -75,7 +75,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "runs": CommandEntry(
         "hf_gate.decisions.commands.runs:runs", "Runs: ls, show, undo, retry, stop, continue.", _UNATTENDED
     ),
-    "ends": CommandEntry("hf_gate.decisions.commands.ends:ends", "Ends of access: ls, set, confirm.", _UNATTENDED),
+    "ends": CommandEntry("hf_gate.grants.commands.ends:ends", "Ends of access: ls, set, confirm.", _UNATTENDED),
     "messages": CommandEntry(
         "hf_gate.messages.commands:messages", "Notices and letters: ls, preview, test, retry, mark-sent.", _UNATTENDED
     ),
@@ -124,7 +124,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "person": CommandEntry(
         "hf_gate.inbox.commands.person:person", "One person at many repos: ls, show, export, erase."
     ),
-    "repos": CommandEntry("hf_gate.inbox.commands.repos:repos", "Gated repos: ls, show."),
+    "repos": CommandEntry("hf_gate.requests.commands.repos:repos", "Gated repos: ls, show."),
     "form": CommandEntry("hf_gate.requests.commands.form:form", "Gate forms: check."),
     "sync": CommandEntry("hf_gate.requests.commands.sync:sync", "Read requests from the Hub into the store."),
     "audit": CommandEntry("hf_gate.ledger.commands.audit:audit", "Audit log: ls, show, verify, export."),

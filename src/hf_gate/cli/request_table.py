@@ -21,7 +21,7 @@ from .text_layout import Column, wrap_line
 if TYPE_CHECKING:
     from hf_gate.core.records import AccountRecord, HistoryRecord
     from hf_gate.core.requests import AccessRequest
-    from hf_gate.grants.service.table_records import TableEffectRecord
+    from hf_gate.grants.service.tables.table_records import TableEffectRecord
     from hf_gate.ledger.service.access_report import AccessRecord
 
 

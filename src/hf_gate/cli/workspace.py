@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hf_gate.core.people.accounts import Account
     from hf_gate.core.stored_rows import RunRow
-    from hf_gate.decisions.service.run_executor import RunExecutor
+    from hf_gate.decisions.service.runs.run_executor import RunExecutor
     from hf_gate.policies.facts.tables import Table
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.plan.model import Plan
@@ -226,7 +226,7 @@ def describe_refusal(table: Table) -> str:
 
 def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     """Return the current policies if the plan depends on any, so that broken policies do not prevent an undo."""
-    from hf_gate.decisions.service.runs import needs_policies
+    from hf_gate.decisions.service.runs.runs import needs_policies
     from hf_gate.verdicts.service.policy_bundle import load_policies
 
     return load_policies(workspace) if needs_policies(plan) else None
@@ -235,7 +235,7 @@ def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
 def executor_for(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return an executor for a run that obeys stop requests."""
     from hf_gate.approvals.service.approvals import ApprovalGate
-    from hf_gate.decisions.service.run_executor import make_executor
+    from hf_gate.decisions.service.runs.run_executor import make_executor
     from hf_gate.settings.service.unattended_stop import read_stop
 
     store = workspace.store

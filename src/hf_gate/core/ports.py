@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from hf_gate.base.ids import Person, Repo
 from hf_gate.core.forms.forms import GateForm
-from hf_gate.core.messages.letters import LetterText
-from hf_gate.core.messages.messages import Delivery
-from hf_gate.core.messages.notices import OutgoingMessage
+from hf_gate.core.letters.letters import LetterText
+from hf_gate.core.letters.messages import Delivery
+from hf_gate.core.letters.notices import OutgoingMessage
 from hf_gate.core.people.accounts import Account, Gate, Profile
 
 from .completeness import Completeness

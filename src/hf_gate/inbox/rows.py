@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.ids import Repo
+from hf_gate.core.letters.letters import ON_HOLD
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.messages.letters import ON_HOLD
 from hf_gate.core.parsing.query import Query
 from hf_gate.core.stored_rows import (
     ClassCount,

@@ -12,15 +12,15 @@ from hf_gate.cli.framework import CommandEntry, GateGroup, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import actor_of, announce, open_workspace
-from hf_gate.core.messages.messages import DeliveryKind
-from hf_gate.core.messages.notices import NoticeEvent, NoticeItem
+from hf_gate.core.letters.messages import DeliveryKind
+from hf_gate.core.letters.notices import NoticeEvent, NoticeItem
 from hf_gate.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hf_gate.cli.framework import Run
-    from hf_gate.core.messages.notices import Destination
+    from hf_gate.core.letters.notices import Destination
     from hf_gate.messages.service.letters import SampleRecord
     from hf_gate.messages.service.message_records import DestinationRecord, MessageRecord
     from hf_gate.settings.service.workspace import Workspace

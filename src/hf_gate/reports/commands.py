@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hf_gate.automation.service.turn_permissions import BudgetUse
     from hf_gate.core.people.approvals import ApprovalAlarm
     from hf_gate.core.stored_rows import RequestRow
-    from hf_gate.grants.service.unknown_conditions import UnknownConditions
+    from hf_gate.grants.service.ends.unknown_conditions import UnknownConditions
     from hf_gate.policies.facts.tables import Table
     from hf_gate.reports.service.workspace_status import RepoStatus, WorkspaceStatus
     from hf_gate.settings.service.workspace import Workspace
@@ -78,8 +78,8 @@ def status(run: Run, *, markdown: bool, check: bool, max_age: str | None) -> int
 def _show_status(run: Run, *, markdown: bool) -> int:
     from hf_gate.approvals.service.approval_alarms import list_open_alarms
     from hf_gate.automation.service.health import list_problems, read_health
-    from hf_gate.grants.service.grant_ends import read_held_ends
-    from hf_gate.grants.service.unknown_conditions import find_unknown_conditions
+    from hf_gate.grants.service.ends.grant_ends import read_held_ends
+    from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions
     from hf_gate.messages.service.message_records import list_undelivered
     from hf_gate.reports.service.workspace_status import read_workspace_status
     from hf_gate.verdicts.service.policy_bundle import find_refused_tables

@@ -6,8 +6,8 @@ from collections.abc import Mapping as Map
 from typing import Final
 
 from hf_gate.base.yaml_parser import Node, Scalar
-from hf_gate.core.messages.letter_texts import LETTER_TEXTS
-from hf_gate.core.messages.letters import OF_RULES, PER_PERSON, LetterConfig, LetterKind, find_text_fault
+from hf_gate.core.letters.letter_texts import LETTER_TEXTS
+from hf_gate.core.letters.letters import OF_RULES, PER_PERSON, LetterConfig, LetterKind, find_text_fault
 from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 from hf_gate.core.parsing.strict_yaml import pairs_of, position_of, value_of
 from hf_gate.core.policy_model import SourcePosition

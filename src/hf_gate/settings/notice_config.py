@@ -8,7 +8,7 @@ from typing import Final
 
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.base.yaml_parser import Node, Scalar
-from hf_gate.core.messages.notices import (
+from hf_gate.core.letters.notices import (
     DEFAULT_AFTER,
     DEFAULT_MODES,
     LASTING,

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from hf_gate.base.ids import Repo
-from hf_gate.core.messages.letters import LetterConfig
-from hf_gate.core.messages.notices import Destination
+from hf_gate.core.letters.letters import LetterConfig
+from hf_gate.core.letters.notices import Destination
 from hf_gate.core.parsing.literals import Hours, Rate, matches_any
 from hf_gate.core.people.sign_in import RoleMap
 from hf_gate.core.policy_model import SourcePosition, TableSpec

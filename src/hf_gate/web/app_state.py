@@ -22,8 +22,8 @@ from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.decisions.pages.plan_maker import PlanMaker
 from hf_gate.decisions.pages.run_worker import RunWorker
 from hf_gate.decisions.service.tray import TrayService
-from hf_gate.grants.service.people_lists import ProfileLookup
-from hf_gate.grants.service.terms_reader import TermsReader
+from hf_gate.grants.service.ends.terms_reader import TermsReader
+from hf_gate.grants.service.tables.people_lists import ProfileLookup
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.pages.hub_sign_in import HubSignIn
 from hf_gate.members.service.members import Membership

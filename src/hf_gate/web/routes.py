@@ -7,14 +7,14 @@ from typing import Final, NamedTuple
 from hf_gate.approvals import pages as approvals
 from hf_gate.automation import pages as unattended
 from hf_gate.core.people.members import MemberRole
-from hf_gate.decisions.pages import access_end, assignments, bulk, find_list, held_ends, plan, plans, run, tray
-from hf_gate.grants import pages as tables
-from hf_gate.inbox.pages import people, queue, request, request_history
+from hf_gate.decisions.pages import assignments, bulk, find_list, plan, plans, run, tray
+from hf_gate.grants.pages import access_end, held_ends, tables
+from hf_gate.inbox.pages import people, queue
 from hf_gate.ledger.pages import access, audit, audit_entries
 from hf_gate.members.pages import settings_page
 from hf_gate.messages.pages import letters, reason_texts
 from hf_gate.reports.pages import overview
-from hf_gate.requests.pages import repos, selection
+from hf_gate.requests.pages import repos, request, request_history, selection
 from hf_gate.verdicts.pages import policies, policy_compare
 from hf_gate.workspace import pages as first_steps
 

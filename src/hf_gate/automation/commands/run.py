@@ -408,7 +408,7 @@ _MOVES: Final[Mapping[str, str]] = {
 
 def _describe_ends(done: TurnResult) -> Iterator[str]:
     """Return how ends moved, which ends wait, and how late ended grants are."""
-    from hf_gate.grants.service.grant_ends import held_ends_note
+    from hf_gate.grants.service.ends.grant_ends import held_ends_note
 
     for kind, number in done.planned.ends.counts.items():
         yield f"  {pluralize(number, 'end')} of access {_MOVES[kind]}."

@@ -10,15 +10,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hf_gate.base.private_files import make_private_folder
-from hf_gate.core.messages.messages import APPLICANTS
-from hf_gate.core.messages.notices import REMIND_MS, NoticeEvent, NoticeMode
+from hf_gate.core.letters.messages import APPLICANTS
+from hf_gate.core.letters.notices import REMIND_MS, NoticeEvent, NoticeMode
 from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hf_gate.cli.framework import Run
-    from hf_gate.core.messages.notices import Destination, NoticeItem
+    from hf_gate.core.letters.notices import Destination, NoticeItem
     from hf_gate.settings.service.workspace import Workspace
 
 _SHORTEST_WAIT_S: Final = 1.0

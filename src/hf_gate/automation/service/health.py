@@ -23,8 +23,8 @@ from hf_gate.core.policy_model import Policy
 from hf_gate.core.records import HealthRecord, TurnRecord
 from hf_gate.core.stored_rows import RequestRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
-from hf_gate.grants.service.grant_ends import clock_note, held_ends_note, read_held_ends
-from hf_gate.grants.service.unknown_conditions import find_unknown_conditions, list_unknown_conditions
+from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
+from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
 from hf_gate.inbox.rows import find_overdue, find_undecided
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant

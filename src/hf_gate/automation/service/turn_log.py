@@ -18,7 +18,7 @@ from hf_gate.base.display_text import to_one_line
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.config import PACKAGE
-from hf_gate.core.messages.notices import MAX_REQUESTS, NOTHING_TO_DO, Condition, NoticeEvent, NoticeItem
+from hf_gate.core.letters.notices import MAX_REQUESTS, NOTHING_TO_DO, Condition, NoticeEvent, NoticeItem
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.runs import RunState
 from hf_gate.core.turns import TurnEnd, TurnRow

@@ -28,7 +28,7 @@ from hf_gate.decisions.rows import (
     write_held_changes,
     write_promotion,
 )
-from hf_gate.decisions.service.runs import is_halted_change
+from hf_gate.decisions.service.runs.runs import is_halted_change
 from hf_gate.errors import Guarded
 from hf_gate.store.reading.ledger import count_unattended_changes
 from hf_gate.store.store import Store

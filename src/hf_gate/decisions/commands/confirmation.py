@@ -226,7 +226,7 @@ def authorize_run(
 
 def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run. Raises Guarded if a second person must do so."""
-    from hf_gate.decisions.service.runs import record_resume
+    from hf_gate.decisions.service.runs.runs import record_resume
     from hf_gate.members.service.members import compute_resume_need, read_team
 
     store = workspace.store

@@ -66,9 +66,9 @@ def plan(
     prints the plan. The same store, policies and --now give the same plan, byte for byte.
     """
     from hf_gate.automation.service.turn_permissions import register_plan
-    from hf_gate.decisions.service.end_adoption import count_outdated_ends, outdated_ends_note
-    from hf_gate.decisions.service.planning import make_plan
-    from hf_gate.grants.service.grant_ends import held_ends_note
+    from hf_gate.decisions.service.ends.end_adoption import count_outdated_ends, outdated_ends_note
+    from hf_gate.decisions.service.plans.planning import make_plan
+    from hf_gate.grants.service.ends.grant_ends import held_ends_note
     from hf_gate.verdicts.plan.model import encode_plan
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
@@ -150,7 +150,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     (stale). The same command resumes an interrupted run. A plan that has already been applied changes nothing.
     """
     from hf_gate.automation.service.turn_permissions import check_registered
-    from hf_gate.decisions.service import runs
+    from hf_gate.decisions.service.runs import runs
     from hf_gate.settings.service.workspace import new_id
     from hf_gate.verdicts.plan.model import decode_plan
 

@@ -136,7 +136,7 @@ def _print_halt(run: Run, known: RunRow, requested: str | None, message: str) ->
 
 def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
     """Halt a run that no process executes; return it and the message to print."""
-    from hf_gate.decisions.service.run_executor import STATE_AFTER_REQUEST, halt_run
+    from hf_gate.decisions.service.runs.run_executor import STATE_AFTER_REQUEST, halt_run
 
     store = workspace.store
     known = find_run(workspace, ident)
@@ -154,7 +154,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
 @click.argument("ident", metavar="RUN")
 def continue_(run: Run, ident: str) -> int:
     """Continue a run: read back the changes with an unknown outcome, then send the rest. Nothing is sent twice."""
-    from hf_gate.decisions.service.runs import check_plan_in_workspace
+    from hf_gate.decisions.service.runs.runs import check_plan_in_workspace
     from hf_gate.verdicts.plan.model import decode_plan
 
     workspace = open_for_runs(run)
@@ -190,7 +190,7 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 
     Changes of a policy that has been edited since are skipped and counted. Without --out, the plan is only shown.
     """
-    from hf_gate.decisions.service import runs as run_cases
+    from hf_gate.decisions.service.runs import runs as run_cases
 
     workspace = open_for_runs(run)
     known = find_run(workspace, ident)
@@ -217,7 +217,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
 
     By default, RUN is the latest run with changes, which is printed. Without --out, the plan is only shown.
     """
-    from hf_gate.decisions.service import runs as run_cases
+    from hf_gate.decisions.service.runs import runs as run_cases
 
     workspace = open_for_runs(run)
     known = _latest_run_with_changes(run, workspace) if ident is None else find_run(workspace, ident)

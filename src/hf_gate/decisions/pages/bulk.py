@@ -21,7 +21,7 @@ from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import RunRow, count_pending
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.decisions.service.grants_in_advance import Grant, find_new_requests
-from hf_gate.decisions.service.runs import make_direct_change
+from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import UsageError
 from hf_gate.inbox.pages.queue import request_records

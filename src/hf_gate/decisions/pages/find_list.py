@@ -14,7 +14,7 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.hand_terms import NO_END_WORD, choose_end
 from hf_gate.decisions.service.grants_in_advance import Grant, create_grant_run
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.grants.service.people_lists import (
+from hf_gate.grants.service.tables.people_lists import (
     MAX_ENTRIES,
     MAX_TEXT,
     EntryState,

@@ -24,7 +24,7 @@ from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.records import ChangeRecord
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import PlanRow, RunRow, count_pending
-from hf_gate.decisions.service import runs as run_cases
+from hf_gate.decisions.service.runs import runs as run_cases
 from hf_gate.errors import Guarded
 from hf_gate.inbox.records import change_record
 from hf_gate.members.service.members import ApprovalNeed

@@ -12,7 +12,7 @@ import msgspec
 from hf_gate.approvals.rows.plans import save_plan
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member
-from hf_gate.decisions.service.planning import make_plan
+from hf_gate.decisions.service.plans.planning import make_plan
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.plan.model import Plan

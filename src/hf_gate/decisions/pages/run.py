@@ -22,7 +22,7 @@ from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import ChangeRecord
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunState
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.service import runs as run_cases
+from hf_gate.decisions.service.runs import runs as run_cases
 from hf_gate.errors import Guarded
 from hf_gate.hub.protocol.pacing import Outlook
 from hf_gate.inbox.records import change_record

@@ -23,7 +23,7 @@ from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member
 from hf_gate.core.runs import ChangeState, RunState
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.service.run_executor import make_executor
+from hf_gate.decisions.service.runs.run_executor import make_executor
 from hf_gate.errors import HfGateError
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.members.service.members import Membership

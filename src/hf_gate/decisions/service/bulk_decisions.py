@@ -26,10 +26,9 @@ from hf_gate.core.people.hand_terms import (
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.runs import ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow
+from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.errors import Guarded
 from hf_gate.store.store import Store
-
-from .runs import make_direct_change
 
 OTHER_END: Final = "its access would end at a different time than shown; look at it again"
 

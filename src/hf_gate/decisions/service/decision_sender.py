@@ -30,8 +30,19 @@ from hf_gate.core.ports import ClockPort, HubPort, SendPort
 from hf_gate.core.requests import AccessRequest, Decision, Target, target_of
 from hf_gate.core.runs import ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, unstored_row, update_row
+from hf_gate.decisions.service.ends.approved_ends import EndChanger
+from hf_gate.decisions.service.ends.end_changes import change_end_by_hand
+from hf_gate.decisions.service.runs.run_executor import make_executor
+from hf_gate.decisions.service.runs.runs import write_new_run
+from hf_gate.decisions.service.runs.settling import (
+    make_outcome_entries,
+    match_keys,
+    send_alone,
+    settle_without_sending,
+    store_records,
+)
 from hf_gate.errors import HfGateError, HubError, PersonNotFound
-from hf_gate.grants.service.terms_reader import load_terms_reader
+from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.hub.protocol.flows.single_decision import (
     DUPLICATE,
     build_error_outcome,
@@ -46,7 +57,6 @@ from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.run_items import RunItem, SettledItem
 
-from .approved_ends import EndChanger
 from .decisions import (
     ERASED_HAS_NO_END,
     UNSENT_KINDS,
@@ -60,10 +70,6 @@ from .decisions import (
     note_entry,
     outcome_before_send,
 )
-from .end_changes import change_end_by_hand
-from .run_executor import make_executor
-from .runs import write_new_run
-from .settling import make_outcome_entries, match_keys, send_alone, settle_without_sending, store_records
 
 
 class DecisionHub(HubPort, Protocol):

@@ -19,12 +19,11 @@ from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import ChangeOrigin, ChangeState
 from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow, entry_about
+from hf_gate.decisions.service.runs.runs import make_direct_change
+from hf_gate.decisions.service.runs.settling import match_keys
 from hf_gate.errors import HfGateError
 from hf_gate.hub.protocol.flows.single_decision import check_unchanged, get_person
 from hf_gate.verdicts.plan.change_builders import make_change_without_request
-
-from .runs import make_direct_change
-from .settling import match_keys
 
 ERASED_HAS_NO_END: Final = (
     "its personal data was erased, so its access cannot end automatically; "

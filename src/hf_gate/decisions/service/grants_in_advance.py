@@ -15,10 +15,9 @@ from hf_gate.core.people.members import RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import RunRow
+from hf_gate.decisions.service.runs.runs import make_change_rows, make_run, write_new_run
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.change_builders import make_change_without_request
-
-from .runs import make_change_rows, make_run, write_new_run
 
 
 class Grant(Struct, frozen=True):

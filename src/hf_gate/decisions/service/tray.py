@@ -28,8 +28,9 @@ from hf_gate.core.queued_decisions import QueuedChange, QueuedDecision
 from hf_gate.core.requests import Target, target_of
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow, entry_about
+from hf_gate.decisions.service.runs.run_executor import RETRY_PAUSE, make_executor
 from hf_gate.errors import Guarded, HfGateError, NotAllowed, UsageError
-from hf_gate.grants.service.terms_reader import (
+from hf_gate.grants.service.ends.terms_reader import (
     NO_POLICIES,
     TermsReader,
     UnreadablePolicies,
@@ -49,7 +50,6 @@ from hf_gate.store.reading.tray import (
 
 from .decision_sender import DecisionSender
 from .decisions import Choice, DecisionTarget, PendingDecision, make_change_of
-from .run_executor import RETRY_PAUSE, make_executor
 
 
 class DecisionRequest(Struct, frozen=True):

@@ -35,7 +35,7 @@ def make_end_chooser(
     run: Run, workspace: Workspace, *, may_ask: bool
 ) -> Callable[[Sequence[PendingDecision]], list[GrantEnd | None]]:
     """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
-    from hf_gate.grants.service.terms_reader import load_terms_reader
+    from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 
     reader = load_terms_reader(workspace)
 
@@ -56,7 +56,7 @@ def make_end_chooser(
 def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
     """Return the end of an acceptance in words: `access ends 2027-11-26 09:30, by rule eeg/signed`."""
     if terms.needs_choice:
-        from hf_gate.grants.service.terms_reader import describe_terms_problem
+        from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 
         return f"the end of access is {to_one_line(describe_terms_problem(terms))}; you choose it"
     end = end_of_terms(terms)
@@ -73,7 +73,7 @@ def _ask_end(
     run: Run, workspace: Workspace, unknown: Sequence[tuple[PendingDecision, HandTerms]], *, may_ask: bool
 ) -> str:
     """Ask for the end of these acceptances, as written. Raises EndNeeded if no question can be asked."""
-    from hf_gate.grants.service.terms_reader import describe_terms_problem
+    from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 
     decision, terms = unknown[0]
     who = decision.target.username or decision.target.user_id or "the person"
@@ -108,7 +108,7 @@ def check_shown_end(
     """Return the end that was shown, for each decision. Raises EndNeeded if it must not be given any more."""
     if end is None:
         return [None for _ in decisions]
-    from hf_gate.grants.service.terms_reader import is_valid_at, load_terms_reader
+    from hf_gate.grants.service.ends.terms_reader import is_valid_at, load_terms_reader
 
     if not is_valid_at(end.shown_at, workspace.clock.now()):
         raise EndNeeded("Not sent: the end of access was shown more than 24 hours ago.", hint=HINT)

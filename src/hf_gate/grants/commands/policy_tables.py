@@ -144,7 +144,7 @@ def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Accept a table although it lost rows since it was last read; return its number of rows."""
-    from hf_gate.grants.service.own_tables import find_own_table
+    from hf_gate.grants.service.tables.own_tables import find_own_table
     from hf_gate.verdicts.service.table_store import accept_table
 
     workspace = open_workspace(run, needs_folder=True, writes=True)

@@ -27,7 +27,7 @@ from hf_gate.decisions.commands.execution import decision_sender
 from hf_gate.decisions.service.decisions import Choice, DecisionTarget
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
-from hf_gate.grants.service.own_tables import (
+from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     TableDraft,
     create_table_file,
@@ -39,9 +39,9 @@ from hf_gate.grants.service.own_tables import (
     read_own_tables,
     save_draft,
 )
-from hf_gate.grants.service.table_effects import iterate_effects, read_bundle
-from hf_gate.grants.service.table_imports import TableImport, prepare_import
-from hf_gate.grants.service.table_records import (
+from hf_gate.grants.service.tables.table_effects import iterate_effects, read_bundle
+from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
+from hf_gate.grants.service.tables.table_records import (
     TableEffectRecord,
     TableRecord,
     TableRowRecord,

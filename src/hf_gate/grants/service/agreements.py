@@ -8,10 +8,9 @@ from typing import Final, NamedTuple
 
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import Guarded
+from hf_gate.grants.service.tables.own_tables import TableDraft
+from hf_gate.grants.service.tables.table_effects import find_hit, iterate_changed_grants
 from hf_gate.settings.service.workspace import Workspace
-
-from .own_tables import TableDraft
-from .table_effects import find_hit, iterate_changed_grants
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}\Z")
 

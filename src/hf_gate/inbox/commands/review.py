@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hf_gate.core.policy_model import Verdict
     from hf_gate.core.requests import AccessRequest
     from hf_gate.core.stored_rows import RequestRow
-    from hf_gate.grants.service.terms_reader import TermsReader
+    from hf_gate.grants.service.ends.terms_reader import TermsReader
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
@@ -506,7 +506,7 @@ class ReviewContext:
 
     @cached_property
     def _terms_reader(self) -> TermsReader:
-        from hf_gate.grants.service.terms_reader import load_terms_reader
+        from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 
         return load_terms_reader(self.workspace, lambda: self._bundle)
 

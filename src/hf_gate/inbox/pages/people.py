@@ -31,6 +31,7 @@ from hf_gate.inbox.service.request_record_builders import stored_attempt
 from hf_gate.privacy.service.erasure import check_erasable, erase, preview_erasure
 from hf_gate.privacy.service.person_export import export_person, json_document, render_page
 from hf_gate.requests.pages.queue_query import run_query
+from hf_gate.requests.pages.request_history import compare_answers, list_history
 from hf_gate.requests.pages.request_lines import RequestLine, describe_person, request_key, request_lines
 from hf_gate.requests.query_parser import MAX_CHARACTERS
 from hf_gate.requests.rows.selections import select_requests
@@ -41,8 +42,6 @@ from hf_gate.web.request_context import NotFound, Refused, RequestContext, requi
 from hf_gate.workspace.service import bootstrap
 from hf_gate.workspace.service.owner_files import list_owner_files
 from hf_gate.workspace.service.store_maintenance import file_of_store, files_of
-
-from .request_history import compare_answers, list_history
 
 PAGE_SIZE: Final = 50
 MAX_COMPARED: Final = 6  # attempts whose answers are compared

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from hf_gate.automation.pages import describe_health
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_age, from_ms, to_ms
-from hf_gate.core.messages.messages import MessageState
+from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.people.members import MEANING, ROLES, Member, MemberRole
 from hf_gate.members.rows.members import find_member
 from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions

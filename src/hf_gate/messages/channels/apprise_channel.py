@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from hf_gate.base.network_hosts import is_loopback_host
-from hf_gate.core.messages.messages import Delivery, DeliveryKind
-from hf_gate.core.messages.notices import OutgoingMessage
+from hf_gate.core.letters.messages import Delivery, DeliveryKind
+from hf_gate.core.letters.notices import OutgoingMessage
 from hf_gate.errors import UsageError
 
 from .private_calls import is_proxied_here

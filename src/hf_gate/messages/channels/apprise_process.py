@@ -13,7 +13,7 @@ from threading import Timer
 from typing import Final
 
 from hf_gate.base.decoding import decode_json
-from hf_gate.core.messages.messages import DeliveryKind
+from hf_gate.core.letters.messages import DeliveryKind
 
 from .apprise_channel import DEADLINE_S, ChatMessage, open_service
 from .private_calls import hide_address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hf_gate.core.messages.notices import ChannelKind, Destination
+from hf_gate.core.letters.notices import ChannelKind, Destination
 
 from .apprise_channel import AppriseChannel
 from .secret_references import read_secret

@@ -6,9 +6,9 @@ from datetime import datetime
 from email.message import EmailMessage
 from pathlib import Path
 
-from hf_gate.core.messages.letters import LetterText
-from hf_gate.core.messages.messages import Delivery
-from hf_gate.core.messages.notices import MailServer
+from hf_gate.core.letters.letters import LetterText
+from hf_gate.core.letters.messages import Delivery
+from hf_gate.core.letters.notices import MailServer
 
 from .secret_references import read_secret
 from .smtp import make_mail, send_mail

@@ -17,8 +17,8 @@ from threading import Timer
 from typing import BinaryIO, Final
 
 from hf_gate.base.network_hosts import is_loopback_host
-from hf_gate.core.messages.messages import Delivery, DeliveryKind
-from hf_gate.core.messages.notices import MailServer, OutgoingMessage
+from hf_gate.core.letters.messages import Delivery, DeliveryKind
+from hf_gate.core.letters.notices import MailServer, OutgoingMessage
 
 # ---- connections -----------------------------------------------------------------------------------------------------
 

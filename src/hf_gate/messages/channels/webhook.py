@@ -14,8 +14,8 @@ import httpx2
 import msgspec
 
 from hf_gate.base.network_hosts import is_loopback_host
-from hf_gate.core.messages.messages import Delivery, DeliveryKind
-from hf_gate.core.messages.notices import OutgoingMessage
+from hf_gate.core.letters.messages import Delivery, DeliveryKind
+from hf_gate.core.letters.notices import OutgoingMessage
 from hf_gate.errors import UsageError
 
 from .private_calls import TIMEOUT_S, send_call

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from hf_gate.core.messages.messages import MessageState
+from hf_gate.core.letters.messages import MessageState
 from hf_gate.messages.service.letters import list_samples
 from hf_gate.messages.service.message_records import describe_times, list_due, list_messages
 from hf_gate.web.request_context import RequestContext, require_all_repos

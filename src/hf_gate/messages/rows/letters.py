@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hf_gate.base.decoding import decode_json
-from hf_gate.core.messages.letters import (
+from hf_gate.core.letters.letters import (
     PERSON_MS,
     LetterCase,
     LetterConfig,
@@ -19,7 +19,7 @@ from hf_gate.core.messages.letters import (
     find_limit,
     find_obstacle,
 )
-from hf_gate.core.messages.messages import APPLICANTS, MessageState
+from hf_gate.core.letters.messages import APPLICANTS, MessageState
 from hf_gate.store.sql import Database
 from hf_gate.store.store import Store
 from hf_gate.store.writing.letter_queue import SETTING, LetterSubscription

@@ -13,7 +13,7 @@ import msgspec
 
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.timestamps import HOUR_MS, from_ms
-from hf_gate.core.messages.notices import (
+from hf_gate.core.letters.notices import (
     DEFAULT_AFTER,
     FAILURES,
     MAX_AFTER,

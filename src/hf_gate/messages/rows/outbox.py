@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.events.events import LedgerEntry, LetterSent
-from hf_gate.core.messages.letters import LetterKind
-from hf_gate.core.messages.messages import (
+from hf_gate.core.letters.letters import LetterKind
+from hf_gate.core.letters.messages import (
     APPLICANTS,
     DEAD,
     LATELY_MS,

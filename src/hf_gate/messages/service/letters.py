@@ -11,8 +11,8 @@ from typing import Final
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
-from hf_gate.core.messages.letter_texts import LETTER_TEXTS
-from hf_gate.core.messages.letters import (
+from hf_gate.core.letters.letter_texts import LETTER_TEXTS
+from hf_gate.core.letters.letters import (
     OF_RULES,
     LetterCase,
     LetterConfig,

@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_minute, format_span, ms_to_iso, to_iso, to_ms
-from hf_gate.core.messages.letters import LetterText
-from hf_gate.core.messages.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
-from hf_gate.core.messages.notices import Destination, describe_item, subject_of
+from hf_gate.core.letters.letters import LetterText
+from hf_gate.core.letters.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
+from hf_gate.core.letters.notices import Destination, describe_item, subject_of
 from hf_gate.core.records import Count, Record, Time
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError

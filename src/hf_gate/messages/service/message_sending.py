@@ -18,9 +18,9 @@ from msgspec import Struct, field
 
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.messages.letters import LetterCase, LetterKind
-from hf_gate.core.messages.messages import APPLICANTS, Delivery, DeliveryKind, OutboxRow
-from hf_gate.core.messages.notices import Destination
+from hf_gate.core.letters.letters import LetterCase, LetterKind
+from hf_gate.core.letters.messages import APPLICANTS, Delivery, DeliveryKind, OutboxRow
+from hf_gate.core.letters.notices import Destination
 from hf_gate.core.ports import ChannelPort, ClockPort, LetterPort
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError

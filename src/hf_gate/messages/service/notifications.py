@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import make_visible
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
-from hf_gate.core.messages.messages import Delivery, DeliveryKind, OutboxRow
-from hf_gate.core.messages.notices import (
+from hf_gate.core.letters.messages import Delivery, DeliveryKind, OutboxRow
+from hf_gate.core.letters.notices import (
     ChannelKind,
     Destination,
     NamedRequest,

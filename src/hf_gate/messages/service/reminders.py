@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_minute, from_ms
-from hf_gate.core.messages.letters import LetterCase, LetterKind
+from hf_gate.core.letters.letters import LetterCase, LetterKind
 from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.policy_model import Action, Policy, PolicyMode, Rule, WaitEnd
 from hf_gate.core.stored_rows import RequestRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hf_gate.core.messages.messages import OutboxRow
+from hf_gate.core.letters.messages import OutboxRow
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.runs import RunState
 from hf_gate.core.stored_rows import ChangeRow

@@ -18,7 +18,7 @@ from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.changes import Change
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.events.events import decode_event
-from hf_gate.core.messages.messages import OutboxRow
+from hf_gate.core.letters.messages import OutboxRow
 from hf_gate.core.records import ChangeRecord, Count, ExportedRequest, PersonRecord, PlaceRecord, Record, Time
 from hf_gate.core.stored_rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from hf_gate.decisions.service.assignments import pair_with_details

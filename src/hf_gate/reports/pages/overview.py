@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from hf_gate.approvals.pages import describe_open_alarms
 from hf_gate.base.display_text import to_json
-from hf_gate.decisions.pages.held_ends import count_held
+from hf_gate.grants.pages.held_ends import count_held
 from hf_gate.reports.service.overview import (
     OverviewCell,
     OverviewRecord,

@@ -24,7 +24,7 @@ from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.runs import FAILED
 from hf_gate.core.stored_rows import Identity, RepoRow, RequestRow
 from hf_gate.decisions.service.assignments import read_assignees
-from hf_gate.grants.service.terms_reader import mark_as_shown
+from hf_gate.grants.service.ends.terms_reader import mark_as_shown
 from hf_gate.inbox.service.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from hf_gate.policies.facts.fact_values import EmailFacts
 from hf_gate.store.reading.tray import find_latest_decisions

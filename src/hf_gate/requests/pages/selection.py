@@ -27,10 +27,10 @@ from hf_gate.core.stored_rows import (
     SelectionBucket,
     SelectionScope,
 )
-from hf_gate.decisions.pages.access_end import EndChoices, list_end_choices
 from hf_gate.decisions.service.bulk_decisions import BulkEnds
 from hf_gate.decisions.service.grants_in_advance import Grant
-from hf_gate.grants.service.terms_reader import describe_terms_problem, sort_terms
+from hf_gate.grants.pages.access_end import EndChoices, list_end_choices
+from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
 from hf_gate.requests.rows.selections import count_selection_buckets, iterate_ready_requests, list_ready_by_age
 from hf_gate.web.request_context import RequestContext, local_path
 

@@ -13,9 +13,9 @@ import msgspec
 
 from hf_gate.base.decoding import decode_json
 from hf_gate.core.events import events as e
+from hf_gate.core.letters.letters import OF_RULES, ON_HOLD, LetterKind
+from hf_gate.core.letters.messages import APPLICANTS
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.messages.letters import OF_RULES, ON_HOLD, LetterKind
-from hf_gate.core.messages.messages import APPLICANTS
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.store.sql import Database
 

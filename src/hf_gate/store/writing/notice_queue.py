@@ -14,8 +14,8 @@ import msgspec
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.ids import Repo
 from hf_gate.core.events import events as e
-from hf_gate.core.messages.messages import NOTICE, OPEN
-from hf_gate.core.messages.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
+from hf_gate.core.letters.messages import NOTICE, OPEN
+from hf_gate.core.letters.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
 from hf_gate.core.request_version import VERSION_COLUMNS
 from hf_gate.store.sql import Database
 

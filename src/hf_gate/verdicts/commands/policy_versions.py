@@ -254,7 +254,7 @@ def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy, hold
 
     If the policy was saved from the desk, the changes of all policies at its repos wait, so those are included.
     """
-    from hf_gate.decisions.service.planning import make_plan
+    from hf_gate.decisions.service.plans.planning import make_plan
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
     with EvaluationPool(workspace, bundle) as pool:

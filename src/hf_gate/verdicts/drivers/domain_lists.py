@@ -24,7 +24,7 @@ from hf_gate.policies.facts.countries import country_key
 from hf_gate.policies.facts.email_addresses import parent_domains, parse_address
 from hf_gate.policies.facts.fact_values import EmailFacts
 
-_DATA: Final = Path(__file__).parent / "data"
+_DATA: Final = Path(__file__).parent / "lists"
 _CACHED_DOMAINS: Final = 50_000
 
 

@@ -29,9 +29,9 @@ _RULES: Final = (
     "policies/facts/form_facts.py",
     "verdicts/request_classifier.py",
     "verdicts/drivers/domain_lists.py",
-    "verdicts/drivers/data/academic.txt",
-    "verdicts/drivers/data/disposable.txt",
-    "verdicts/drivers/data/free_mail.txt",
+    "verdicts/drivers/lists/academic.txt",
+    "verdicts/drivers/lists/disposable.txt",
+    "verdicts/drivers/lists/free_mail.txt",
 )
 """The files that decide a classification. Any change to one of them counts, so that no version number is needed."""
 

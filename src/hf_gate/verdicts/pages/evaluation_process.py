@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Final, NamedTuple
 
 from hf_gate.config import Settings
-from hf_gate.decisions.service.planning import propose_plan
+from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.errors import Guarded, HfGateError
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.service.evaluated_parts import RecordOnly

@@ -18,7 +18,7 @@ from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.lifecycle import Status
 from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.hub.commands.token_rights import owners_of, read_rights, rights_warnings, summarize_rights
-from hf_gate.inbox.commands.repos import read_form
+from hf_gate.requests.commands.repos import read_form
 from hf_gate.requests.commands.sync import SyncCommand
 
 if TYPE_CHECKING:

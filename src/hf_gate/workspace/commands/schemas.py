@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from hf_gate.core.letters.messages import DeliveryKind
+from hf_gate.core.letters.notices import OutgoingMessage
 from hf_gate.core.lifecycle import STATUSES
-from hf_gate.core.messages.messages import DeliveryKind
-from hf_gate.core.messages.notices import OutgoingMessage
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import (
@@ -32,7 +32,12 @@ from hf_gate.core.records import (
     Time,
     keys_of,
 )
-from hf_gate.grants.service.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
+from hf_gate.grants.service.tables.table_records import (
+    ImportMatchesRecord,
+    TableEffectRecord,
+    TableRecord,
+    TableRowRecord,
+)
 from hf_gate.hub.why.diagnosis import DiagnosisCode, Seen, Step, TokenSeen
 from hf_gate.ledger.service.access_report import AccessRecord
 from hf_gate.messages.service.letters import SampleRecord

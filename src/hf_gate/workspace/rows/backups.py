@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from hf_gate.base.private_files import make_private_folder
-from hf_gate.core.messages.messages import NOTICE
+from hf_gate.core.letters.messages import NOTICE
 from hf_gate.core.runs import ALL_RUNS, RunState
 from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.members.rows.members import revoke_member

@@ -22,11 +22,10 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
 from hf_gate.core.runs import ChangeOrigin
+from hf_gate.decisions.commands.confirmation import authorize_run, confirm_ends, require_member_for_ends
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.inbox.records import grant_end_record
 from hf_gate.messages.service.inputs import parse_end
-
-from .confirmation import authorize_run, confirm_ends, require_member_for_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,10 +34,10 @@ if TYPE_CHECKING:
     from hf_gate.cli.framework import Run
     from hf_gate.core.people.hand_terms import HandTerms
     from hf_gate.core.stored_rows import RequestRow
-    from hf_gate.decisions.service.approved_ends import EndChanger
-    from hf_gate.decisions.service.end_adoption import Adoption
-    from hf_gate.decisions.service.end_changes import EndChange
-    from hf_gate.grants.service.end_moves import EndMove
+    from hf_gate.decisions.service.ends.approved_ends import EndChanger
+    from hf_gate.decisions.service.ends.end_adoption import Adoption
+    from hf_gate.decisions.service.ends.end_changes import EndChange
+    from hf_gate.grants.service.ends.end_moves import EndMove
     from hf_gate.requests.service.targets import RequestTarget
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -47,12 +46,12 @@ if TYPE_CHECKING:
 ends = GateGroup(
     "ends",
     {
-        "ls": CommandEntry("hf_gate.decisions.commands.ends:ls", "List grants by the end of access."),
+        "ls": CommandEntry("hf_gate.grants.commands.ends:ls", "List grants by the end of access."),
         "set": CommandEntry(
-            "hf_gate.decisions.commands.ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True
+            "hf_gate.grants.commands.ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True
         ),
         "confirm": CommandEntry(
-            "hf_gate.decisions.commands.ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True
+            "hf_gate.grants.commands.ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True
         ),
     },
     help="Ends of access: list, set and confirm them.",
@@ -69,7 +68,7 @@ _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With -
 @limit_options
 def ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
     """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
-    from hf_gate.decisions.service.end_adoption import iterate_accepted
+    from hf_gate.decisions.service.ends.end_adoption import iterate_accepted
 
     workspace = open_workspace(run)
     now = workspace.now()
@@ -127,14 +126,14 @@ def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     run` ends the access when it is due. If two people must agree, the first one only records that they agree.
     """
     from hf_gate.approvals.service.approvals import endorse
-    from hf_gate.decisions.service.held_ends import (
+    from hf_gate.decisions.service.ends.held_ends import (
         AGREE_TASK,
         compute_held_need,
         confirm_moves,
         digest_to_agree,
         list_held_moves,
     )
-    from hf_gate.grants.service.grant_ends import count_kinds, require_right_clock
+    from hf_gate.grants.service.ends.grant_ends import count_kinds, require_right_clock
     from hf_gate.members.service.members import read_team
 
     workspace, bundle = open_with_policies(run)
@@ -257,7 +256,7 @@ def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], 
 
 def _change_ends(run: Run, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
     """Set the end that is written, or the end of the policies."""
-    from hf_gate.decisions.service.end_changes import change_end_by_hand, renew_by_rules
+    from hf_gate.decisions.service.ends.end_changes import change_end_by_hand, renew_by_rules
 
     workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
     now = workspace.clock.now()
@@ -275,8 +274,8 @@ def _change_ends(run: Run, targets: tuple[str, ...], until: str | None, how: Cha
 
 def _adopt_ends(run: Run, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool) -> int:
     """Set the ends of the policies for everybody whose access has none. Shows them first and asks."""
-    from hf_gate.decisions.service.end_adoption import iterate_accepted, plan_adoption
-    from hf_gate.grants.service.terms_reader import load_terms_reader
+    from hf_gate.decisions.service.ends.end_adoption import iterate_accepted, plan_adoption
+    from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 
     workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
     now = workspace.clock.now()
@@ -329,7 +328,7 @@ def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
 
 
 def _read_rows(workspace: Workspace, bundle: PolicyBundle, targets: Iterable[RequestTarget]) -> list[RequestRow]:
-    from hf_gate.decisions.service.end_changes import check_has_access
+    from hf_gate.decisions.service.ends.end_changes import check_has_access
 
     rows = []
     for target in targets:
@@ -351,7 +350,7 @@ def _check_governed(bundle: PolicyBundle, repo: Repo) -> None:
 def _read_terms(
     workspace: Workspace, bundle: PolicyBundle, rows: Sequence[RequestRow], now: datetime
 ) -> dict[int, HandTerms]:
-    from hf_gate.grants.service.terms_reader import TermsReader
+    from hf_gate.grants.service.ends.terms_reader import TermsReader
     from hf_gate.verdicts.service.evaluation import open_fact_sources
 
     return TermsReader(workspace, lambda row: bundle.for_repo(row, open_fact_sources(workspace))).read_terms(rows, now)
@@ -371,7 +370,7 @@ def _apply(
     adoption: Adoption | None = None,
 ) -> int:
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
-    from hf_gate.decisions.service.end_changes import ONLY_SHORTER
+    from hf_gate.decisions.service.ends.end_changes import ONLY_SHORTER
 
     lacking = Counter({} if adoption is None else adoption.left)
     planned = len(changes)
@@ -412,8 +411,8 @@ def _authorize_changes(
 ) -> EndChanger:
     """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
     from hf_gate.approvals.service.approvals import ApprovalGate, as_approver
-    from hf_gate.decisions.service.approved_ends import EndChanger
-    from hf_gate.grants.service.grant_ends import require_right_clock
+    from hf_gate.decisions.service.ends.approved_ends import EndChanger
+    from hf_gate.grants.service.ends.grant_ends import require_right_clock
 
     me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))
     if any(change.end is not None for change in changes):

@@ -25,8 +25,8 @@ from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import UsageError
 from hf_gate.grants.rows import read_terms_of, write_terms
-from hf_gate.grants.service.end_moves import SHORTEN_AHEAD
-from hf_gate.grants.service.terms_reader import describe_terms_problem
+from hf_gate.grants.service.ends.end_moves import SHORTEN_AHEAD
+from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 

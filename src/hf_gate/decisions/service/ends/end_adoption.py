@@ -23,7 +23,7 @@ from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.rows import read_set_ends, read_terms
-from hf_gate.grants.service.terms_reader import TermsReader, load_terms_reader
+from hf_gate.grants.service.ends.terms_reader import TermsReader, load_terms_reader
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import FOLLOWED_POLICIES
 from hf_gate.store.store import Store

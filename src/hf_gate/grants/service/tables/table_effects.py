@@ -21,6 +21,7 @@ from hf_gate.core.people.grants import parse_grant_end
 from hf_gate.core.policy_model import Verdict
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError
+from hf_gate.grants.service.ends.end_reviews import review_grants
 from hf_gate.policies.evaluation.opinions import NO_RULE
 from hf_gate.policies.facts.fact_values import TableHit
 from hf_gate.policies.facts.tables import Table, build_table, unbound_usernames
@@ -32,7 +33,6 @@ from hf_gate.verdicts.service.evaluation import CHUNK, build_inputs, open_fact_s
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
 from hf_gate.verdicts.service.table_store import use_saved_version
 
-from .end_reviews import review_grants
 from .own_tables import OwnTable, TableDraft, diff_rows
 
 MAX_COMPARED: Final = 50_000  # the most requests that are compared to show an effect

@@ -15,9 +15,9 @@ from hf_gate.approvals.service.approval_needs import read_needs
 from hf_gate.base.display_text import join_words
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.errors import Guarded
-from hf_gate.grants.service.end_moves import SHORTEN_AHEAD, EndMove
-from hf_gate.grants.service.end_reviews import review_ends
-from hf_gate.grants.service.grant_ends import record_moves, require_right_clock, store_held_ends
+from hf_gate.grants.service.ends.end_moves import SHORTEN_AHEAD, EndMove
+from hf_gate.grants.service.ends.end_reviews import review_ends
+from hf_gate.grants.service.ends.grant_ends import record_moves, require_right_clock, store_held_ends
 from hf_gate.members.service.members import ApprovalNeed, Team, compute_ends_need
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle

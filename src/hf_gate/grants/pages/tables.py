@@ -18,7 +18,7 @@ from hf_gate.core.people.grants import last_day
 from hf_gate.core.people.members import MemberRole
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
 from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
-from hf_gate.grants.service.own_tables import (
+from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     RowDiff,
     TableDraft,
@@ -31,9 +31,9 @@ from hf_gate.grants.service.own_tables import (
     read_own_tables,
     save_draft,
 )
-from hf_gate.grants.service.table_effects import iterate_effects
-from hf_gate.grants.service.table_imports import prepare_import
-from hf_gate.grants.service.table_records import (
+from hf_gate.grants.service.tables.table_effects import iterate_effects
+from hf_gate.grants.service.tables.table_imports import prepare_import
+from hf_gate.grants.service.tables.table_records import (
     ImportMatchesRecord,
     TableRecord,
     TableRowRecord,

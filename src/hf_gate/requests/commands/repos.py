@@ -29,10 +29,10 @@ repos = GateGroup(
     "repos",
     {
         "ls": CommandEntry(
-            "hf_gate.inbox.commands.repos:repos_ls", "List the gated repos of accounts or organisations."
+            "hf_gate.requests.commands.repos:repos_ls", "List the gated repos of accounts or organisations."
         ),
         "show": CommandEntry(
-            "hf_gate.inbox.commands.repos:repos_show",
+            "hf_gate.requests.commands.repos:repos_show",
             "Show the gate and the form of a repo, and the number of requests in each state.",
         ),
     },

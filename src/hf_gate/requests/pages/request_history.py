@@ -19,17 +19,11 @@ from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.parsing.query import Query, Term, one_of
 from hf_gate.core.records import HistoryRecord
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.requests.pages.queue_query import run_query
-from hf_gate.requests.pages.request_lines import (
-    AnswerLine,
-    RequestLine,
-    list_answers,
-    possible_verbs,
-    request_key,
-    request_lines,
-)
 from hf_gate.requests.service.request_history import history_records, last_transition
 from hf_gate.web.request_context import NotFound, RequestContext
+
+from .queue_query import run_query
+from .request_lines import AnswerLine, RequestLine, list_answers, possible_verbs, request_key, request_lines
 
 
 def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:

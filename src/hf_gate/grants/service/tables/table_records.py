@@ -15,9 +15,9 @@ from hf_gate.base.ids import RepoType
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.records import Count, Record, Time
+from hf_gate.grants.service.ends.grant_ends import MAX_EARLIER
 from hf_gate.policies.facts.tables import NO_ACCOUNT, TableRow
 
-from .grant_ends import MAX_EARLIER
 from .own_tables import OwnTable, name_row
 from .table_effects import TableEffect
 from .table_imports import TableImport

@@ -18,7 +18,7 @@ from hf_gate.core.policy_model import Policy
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import PersonRow, RequestRow, count_pending
 from hf_gate.grants.rows import count_ended
-from hf_gate.grants.service.grant_ends import EndRefresh, fetch_skew, refresh_ends
+from hf_gate.grants.service.ends.grant_ends import EndRefresh, fetch_skew, refresh_ends
 from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store

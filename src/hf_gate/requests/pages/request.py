@@ -16,27 +16,21 @@ from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
 from hf_gate.core.lifecycle import MEANING, VERBS, Status
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
-from hf_gate.decisions.pages.access_end import EndChoices, list_accept_choices, list_end_choices
 from hf_gate.decisions.pages.assignments import choose_assignee
 from hf_gate.decisions.service.decisions import note_entry
+from hf_gate.grants.pages.access_end import EndChoices, list_accept_choices, list_end_choices
 from hf_gate.grants.service.grant_records import describe_access_end
+from hf_gate.inbox.pages.queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
 from hf_gate.inbox.rows import find_queue_neighbours
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.messages.service.inputs import parse_note
 from hf_gate.policies.words.number_phrases import describe_age
-from hf_gate.requests.pages.explanations import explain_request, find_rule_url
-from hf_gate.requests.pages.queue_query import (
-    PENDING,
-    encode_query,
-    limit_to_visible_repos,
-    parse_queue_query,
-    queue_url,
-)
-from hf_gate.requests.pages.request_lines import RequestLine, request_key, request_lines
 from hf_gate.web.request_context import NotFound, Refused, RequestContext, parse_fields
 
-from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
+from .explanations import explain_request, find_rule_url
+from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
 from .request_history import find_changes, find_reversal, fold_verdicts, list_history
+from .request_lines import RequestLine, request_key, request_lines
 
 MAX_POSITION: Final = 1000  # later positions are not counted
 

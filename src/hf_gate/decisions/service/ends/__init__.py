@@ -1,0 +1,1 @@
+"""Changes of ends of access by people: set, confirmed, adopted."""

@@ -1,0 +1,1 @@
+"""Makes the plan of a workspace from verdicts and ends."""

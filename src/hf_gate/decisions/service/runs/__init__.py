@@ -1,0 +1,1 @@
+"""Stores, executes, settles, retries and undoes runs of changes."""

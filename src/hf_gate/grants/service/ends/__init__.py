@@ -1,0 +1,1 @@
+"""When access ends: moved with its facts and conditions, and reviewed each turn."""

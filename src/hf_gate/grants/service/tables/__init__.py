@@ -1,0 +1,1 @@
+"""The owner's tables: rows, imports, and what a new version changes for people."""
