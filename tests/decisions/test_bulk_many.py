@@ -22,7 +22,7 @@ from hf_gate.errors import Guarded
 from hf_gate.requests.pages.selection import summarize_selection
 from hf_gate.requests.rows.selections import iterate_ready_requests
 from hf_gate.requests.service.sync_schedule import SyncKind
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import wait_for_run
 from tests.kits.paths import ROOT
@@ -127,7 +127,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Desk) -> None:
     full.read()
     row = full.row("p0003")
     lena.post("/tray", {"accept": f"{row.state.hub_request}:{_version(lena, row.state.hub_request or '')}"})
-    context = RequestContext(
+    context = HttpContext(
         full.app_state, "/", Member(name="p0004", role=MemberRole.ADMIN), "", {}, now=full.app_state.now()
     )
     pick = place.partition("?")[0].rpartition("/")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.web.request_context import MAX_PARTS, parse_form
+from hf_gate.web.http_context import MAX_PARTS, parse_form
 from tests.kits.desk_actions import MULTIPART_TYPE, encode_multipart
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters='"\r\n%\0'), min_size=1, max_size=8)

@@ -17,24 +17,24 @@ from hf_gate.decisions.service.grants_in_advance import Grant
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.requests.pages.selection import SelectionSummary, read_rows
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 
-def withdraw(context: RequestContext) -> Response:
+def withdraw(context: HttpContext) -> Response:
     """Take back the member's own approval, also from the tray; nothing is sent."""
     row = context.find_request(context.params["id"])
     withdraw_approval(context.workspace, row, as_approver(context.member))
     return context.redirect_back(f"/requests/{request_key(row)}#decide")
 
 
-def acknowledge(context: RequestContext) -> Response:
+def acknowledge(context: HttpContext) -> Response:
     """Close the alarm of a request; nothing is sent."""
     row = context.find_request(context.params["id"])
     close_alarm(context.workspace, row, context.member)
     return context.redirect_back(f"/requests/{request_key(row)}#decide")
 
 
-def describe_open_alarms(context: RequestContext) -> str:
+def describe_open_alarms(context: HttpContext) -> str:
     """Return one sentence about the alarms at the repos that the member sees; "" without an alarm."""
     alarms = list_open_alarms(context.workspace.store)
     return describe_alarms(row.repo for _, row in alarms if context.can_see(row.repo))
@@ -70,7 +70,7 @@ class ApprovalSummary(Struct):
         return next(iter(self.first), "") if self.first and not self.is_mixed else ""
 
 
-def summarize_approvals(context: RequestContext, weighed: SelectionSummary, grants: Sequence[Grant]) -> ApprovalSummary:
+def summarize_approvals(context: HttpContext, weighed: SelectionSummary, grants: Sequence[Grant]) -> ApprovalSummary:
     """Return what the acceptances of a selection, and grants to people who never asked, would do now."""
     summary = ApprovalSummary(total=weighed.count + len(grants))
     if weighed.verb != "accept":

@@ -15,7 +15,7 @@ from hf_gate.base.timestamps import format_span, from_ms, to_ms
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.turns import HealthState
 from hf_gate.errors import StoreBusy
-from hf_gate.web.request_context import RequestContext, require_all_repos, sees_all_repos
+from hf_gate.web.http_context import HttpContext, require_all_repos, sees_all_repos
 
 
 class Banner(Struct, frozen=True):
@@ -27,13 +27,13 @@ class Banner(Struct, frozen=True):
     can_start: bool = False
 
 
-def describe_health(context: RequestContext) -> Health:
+def describe_health(context: HttpContext) -> Health:
     """Return the health as a member may see it, for the settings page."""
     health = read_health(context.workspace.store, context.now)
     return replace(health, sentence=_sentence_for(context, health).replace("`", ""))
 
 
-def make_banner(context: RequestContext) -> Banner | None:
+def make_banner(context: HttpContext) -> Banner | None:
     """Return the banner of a page; None while unattended work is alive, or was never started."""
     health = read_health(context.workspace.store, context.now)
     if health.state.is_good or health.state is HealthState.STUCK:
@@ -48,7 +48,7 @@ def make_banner(context: RequestContext) -> Banner | None:
     return Banner(health.state, f"{_sentence_for(context, health)}{due}", hint, can_start)
 
 
-def _sentence_for(context: RequestContext, health: Health) -> str:
+def _sentence_for(context: HttpContext, health: Health) -> str:
     """Return the sentence. The text of an error may name other repos, so members of some repos do not see it."""
     if sees_all_repos(context) or health.last is None or health.state is HealthState.STOPPED:
         return health.sentence
@@ -56,7 +56,7 @@ def _sentence_for(context: RequestContext, health: Health) -> str:
     return f"Last turn {ago} ago: {'failed' if health.state is HealthState.FAILED else 'none since'}."
 
 
-def stop(context: RequestContext) -> Response:
+def stop(context: HttpContext) -> Response:
     """Stop all unattended work. Any reviewer may, because a stop loses nothing."""
     store = context.workspace.store
     if stop_unattended(store, context.member.name, to_ms(context.now)):
@@ -65,7 +65,7 @@ def stop(context: RequestContext) -> Response:
     return context.redirect_back("/settings")
 
 
-def start(context: RequestContext) -> Response:
+def start(context: HttpContext) -> Response:
     """Let unattended work continue."""
     require_all_repos(context, "Only an admin of all repos starts unattended work.")
     start_unattended(context.workspace.store, context.member.name, to_ms(context.now))

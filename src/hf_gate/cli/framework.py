@@ -42,7 +42,7 @@ class CommandEntry(NamedTuple):
     has_effect: bool = False  # changes the Hub or a run, so it is suggested only for a one-letter typo
 
 
-class Run:
+class CommandContext:
     """The context of one call of the program. Expensive parts are created on first use."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class Run:
         return not self.flags.get("no_input") and sys.stdin.isatty() and sys.stderr.isatty() and self.out.is_human
 
 
-pass_run = click.make_pass_decorator(Run, ensure=True)
+pass_context = click.make_pass_decorator(CommandContext, ensure=True)
 
 
 # ---- common options, allowed before and after a command's name -------------------------------------------------------
@@ -167,16 +167,18 @@ pass_run = click.make_pass_decorator(Run, ensure=True)
 
 def _store_flag(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if param.name and ctx.get_parameter_source(param.name) is not ParameterSource.DEFAULT:
-        ctx.find_root().ensure_object(Run).flags[param.name] = value
+        ctx.find_root().ensure_object(CommandContext).flags[param.name] = value
 
 
 def _store_format(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT or not value:
         return
-    run = ctx.find_root().ensure_object(Run)
-    run.formats.add({"as_json": "json", "quiet": "quiet"}.get(param.name or "", str(value)))
-    if len(run.formats) > 1:
-        raise UsageError(f"more than one format: {' and '.join(sorted(run.formats))}.", hint="Use only one of them.")
+    context = ctx.find_root().ensure_object(CommandContext)
+    context.formats.add({"as_json": "json", "quiet": "quiet"}.get(param.name or "", str(value)))
+    if len(context.formats) > 1:
+        raise UsageError(
+            f"more than one format: {' and '.join(sorted(context.formats))}.", hint="Use only one of them."
+        )
     if value == "svg" and ctx.command.name != "overview":
         raise UsageError("svg is a format of `hf-gate report overview` only.", hint="Use json or csv here.")
 
@@ -239,7 +241,7 @@ class GateCommand(click.Command):
             problem.hint = problem.hint or f"`{ctx.command_path} --help` shows its arguments."
             raise
         except NotAllowed as problem:
-            explain_refused_token(ctx.find_root().ensure_object(Run), problem)
+            explain_refused_token(ctx.find_root().ensure_object(CommandContext), problem)
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -261,18 +263,18 @@ class GateCommand(click.Command):
         formatter.write("  hf-gate help options\n")
 
 
-def explain_refused_token(run: Run, problem: NotAllowed) -> None:
+def explain_refused_token(context: CommandContext, problem: NotAllowed) -> None:
     """Name where the token comes from, and say of a 401 whether a token was sent: the Hub's answer is the same."""
     from hf_gate.hub.credentials import name_token_source
     from hf_gate.workspace.service import bootstrap
 
-    problem.hint = name_token_source(problem.hint, run.settings.token_from)
+    problem.hint = name_token_source(problem.hint, context.settings.token_from)
     if problem.status != HTTPStatus.UNAUTHORIZED:
         return
     either = "the Hub does not know this token, or none was sent"
     words = (
         "the Hub does not know this token"
-        if bootstrap.has_token(run.settings)
+        if bootstrap.has_token(context.settings)
         else "no token was sent, and this command needs one"
     )
     problem.message = problem.message.replace(either, words)
@@ -444,7 +446,7 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., ob
     """Make a command from a function that returns the exit code (None means 0)."""
 
     def decorate(function: Callable[..., object]) -> GateCommand:
-        return click.command(name, cls=GateCommand, examples=examples)(pass_run(function))
+        return click.command(name, cls=GateCommand, examples=examples)(pass_context(function))
 
     return decorate
 

@@ -18,7 +18,7 @@ from hf_gate.core.parsing.query import KEYS
 from hf_gate.errors import UsageError
 from hf_gate.hub.commands.token_rights import HELP_TOPIC
 
-from .framework import COMMON, CommandEntry, GateGroup, Run, command
+from .framework import COMMON, CommandContext, CommandEntry, GateGroup, command
 from .main import COMPLETE_VARIABLE, root
 
 # ---- config path, completion, schema ---------------------------------------------------------------------------------
@@ -33,19 +33,19 @@ config = GateGroup(
 
 @command("path", examples=("hf-gate config path", "hf-gate config path config_file"))
 @click.argument("name", required=False)
-def config_path(run: Run, *, name: str | None) -> int:
+def config_path(context: CommandContext, *, name: str | None) -> int:
     """Print the paths of configuration, data, state and cache; with NAME, only that path."""
     paths = resolve_paths(os.environ, Path.home())
     names = ("config", "config_file", "data", "state", "cache", "profiles", "accounts")
     found = {key: str(getattr(paths, key)) for key in names}
     if name is not None and name not in found:
         raise UsageError(f"there is no path {name!r}.", hint=f"The names are: {', '.join(found)}.")
-    if name is not None and run.out.is_human:
-        run.out.line(found[name])
+    if name is not None and context.out.is_human:
+        context.out.line(found[name])
         return 0
     doc = found if name is None else {name: found[name]}
     shown = list(found.items())
-    run.out.document(
+    context.out.document(
         doc, lambda: [f"{key:12} {path}" for key, path in shown], quiet=[found[name]] if name else list(found.values())
     )
     return 0
@@ -53,7 +53,7 @@ def config_path(run: Run, *, name: str | None) -> int:
 
 @command("completion", examples=('eval "$(hf-gate completion bash)"', "hf-gate completion fish"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(_run: Run, *, shell: str) -> int:
+def completion(_context: CommandContext, *, shell: str) -> int:
     """Print the completion script of your shell."""
     found = get_completion_class(shell)
     if found is None:  # pragma: no cover - click has all three shells
@@ -70,13 +70,13 @@ def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
 
 @command("schema", examples=("hf-gate schema", "hf-gate schema ls"))
 @click.argument("name", required=False)
-def schema(run: Run, *, name: str | None) -> int:
+def schema(context: CommandContext, *, name: str | None) -> int:
     """Print the JSON Schema of a document; without NAME, list the names."""
     from hf_gate.workspace.commands.schemas import ALIASES, SCHEMAS, schema_of
 
     if name is None:
         for known in SCHEMAS:
-            run.out.line(known)
+            context.out.line(known)
         return 0
     if name not in SCHEMAS and name not in ALIASES:
         raise UsageError(
@@ -216,12 +216,12 @@ TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
 
 @command("help", examples=("hf-gate help exit-codes", "hf-gate help ls"))
 @click.argument("words", nargs=-1, metavar="[HELP_TOPIC or COMMAND]...")
-def help_(run: Run, *, words: tuple[str, ...]) -> int:
+def help_(context: CommandContext, *, words: tuple[str, ...]) -> int:
     """Explain a topic or a command."""
     if not words:
         for name, (about, _) in TOPICS.items():
-            run.out.line(f"  hf-gate help {name:12} {about}")
-        run.out.line("  hf-gate help COMMAND      the same as hf-gate COMMAND --help")
+            context.out.line(f"  hf-gate help {name:12} {about}")
+        context.out.line("  hf-gate help COMMAND      the same as hf-gate COMMAND --help")
         return 0
     if len(words) == 1 and words[0] in TOPICS:
         sys.stdout.write(TOPICS[words[0]][1]())

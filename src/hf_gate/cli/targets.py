@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from hf_gate.messages.service.inputs import ReasonTemplate
     from hf_gate.settings.service.workspace import Workspace
 
-    from .framework import Run
+    from .framework import CommandContext
 
 
 def read_targets(
-    run: Run, words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None
+    context: CommandContext, words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None
 ) -> list[RequestTarget]:
     """Return the targets without duplicates, in the order given. An invalid line raises an error with its number."""
-    default_repo = run.parse_repo(repo, repo_type) if repo is not None else None
+    default_repo = context.parse_repo(repo, repo_type) if repo is not None else None
     if (
         default_repo is None
         and len(words) == (1 if file else 2)
@@ -51,16 +51,16 @@ def read_targets(
         and not USER_AT.match(words[0])
     ):
         # REPO --from FILE, REPO -
-        default_repo = _parse_first_repo(run, words, repo_type)
+        default_repo = _parse_first_repo(context, words, repo_type)
         words = words[1:]
     if file is not None and words:
         raise InvalidTarget("targets cannot be given both as arguments and with --from.")
     if file is None and not words:
         raise InvalidTarget("no target is given.", hint=SPELLINGS)
     if file is not None or list(words) == ["-"]:
-        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type, run.endpoint)
+        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type, context.endpoint)
     else:
-        targets = _parse_words(run, words, default_repo, repo_type)
+        targets = _parse_words(context, words, default_repo, repo_type)
     return list({target.key: target for target in reversed(list(targets))}.values())[::-1]
 
 
@@ -74,10 +74,10 @@ def _read_file(file: str) -> str:
 
 
 def _parse_words(
-    run: Run, words: Sequence[str], default_repo: Repo | None, repo_type: str | None
+    context: CommandContext, words: Sequence[str], default_repo: Repo | None, repo_type: str | None
 ) -> Iterator[RequestTarget]:
     if default_repo is None and not (USER_AT.match(words[0]) or words[0].startswith("{")):
-        default_repo = _parse_first_repo(run, words, repo_type)
+        default_repo = _parse_first_repo(context, words, repo_type)
         if len(words) == 1:
             raise InvalidTarget(
                 f"no person is given for {default_repo}.",
@@ -85,37 +85,37 @@ def _parse_words(
             )
         words = words[1:]
     for word in words:
-        yield parse_target(word, default_repo, repo_type, run.endpoint)
+        yield parse_target(word, default_repo, repo_type, context.endpoint)
 
 
-def parse_repo_argument(run: Run, text: str, repo_type: str | None) -> Repo:
+def parse_repo_argument(context: CommandContext, text: str, repo_type: str | None) -> Repo:
     """Parse an argument as a repo. If the argument is a person or an owner, the error suggests the right command."""
     try:
-        return run.parse_repo(text, repo_type)
+        return context.parse_repo(text, repo_type)
     except InvalidRepo as problem:
         match = USER_AT.match(text)
-        if match and _is_repo(run, match[2], repo_type):
+        if match and _is_repo(context, match[2], repo_type):
             problem.hint = f"`hf-gate show {text}` shows one person. Here, write {match[2]}."
         elif USERNAME.match(text):
             problem.hint += f" `hf-gate repos ls {text}` lists the gated repos of {text}."
         raise
 
 
-def parse_person_or_repo(run: Run, word: str, repo_type: str | None) -> RequestTarget | Repo:
+def parse_person_or_repo(context: CommandContext, word: str, repo_type: str | None) -> RequestTarget | Repo:
     """Parse USER@REPO as a request target, anything else as a repo."""
     if USER_AT.match(word):
-        return parse_target(word, None, repo_type, run.endpoint)
-    return parse_repo_argument(run, word, repo_type)
+        return parse_target(word, None, repo_type, context.endpoint)
+    return parse_repo_argument(context, word, repo_type)
 
 
-def _parse_first_repo(run: Run, words: Sequence[str], repo_type: str | None) -> Repo:
+def _parse_first_repo(context: CommandContext, words: Sequence[str], repo_type: str | None) -> Repo:
     """Parse the first word as a repo. If the word is a person, the error suggests the probable command."""
     try:
-        return run.parse_repo(words[0], repo_type)
+        return context.parse_repo(words[0], repo_type)
     except InvalidRepo:
         if not USERNAME.match(words[0]):
             raise
-    repo = next((word for word in words[1:] if _is_repo(run, word, repo_type)), None)
+    repo = next((word for word in words[1:] if _is_repo(context, word, repo_type)), None)
     if repo is None:
         people = ", ".join(words)
         raise InvalidTarget(
@@ -127,9 +127,9 @@ def _parse_first_repo(run: Run, words: Sequence[str], repo_type: str | None) -> 
     )
 
 
-def _is_repo(run: Run, word: str, repo_type: str | None) -> bool:
+def _is_repo(context: CommandContext, word: str, repo_type: str | None) -> bool:
     try:
-        return bool(run.parse_repo(word, repo_type))
+        return bool(context.parse_repo(word, repo_type))
     except HfGateError:
         return False
 
@@ -199,7 +199,7 @@ _STATUS_OF_VERB: Final = {
 }
 
 
-def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
+def expand_globs(context: CommandContext, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
     """Return the arguments with each USER@GLOB expanded."""
     found: list[str] = []
     for word in words:
@@ -208,7 +208,7 @@ def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | Non
             found.append(word)
         else:
             is_every = match[2] == _EVERY_REPO and repo_type is None
-            found += _expand_glob(run, match[1], None if is_every else _parse_typed_glob(match[2], repo_type), verb)
+            found += _expand_glob(context, match[1], None if is_every else _parse_typed_glob(match[2], repo_type), verb)
     return found
 
 
@@ -224,10 +224,10 @@ def _parse_typed_glob(text: str, repo_type: str | None) -> str:
         raise InvalidTarget(str(problem), hint=hint) from None
 
 
-def _expand_glob(run: Run, user: str, glob: str | None, verb: str) -> list[str]:
+def _expand_glob(context: CommandContext, user: str, glob: str | None, verb: str) -> list[str]:
     """Return the targets of USER at the matching repos in the store. USER is anything that identifies a person."""
     text = f"{user}@{glob or _EVERY_REPO}"
-    workspace = open_stored_workspace(run)
+    workspace = open_stored_workspace(context)
     if workspace is None:
         raise UsageError(f"{text} needs the store, but there is none.", hint="Create the store: hf-gate sync")
     repos = list(_find_matching_repos(workspace, glob))

@@ -6,13 +6,13 @@ import sys
 
 from hf_gate import __version__
 
-from .framework import Run, command
+from .framework import CommandContext, command
 
 
 @command("version", examples=("hf-gate version", "hf-gate version --json"))
-def version(run: Run) -> int:
+def version(context: CommandContext) -> int:
     """Print the version of hf-gate."""
     python = ".".join(map(str, sys.version_info[:3]))
     doc = {"version": __version__, "python": python}
-    run.out.document(doc, lambda: [f"hf-gate {__version__}"], quiet=[__version__])
+    context.out.document(doc, lambda: [f"hf-gate {__version__}"], quiet=[__version__])
     return 0

@@ -14,7 +14,7 @@ from hf_gate.core.runs import RunKind
 from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from hf_gate.hub.commands.token_rights import owners_of
 
-from .framework import Run
+from .framework import CommandContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,12 @@ def local_user() -> str:
 
 
 def open_workspace(
-    run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False, is_preview: bool = False
+    context: CommandContext,
+    *,
+    needs_folder: bool = False,
+    writes: bool = False,
+    lends: bool = False,
+    is_preview: bool = False,
 ) -> Workspace:
     """Return the workspace; its store is open until the program ends. `needs_folder` excludes the user's own store.
 
@@ -49,51 +54,51 @@ def open_workspace(
     """
     from hf_gate.workspace.service import bootstrap
 
-    location = run.location
+    location = context.location
     if needs_folder and location.folder is None:
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
             hint="`hf-gate init` creates one.",
         )
-    has_store = bootstrap.has_store(run.settings, location)
+    has_store = bootstrap.has_store(context.settings, location)
     if not (writes or has_store or is_preview):
         raise no_store_error()
-    announce(run, writes=writes or is_preview)
-    context = click.get_current_context()
+    announce(context, writes=writes or is_preview)
+    click_context = click.get_current_context()
     url = None
     if is_preview and not has_store:
         scratch = TemporaryDirectory(prefix="hf-gate-")
-        context.find_root().call_on_close(scratch.cleanup)
+        click_context.find_root().call_on_close(scratch.cleanup)
         url = f"sqlite:///{scratch.name}/empty.db"
     is_first = writes and location.folder is None and not has_store
     workspace = bootstrap.open_workspace(
-        run.connection,
+        context.connection,
         location,
         url=url,
         read_only=not writes and url is None,
         lends=lends,
-        command=context.command_path,
-        on_wait=waiting_notice(run),
+        command=click_context.command_path,
+        on_wait=waiting_notice(context),
     )
     if is_first:
-        path = bootstrap.store_url(run.settings, location).removeprefix("sqlite:///")
-        run.out.say(f"Names and answers are stored in {path}. To delete them: hf-gate store remove", "dim")
-    context.find_root().call_on_close(workspace.store.close)
+        path = bootstrap.store_url(context.settings, location).removeprefix("sqlite:///")
+        context.out.say(f"Names and answers are stored in {path}. To delete them: hf-gate store remove", "dim")
+    click_context.find_root().call_on_close(workspace.store.close)
     if writes:
-        _say_member(run, workspace)
+        _say_member(context, workspace)
     return workspace
 
 
-def _say_member(run: Run, workspace: Workspace) -> None:
+def _say_member(context: CommandContext, workspace: Workspace) -> None:
     """Print for which member this shell is taken, if the desk has members. Raises NotAllowed for a former member."""
     from hf_gate.members.service.members import find_member_of
 
     if not workspace.store.members():
         return
-    require_present_member(workspace, run.account)
-    me = find_member_of(workspace.store, run.account)
+    require_present_member(workspace, context.account)
+    me = find_member_of(workspace.store, context.account)
     words = "no member" if me is None else f"{me.name} ({'owner' if me.id.startswith('owner:') else me.role.value})"
-    run.out.say(f"In the desk of this workspace you are {words}.", "dim")
+    context.out.say(f"In the desk of this workspace you are {words}.", "dim")
 
 
 def require_present_member(workspace: Workspace, account: Account | None) -> None:
@@ -107,11 +112,11 @@ def require_present_member(workspace: Workspace, account: Account | None) -> Non
         )
 
 
-def waiting_notice(run: Run) -> Callable[[str, float], None]:
+def waiting_notice(context: CommandContext) -> Callable[[str, float], None]:
     """Return a function that prints which process uses the store, and how long this process waits."""
 
     def tell(holder: str, seconds: float) -> None:
-        run.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which is using the store.", "dim")
+        context.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which is using the store.", "dim")
 
     return tell
 
@@ -124,36 +129,36 @@ def no_store_error() -> UsageError:
     )
 
 
-def open_stored_workspace(run: Run) -> Workspace | None:
+def open_stored_workspace(context: CommandContext) -> Workspace | None:
     """Return the workspace if its store exists, else None. Does not create a store."""
     from hf_gate.workspace.service import bootstrap
 
-    return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
+    return open_workspace(context) if bootstrap.has_store(context.settings, context.location) else None
 
 
-def remember_file(run: Run, path: Path) -> None:
+def remember_file(context: CommandContext, path: Path) -> None:
     """Remember an export or a plan that was written, so that `store remove` can name it."""
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import file_of_store, record_file
 
-    store = file_of_store(bootstrap.store_url(run.settings, run.location))
+    store = file_of_store(bootstrap.store_url(context.settings, context.location))
     if store is not None and store.is_file():
         record_file(store, path)
 
 
-def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
+def select_repos(context: CommandContext, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """Return the named repos, else those of the workspace, else all gated repos of the token's account."""
     from hf_gate.requests.service.repo_globs import expand_globs
 
     if named:
-        return list(dict.fromkeys(run.parse_repo(text, repo_type) for text in named))
-    if run.location.folder is not None:
-        owners = owners_of(run) if run.account else ()
-        return expand_globs(run.location.config.repos, run.hub, owners)
-    return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))
+        return list(dict.fromkeys(context.parse_repo(text, repo_type) for text in named))
+    if context.location.folder is not None:
+        owners = owners_of(context) if context.account else ()
+        return expand_globs(context.location.config.repos, context.hub, owners)
+    return list(dict.fromkeys(gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)))
 
 
-def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> None:
+def announce(context: CommandContext, *, writes: bool = False, works_offline: bool = False) -> None:
     """Print the Hub, account and workspace on stderr, before a write or if they are not the default.
 
     Raises the Hub's error if the account is unknown before a write, unless the command also works without the Hub: then
@@ -161,19 +166,19 @@ def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> 
     """
     from hf_gate.workspace.service import bootstrap
 
-    has_folder = run.location.folder is not None
-    settings = run.settings
-    if run.is_announced or not (writes or has_folder or bootstrap.has_other_hub(settings)):
+    has_folder = context.location.folder is not None
+    settings = context.settings
+    if context.is_announced or not (writes or has_folder or bootstrap.has_other_hub(settings)):
         return
-    run.is_announced = True
+    context.is_announced = True
     is_refused = False
     if works_offline:
-        run.limit_wait(_SHORT_WAIT_S)
+        context.limit_wait(_SHORT_WAIT_S)
     try:
-        account = run.account
+        account = context.account
     except HfGateError as problem:
         if works_offline:
-            run.connection.account = None  # so that nothing asks again, and waits again
+            context.connection.account = None  # so that nothing asks again, and waits again
         elif writes or not isinstance(problem, HubUnavailable | NotAllowed | Offline):
             raise
         account = None  # the store can still be read, and a call to the Hub reports the error
@@ -181,24 +186,24 @@ def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> 
     profile = f" (profile {settings.profile})" if settings.profile else ""
     unknown = ", token not accepted" if is_refused else ", not signed in"
     who = f" as {account.name}" if account else unknown
-    where = f", workspace {run.location.title}" if has_folder else ""
-    run.out.say(f"{bootstrap.name_of_hub(settings)}{who}{profile}{where}", "dim")
+    where = f", workspace {context.location.title}" if has_folder else ""
+    context.out.say(f"{bootstrap.name_of_hub(settings)}{who}{profile}{where}", "dim")
 
 
-def actor_of(run: Run) -> str:
+def actor_of(context: CommandContext) -> str:
     """Return the actor: the token's account, else the local user."""
-    account = run.account
+    account = context.account
     return account.name if account else local_user()
 
 
 # ---- policies and runs -----------------------------------------------------------------------------------------------
 
 
-def open_with_policies(run: Run, *, is_preview: bool = False) -> tuple[Workspace, PolicyBundle]:
+def open_with_policies(context: CommandContext, *, is_preview: bool = False) -> tuple[Workspace, PolicyBundle]:
     """Return the workspace, open for writing except for a preview, and its policies; refused tables are reported."""
     from hf_gate.verdicts.service.policy_bundle import load_policies
 
-    workspace = open_workspace(run, needs_folder=True, writes=not is_preview, is_preview=is_preview)
+    workspace = open_workspace(context, needs_folder=True, writes=not is_preview, is_preview=is_preview)
     try:
         bundle = load_policies(workspace)
     except BaseException:
@@ -206,17 +211,17 @@ def open_with_policies(run: Run, *, is_preview: bool = False) -> tuple[Workspace
         raise
     for _, table in sorted(bundle.tables.items()):
         if table.file_problem:
-            run.out.warn(describe_refusal(table))
+            context.out.warn(describe_refusal(table))
     return workspace, bundle
 
 
-def open_for_runs(run: Run) -> Workspace:
+def open_for_runs(context: CommandContext) -> Workspace:
     """Return the workspace or the user's own store, open for writing, without reading policies."""
     from hf_gate.workspace.service import bootstrap
 
-    if not bootstrap.has_store(run.settings, run.location):
+    if not bootstrap.has_store(context.settings, context.location):
         raise no_store_error()
-    return open_workspace(run, writes=True)
+    return open_workspace(context, writes=True)
 
 
 def describe_refusal(table: Table) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command
 from hf_gate.cli.output import Format
 from hf_gate.config import parse_seconds
 from hf_gate.errors import HfGateError, UsageError
@@ -62,7 +62,9 @@ hub = GateGroup(
 @click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: one hour passes in a minute.")
 @click.option("--data", metavar="DIR", help="Save the Hub's data in this folder, and write oracle.jsonl.")
 @click.option("--no-advice", is_flag=True, hidden=True)
-def serve(run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object) -> int:
+def serve(
+    context: CommandContext, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
+) -> int:
     """Run a local Hub with invented people. With --json, the first line has url, pid, tokens, repos and control.
 
     To use the Hub, paste the line printed at the start into another terminal. With --port 8123, it is:
@@ -91,7 +93,7 @@ def serve(run: Run, *, host: str, port: int, latency: str, data: str | None, no_
             app,
             host,
             port,
-            lambda url: _print_start(run, app.describe_start(url, os.getpid()), prints_advice=not no_advice),
+            lambda url: _print_start(context, app.describe_start(url, os.getpid()), prints_advice=not no_advice),
         )
     except OSError as problem:
         raise UsageError(
@@ -107,16 +109,16 @@ def _check_clock(clock: str) -> None:
         )
 
 
-def _print_start(run: Run, line: dict[str, object], *, prints_advice: bool) -> None:
-    if run.out.is_human:
-        _print_start_lines(run, line)
-    elif run.out.format in {Format.JSON, Format.JSONL}:
+def _print_start(context: CommandContext, line: dict[str, object], *, prints_advice: bool) -> None:
+    if context.out.is_human:
+        _print_start_lines(context, line)
+    elif context.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps(line) + "\n")
     else:
-        run.out.print_object(line, lambda: (), quiet=[str(line["url"])])
+        context.out.print_object(line, lambda: (), quiet=[str(line["url"])])
     sys.stdout.flush()
-    if prints_advice and not run.out.is_human:
-        run.out.say(f"In another terminal: {_export_line(line)}", "dim")
+    if prints_advice and not context.out.is_human:
+        context.out.say(f"In another terminal: {_export_line(line)}", "dim")
 
 
 def _export_line(line: dict[str, object]) -> str:
@@ -124,12 +126,12 @@ def _export_line(line: dict[str, object]) -> str:
     return f"export HF_ENDPOINT={line['url']} HF_TOKEN={line['tokens']['owner']}"  # type: ignore[index]
 
 
-def _print_start_lines(run: Run, line: dict[str, object]) -> None:
+def _print_start_lines(context: CommandContext, line: dict[str, object]) -> None:
     repos = line["repos"]
-    run.out.line(f"The local Hub runs at {line['url']} until Ctrl-C.")
+    context.out.line(f"The local Hub runs at {line['url']} until Ctrl-C.")
     for repo in repos:  # type: ignore[attr-defined]
         spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
-        run.out.line(f"  {spelt}  gated {repo['gated']}, {pluralize(repo['pending'], 'request')} pending")
-    run.out.line("In another terminal:")
-    run.out.line(f"  {_export_line(line)}")
-    run.out.line("  hf-gate ls")
+        context.out.line(f"  {spelt}  gated {repo['gated']}, {pluralize(repo['pending'], 'request')} pending")
+    context.out.line("In another terminal:")
+    context.out.line(f"  {_export_line(line)}")
+    context.out.line("  hf-gate ls")

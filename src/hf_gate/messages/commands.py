@@ -19,7 +19,7 @@ from hf_gate.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.core.letters.notices import Destination
     from hf_gate.messages.service.letters import SampleRecord
     from hf_gate.messages.service.message_records import DestinationRecord, MessageRecord
@@ -58,11 +58,11 @@ _REMINDED: Final = "This includes {}: `at_most` counts from now, unless the wait
         "hf-gate messages ls --json",
     ),
 )
-def messages_ls(run: Run) -> int:
+def messages_ls(context: CommandContext) -> int:
     """List messages that failed or have an unknown outcome, those that wait, and the letters that would be sent now."""
     from hf_gate.messages.service.message_records import MessageRecord, describe_next_attempt, list_messages
 
-    workspace = open_workspace(run, needs_folder=True)
+    workspace = open_workspace(context, needs_folder=True)
     now = workspace.now()
     rows = list_messages(workspace, _LISTED)
     columns: Sequence[Column[MessageRecord]] = (
@@ -74,9 +74,9 @@ def messages_ls(run: Run) -> int:
         Column("NEXT ATTEMPT", lambda row: describe_next_attempt(row, now, to_iso)),
         Column("PROBLEM", lambda row: row.problem or "", is_flexible=True),
     )
-    run.out.records(MessageRecord, rows, columns, name=lambda row: row.id, empty="No message waits.")
+    context.out.records(MessageRecord, rows, columns, name=lambda row: row.id, empty="No message waits.")
     if any(row.is_dead for row in rows):
-        run.out.warn(
+        context.out.warn(
             "messages that failed or have an unknown outcome are not sent again automatically. Send one again: "
             "hf-gate messages retry ID. Record that it arrived: hf-gate messages mark-sent ID"
         )
@@ -95,7 +95,7 @@ def _receiver(row: MessageRecord) -> str:
     "preview",
     examples=("hf-gate messages preview", "hf-gate messages preview --json", "hf-gate messages preview --format csv"),
 )
-def messages_preview(run: Run) -> int:
+def messages_preview(context: CommandContext) -> int:
     """Show where notices go, the text of each kind of letter that is on, and the letters that would be sent now.
 
     Nothing is sent. For a mail merge, --format csv and jsonl list the letters that would be sent, with recipients and
@@ -104,9 +104,9 @@ def messages_preview(run: Run) -> int:
     from hf_gate.messages.service.letters import list_samples
     from hf_gate.messages.service.message_records import MessageRecord, list_destinations, list_due
 
-    workspace = open_workspace(run, needs_folder=True)
-    if run.out.format in {Format.CSV, Format.JSONL, Format.QUIET}:
-        run.out.records(MessageRecord, list_due(workspace, _LISTED), (), name=lambda row: row.id)
+    workspace = open_workspace(context, needs_folder=True)
+    if context.out.format in {Format.CSV, Format.JSONL, Format.QUIET}:
+        context.out.records(MessageRecord, list_due(workspace, _LISTED), (), name=lambda row: row.id)
         return 0
     config = workspace.location.config.letters
     destinations = list_destinations(workspace)
@@ -118,7 +118,7 @@ def messages_preview(run: Run) -> int:
         "samples": samples,
         "due": due,
     }
-    run.out.document(document, lambda: _lines(workspace, destinations, samples, due))
+    context.out.document(document, lambda: _lines(workspace, destinations, samples, due))
     return 0
 
 
@@ -169,31 +169,31 @@ def _text_lines(subject: str, text: str) -> Iterator[str]:
 
 @command("test", examples=("hf-gate messages test", "hf-gate messages test office"))
 @click.argument("names", nargs=-1, metavar="[DESTINATION]...")
-def messages_test(run: Run, names: tuple[str, ...]) -> int:
+def messages_test(context: CommandContext, names: tuple[str, ...]) -> int:
     """Send a test notice to every destination, or to the named ones, and show the result."""
     from hf_gate.messages.service.notifications import channel_opener, name_of, send_directly
     from hf_gate.workspace.service import bootstrap
 
-    announce(run)
-    location = run.location
+    announce(context)
+    location = context.location
     item = NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "test"})
     results = {
         destination.name: send_directly(
             destination,
             [item],
             channel_opener(location),
-            run.now(),
-            hub=bootstrap.endpoint_of(run.settings),
+            context.now(),
+            hub=bootstrap.endpoint_of(context.settings),
             workspace_name=name_of(location),
             event="test",
         )
-        for destination in _select(run, names)
+        for destination in _select(context, names)
     }
     rows = [
         {"destination": name, "outcome": done.kind, "problem": done.problem or None} for name, done in results.items()
     ]
     is_good = all(done.kind is DeliveryKind.DELIVERED for done in results.values())
-    run.out.document(
+    context.out.document(
         {"ok": is_good, "results": rows},
         lambda: [
             f"{name}: {done.kind}{f' ({done.problem})' if done.problem else ''}" for name, done in results.items()
@@ -203,8 +203,8 @@ def messages_test(run: Run, names: tuple[str, ...]) -> int:
     return 0 if is_good else 1
 
 
-def _select(run: Run, names: Sequence[str]) -> Sequence[Destination]:
-    known = {destination.name: destination for destination in run.location.config.notify}
+def _select(context: CommandContext, names: Sequence[str]) -> Sequence[Destination]:
+    known = {destination.name: destination for destination in context.location.config.notify}
     if not known:
         raise UsageError("there is no destination.", hint=_NO_DESTINATION)
     if unknown := [name for name in names if name not in known]:
@@ -217,16 +217,16 @@ def _select(run: Run, names: Sequence[str]) -> Sequence[Destination]:
 @command("retry", examples=("hf-gate messages retry --all", "hf-gate messages retry n_0123456789abcdef01234567"))
 @click.argument("idents", nargs=-1, metavar="[ID]...")
 @click.option("--all", "is_all", is_flag=True, help="All notices that were given up. Letters must be named.")
-def messages_retry(run: Run, idents: tuple[str, ...], is_all: bool) -> int:
+def messages_retry(context: CommandContext, idents: tuple[str, ...], is_all: bool) -> int:
     """Send messages again in the next turn of `run`. A letter with an unknown outcome may arrive twice."""
     from hf_gate.messages.service.message_records import retry_messages
 
     if is_all == bool(idents):
         raise UsageError("name the ids of messages, or write --all.", hint="hf-gate messages ls lists them.")
-    with _open(run, idents) as workspace:
+    with _open(context, idents) as workspace:
         done = retry_messages(workspace, None if is_all else list(idents))
-    run.out.document({"messages": done}, lambda: [f"{pluralize(len(done), 'message')} queued again."], quiet=done)
-    return _warn_of_others(run, idents, done, "failed, bounced or unknown")
+    context.out.document({"messages": done}, lambda: [f"{pluralize(len(done), 'message')} queued again."], quiet=done)
+    return _warn_of_others(context, idents, done, "failed, bounced or unknown")
 
 
 @command(
@@ -237,7 +237,7 @@ def messages_retry(run: Run, idents: tuple[str, ...], is_all: bool) -> int:
     ),
 )
 @click.argument("idents", nargs=-1, required=True, metavar="ID...")
-def messages_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
+def messages_mark_sent(context: CommandContext, idents: tuple[str, ...]) -> int:
     """Record messages that you sent yourself, or that arrived although their outcome is unknown. hf-gate does not send
     them.
 
@@ -245,9 +245,9 @@ def messages_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
     """
     from hf_gate.messages.service.message_records import mark_messages_sent
 
-    with _open(run, idents) as workspace:
-        done = mark_messages_sent(workspace, idents, actor_of(run))
-    run.out.document(
+    with _open(context, idents) as workspace:
+        done = mark_messages_sent(workspace, idents, actor_of(context))
+    context.out.document(
         {"messages": done.ids, "reminders": done.reminders},
         lambda: [
             f"{pluralize(len(done.ids), 'message')} marked as sent.",
@@ -255,21 +255,21 @@ def messages_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
         ],
         quiet=done.ids,
     )
-    return _warn_of_others(run, idents, done.ids, "waiting, failed, bounced or unknown")
+    return _warn_of_others(context, idents, done.ids, "waiting, failed, bounced or unknown")
 
 
-def _open(run: Run, idents: Sequence[str]) -> Workspace:
+def _open(context: CommandContext, idents: Sequence[str]) -> Workspace:
     if len(idents) > _LISTED:
         raise UsageError(f"more than {_LISTED:,} ids.", hint="Call the command several times.")
-    return open_workspace(run, needs_folder=True, writes=True, lends=True)
+    return open_workspace(context, needs_folder=True, writes=True, lends=True)
 
 
-def _warn_of_others(run: Run, idents: Sequence[str], done: Sequence[str], wanted: str) -> int:
+def _warn_of_others(context: CommandContext, idents: Sequence[str], done: Sequence[str], wanted: str) -> int:
     """Name the messages that were not changed; return the exit code."""
     left = sorted(set(idents) - set(done))
     if left:
         names = join_words(left[:5], "and")
-        run.out.warn(
+        context.out.warn(
             f"not changed: {names}. Only messages that are {wanted}, to a destination in hf-gate.yaml, can be."
         )
     return 1 if left else 0

@@ -11,7 +11,7 @@ import click
 from hf_gate.automation.service.health import health_record
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_age, from_ms, to_iso
-from hf_gate.cli.framework import Run, command
+from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import clock_advice
 from hf_gate.cli.workspace import open_stored_workspace, open_workspace
 from hf_gate.config import parse_seconds
@@ -63,7 +63,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
     metavar="TIME",
     help="With --check: the last turn is late after this time; default: 30m, or twice the pause of `run --every`.",
 )
-def status(run: Run, *, markdown: bool, check: bool, max_age: str | None) -> int:
+def status(context: CommandContext, *, markdown: bool, check: bool, max_age: str | None) -> int:
     """Show the last turn, pending requests and their age, syncs, the token's budget, and what is stuck or unfinished.
 
     `--check` is for cron, a monitor or a container. States: `fine`; `idle`: `hf-gate run` was never started, which is
@@ -72,10 +72,10 @@ def status(run: Run, *, markdown: bool, check: bool, max_age: str | None) -> int
     """
     if (check and markdown) or (max_age is not None and not check):
         raise UsageError("--max-age needs --check, and --check excludes --markdown.")
-    return check_health(run, max_age) if check else _show_status(run, markdown=markdown)
+    return check_health(context, max_age) if check else _show_status(context, markdown=markdown)
 
 
-def _show_status(run: Run, *, markdown: bool) -> int:
+def _show_status(context: CommandContext, *, markdown: bool) -> int:
     from hf_gate.approvals.service.approval_alarms import list_open_alarms
     from hf_gate.automation.service.health import list_problems, read_health
     from hf_gate.grants.service.ends.grant_ends import read_held_ends
@@ -85,9 +85,9 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     from hf_gate.verdicts.service.policy_bundle import find_refused_tables
     from hf_gate.verdicts.service.policy_saves import read_workspace_holds
 
-    token = _UNKNOWN if markdown else _check_token(run)
-    run.is_announced = token["ok"] is not True  # an invalid token is reported below, and must not stop the command
-    workspace = open_workspace(run)
+    token = _UNKNOWN if markdown else _check_token(context)
+    context.is_announced = token["ok"] is not True  # an invalid token is reported below, and must not stop the command
+    workspace = open_workspace(context)
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
     found = add_holds(workspace, read_workspace_status(workspace.store, rates, workspace.now()))
@@ -100,7 +100,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     undelivered = list_undelivered(workspace)
     if markdown:
         for line in _markdown(found, zone):
-            run.out.line(line)
+            context.out.line(line)
         return 0
     problems = list(list_problems(workspace))
     health = read_health(workspace.store, workspace.now(), problems)
@@ -115,7 +115,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         "undelivered": undelivered,
         "saved": [{"policy": hold.policy, "by": hold.by, "at": to_iso(from_ms(hold.at))} for hold in holds],
     }
-    run.out.document(
+    context.out.document(
         doc,
         lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
         quiet=[str(each.repo) for each in found.repos if each.waiting],
@@ -138,20 +138,20 @@ def _since(table: Table) -> str | None:
     return to_iso(table.as_of) if table.outdated and table.as_of else None
 
 
-def _check_token(run: Run) -> dict[str, object]:
+def _check_token(context: CommandContext) -> dict[str, object]:
     """Ask the Hub whether the token is valid and how many calls are left.
 
     A cached answer could hide an invalid token.
     """
     result = dict(_UNKNOWN)
     try:
-        result |= {"account": run.hub.whoami().name, "ok": True}
+        result |= {"account": context.hub.whoami().name, "ok": True}
     except NotAllowed as problem:
         result |= {"ok": False, "detail": str(problem)}
     except HfGateError as problem:
         result |= {"detail": str(problem)}
-    outlook = run.hub.outlook()
-    skew = run.hub.skew
+    outlook = context.hub.outlook()
+    skew = context.hub.skew
     result["clock_skew_s"] = None if skew is None else round(skew)
     return result | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
 
@@ -277,19 +277,19 @@ def health_lines(health: Health) -> Iterator[str]:
     yield f"{word}{health.sentence}{f' {health.hint}' if health.hint else ''}"
 
 
-def check_health(run: Run, max_age: str | None) -> int:
+def check_health(context: CommandContext, max_age: str | None) -> int:
     """Print the state of unattended work in one line; return 0 if nobody needs to do anything, else 1."""
     from hf_gate.automation.service.health import Health, list_problems, read_health
 
     patience = None if max_age is None else timedelta(seconds=parse_seconds(max_age, "--max-age"))
-    run.is_announced = True  # one line only
-    workspace = open_stored_workspace(run)
+    context.is_announced = True  # one line only
+    workspace = open_stored_workspace(context)
     if workspace is None:
         health = Health(HealthState.IDLE, "`hf-gate run` was never started here.")
     else:
         health = read_health(workspace.store, workspace.now(), list_problems(workspace), max_age=patience)
     line = f"{health.state}: {health.sentence}{f' {health.hint}' if health.hint else ''}"
-    run.out.record(
+    context.out.record(
         health_record(health),
         lambda: [line, *(f"  {each}" for each in health.stuck)],
         quiet=[health.state.value],

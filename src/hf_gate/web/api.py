@@ -30,7 +30,7 @@ from hf_gate.store.reading.tray import list_unsent_decisions, undo_waiting_decis
 from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import EscapedJSON
-from .request_context import NotFound, Refused, RequestContext
+from .http_context import HttpContext, NotFound, Refused
 
 _T = TypeVar("_T")
 MAX_REQUESTS: Final = 500
@@ -89,7 +89,7 @@ class DecisionsIn(Struct, frozen=True, forbid_unknown_fields=True):
     note: Annotated[str, Meta(max_length=NOTE_LIMIT)] | None = None
     hold: Annotated[float, Meta(ge=0, le=3600)] | UnsetType | None = UNSET
 
-    def seconds_to_hold(self, context: RequestContext) -> float | None:
+    def seconds_to_hold(self, context: HttpContext) -> float | None:
         """Return how long the decision stays in the tray; None if it stays until it is sent by request."""
         return context.app_state.hold if isinstance(self.hold, UnsetType) else self.hold
 
@@ -157,7 +157,7 @@ _ERRORS: Final[dict[str, dict[str, Any]]] = {
 
 def list_endpoints(
     for_member: MemberWork,
-    context_of: Callable[[Request, Member], RequestContext],
+    context_of: Callable[[Request, Member], HttpContext],
     status_of: Callable[[HfGateError], int],
 ) -> Iterator[tuple[str, str, Callable[[Request], Any]]]:
     """Yield method, path and endpoint of each route of the API.
@@ -195,14 +195,14 @@ class ApiCall(NamedTuple):
             raise Refused("The body cannot be read as JSON.", hint="Send JSON in UTF-8.", status=400) from None
 
 
-_Work: TypeAlias = Callable[["RequestContext", ApiCall], Record]
+_Work: TypeAlias = Callable[["HttpContext", ApiCall], Record]
 
 
 class _Api(Struct, frozen=True):
     """The endpoints of the API, one method each."""
 
     for_member: MemberWork
-    context_of: Callable[[Request, Member], RequestContext]
+    context_of: Callable[[Request, Member], HttpContext]
     status_of: Callable[[HfGateError], int]
 
     def make_endpoint(self, work: _Work) -> Callable[[Request], Any]:
@@ -220,11 +220,11 @@ class _Api(Struct, frozen=True):
 
     # ---- one request -------------------------------------------------------------------------------------------------
 
-    async def _answer(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Response]) -> Response:
+    async def _answer(self, request: Request, role: MemberRole, work: Callable[[HttpContext], Response]) -> Response:
         return await self.for_member(request, lambda member: self._try(request, member, role, work))
 
     def _try(
-        self, request: Request, member: Member | None, role: MemberRole, work: Callable[[RequestContext], Response]
+        self, request: Request, member: Member | None, role: MemberRole, work: Callable[[HttpContext], Response]
     ) -> Response:
         if member is None:
             return _error(401, "You are not signed in.", "Open the link that the desk printed.")
@@ -243,7 +243,7 @@ class _Api(Struct, frozen=True):
             return _error(self.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
 
 
-def _list_requests(context: RequestContext, call: ApiCall) -> Record:
+def _list_requests(context: HttpContext, call: ApiCall) -> Record:
     query = call.parse_query(RequestsQuery)
     asked = parse_queue_query(context, query.q)
     if asked.problem is not None:
@@ -253,11 +253,11 @@ def _list_requests(context: RequestContext, call: ApiCall) -> Record:
     return RequestsOut(requests=_request_records(context, page.rows), next=page.next)
 
 
-def _show_request(context: RequestContext, _: ApiCall) -> Record:
+def _show_request(context: HttpContext, _: ApiCall) -> Record:
     return _request_records(context, [context.find_request(context.params["id"])])[0]
 
 
-def _decide(context: RequestContext, call: ApiCall) -> Record:
+def _decide(context: HttpContext, call: ApiCall) -> Record:
     decisions = call.parse_body(DecisionsIn)
     rows = {request.id: context.find_request(request.id) for request in decisions.requests}
     seen = {rows[request.id].id: request.version for request in decisions.requests}
@@ -273,18 +273,18 @@ def _decide(context: RequestContext, call: ApiCall) -> Record:
     return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
 
 
-def _list_tray(context: RequestContext, _: ApiCall) -> Record:
+def _list_tray(context: HttpContext, _: ApiCall) -> Record:
     mine = list_unsent_decisions(context.workspace.store, context.member.id)
     rows = context.workspace.store.requests([item.request for item in mine])
     return TrayOut(held=[_describe_queued(item, rows.get(item.request)) for item in mine])
 
 
-def _undo(context: RequestContext, _: ApiCall) -> Record:
+def _undo(context: HttpContext, _: ApiCall) -> Record:
     runs = [item.run.id for item in list_unsent_decisions(context.workspace.store, context.member.id)]
     return CountOut(count=undo_waiting_decisions(context.workspace.store, runs))
 
 
-def _send(context: RequestContext, _: ApiCall) -> Record:
+def _send(context: HttpContext, _: ApiCall) -> Record:
     return CountOut(count=context.app_state.send_now(list_unsent_decisions(context.workspace.store, context.member.id)))
 
 
@@ -303,7 +303,7 @@ def _error(status: int, error: str, hint: str) -> Response:
     return EscapedJSON({"error": error, "hint": hint}, status)
 
 
-def _parse_until(context: RequestContext, decisions: DecisionsIn) -> str | None:
+def _parse_until(context: HttpContext, decisions: DecisionsIn) -> str | None:
     if decisions.until is None:
         return None
     if decisions.verb != "accept":
@@ -311,7 +311,7 @@ def _parse_until(context: RequestContext, decisions: DecisionsIn) -> str | None:
     return decisions.until if decisions.until == NO_END_WORD else context.parse_end(decisions.until)
 
 
-def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
+def _request_records(context: HttpContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
     verdicts = context.app_state.policies.current_verdicts
     found = list(rows)
     able = [row for row in found if "accept" in possible_verbs(row.state.status)]

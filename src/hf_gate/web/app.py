@@ -44,8 +44,8 @@ from hf_gate.workspace import pages as first_steps
 from . import api, private_host, static_files
 from .app_state import AppState
 from .exports import EscapedJSON
+from .http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
 from .missing_pages import MissingPage, describe_missing
-from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields, parse_form
 from .routes import COMPARE_PATH, ROUTES, Route
 from .security import MAX_BODY, SecurityMiddleware
 
@@ -344,10 +344,10 @@ class DeskApp:
         name = self.authenticator.session_member(request)
         return None if name is None else self.app_state.membership.find(name)
 
-    def context_of(self, request: Request, member: Member, body: bytes = b"") -> RequestContext:
+    def context_of(self, request: Request, member: Member, body: bytes = b"") -> HttpContext:
         """Return the context of a request; `body` is that of a form."""
         theme = request.cookies.get("theme")
-        return RequestContext(
+        return HttpContext(
             self.app_state,
             request.url.path,
             member,
@@ -364,7 +364,7 @@ class DeskApp:
             now=self.app_state.now(),
         )
 
-    def _refuse(self, context: RequestContext, status: int, *, is_known: bool = False) -> Response:
+    def _refuse(self, context: HttpContext, status: int, *, is_known: bool = False) -> Response:
         """Answer what is missing or not allowed. `is_known`: the address names nothing that could be missing."""
         if status == 404:
             missing = describe_missing(context.path, is_known=is_known)
@@ -373,7 +373,7 @@ class DeskApp:
 
 
 def _error_page(
-    context: RequestContext, message: str, hint: str, status: int, missing: MissingPage | None = None
+    context: HttpContext, message: str, hint: str, status: int, missing: MissingPage | None = None
 ) -> Response:
     template = "parts/notice.html" if context.is_part else "refused.html"
     title = message if missing is None else "Not found"

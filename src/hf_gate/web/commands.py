@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hf_gate.cli.framework import Run, command
+from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.workspace import actor_of, announce, open_workspace, select_repos
 from hf_gate.config import parse_seconds
@@ -80,7 +80,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
 @click.option("--account", metavar="USER", help="With invite: the member's Hub account, if its name differs.")
 @click.option("-y", "--yes", is_flag=True, hidden=True)
 def ui(
-    run: Run,
+    context: CommandContext,
     *,
     what: str | None,
     name: str | None,
@@ -100,15 +100,15 @@ def ui(
     one. A personal link must be used within 7 days. It then works only in the browser that used it.
     """
     if what == "prove":
-        return prove(run, name, yes=yes)
+        return prove(context, name, yes=yes)
     from hf_gate.members.pages.terminal import find_running_desk
 
-    known = find_running_desk(run.settings, run.location)
+    known = find_running_desk(context.settings, context.location)
     if what is not None:
         call = {"do": what, "name": name, "role": role, "repos": list(repos), "account": account}
-        return _call_desk(run, known, call)
+        return _call_desk(context, known, call)
     if known is not None:
-        return _print_new_link(run, known, opens=not serving["no_open"])
+        return _print_new_link(context, known, opens=not serving["no_open"])
     if in_notebook(os.environ, sys.modules):
         raise UsageError(
             "this is a notebook: the desk would block the cell, and your browser may not reach it.",
@@ -117,7 +117,7 @@ def ui(
                 "REPO` works here."
             ),
         )
-    return _serve(run, **serving)
+    return _serve(context, **serving)
 
 
 def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
@@ -127,7 +127,9 @@ def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
     return "ipykernel" in modules or any(name in environ for name in _NOTEBOOK)
 
 
-def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str | None) -> int:
+def _serve(
+    context: CommandContext, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str | None
+) -> int:
     from .app_state import AppState
     from .server import Server, default_hold, resolve_public_url
 
@@ -135,44 +137,44 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     seconds = default_hold(host, public) if hold is None else parse_seconds(hold, "--hold")
     if not 0 <= seconds <= _MAX_HOLD:
         raise UsageError(f"--hold {hold} is too long.", hint="The maximum is 1h.")
-    workspace = open_workspace(run, writes=True, lends=True)
-    owner = run.connection.read_account()  # the owner counts as a person, so the cache is not enough
+    workspace = open_workspace(context, writes=True, lends=True)
+    owner = context.connection.read_account()  # the owner counts as a person, so the cache is not enough
     app_state = AppState(
         workspace,
-        actor_of(run) if owner is None else owner.name,
+        actor_of(context) if owner is None else owner.name,
         seconds,
         owner_id=owner.id if owner else None,
         token_role=owner.token_role if owner else None,
     )
     try:
-        server = Server(app_state, _repos_to_sync(run, workspace), host, port, public, os.environ)
+        server = Server(app_state, _repos_to_sync(context, workspace), host, port, public, os.environ)
     except OSError as problem:
         raise UsageError(
             f"cannot listen on {host}:{port}: {problem.strerror}.", hint="--port 0 picks a free port."
         ) from None
-    server.run(lambda: _print_start(run, server, opens=not no_open))
+    server.run(lambda: _print_start(context, server, opens=not no_open))
     return 0
 
 
 # ---- calls of a running desk -----------------------------------------------------------------------------------------
 
 
-def _print_new_link(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
+def _print_new_link(context: CommandContext, desk: Mapping[str, Any], *, opens: bool) -> int:
     """Print another sign-in link of a running desk."""
     from hf_gate.members.pages.terminal import send_command
 
     link = str(send_command(desk, {"do": "link"})["login_url"])
-    if run.out.format in {Format.JSON, Format.JSONL}:
+    if context.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps({"url": desk["url"], "login_url": link, "pid": desk["pid"]}) + "\n")
     else:
-        run.out.line(f"The desk is already running at {desk['url']} (pid {desk['pid']}).")
-        run.out.line(f"Sign in once, within 15 minutes: {link}")
+        context.out.line(f"The desk is already running at {desk['url']} (pid {desk['pid']}).")
+        context.out.line(f"Sign in once, within 15 minutes: {link}")
     if opens:
         open_browser(link)
     return 0
 
 
-def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]) -> int:
+def _call_desk(context: CommandContext, desk: Mapping[str, Any] | None, call: Mapping[str, Any]) -> int:
     from hf_gate.members.pages.terminal import send_command
 
     if desk is None:
@@ -180,9 +182,9 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
     if call["do"] in {"invite", "revoke", "end"} and not call["name"]:
         what = "SESSION" if call["do"] == "end" else "NAME"
         raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
-    announce(run, writes=True, works_offline=True)
+    announce(context, writes=True, works_offline=True)
     answer = send_command(desk, call)
-    run.out.document(
+    context.out.document(
         answer, lambda: _answer_lines(answer), quiet=[str(answer.get("link") or answer.get("login_url") or "")]
     )
     return 0
@@ -229,35 +231,35 @@ def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "Nobody is signed in."
 
 
-def _repos_to_sync(run: Run, workspace: Workspace) -> Callable[[], Sequence[Repo]]:
+def _repos_to_sync(context: CommandContext, workspace: Workspace) -> Callable[[], Sequence[Repo]]:
     """Return a function that returns the repos to sync: the workspace's repos, else the repos in the store."""
 
     def repos() -> Sequence[Repo]:
         if workspace.location.folder is None:
             return [row.repo for row in workspace.store.repos()]
-        return select_repos(run, (), None)
+        return select_repos(context, (), None)
 
     return repos
 
 
-def _print_start(run: Run, server: Server, *, opens: bool) -> None:
+def _print_start(context: CommandContext, server: Server, *, opens: bool) -> None:
     link = server.login_url()
-    if run.out.format in {Format.JSON, Format.JSONL}:
+    if context.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps({"url": server.url, "login_url": link, "pid": os.getpid()}) + "\n")
     else:
         behind = "" if server.url == server.local_url else f", behind a proxy that forwards to {server.local_url},"
-        run.out.line(f"The desk runs at {server.url}{behind} until Ctrl-C.")
-        run.out.line(f"Sign in once, within 15 minutes: {link}")
+        context.out.line(f"The desk runs at {server.url}{behind} until Ctrl-C.")
+        context.out.line(f"Sign in once, within 15 minutes: {link}")
     sys.stdout.flush()
     if server.is_open_to_others:
-        run.out.warn(
+        context.out.warn(
             "other machines can reach this address, and cookies are sent unencrypted. Use a TLS proxy and --public-url."
         )
     sign_in = server.app_state.hub_sign_in
-    if sign_in.client is None and run.location.config.sign_in.client_id is not None:
-        run.out.warn(f"sign-in with the Hub is off: {sign_in.problem}")
+    if sign_in.client is None and context.location.config.sign_in.client_id is not None:
+        context.out.warn(f"sign-in with the Hub is off: {sign_in.problem}")
     if opens and not open_browser(link):
-        run.out.say("No browser was found. Open the link by hand.")
+        context.out.say("No browser was found. Open the link by hand.")
 
 
 def open_browser(link: str) -> bool:
@@ -273,30 +275,30 @@ def open_browser(link: str) -> bool:
 # ---- ui prove --------------------------------------------------------------------------------------------------------
 
 
-def prove(run: Run, link: str | None, *, yes: bool) -> int:
+def prove(context: CommandContext, link: str | None, *, yes: bool) -> int:
     """Send this user's token once to the desk of a link, and print their new sign-in link."""
     from hf_gate.members.pages.account_proofs import parse_proof_link, send_proof
 
     if not link:
         raise UsageError("LINK is missing: hf-gate ui prove LINK", hint="The settings page of the desk shows it.")
     target = parse_proof_link(link)
-    token = resolve_token(run.settings.token)
+    token = resolve_token(context.settings.token)
     if token is None:
         raise NotAllowed("no token was found, so the account cannot be proven.", hint=NO_TOKEN_HINT)
-    _confirm(run, target.origin, yes=yes)
+    _confirm(context, target.origin, yes=yes)
     answer = send_proof(target, token.reveal())
-    run.out.document(answer, lambda: _lines(answer), quiet=[answer["link"]])
+    context.out.document(answer, lambda: _lines(answer), quiet=[answer["link"]])
     return 0
 
 
-def _confirm(run: Run, origin: str, *, yes: bool) -> None:
-    run.out.say(
+def _confirm(context: CommandContext, origin: str, *, yes: bool) -> None:
+    context.out.say(
         f"Your token is sent to the desk at {origin}. The desk asks its Hub once for the account, then "
         "discards the token."
     )
-    run.out.say("A fine-grained token without permissions is enough. Do this only with a desk that you trust.")
+    context.out.say("A fine-grained token without permissions is enough. Do this only with a desk that you trust.")
     if not yes:
-        confirm(run, "Send the token?", "nothing was sent")
+        confirm(context, "Send the token?", "nothing was sent")
 
 
 def _lines(answer: Mapping[str, str]) -> Iterator[str]:

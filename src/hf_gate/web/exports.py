@@ -12,7 +12,7 @@ from hf_gate.base.display_text import to_json
 from hf_gate.core.records import R
 from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
 
-from .request_context import require_one_of
+from .http_context import require_one_of
 
 _TYPES: Final = {
     "json": "application/json",

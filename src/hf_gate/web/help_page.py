@@ -6,10 +6,10 @@ from starlette.responses import Response
 
 from hf_gate.core.parsing.query import KEYS, VIEWER_KEYS
 
-from .request_context import RequestContext
+from .http_context import HttpContext
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the keys, the words, when a confirmation is needed, and on the whole page how to write a query."""
     return context.render(
         "parts/keys.html" if context.is_part else "keys.html",
@@ -18,7 +18,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def set_theme(context: RequestContext) -> Response:
+def set_theme(context: HttpContext) -> Response:
     """Store light or dark in a cookie; any other value follows the system."""
     wanted = context.form_value("theme")
     answer = context.redirect_back()

@@ -19,7 +19,7 @@ from hf_gate.verdicts.pages import policies, policy_compare
 from hf_gate.workspace import pages as first_steps
 
 from . import help_page
-from .request_context import PageHandler
+from .http_context import PageHandler
 
 _VIEWER = MemberRole.VIEWER
 _REVIEWER = MemberRole.REVIEWER

@@ -13,7 +13,7 @@ from hf_gate.core.people.members import MemberRole
 from hf_gate.core.policy_model import PolicyMode
 from hf_gate.errors import NO_TOKEN_HINT, HfGateError
 from hf_gate.hub.credentials import name_token_source
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 from .service import bootstrap
 
@@ -40,13 +40,13 @@ class FirstStep(Struct, frozen=True):
         return {"ok": "✓", "now": "▸", "later": "○"}[self.state]
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the page of the first steps."""
     heading, steps = list_first_steps(context)
     return context.render("first-steps.html", title="First steps", heading=heading, steps=steps)
 
 
-def list_first_steps(context: RequestContext) -> tuple[str, list[FirstStep]]:
+def list_first_steps(context: HttpContext) -> tuple[str, list[FirstStep]]:
     """Return how many steps are done, in words, and the steps with their state, without a call of the Hub."""
     steps = [check(context) for check in (_check_token, _check_repos, _check_sync, _check_policy, _check_members)]
     current = next((step for step in steps if not step.is_done), None)
@@ -55,7 +55,7 @@ def list_first_steps(context: RequestContext) -> tuple[str, list[FirstStep]]:
     return heading, [replace(step, is_current=step is current) for step in steps]
 
 
-def _check_token(context: RequestContext) -> FirstStep:
+def _check_token(context: HttpContext) -> FirstStep:
     app_state = context.app_state
     has = bootstrap.has_token(app_state.workspace.settings)
     text = (
@@ -66,7 +66,7 @@ def _check_token(context: RequestContext) -> FirstStep:
     return FirstStep("Token", has, text, "hf-gate doctor")
 
 
-def _check_repos(context: RequestContext) -> FirstStep:
+def _check_repos(context: HttpContext) -> FirstStep:
     title = "Repos"
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
@@ -81,7 +81,7 @@ def _check_repos(context: RequestContext) -> FirstStep:
     return FirstStep(title, bool(globs), text, "hf-gate init", "/repos", "Repos")
 
 
-def _check_sync(context: RequestContext) -> FirstStep:
+def _check_sync(context: HttpContext) -> FirstStep:
     app_state = context.app_state
     rows = app_state.membership.repos(context.member)
     whole = sum(row.full_at is not None for row in rows)
@@ -113,7 +113,7 @@ def _check_sync(context: RequestContext) -> FirstStep:
     return FirstStep("First sync", is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
 
-def _check_policy(context: RequestContext) -> FirstStep:
+def _check_policy(context: HttpContext) -> FirstStep:
     title = "A first policy"
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
@@ -135,7 +135,7 @@ def _check_policy(context: RequestContext) -> FirstStep:
     return FirstStep(title, True, text, "hf-gate policy check", "/policies", "Policies")
 
 
-def _check_members(context: RequestContext) -> FirstStep:
+def _check_members(context: HttpContext) -> FirstStep:
     try:
         n = sum(member.has_link for member in context.workspace.store.members())
     except HfGateError:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hf_gate.automation.service.turn import TurnResult
     from hf_gate.automation.service.turn_permissions import HaltedChanges
     from hf_gate.base.ids import Repo
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.core.changes import Change
     from hf_gate.core.turns import TurnRow
     from hf_gate.settings.service.workspace import Workspace
@@ -73,7 +73,13 @@ _UNFINISHED: Final[Mapping[str, str]] = {
 )
 @full_evaluation_option
 def run_(
-    run: Run, once: bool, every: str | None, profiles: int, reserve: str | None, log: str, full_evaluation: bool
+    context: CommandContext,
+    once: bool,
+    every: str | None,
+    profiles: int,
+    reserve: str | None,
+    log: str,
+    full_evaluation: bool,
 ) -> int:
     """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
 
@@ -84,26 +90,26 @@ def run_(
         raise UsageError("give either --once or --every TIME.", hint="For example: hf-gate run --every auto")
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
     if reserve is not None:
-        run.flags["reserve"] = reserve
-    loop = _Loop(run, profiles, is_single=once, is_full=full_evaluation)
+        context.flags["reserve"] = reserve
+    loop = _Loop(context, profiles, is_single=once, is_full=full_evaluation)
     if log == "json":
-        lines = LogLines(run.now)
+        lines = LogLines(context.now)
         click.get_current_context().find_root().call_on_close(lines.install())
-        run.out.write_log = lines.write
+        context.out.write_log = lines.write
         loop.follow_turn = lines.follow
     if once:
         return loop.run_turn()
-    with _hold_loop_lock(run):
+    with _hold_loop_lock(context):
         return loop.run_forever(pause)
 
 
-def _hold_loop_lock(run: Run) -> ExitStack:
+def _hold_loop_lock(context: CommandContext) -> ExitStack:
     """Keep other loops from this workspace within the block; raise StoreBusy if one runs already."""
     from hf_gate.workspace.service import bootstrap
 
     held = ExitStack()
     try:
-        held.enter_context(bootstrap.hold_loop_lock(run.settings, run.location))
+        held.enter_context(bootstrap.hold_loop_lock(context.settings, context.location))
     except StoreBusy as problem:
         raise StoreBusy(f"{problem}", hint="One loop is enough. End that process before you start another.") from None
     except (UsageError, StoreUnavailable):
@@ -118,8 +124,8 @@ class _Loop:
     while it runs.
     """
 
-    def __init__(self, run: Run, profiles: int, *, is_single: bool, is_full: bool = False) -> None:
-        self.run = run
+    def __init__(self, context: CommandContext, profiles: int, *, is_single: bool, is_full: bool = False) -> None:
+        self.context = context
         self.profiles = profiles
         self.is_single = is_single
         self.is_full = is_full
@@ -130,7 +136,7 @@ class _Loop:
         self._is_warned = False
         self._token: str | None = None
         self._account_id: str | None = None
-        self._notices = NoticeSender(run)
+        self._notices = NoticeSender(context)
         self.follow_turn: Callable[[TurnRow], None] = lambda _: None
 
     def run_forever(self, pause: float | None) -> int:
@@ -150,7 +156,7 @@ class _Loop:
 
         is_stored = False
         with suppress(Exception):
-            is_stored = self._store_turn(to_ms(self.run.now()), TurnEnd.LOOP_ENDED, problem)
+            is_stored = self._store_turn(to_ms(self.context.now()), TurnEnd.LOOP_ENDED, problem)
         with suppress(Exception):
             if is_stored:
                 self._notices.send()
@@ -163,7 +169,7 @@ class _Loop:
         from hf_gate.messages.service.notifications import store_destinations
         from hf_gate.workspace.service import bootstrap
 
-        run = self.run
+        run = self.context
         if run.location.folder is None or not bootstrap.has_store(run.settings, run.location):
             return False
         waits = end is TurnEnd.LOOP_ENDED
@@ -178,7 +184,7 @@ class _Loop:
         self.pause = self.pause if pause is None else pause
         while True:
             self._follow_token()
-            clock = self.run.connection.clock
+            clock = self.context.connection.clock
             started_at = clock.now().timestamp()
             self.has_news = False
             try:
@@ -188,7 +194,7 @@ class _Loop:
                 if is_refused and self._is_token_fixed:
                     raise
                 how = ", with the token that its file holds then" if is_refused else ""
-                self.run.out.warn(f"{problem} The next turn tries again{how}.")
+                self.context.out.warn(f"{problem} The next turn tries again{how}.")
             self._adapt_pause(pause)
             self._notices.wait_until(started_at + self.pause)
 
@@ -197,25 +203,25 @@ class _Loop:
         """Whether a turn can only have the token of the turn before: it comes from the command line or the
         environment.
         """
-        is_from_environment = self.run.settings.token_from is None and bool(os.environ.get("HF_TOKEN"))
-        return is_from_environment or self.run.flags.get("token") is not None
+        is_from_environment = self.context.settings.token_from is None and bool(os.environ.get("HF_TOKEN"))
+        return is_from_environment or self.context.flags.get("token") is not None
 
     def _follow_token(self) -> None:
         """Use the token that its file holds now. Raises UsageError if it belongs to another account."""
         from hf_gate.workspace.service import bootstrap
 
         try:
-            token = bootstrap.fingerprint_token(self.run.read_settings())
+            token = bootstrap.fingerprint_token(self.context.read_settings())
         except UsageError as problem:  # the file is being replaced, for example
             if self._token is None:
                 raise
-            self.run.out.warn(f"{problem} The token of the last turn is used.")
+            self.context.out.warn(f"{problem} The token of the last turn is used.")
             return
         if self._token is not None and token != self._token:
-            self.run.reconnect()
+            self.context.reconnect()
         self._token = token
         with suppress(HubUnavailable, Offline, NotAllowed):  # the turn reports these
-            account = self.run.account
+            account = self.context.account
             ident = None if account is None else account.id
             if self._account_id is not None and ident is not None and ident != self._account_id:
                 raise UsageError(
@@ -228,7 +234,7 @@ class _Loop:
         """Choose the next pause, or warn once if the given one uses more than the usual share of the token's calls."""
         from hf_gate.requests.service.sync_schedule import minimum_pause, next_pause
 
-        seen = self.run.hub.outlook()
+        seen = self.context.hub.outlook()
         calls = 4 * len(self._repos)
         if pause is None:
             self.pause = next_pause(
@@ -238,11 +244,11 @@ class _Loop:
         least = minimum_pause(calls, seen.quota, seen.window_s)
         if pause < least and not self._is_warned:
             self._is_warned = True
-            self.run.out.warn(budget_warning(pause, least, len(self._repos)))
+            self.context.out.warn(budget_warning(pause, least, len(self._repos)))
 
     def run_turn(self) -> int:
         """Run one turn and print it; return its exit code. Notices are sent afterwards, also if the turn failed."""
-        self.run.forget_location()  # hf-gate.yaml may have been edited since the last turn
+        self.context.forget_location()  # hf-gate.yaml may have been edited since the last turn
         try:
             code = self._run_stored_turn()
         except Exception as problem:
@@ -252,9 +258,9 @@ class _Loop:
         return code
 
     def _run_stored_turn(self) -> int:
-        started_at = to_ms(self.run.now())
+        started_at = to_ms(self.context.now())
         try:
-            workspace, bundle = open_with_policies(self.run)
+            workspace, bundle = open_with_policies(self.context)
         except HfGateError as problem:
             with suppress(HfGateError):  # if the store cannot be opened either, there is nothing to store it in
                 if not isinstance(problem, StoreBusy):
@@ -274,16 +280,16 @@ class _Loop:
         store_destinations(workspace)
         store_subscription(workspace)
         with EvaluationPool(workspace, bundle) as pool:
-            context = TurnContext(
+            turn_context = TurnContext(
                 workspace,
                 bundle,
-                actor_of(self.run),
+                actor_of(self.context),
                 pool.evaluate,
                 lambda run: executor_for(workspace, run),
                 self.is_full,
             )
             done = run_recorded_turn(
-                context,
+                turn_context,
                 lambda: self.repos(workspace),
                 run_id=new_id(),
                 profile_budget=self.profiles,
@@ -292,13 +298,13 @@ class _Loop:
             )
         self.has_news = done.has_changes
         if done.planned.skew is not None:
-            self.run.out.warn(f"No grant was ended: {clock_advice(done.planned.skew)}")
+            self.context.out.warn(f"No grant was ended: {clock_advice(done.planned.skew)}")
         if has_found_no_repo(done):
-            self.run.out.warn("No repo was found. Check `repos` in hf-gate.yaml and the rights of the token.")
+            self.context.out.warn("No repo was found. Check `repos` in hf-gate.yaml and the rights of the token.")
         self._send_heartbeat(workspace, done)
         changes = [] if done.run is None else done_changes(workspace, done.run)
         document = {**turn_to_dict(done), "done": _done_rows(changes)}
-        self.run.out.document(document, lambda: list(_turn_lines(done, changes)))
+        self.context.out.document(document, lambda: list(_turn_lines(done, changes)))
         return _exit_code(done)
 
     def _send_heartbeat(self, workspace: Workspace, done: TurnResult) -> None:
@@ -318,13 +324,13 @@ class _Loop:
         except UsageError as refused:
             problem = f"{refused} {refused.hint or ''}".strip()
         if problem is not None:
-            self.run.out.warn(f"The heartbeat was not sent: {problem}")
+            self.context.out.warn(f"The heartbeat was not sent: {problem}")
 
     def repos(self, workspace: Workspace) -> list[Repo]:
         """Return the repos of the workspace. Globs are resolved again every hour."""
         now = workspace.clock.now().timestamp()
         if now - self._repos_found_at >= _REPO_SEARCH_INTERVAL:
-            self._repos = select_repos(self.run, (), None)
+            self._repos = select_repos(self.context, (), None)
             self._repos_found_at = now
         return self._repos
 

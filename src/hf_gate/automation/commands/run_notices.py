@@ -17,7 +17,7 @@ from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailabl
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.core.letters.notices import Destination, NoticeItem
     from hf_gate.settings.service.workspace import Workspace
 
@@ -28,8 +28,8 @@ _END_EVERY_S: Final = 3600.0  # a service manager may start a loop that ends aga
 class NoticeSender:
     """Sends the notices of one workspace. A failure is a warning: it never ends a turn."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, context: CommandContext) -> None:
+        self.context = context
         self.next_at: float | None = None  # epoch seconds; when the next notice is due
         self._stamps: dict[str, _AlarmStamp] = {}
         self._last_problems: dict[str, str] = {}
@@ -57,7 +57,7 @@ class NoticeSender:
         from hf_gate.messages.service.notifications import store_destinations
         from hf_gate.workspace.service import bootstrap
 
-        run = self.run
+        run = self.context
         self.next_at = None
         try:
             config = run.location.config
@@ -87,12 +87,12 @@ class NoticeSender:
                     if name == APPLICANTS
                     else f"A notice to {name} was not delivered"
                 )
-                self.run.out.warn(f"{what}: {problem}. See hf-gate messages ls")
+                self.context.out.warn(f"{what}: {problem}. See hf-gate messages ls")
         self._last_problems = problems
 
     def wait_until(self, until: float) -> None:
         """Wait, and send the notices whose time comes meanwhile."""
-        clock = self.run.connection.clock
+        clock = self.context.connection.clock
         while (left := until - clock.now().timestamp()) > 0:
             if self.next_at is None or self.next_at >= until:
                 clock.sleep(left)
@@ -106,8 +106,8 @@ class NoticeSender:
         """Send an alarm past the outbox, to each destination once a day and after as many turns as it wants."""
         from hf_gate.automation.service.turn_log import TurnFailure, condition_of
 
-        run = self.run
-        now = self.run.now().timestamp()
+        run = self.context
+        now = self.context.now().timestamp()
         with suppress(HfGateError):
             for one in run.location.config.notify:
                 stamp = self._stamp(one.name)
@@ -121,8 +121,8 @@ class NoticeSender:
 
     def tell_end_directly(self, item: NoticeItem) -> None:
         """Send past the outbox that the loop has ended, to each destination at most once an hour."""
-        now = self.run.now().timestamp()
-        for one in self.run.location.config.notify:
+        now = self.context.now().timestamp()
+        for one in self.context.location.config.notify:
             stamp = self._stamp(f"{one.name} {item.event}")
             is_told = 0 <= now - stamp.load().told_at < _END_EVERY_S
             if one.modes[item.event] is not NoticeMode.OFF and not is_told and self._send_directly(one, item):
@@ -133,7 +133,7 @@ class NoticeSender:
         from hf_gate.messages.service.notifications import channel_opener, name_of, send_directly
         from hf_gate.workspace.service import bootstrap
 
-        run = self.run
+        run = self.context
         done = send_directly(
             destination,
             [item],
@@ -150,7 +150,7 @@ class NoticeSender:
         """Queue the end of alarms that were sent past the outbox, because the turn could use the store."""
         from hf_gate.messages.service.notifications import queue_store_recovery
 
-        stamps = {one.name: self._stamp(one.name) for one in self.run.location.config.notify}
+        stamps = {one.name: self._stamp(one.name) for one in self.context.location.config.notify}
         states = {name: stamp.load() for name, stamp in stamps.items()}
         if told := [name for name, state in states.items() if state.told_at]:
             queue_store_recovery(workspace, told)
@@ -160,8 +160,8 @@ class NoticeSender:
     def _stamp(self, destination: str) -> _AlarmStamp:
         known = self._stamps.get(destination)
         if known is None:
-            name = hashlib.sha256(f"{self.run.location.folder}\n{destination}".encode()).hexdigest()[:16]
-            known = _AlarmStamp(self.run.settings.paths.state / "alarms" / name)
+            name = hashlib.sha256(f"{self.context.location.folder}\n{destination}".encode()).hexdigest()[:16]
+            known = _AlarmStamp(self.context.settings.paths.state / "alarms" / name)
             self._stamps[destination] = known
         return known
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
-from hf_gate.cli.framework import Run, command
+from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.workspace import actor_of, announce, no_store_error, open_workspace, select_repos
 from hf_gate.core.lifecycle import Status
 from hf_gate.errors import NotAllowed, RepoNotFound, StoreBusy
@@ -20,7 +20,7 @@ _STILL_STOPPED: Final = "unattended work stays stopped"
 
 
 @command("stop", examples=("hf-gate stop", "hf-gate stop --workspace ~/workspaces/eeg"))
-def stop(run: Run) -> int:
+def stop(context: CommandContext) -> int:
     """Stop everything that works unattended: policies, and the ends of grants. People can still decide.
 
     A running `hf-gate run` stops after the current batch. Its loop continues to sync, but changes nothing until
@@ -29,21 +29,23 @@ def stop(run: Run) -> int:
     from hf_gate.automation.service.unattended import record_stop, stop_unattended
     from hf_gate.workspace.service import bootstrap
 
-    if not bootstrap.has_store(run.settings, run.location):
+    if not bootstrap.has_store(context.settings, context.location):
         raise no_store_error()
-    announce(run, writes=True, works_offline=True)
-    with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
+    announce(context, writes=True, works_offline=True)
+    with bootstrap.open_workspace(context.connection, context.location, read_only=True) as workspace:
         now = to_ms(workspace.now())
-        is_changed = stop_unattended(workspace.store, actor_of(run), now)
+        is_changed = stop_unattended(workspace.store, actor_of(context), now)
         due = workspace.store.count_due(now)
     with (
         suppress(StoreBusy),  # the process that holds the store records the stop
-        bootstrap.open_workspace(run.connection, run.location, waits=False, command="hf-gate stop") as workspace,
+        bootstrap.open_workspace(
+            context.connection, context.location, waits=False, command="hf-gate stop"
+        ) as workspace,
     ):
         record_stop(workspace.store)
     said = "All unattended work is stopped." if is_changed else "All unattended work was already stopped."
     ends = f" {pluralize(due, 'grant')} due to end stay until unattended work starts again." if due else ""
-    run.out.document(
+    context.out.document(
         {"stopped": True, "changed": is_changed},
         lambda: [f"{said}{ends} To start it again: hf-gate start"],
     )
@@ -51,7 +53,7 @@ def stop(run: Run) -> int:
 
 
 @command("start", examples=("hf-gate start", "hf-gate start --workspace ~/workspaces/eeg"))
-def start(run: Run) -> int:
+def start(context: CommandContext) -> int:
     """Let unattended work continue after `hf-gate stop`. This does not start a loop: `hf-gate run --every auto` does.
 
     After a turn that found the audit log broken, this accepts the breaks that were found, so see `hf-gate audit verify`
@@ -61,25 +63,25 @@ def start(run: Run) -> int:
     from hf_gate.automation.service.unattended import start_unattended
     from hf_gate.ledger.service.ledger_breaks import read_check
 
-    with open_workspace(run, writes=True) as workspace:
-        _check_starter(run, workspace)
+    with open_workspace(context, writes=True) as workspace:
+        _check_starter(context, workspace)
         breaks = read_check(workspace.store).broken
-        is_changed = start_unattended(workspace.store, actor_of(run), to_ms(workspace.now()))
+        is_changed = start_unattended(workspace.store, actor_of(context), to_ms(workspace.now()))
     said = "Unattended work runs again from the next turn on." if is_changed else "Unattended work was not stopped."
     if is_changed and breaks:
         said = f"{said} {pluralize(len(breaks), 'break')} of the audit log accepted: {breaks[0]}"
-    run.out.document({"stopped": False, "changed": is_changed}, lambda: [said])
+    context.out.document({"stopped": False, "changed": is_changed}, lambda: [said])
     return 0
 
 
-def _check_starter(run: Run, workspace: Workspace) -> None:
+def _check_starter(context: CommandContext, workspace: Workspace) -> None:
     """Raise NotAllowed unless this account may start unattended work."""
     from hf_gate.members.service.members import can_start_unattended
 
-    account = run.connection.read_account()
+    account = context.connection.read_account()
     is_starter = can_start_unattended(workspace.store, account)
     if is_starter is None:
-        _check_decides_everywhere(run)
+        _check_decides_everywhere(context)
     elif not is_starter:
         who = "without a known account, you" if account is None else f"{account.name} is no admin of this desk and"
         raise NotAllowed(
@@ -88,10 +90,10 @@ def _check_starter(run: Run, workspace: Workspace) -> None:
         )
 
 
-def _check_decides_everywhere(run: Run) -> None:
+def _check_decides_everywhere(context: CommandContext) -> None:
     """Raise NotAllowed unless this token can decide at every repo that `hf-gate run` would find with it."""
-    repos = select_repos(run, (), None)
-    rights = read_rights(run)
+    repos = select_repos(context, (), None)
+    rights = read_rights(context)
     if not repos:
         raise NotAllowed(
             f"this token finds no repo of the workspace; {_STILL_STOPPED}.", hint="Use a token that can decide there."
@@ -101,7 +103,7 @@ def _check_decides_everywhere(run: Run) -> None:
         if can_decide is False:
             raise NotAllowed(f"you cannot decide at {repo}: {why}; {_STILL_STOPPED}.", hint=DECIDE_HINT)
         try:
-            run.hub.head(repo, Status.PENDING)  # the rights of a token do not say what its account may do
+            context.hub.head(repo, Status.PENDING)  # the rights of a token do not say what its account may do
         except (NotAllowed, RepoNotFound) as problem:
             hint = f"Remove {repo} from hf-gate.yaml if it is gone. {DECIDE_HINT}"
             raise NotAllowed(f"you cannot decide at {repo}; {_STILL_STOPPED}.", hint=hint) from problem

@@ -13,7 +13,7 @@ from hf_gate.cli.workspace import actor_of, open_workspace
 from hf_gate.core.people.members import Member, MemberRole
 
 if TYPE_CHECKING:
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
 
 
 @command(
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @repo_type_option
 @click.option("--to", metavar="MEMBER", required=True, help="A member who may decide there; also `me` and `nobody`.")
 def assign(
-    run: Run,
+    context: CommandContext,
     *,
     targets: tuple[str, ...],
     file: str | None,
@@ -45,9 +45,9 @@ def assign(
     """
     from hf_gate.decisions.service.assignments import assign_requests, find_assignee
 
-    found = read_targets(run, targets, file, repo, repo_type)
-    with open_workspace(run, writes=True, lends=True) as workspace:
-        me = member_at_terminal(run)
+    found = read_targets(context, targets, file, repo, repo_type)
+    with open_workspace(context, writes=True, lends=True) as workspace:
+        me = member_at_terminal(context)
         member = find_assignee(workspace, to, me)
         rows = [find_stored_request(workspace, target) for target in found]
         result = assign_requests(workspace, rows, member, by=me, now=workspace.now())
@@ -55,13 +55,13 @@ def assign(
     document = {"assigned_to": name, "assigned": result.assigned, "already": result.already}
     already = f"; {result.already:,} already had this assignment" if result.already else ""
     words = f"{pluralize(result.assigned, 'request')} assigned to {name or 'nobody'}{already}."
-    run.out.document(document, lambda: [words])
+    context.out.document(document, lambda: [words])
     return 0
 
 
-def member_at_terminal(run: Run) -> Member:
+def member_at_terminal(context: CommandContext) -> Member:
     """Return who uses the terminal: the token's account, else the local user."""
-    account = run.account
+    account = context.account
     user_id = None if account is None else account.id
     proven_at = None if user_id is None else 0
-    return Member(name=actor_of(run), role=MemberRole.ADMIN, has_link=True, user_id=user_id, proven_at=proven_at)
+    return Member(name=actor_of(context), role=MemberRole.ADMIN, has_link=True, user_id=user_id, proven_at=proven_at)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hf_gate.base.ids import Repo
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.cli.targets import DecisionCommand
     from hf_gate.core.changes import Change
     from hf_gate.core.stored_rows import RunRow
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20  # the most people named before the question
 
 
-def confirm(run: Run, question: str, effect: str, hint: str = "Add --yes to do it.") -> None:
+def confirm(context: CommandContext, question: str, effect: str, hint: str = "Add --yes to do it.") -> None:
     """Ask a question. Raises Guarded, with what did not happen, if the answer is no or if nobody can be asked."""
-    if not run.may_ask:
+    if not context.may_ask:
         raise Guarded(f"cannot ask for confirmation here; {effect}.", hint=hint)
     if not click.confirm(question, err=True):
         raise Guarded(f"not confirmed; {effect}.")
 
 
-def confirm_decision(run: Run, decision: DecisionCommand) -> None:
+def confirm_decision(context: CommandContext, decision: DecisionCommand) -> None:
     """Return normally if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
     from hf_gate.verdicts.plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation
 
@@ -46,28 +46,28 @@ def confirm_decision(run: Run, decision: DecisionCommand) -> None:
     count = Counter({verb: len(decision.targets)})
     needed = required_confirmation(count, 0)
     if needed is Confirmation.TYPED and verb == "accept" and len(decision.targets) > MAX_CONFIRMED_ACCEPTS:
-        needed = required_confirmation(count, _count_stored_pending(run))
+        needed = required_confirmation(count, _count_stored_pending(context))
     reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
     reason = f" with the template {decision.template.name}" if decision.template else reason
     if decision.is_dry_run and needed is not Confirmation.NONE and not decision.is_confirmed:
-        run.out.hint(
+        context.out.hint(
             f"To send them without a question, write {_flags_for(needed, len(decision.targets))} instead of --dry-run."
         )
     _require_confirmation(
         needed,
         len(decision.targets),
         question=f"{decision.verb} {len(decision.targets)} people{reason}?",
-        show=lambda: _print_targets(run, decision),
+        show=lambda: _print_targets(context, decision),
         yes=decision.is_confirmed,
         max_changes=decision.max_changes,
-        may_ask=run.may_ask and not decision.is_from_stdin,
+        may_ask=context.may_ask and not decision.is_from_stdin,
         hint=", or try --dry-run",
         is_dry_run=decision.is_dry_run,
     )
 
 
 def confirm_plan(
-    run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+    context: CommandContext, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
     """Confirm the changes of a plan like `confirm_decision`. The first changes are printed before the question."""
     from hf_gate.verdicts.plan.guards import plan_confirmation
@@ -75,7 +75,7 @@ def confirm_plan(
 
     def show() -> None:
         for line in (*render_changes(changes[:_SHOWN]), summarize_changes(changes)):
-            run.out.say(line)
+            context.out.say(line)
 
     waiting = count_pending(workspace.store.repos())
     _require_confirmation(
@@ -85,12 +85,18 @@ def confirm_plan(
         show=show,
         yes=yes,
         max_changes=max_changes,
-        may_ask=run.may_ask,
+        may_ask=context.may_ask,
     )
 
 
 def confirm_ends(
-    run: Run, lines: Sequence[str], question: str, *, yes: bool, max_changes: int | None, may_skip: bool = False
+    context: CommandContext,
+    lines: Sequence[str],
+    question: str,
+    *,
+    yes: bool,
+    max_changes: int | None,
+    may_skip: bool = False,
 ) -> None:
     """Confirm new ends of access like the changes of a plan; the first lines are printed before the question.
 
@@ -104,7 +110,7 @@ def confirm_ends(
 
     def show() -> None:
         for line in limit_lines(lines, _SHOWN):
-            run.out.say(f"  {make_visible(line, one_line=True)}")
+            context.out.say(f"  {make_visible(line, one_line=True)}")
 
     _require_confirmation(
         needed,
@@ -113,7 +119,7 @@ def confirm_ends(
         show=show,
         yes=yes,
         max_changes=max_changes,
-        may_ask=run.may_ask,
+        may_ask=context.may_ask,
     )
 
 
@@ -174,22 +180,22 @@ def _flags_for(needed: Confirmation, count: int) -> str:
     return f"--yes --max-changes {count}" if needed is Confirmation.TYPED else "--yes"
 
 
-def _count_stored_pending(run: Run) -> int:
+def _count_stored_pending(context: CommandContext) -> int:
     """Return the number of pending requests in the store; 0 without a store."""
-    opened = open_stored_workspace(run)
+    opened = open_stored_workspace(context)
     return 0 if opened is None else count_pending(opened.store.repos())
 
 
-def _print_targets(run: Run, decision: DecisionCommand) -> None:
+def _print_targets(context: CommandContext, decision: DecisionCommand) -> None:
     for line in limit_lines(decision.targets, _SHOWN, lambda target: f"{decision.verb} {target}"):
-        run.out.say(f"  {line}")
+        context.out.say(f"  {line}")
 
 
 # ---- the second person -----------------------------------------------------------------------------------------------
 
 
 def authorize_run(
-    run: Run,
+    context: CommandContext,
     workspace: Workspace,
     new: Mapping[str, int],
     *,
@@ -205,10 +211,10 @@ def authorize_run(
     from hf_gate.approvals.service.approvals import read_plan_approvals
     from hf_gate.members.service.members import compute_need, read_team
 
-    me = read_this_member(run)
+    me = read_this_member(context)
     store = workspace.store
     now = workspace.clock.now()
-    require_present_member(workspace, run.connection.read_account())
+    require_present_member(workspace, context.connection.read_account())
     team = read_team(store, me, now)
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
@@ -224,14 +230,14 @@ def authorize_run(
     return need.author
 
 
-def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
+def resume_run(context: CommandContext, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run. Raises Guarded if a second person must do so."""
     from hf_gate.decisions.service.runs.runs import record_resume
     from hf_gate.members.service.members import compute_resume_need, read_team
 
     store = workspace.store
     now = workspace.clock.now()
-    need = compute_resume_need(store, read_team(store, read_this_member(run), now), known, now)
+    need = compute_resume_need(store, read_team(store, read_this_member(context), now), known, now)
     if need.is_open:
         end = f"hf-gate runs stop {known.id} --for-good"
         hint = f"Let another admin with a proven account continue the run, or end it: {end}"
@@ -239,7 +245,7 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
     return record_resume(store, known, actor, now)
 
 
-def require_member_for_ends(run: Run, workspace: Workspace, repos: Iterable[Repo]) -> Member:
+def require_member_for_ends(context: CommandContext, workspace: Workspace, repos: Iterable[Repo]) -> Member:
     """Return this user, who changes ends of access.
 
     Where a desk has members, only they can do so, at their own repos.
@@ -247,7 +253,7 @@ def require_member_for_ends(run: Run, workspace: Workspace, repos: Iterable[Repo
     from hf_gate.core.parsing.literals import matches_any
     from hf_gate.members.service.members import find_member_of
 
-    account = run.connection.read_account()
+    account = context.connection.read_account()
     require_present_member(workspace, account)
     me = find_member_of(workspace.store, account)
     has_right = me is not None and me.role.covers(MemberRole.REVIEWER)
@@ -262,12 +268,12 @@ def require_member_for_ends(run: Run, workspace: Workspace, repos: Iterable[Repo
             f"{who} that may decide at {refused}; nothing was changed.",
             hint="Use the token of a member who has proved the account: hf-gate ui prove LINK.",
         )
-    return read_this_member(run)
+    return read_this_member(context)
 
 
-def read_this_member(run: Run) -> Member:
+def read_this_member(context: CommandContext) -> Member:
     """Return this user as a member of the team: an admin whose account the Hub names."""
-    account = run.connection.read_account()
+    account = context.connection.read_account()
     user_id = None if account is None else account.id
     return Member(
         name=account.name if account else "",

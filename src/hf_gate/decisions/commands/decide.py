@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from hf_gate.base.batches import group_pairs
-from hf_gate.cli.framework import GateCommand, Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, GateCommand, command, repo_type_option
 from hf_gate.cli.targets import DecisionCommand, did_you_mean, expand_globs, read_targets, suggest_names
 from hf_gate.cli.workspace import announce
 from hf_gate.core.outcomes import OutcomeKind
@@ -77,8 +77,8 @@ def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
 def _make_command(
     name: str, about: str, *more: Callable[..., Callable[..., object]], examples: Sequence[str]
 ) -> GateCommand:
-    def function(run: Run, **given: object) -> int:
-        return _decide(run, name, given)
+    def function(context: CommandContext, **given: object) -> int:
+        return _decide(context, name, given)
 
     function.__doc__ = about
     for option in reversed(more):
@@ -161,30 +161,30 @@ revoke = _make_command(
 # ---- execution -------------------------------------------------------------------------------------------------------
 
 
-def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
+def _decide(context: CommandContext, verb: str, given: dict[str, object]) -> int:
     """Run a decision command with the given options: confirm, execute, print the outcomes; return the exit code."""
-    decision = _read_decision(run, verb, given)
+    decision = _read_decision(context, verb, given)
     if decision.verb == "revoke" and decision.how == "cancel" and decision.has_reason:
         raise UsageError(
             "--how cancel takes no reason, because the Hub would not show it.", hint="Use --how reset or --how reject."
         )
     _check_size(decision)
     if not decision.targets:
-        print_result(run, decision, CommandResult())
+        print_result(context, decision, CommandResult())
         return 0
-    announce(run, writes=True)
+    announce(context, writes=True)
     if decision.effect in {"reject", "reset"} and not (decision.has_reason or given["no_reason"]):
-        decision = replace(decision, reason=_ask_reason(run, decision))
-    confirm_decision(run, decision)
-    result = execute_decisions(run, decision)
-    unwritten = run.out.write_results(
-        lambda: print_result(run, decision, result), is_changed=result.is_changed and not decision.is_dry_run
+        decision = replace(decision, reason=_ask_reason(context, decision))
+    confirm_decision(context, decision)
+    result = execute_decisions(context, decision)
+    unwritten = context.out.write_results(
+        lambda: print_result(context, decision, result), is_changed=result.is_changed and not decision.is_dry_run
     )
-    _suggest_names(run, decision, result)
-    return _exit_code_of(run, result) or unwritten
+    _suggest_names(context, decision, result)
+    return _exit_code_of(context, result) or unwritten
 
 
-def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCommand:
+def _read_decision(context: CommandContext, verb: str, given: dict[str, object]) -> DecisionCommand:
     """Read and check all arguments before anything is sent."""
     reason = check_reason(given.get("reason"))  # type: ignore[arg-type]
     if reason is not None and not reason.strip():
@@ -197,16 +197,16 @@ def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCom
     file = given["file"]
     repo = given["repo"]
     repo_type = given["repo_type"]
-    expanded = expand_globs(run, words, verb, repo_type)  # type: ignore[arg-type]
-    targets = read_targets(run, expanded, file, repo, repo_type)  # type: ignore[arg-type]
+    expanded = expand_globs(context, words, verb, repo_type)  # type: ignore[arg-type]
+    targets = read_targets(context, expanded, file, repo, repo_type)  # type: ignore[arg-type]
     return DecisionCommand(
         verb,
         targets,
         reason=reason,
-        template=_read_template(run, verb, given, targets),
+        template=_read_template(context, verb, given, targets),
         how=str(given.get("how", "reset")),
         note=note,
-        until=_read_until(run, given.get("until")),
+        until=_read_until(context, given.get("until")),
         is_dry_run=bool(given["dry_run"]),
         is_confirmed=bool(given["yes"]),
         max_targets=int(given["at_most"]),  # type: ignore[call-overload]
@@ -215,9 +215,9 @@ def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCom
     )
 
 
-def _ask_reason(run: Run, decision: DecisionCommand) -> str | None:
+def _ask_reason(context: CommandContext, decision: DecisionCommand) -> str | None:
     """Ask for the reason; return None if it is left empty. Raises UsageError if no question can be asked."""
-    if not run.may_ask or decision.is_confirmed or decision.is_from_stdin:
+    if not context.may_ask or decision.is_confirmed or decision.is_from_stdin:
         raise UsageError(
             f"{decision.verb} needs a reason; nothing was sent.",
             hint="Use --reason TEXT, which the person sees, or --no-reason to send none.",
@@ -230,11 +230,11 @@ def _ask_reason(run: Run, decision: DecisionCommand) -> str | None:
         try:
             return check_reason(text or None)
         except ReasonTooLong as problem:
-            run.out.say(str(problem))
+            context.out.say(str(problem))
 
 
 def _read_template(
-    run: Run, verb: str, given: dict[str, object], targets: Sequence[RequestTarget]
+    context: CommandContext, verb: str, given: dict[str, object], targets: Sequence[RequestTarget]
 ) -> ReasonTemplate | None:
     name = given.get("reason_template")
     if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
@@ -249,16 +249,16 @@ def _read_template(
         return None
     if language:
         name = f"{name}:{language}"
-    own = {} if run.location.folder is None else run.location.config.templates
+    own = {} if context.location.folder is None else context.location.config.templates
     effect = str(given.get("how", "reset")) if verb == "revoke" else verb
     return find_reason_text(own, str(name), effect, list(dict.fromkeys(target.repo for target in targets)))
 
 
-def _read_until(run: Run, text: object) -> str | None:
+def _read_until(context: CommandContext, text: object) -> str | None:
     if text is None or text == NO_END_WORD:
         return None if text is None else NO_END_WORD
-    zone = ZoneInfo(run.location.config.timezone)
-    return parse_end(str(text), run.now(), zone, has_workspace=run.location.folder is not None)
+    zone = ZoneInfo(context.location.config.timezone)
+    return parse_end(str(text), context.now(), zone, has_workspace=context.location.folder is not None)
 
 
 def _check_size(decision: DecisionCommand) -> None:
@@ -271,22 +271,24 @@ def _check_size(decision: DecisionCommand) -> None:
         )
 
 
-def _suggest_names(run: Run, decision: DecisionCommand, result: CommandResult) -> None:
+def _suggest_names(context: CommandContext, decision: DecisionCommand, result: CommandResult) -> None:
     """Suggest similar names for people who were not found."""
     stop = result.stopped_by
     if isinstance(stop, PersonNotFound | RequestNotFound) and len(decision.targets) == 1:
         target = decision.targets[0]
         if target.target.request is None:
-            stop.hint = did_you_mean(run.hub, target.repo, target.target.username) + _next_step(decision, target, stop)
+            stop.hint = did_you_mean(context.hub, target.repo, target.target.username) + _next_step(
+                decision, target, stop
+            )
         return
     unknown = group_pairs(
         (outcome.repo, outcome.person.username)
-        for outcome in (result.outcomes if stop is None and run.out.is_human else ())
+        for outcome in (result.outcomes if stop is None and context.out.is_human else ())
         if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is OutcomeKind.REFUSED
     )
     for repo, names in unknown.items():
-        for sentence in suggest_names(run.hub, repo, [name for name in names if name][:_MAX_SUGGESTIONS]):
-            run.out.hint(sentence)
+        for sentence in suggest_names(context.hub, repo, [name for name in names if name][:_MAX_SUGGESTIONS]):
+            context.out.hint(sentence)
 
 
 def _next_step(decision: DecisionCommand, target: RequestTarget, problem: PersonNotFound | RequestNotFound) -> str:
@@ -298,9 +300,9 @@ def _next_step(decision: DecisionCommand, target: RequestTarget, problem: Person
     return f"`hf-gate ls {target.repo} --status all` lists all requests."
 
 
-def _exit_code_of(run: Run, result: CommandResult) -> int:
+def _exit_code_of(context: CommandContext, result: CommandResult) -> int:
     if isinstance(result.stopped_by, KeyboardInterrupt):
         done = sum(outcome.kind is OutcomeKind.DONE for outcome in result.outcomes)
         left = sum(outcome.kind is OutcomeKind.OPEN for outcome in result.outcomes)
-        run.out.say(f"Stopped: {done} done, {left} open. Repeat the command to send the rest.")
+        context.out.say(f"Stopped: {done} done, {left} open. Repeat the command to send the rest.")
     return result.finish()

@@ -29,7 +29,7 @@ from .confirmation import authorize_run
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.cli.targets import DecisionCommand
     from hf_gate.core.changes import Change
     from hf_gate.core.stored_rows import ChangeRow, RunRow
@@ -77,7 +77,7 @@ def set_exit_code(stop: Exception, code: int, rest: str) -> None:
 
 
 def decision_sender(
-    run: Run,
+    context: CommandContext,
     workspace: Workspace,
     bar: Progress | None = None,
     new: Mapping[str, int] = NO_CHANGES,
@@ -95,11 +95,11 @@ def decision_sender(
         workspace.hub,
         workspace.clock,
         workspace.zone,
-        actor_of(run),
+        actor_of(context),
         ApprovalGate(workspace),
         progress=lambda many: None if bar is None else bar.tick(many=many),
-        notify=run.out.say,
-        author=authorize_run(run, workspace, new, about=_target_people(workspace, targets)),
+        notify=context.out.say,
+        author=authorize_run(context, workspace, new, about=_target_people(workspace, targets)),
     )
 
 
@@ -116,22 +116,22 @@ def _target_people(workspace: Workspace, targets: Iterable[DecisionTarget]) -> I
             yield row.person.identity.username, row.person.identity.user_id
 
 
-def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
+def execute_decisions(context: CommandContext, decision: DecisionCommand) -> CommandResult:
     """Send the decisions, or in a dry run only check them. Every target has an outcome, even if the run ended early."""
     from hf_gate.settings.service.workspace import new_id
 
     result = CommandResult()
     try:
         with (
-            open_workspace(run, writes=not decision.is_dry_run, is_preview=decision.is_dry_run) as workspace,
-            Progress(run.out, decision.verb, len(decision.targets)) as bar,
+            open_workspace(context, writes=not decision.is_dry_run, is_preview=decision.is_dry_run) as workspace,
+            Progress(context.out, decision.verb, len(decision.targets)) as bar,
         ):
             new = {decision.effect if decision.verb != "grant" else "accept": len(decision.targets)}
             targets = decision.decision_targets()
-            sender = decision_sender(run, workspace, bar, new, targets)
+            sender = decision_sender(context, workspace, bar, new, targets)
             if decision.until is None and decision.verb in ("accept", "grant"):
-                may_ask = run.may_ask and not (decision.is_confirmed or decision.is_from_stdin)
-                sender.choose_ends = make_end_chooser(run, workspace, may_ask=may_ask)
+                may_ask = context.may_ask and not (decision.is_confirmed or decision.is_from_stdin)
+                sender.choose_ends = make_end_chooser(context, workspace, may_ask=may_ask)
             if decision.is_dry_run:
                 decided = sender.preview(targets, decision.choice)
             else:
@@ -182,19 +182,19 @@ _IN_PART: Final = {ChangeState.DONE, *UNSETTLED}
 _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
 
 
-def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
+def execute_run(context: CommandContext, workspace: Workspace, started: RunRow) -> int:
     """Send the planned changes and print their outcomes, even if the run ended early."""
     try:
-        with Progress(run.out, "apply", started.total) as bar:
+        with Progress(context.out, "apply", started.total) as bar:
             executor_for(workspace, started, lambda many: bar.tick(many=many)).execute(started)
     except KeyboardInterrupt:
         ended = _reload_run(workspace, started)
-        print_run(run, workspace, ended)
-        run.out.say(f"Stopped. All outcomes so far are recorded. To continue: hf-gate runs continue {started.id}")
+        print_run(context, workspace, ended)
+        context.out.say(f"Stopped. All outcomes so far are recorded. To continue: hf-gate runs continue {started.id}")
         raise
     except Exception as problem:
-        print_run(run, workspace, _reload_run(workspace, started))
-        run.out.say(f"To send the rest later: hf-gate runs continue {started.id}")
+        print_run(context, workspace, _reload_run(workspace, started))
+        context.out.say(f"To send the rest later: hf-gate runs continue {started.id}")
         if workspace.store.changes(
             started.id, _IN_PART, 1
         ):  # otherwise nothing was done, and the error's own exit code applies
@@ -202,8 +202,8 @@ def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
         raise
     skew = workspace.hub.skew
     if skew is not None and is_clock_off(skew) and workspace.store.changes(started.id, (ChangeState.DEFERRED,), 1):
-        run.out.warn(f"No grant was ended: {clock_advice(skew)}")
-    return print_run(run, workspace, _reload_run(workspace, started))
+        context.out.warn(f"No grant was ended: {clock_advice(skew)}")
+    return print_run(context, workspace, _reload_run(workspace, started))
 
 
 def _reload_run(workspace: Workspace, started: RunRow) -> RunRow:
@@ -211,16 +211,16 @@ def _reload_run(workspace: Workspace, started: RunRow) -> RunRow:
     return workspace.store.run(started.id) or started
 
 
-def print_run(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
+def print_run(context: CommandContext, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
     """Print a run; return its exit code by the table of outcomes. `whole` prints every change."""
     changes = _changes(workspace, ended)
     rows = [outcome_of_change(change, row) for change, row in changes]
     count = {kind.value: sum(row.outcome is kind for row in rows) for kind in OutcomeKind}
-    if run.out.is_human or run.out.format is Format.JSON:
+    if context.out.is_human or context.out.format is Format.JSON:
         document = outcomes_document(rows, ended.total, ended.id)
-        run.out.document(document, lambda: _run_lines(ended, changes, rows, count, whole=whole))
+        context.out.document(document, lambda: _run_lines(ended, changes, rows, count, whole=whole))
     else:
-        print_outcomes(run.out, rows)
+        print_outcomes(context.out, rows)
     return exit_code_of_counts(count)
 
 
@@ -308,9 +308,9 @@ def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: s
     }
 
 
-def print_result(run: Run, decision: DecisionCommand, result: CommandResult) -> None:
+def print_result(context: CommandContext, decision: DecisionCommand, result: CommandResult) -> None:
     """Print the outcomes in the chosen format."""
-    out = run.out
+    out = context.out
     outcomes = result.outcomes
     rows = [outcome_record(outcome) for outcome in outcomes]
     if out.format is Format.QUIET:
@@ -325,7 +325,7 @@ def print_result(run: Run, decision: DecisionCommand, result: CommandResult) -> 
     elif not outcomes:
         out.line("No targets.")
     else:
-        _print_decisions(run, decision, outcomes)
+        _print_decisions(context, decision, outcomes)
 
 
 def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
@@ -333,8 +333,8 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
     out.records(OutcomeRecord, rows, (), name=lambda row: row.request_id or row.user or row.user_id or "", limit=-1)
 
 
-def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
-    out = run.out
+def _print_decisions(context: CommandContext, decision: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
+    out = context.out
     for target, outcome in zip(decision.targets, outcomes, strict=True):
         if line := _describe_outcome(decision, target, outcome, is_single=len(outcomes) == 1):
             out.line(line)

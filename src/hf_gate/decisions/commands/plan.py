@@ -27,7 +27,7 @@ from .confirmation import authorize_run, confirm_plan, resume_run
 from .execution import execute_run, outcomes_document, print_run
 
 if TYPE_CHECKING:
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.plan.model import Plan
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -52,7 +52,7 @@ CHANGES = 3  # exit code of --detailed-exitcode if there are changes
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
 @full_evaluation_option
 def plan(
-    run: Run,
+    context: CommandContext,
     path: Path | None,
     valid: str,
     moment: str | None,
@@ -73,7 +73,7 @@ def plan(
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
-    workspace, bundle = open_with_policies(run)
+    workspace, bundle = open_with_policies(context)
     with EvaluationPool(workspace, bundle) as pool:
         found = make_plan(
             workspace,
@@ -86,16 +86,16 @@ def plan(
         )
     made = found.plan
     if note := held_ends_note(found.ends.held_count):
-        run.out.warn(note)
+        context.out.warn(note)
     if moment is None and (note := outdated_ends_note(count_outdated_ends(workspace, bundle, workspace.clock.now()))):
-        run.out.say(note)
+        context.out.say(note)
     if found.skew is not None:
-        run.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
+        context.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
     register_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
-        remember_file(run, path)
-    run.out.document(_document(made), lambda: _plan_lines(workspace, bundle, made, path))
+        remember_file(context, path)
+    context.out.document(_document(made), lambda: _plan_lines(workspace, bundle, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
 
 
@@ -143,7 +143,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes.")
-def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
+def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | None) -> int:
     """Apply a plan: each change once, after reading each request again.
 
     The plan must be made in this workspace, by a command or in the desk. Requests that have changed since are skipped
@@ -156,31 +156,31 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
 
     made = decode_plan(_read_plan_file(file), str(file))
     if not made.changes:
-        run.out.document(outcomes_document((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
+        context.out.document(outcomes_document((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
         return 0
-    workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)
+    workspace, bundle = open_with_policies(context) if runs.needs_policies(made) else (open_for_runs(context), None)
     store = workspace.store
     known = store.run_of_plan(made.digest)
     if known is not None and known.is_over:
-        run.out.say(f"This plan has already been applied in run {known.id}; nothing was sent.")
-        return print_run(run, workspace, known)
+        context.out.say(f"This plan has already been applied in run {known.id}; nothing was sent.")
+        return print_run(context, workspace, known)
     runs.check_plan_in_workspace(workspace, bundle, made)
     if known is None:
         check_registered(store, made)
-        confirm_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
+        confirm_plan(context, workspace, made.changes, yes=yes, max_changes=max_changes)
         now = workspace.clock.now()
         acts = Counter(change.action for change in made.changes)
-        author = authorize_run(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
+        author = authorize_run(context, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.create_run(
-            workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
+            workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=actor_of(context), now=now, author=author
         )
     else:
-        known = resume_run(run, workspace, known, actor_of(run))
+        known = resume_run(context, workspace, known, actor_of(context))
         if (
             workspace.store.stop_request(known.id) == "pause"
         ):  # a second apply resumes a paused run, but not a run that is about to stop
             workspace.store.request_stop(known.id, None)
-    return execute_run(run, workspace, known)
+    return execute_run(context, workspace, known)
 
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:

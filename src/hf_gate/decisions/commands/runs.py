@@ -34,7 +34,7 @@ from .execution import describe_done, done_changes, execute_run, print_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.core.stored_rows import RunRow
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.plan.model import Plan
@@ -61,11 +61,11 @@ runs = GateGroup(
 
 @command("ls", examples=("hf-gate runs ls", "hf-gate runs ls --limit 5 --json"))
 @limit_options
-def ls(run: Run, limit: int | None) -> int:
+def ls(context: CommandContext, limit: int | None) -> int:
     """List runs, newest first."""
-    limit = FIRST_ROWS if limit is None and run.out.is_human else limit
+    limit = FIRST_ROWS if limit is None and context.out.is_human else limit
     read = _NO_LIMIT if limit is None or limit < 0 else limit + 1
-    rows = map(run_record, open_workspace(run).store.runs(read))
+    rows = map(run_record, open_workspace(context).store.runs(read))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
@@ -74,7 +74,7 @@ def ls(run: Run, limit: int | None) -> int:
         Column("STARTED BY", lambda row: row.actor, is_flexible=True),
         Column("CHANGES", lambda row: f"{row.planned:,}", is_right_aligned=True),
     )
-    run.out.records(
+    context.out.records(
         RunRecord, rows, columns, name=lambda row: row.run, limit=limit, empty="No runs yet.", part="the newest {}"
     )
     return 0
@@ -82,10 +82,10 @@ def ls(run: Run, limit: int | None) -> int:
 
 @command("show", examples=("hf-gate runs show r_0123456789ab", "hf-gate runs show r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
-def show(run: Run, ident: str) -> int:
+def show(context: CommandContext, ident: str) -> int:
     """Show one run with the outcome of each change."""
-    workspace = open_workspace(run)
-    print_run(run, workspace, find_run(workspace, ident), whole=True)
+    workspace = open_workspace(context)
+    print_run(context, workspace, find_run(workspace, ident), whole=True)
     return 0
 
 
@@ -95,20 +95,20 @@ def show(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 @click.option("--for-good", is_flag=True, help="Stop permanently: the run cannot be continued.")
-def stop(run: Run, ident: str, *, for_good: bool) -> int:
+def stop(context: CommandContext, ident: str, *, for_good: bool) -> int:
     """Stop a run after the current batch, or at once if there is none; `runs continue` continues it.
 
     Until then, `hf-gate run` applies none of the run's policies at its repos. After --for-good, it applies none of them
     until the policies are edited or promoted. Finished changes stay; `hf-gate undo RUN` plans their undo.
     """
-    return _request_stop(run, ident, "stop" if for_good else "pause")
+    return _request_stop(context, ident, "stop" if for_good else "pause")
 
 
-def _request_stop(run: Run, ident: str, word: str) -> int:
+def _request_stop(context: CommandContext, ident: str, word: str) -> int:
     from hf_gate.workspace.service import bootstrap
 
-    announce(run, writes=True, works_offline=True)
-    with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
+    announce(context, writes=True, works_offline=True)
+    with bootstrap.open_workspace(context.connection, context.location, read_only=True) as workspace:
         known = find_run(workspace, ident)
         if known.is_over:
             more = (
@@ -116,21 +116,21 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
                 if known.kind is RunKind.AUTO
                 else ""
             )
-            return _print_halt(run, known, None, f"Run {known.id} is already over: {known.state}.{more}")
+            return _print_halt(context, known, None, f"Run {known.id} is already over: {known.state}.{more}")
         workspace.store.request_stop(known.id, word)
     try:
         with bootstrap.open_workspace(
-            run.connection, run.location, waits=False, command="hf-gate runs stop"
+            context.connection, context.location, waits=False, command="hf-gate runs stop"
         ) as workspace:
             known, message = _halt(workspace, known.id, word)
     except StoreBusy:  # the process that writes may be executing this run
         message = f"Run {known.id} will {word} after the current batch."
-    return _print_halt(run, known, word, message)
+    return _print_halt(context, known, word, message)
 
 
-def _print_halt(run: Run, known: RunRow, requested: str | None, message: str) -> int:
+def _print_halt(context: CommandContext, known: RunRow, requested: str | None, message: str) -> int:
     """Print the run with what was requested of it; None if the run was already over."""
-    run.out.document({**msgspec.structs.asdict(run_record(known)), "requested": requested}, lambda: [message])
+    context.out.document({**msgspec.structs.asdict(run_record(known)), "requested": requested}, lambda: [message])
     return 0
 
 
@@ -152,12 +152,12 @@ def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
 
 @command("continue", examples=("hf-gate runs continue r_0123456789ab", "hf-gate runs continue r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
-def continue_(run: Run, ident: str) -> int:
+def continue_(context: CommandContext, ident: str) -> int:
     """Continue a run: read back the changes with an unknown outcome, then send the rest. Nothing is sent twice."""
     from hf_gate.decisions.service.runs.runs import check_plan_in_workspace
     from hf_gate.verdicts.plan.model import decode_plan
 
-    workspace = open_for_runs(run)
+    workspace = open_for_runs(context)
     store = workspace.store
     known = find_run(workspace, ident)
     if not known.is_over or store.changes(ident, UNSETTLED, 1):
@@ -165,15 +165,15 @@ def continue_(run: Run, ident: str) -> int:
             known
         )  # changes in flight are settled, whatever their age
     if known.is_over:
-        run.out.say(f"Run {known.id} has {known.state}: nothing is left to send.")
-        return print_run(run, workspace, known)
+        context.out.say(f"Run {known.id} has {known.state}: nothing is left to send.")
+        return print_run(context, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
         made = decode_plan(document, f"the plan of run {known.id}")
         check_plan_in_workspace(workspace, load_policies_for(workspace, made), made)
-    known = resume_run(run, workspace, known, actor_of(run))
+    known = resume_run(context, workspace, known, actor_of(context))
     workspace.store.request_stop(known.id, None)
-    return execute_run(run, workspace, known)
+    return execute_run(context, workspace, known)
 
 
 @command(
@@ -185,21 +185,21 @@ def continue_(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
-def retry(run: Run, ident: str, path: Path | None) -> int:
+def retry(context: CommandContext, ident: str, path: Path | None) -> int:
     """Plan the refused and open changes again, for requests that have not changed since. Sends nothing.
 
     Changes of a policy that has been edited since are skipped and counted. Without --out, the plan is only shown.
     """
     from hf_gate.decisions.service.runs import runs as run_cases
 
-    workspace = open_for_runs(run)
+    workspace = open_for_runs(context)
     known = find_run(workspace, ident)
     now = workspace.clock.now()
     made = run_cases.plan_retry(workspace.store, known, now=now)
     bundle = load_policies_for(workspace, made)
     versions = run_cases.policy_versions(() if bundle is None else bundle.policies)
     made = run_cases.plan_retry(workspace.store, known, now=now, versions=versions)
-    return _save_plan(run, workspace, known.id, made, path, ())
+    return _save_plan(context, workspace, known.id, made, path, ())
 
 
 @command(
@@ -212,25 +212,25 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 )
 @click.argument("ident", metavar="[RUN]", required=False)
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
-def undo(run: Run, ident: str | None, path: Path | None) -> int:
+def undo(context: CommandContext, ident: str | None, path: Path | None) -> int:
     """Plan the undo of a run, and show what cannot be undone. Sends nothing.
 
     By default, RUN is the latest run with changes, which is printed. Without --out, the plan is only shown.
     """
     from hf_gate.decisions.service.runs import runs as run_cases
 
-    workspace = open_for_runs(run)
-    known = _latest_run_with_changes(run, workspace) if ident is None else find_run(workspace, ident)
+    workspace = open_for_runs(context)
+    known = _latest_run_with_changes(context, workspace) if ident is None else find_run(workspace, ident)
     made, notes = run_cases.plan_undo(workspace.store, known, now=workspace.clock.now())
     if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
             "The current policies would plan the same changes again. Change the rule or write `mode: shadow` "
             "before the next run."
         )
-    return _save_plan(run, workspace, known.id, made, path, notes)
+    return _save_plan(context, workspace, known.id, made, path, notes)
 
 
-def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
+def _latest_run_with_changes(context: CommandContext, workspace: Workspace) -> RunRow:
     """Return the latest run that changed something, and print its id."""
     found = next((each for each in workspace.store.runs(_NO_LIMIT) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
@@ -240,11 +240,13 @@ def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
     words = describe_done(done_changes(workspace, found))
     made = format_minute(from_ms(found.made_at))
     kind = KIND_LABELS[found.kind]
-    run.out.say(f"The latest run with changes is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
+    context.out.say(f"The latest run with changes is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found
 
 
-def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
+def _save_plan(
+    context: CommandContext, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]
+) -> int:
     """Print a plan with each change, and write the plan to a file if one was given."""
     from hf_gate.automation.service.turn_permissions import register_plan
     from hf_gate.verdicts.plan.model import encode_plan
@@ -253,13 +255,13 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     closing = "Nothing was saved."
     if made.changes and path is not None:
         write_private_file(path, encode_plan(register_plan(workspace.store, made, workspace.clock.now())))
-        remember_file(run, path)
+        remember_file(context, path)
         closing = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = repeat_command([ident])
         closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then hf-gate apply plan.json"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
-    run.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, closing))
+    context.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, closing))
     return 0
 
 

@@ -16,7 +16,7 @@ from hf_gate.decisions.service.assignments import MAX_ASSIGNED, NOBODY, assign_r
 from hf_gate.errors import Stale, UsageError
 from hf_gate.requests.pages.request_lines import RequestLine, request_key, request_lines
 from hf_gate.requests.rows.selections import count_selected, delete_selection, read_selected_requests, select_requests
-from hf_gate.web.request_context import Refused, RequestContext
+from hf_gate.web.http_context import HttpContext, Refused
 
 _MAX_KEYS: Final = 500  # rows of one page
 
@@ -38,7 +38,7 @@ class AssignmentChoice(Struct, frozen=True):
         return next((name for name in self.names if name != self.current), self.names[0])
 
 
-def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentChoice | None:
+def choose_assignee(context: HttpContext, line: RequestLine) -> AssignmentChoice | None:
     """Return the form for one request; None if it is not pending, or if nobody else can decide it."""
     names = list_names(context, line.row) if line.row.state.status == Status.PENDING and not line.is_leaving else []
     if not names:
@@ -47,7 +47,7 @@ def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentCho
     return AssignmentChoice(f"/requests/{line.key}/assign", names, context.member.name, 1, line, current)
 
 
-def selection_sheet(context: RequestContext) -> Response:
+def selection_sheet(context: HttpContext) -> Response:
     """Return the form for the member's selection, as a part for a dialog or as a page."""
     names = list_names(context)
     count = count_selected(context.workspace.store, context.selection_name)
@@ -62,7 +62,7 @@ def selection_sheet(context: RequestContext) -> Response:
     return context.render(template, title="Assign the selection", assignment=choice, still_selected=0)
 
 
-def assign(context: RequestContext) -> Response:
+def assign(context: HttpContext) -> Response:
     """Assign one request."""
     row = context.find_request(context.params["id"])
     if not context.is_part:
@@ -85,7 +85,7 @@ def assign(context: RequestContext) -> Response:
     return context.render("parts/updated-rows.html", lines=[line], headers={"hx-trigger": said}, alike=None)
 
 
-def assign_selected(context: RequestContext) -> Response:
+def assign_selected(context: HttpContext) -> Response:
     """Assign the member's selection, with the rows ticked on the page, and clear it; ask to whom if the form does not
     say.
     """
@@ -104,7 +104,7 @@ def assign_selected(context: RequestContext) -> Response:
     return context.redirect_back()
 
 
-def list_names(context: RequestContext, row: RequestRow | None = None) -> list[str]:
+def list_names(context: HttpContext, row: RequestRow | None = None) -> list[str]:
     """Return the names of the members whom a request can be assigned to, the member who asks first.
 
     There are none for a viewer, or if nobody else can decide.
@@ -117,7 +117,7 @@ def list_names(context: RequestContext, row: RequestRow | None = None) -> list[s
     return sorted(names, key=lambda name: (name != context.member.name, name))
 
 
-def _assign(context: RequestContext, rows: Sequence[RequestRow]) -> str:
+def _assign(context: HttpContext, rows: Sequence[RequestRow]) -> str:
     """Assign requests to the chosen member, and return to whom: `you`, a name or `nobody`."""
     chosen = context.form_value("to")[:100]
     if not chosen:

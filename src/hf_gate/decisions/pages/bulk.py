@@ -66,7 +66,7 @@ from hf_gate.verdicts.plan.guards import Confirmation, required_confirmation
 from hf_gate.verdicts.plan.model import build_plan
 from hf_gate.web import formatting
 from hf_gate.web.exports import export_response
-from hf_gate.web.request_context import NotFound, Refused, RequestContext, local_path, require_one_of
+from hf_gate.web.http_context import HttpContext, NotFound, Refused, local_path, require_one_of
 
 from .assignments import list_names
 from .find_list import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
@@ -89,7 +89,7 @@ _PAGES_OF_SELECTION: Final = {"keep": "after", "next": "following", "first": ""}
 # ---- the selection ---------------------------------------------------------------------------------------------------
 
 
-def select(context: RequestContext) -> Response:
+def select(context: HttpContext) -> Response:
     """Add to the selection, remove from it, fill it with all matches of a query, or clear it."""
     store = context.workspace.store
     pick = context.selection_name
@@ -115,7 +115,7 @@ def select(context: RequestContext) -> Response:
     return context.redirect_back()
 
 
-def _select_all(context: RequestContext, pick: str) -> None:
+def _select_all(context: HttpContext, pick: str) -> None:
     """Select all current matches of the query; later requests are not included."""
     asked = parse_queue_query(context, context.form_value("q"))
     if asked.problem is not None:
@@ -130,7 +130,7 @@ def _select_all(context: RequestContext, pick: str) -> None:
     )
 
 
-def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
+def selection_bar(context: HttpContext, text: str) -> dict[str, Any]:
     """Return the values of the bar above the rows."""
     asked = parse_queue_query(context, text)
     return {
@@ -141,7 +141,7 @@ def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
     }
 
 
-def begin(context: RequestContext) -> Response:
+def begin(context: HttpContext) -> Response:
     """Copy the selection, with the rows ticked on the page, and redirect to the confirmation page."""
     store = context.workspace.store
     verb = context.form_value("verb")
@@ -157,7 +157,7 @@ def begin(context: RequestContext) -> Response:
     return redirect_to_bulk(context, ident, verb)
 
 
-def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
+def redirect_to_bulk(context: HttpContext, pick: str, verb: str) -> Response:
     """Redirect to the confirmation page of a selection; it keeps the address to return to."""
     more = {"next": context.return_url} if context.return_url else {}
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': verb} | more)}", 303)
@@ -166,7 +166,7 @@ def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
 # ---- the confirmation page -------------------------------------------------------------------------------------------
 
 
-def _own_selection(context: RequestContext) -> str:
+def _own_selection(context: HttpContext) -> str:
     pick = context.params["id"]
     if (
         not pick.startswith("b_")
@@ -177,14 +177,14 @@ def _own_selection(context: RequestContext) -> str:
     return pick
 
 
-def _confirmation_for(context: RequestContext, weighed: SelectionSummary, grants: int) -> Confirmation:
+def _confirmation_for(context: HttpContext, weighed: SelectionSummary, grants: int) -> Confirmation:
     """Return the confirmation that the decision needs, together with so many grants."""
     waiting = count_pending(context.list_visible_repos().rows)
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
     return required_confirmation({weighed.verb: weighed.count + grants - removed, "remove": removed}, waiting)
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show what the decision would change, and the form to confirm it."""
     typed = TypedForm(after=context.query_value("after"))
     return _page(context, _own_selection(context), context.query_value("verb"), typed)
@@ -199,7 +199,7 @@ class TypedForm(Struct, frozen=True):
     offered: Sequence[Grant] = ()
 
     @classmethod
-    def read_form(cls, context: RequestContext) -> TypedForm:
+    def read_form(cls, context: HttpContext) -> TypedForm:
         """Read the form; only an acceptance has grants."""
         has_grants = context.form_value("verb") == "accept"
         return cls(
@@ -211,7 +211,7 @@ class TypedForm(Struct, frozen=True):
 
 
 def _page(
-    context: RequestContext, pick: str, verb: str, typed: TypedForm, *, wrong: str = "", status: int = 200
+    context: HttpContext, pick: str, verb: str, typed: TypedForm, *, wrong: str = "", status: int = 200
 ) -> Response:
     weighed = summarize_selection(context, pick, require_one_of(verb, VERBS))
     count = weighed.count + len(typed.grants)
@@ -256,19 +256,19 @@ def _page(
     )
 
 
-def preview_part(context: RequestContext) -> Response:
+def preview_part(context: HttpContext) -> Response:
     """Return what each person will read as a part of the page. Nothing is stored."""
     _own_selection(context)
     verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
     return context.render("parts/reason-preview.html", preview=preview_reason(verb, EACH_PERSON, read_reason(context)))
 
 
-def _return_url(context: RequestContext) -> str:
+def _return_url(context: HttpContext) -> str:
     """Return the address of the page where the selection was made."""
     return context.return_url or local_path(context.query_value("next")) or "/queue"
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the requests that the verb applies to as a file, with the fields of the queue's file."""
     pick = _own_selection(context)
     verb = require_one_of(context.query_value("verb"), VERBS)
@@ -280,7 +280,7 @@ def export(context: RequestContext) -> Response:
 # ---- confirmation ----------------------------------------------------------------------------------------------------
 
 
-def confirm(context: RequestContext) -> Response:
+def confirm(context: HttpContext) -> Response:
     """Leave out the unticked rows, then do what the pressed button says: decide about the others, or show a page."""
     pick = _own_selection(context)
     verb = context.form_value("verb")
@@ -321,7 +321,7 @@ def confirm(context: RequestContext) -> Response:
     return start_grants(context, typed.grants, chosen)
 
 
-def _are_ends_as_shown(context: RequestContext, pick: str, verb: str) -> bool:
+def _are_ends_as_shown(context: HttpContext, pick: str, verb: str) -> bool:
     """Whether the acceptances end as the page said when it was shown, before rows were unticked."""
     if verb != "accept" or context.form_value("do", "send") != "send":
         return True
@@ -329,7 +329,7 @@ def _are_ends_as_shown(context: RequestContext, pick: str, verb: str) -> bool:
     return not summary.is_shown or context.form_value("terms") == summary.token
 
 
-def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: TypedForm) -> str:
+def _find_mistake(context: HttpContext, weighed: SelectionSummary, typed: TypedForm) -> str:
     """Return what is wrong with the form; "" if it can be confirmed."""
     count = weighed.count + len(typed.grants)
     grants = len(typed.grants)
@@ -349,7 +349,7 @@ def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: Typ
     return ""
 
 
-def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
+def _decide(context: HttpContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Queue the decisions, start a run or make a plan."""
     verb = weighed.verb
     pick = weighed.scope.selection
@@ -374,14 +374,14 @@ def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | No
     return RedirectResponse(_return_url(context), 303)
 
 
-def _ends_of(context: RequestContext, weighed: SelectionSummary) -> BulkEnds:
+def _ends_of(context: HttpContext, weighed: SelectionSummary) -> BulkEnds:
     """Return the ends of the acceptances; none for another decision."""
     if weighed.verb != "accept":
         return BulkEnds()
     return parse_bulk_ends(context, summarize_ends(context, weighed.terms), weighed.shown_terms)
 
 
-def _leave_out(context: RequestContext, pick: str, requests: Sequence[int]) -> None:
+def _leave_out(context: HttpContext, pick: str, requests: Sequence[int]) -> None:
     """Leave requests out of the copy, and remove them from the selection of the queue: they are unticked there too."""
     if requests:
         leave_out_requests(context.workspace.store, pick, requests)
@@ -395,7 +395,7 @@ def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
     return "tray" if weighed.count <= MAX_IN_TRAY else "run"
 
 
-def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
+def _start_run(context: HttpContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Start a run for the selection."""
     app_state = context.app_state
     ident = new_id("r")
@@ -420,7 +420,7 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
-def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
+def _store_as_plan(context: HttpContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Store a plan for the selection, for a second person to agree to."""
     store = context.workspace.store
     after = STATUS_AFTER_VERB[weighed.verb].value

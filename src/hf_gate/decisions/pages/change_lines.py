@@ -18,7 +18,7 @@ from hf_gate.requests.pages.explanations import can_read_policy
 from hf_gate.requests.pages.request_lines import AnswerLine, list_answers
 from hf_gate.requests.pages.verdicts import read_repos
 from hf_gate.verdicts.plan.words import describe_change_rule, describe_counts, describe_reasons
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 MARKS: Final = {"remove": "end"}
 """The CSS name of a verb that differs from the verb."""
@@ -53,7 +53,7 @@ class ChangeLine(Struct, frozen=True):
         return self.repo.rpartition("/")[2]
 
 
-def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
+def change_line(context: HttpContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
     """Return the row of a change; viewers see no names, reasons and values."""
     masked = context.is_masked
     return ChangeLine(
@@ -73,12 +73,12 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
     )
 
 
-def run_change_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
+def run_change_line(context: HttpContext, row: ChangeRow) -> ChangeLine:
     """Return the row of a change of a run."""
     return change_line(context, row.n, decode_json(row.change, Change), row)
 
 
-def visible_repos(context: RequestContext, repos: Collection[Repo]) -> list[Repo] | None:
+def visible_repos(context: HttpContext, repos: Collection[Repo]) -> list[Repo] | None:
     """Return the repos of a plan or run that the member can see; None if all."""
     if context.member.repos is None:
         return None
@@ -128,7 +128,7 @@ class PlanGroup(Struct):
         return describe_counts({self.verb: self.n})
 
 
-def group_changes(context: RequestContext, changes: Iterable[tuple[int, Change]]) -> list[PlanGroup]:
+def group_changes(context: HttpContext, changes: Iterable[tuple[int, Change]]) -> list[PlanGroup]:
     """Group numbered changes by verb and rule, the largest groups of a verb first; `add_examples` completes some."""
     found: dict[tuple[str, str], PlanGroup] = {}
     for n, change in changes:
@@ -143,7 +143,7 @@ def group_changes(context: RequestContext, changes: Iterable[tuple[int, Change]]
     return sorted(found.values(), key=lambda group: (VERB_ORDER.index(group.verb), -group.n, group.rule))
 
 
-def add_examples(context: RequestContext, groups: Sequence[PlanGroup]) -> None:
+def add_examples(context: HttpContext, groups: Sequence[PlanGroup]) -> None:
     """Complete groups with the rule as a sentence and the answers of a few people; viewers see neither."""
     wanted = [change.row for group in groups for _, change in group.changes if change.row]
     rows = {} if context.is_masked else context.workspace.store.requests(wanted)
@@ -165,7 +165,7 @@ def _find_telling(answers: Sequence[AnswerLine]) -> list[AnswerLine]:
     return (known or written)[:2]
 
 
-def _describe_rule(context: RequestContext, change: Change) -> str:
+def _describe_rule(context: HttpContext, change: Change) -> str:
     """Return the rule behind a change as a sentence; empty if the member may not read it, or if it has changed."""
     bundle = context.app_state.policies.current
     if context.is_masked:

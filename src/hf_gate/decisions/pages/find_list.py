@@ -28,16 +28,16 @@ from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.requests.rows.selections import select_requests
 from hf_gate.requests.service.targets import USERNAME
 from hf_gate.settings.service.workspace import new_id
-from hf_gate.web.request_context import Refused, RequestContext
+from hf_gate.web.http_context import HttpContext, Refused
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the form for a list. The repo is that of the queue's query, if it has one."""
     asked = parse_queue_query(context, context.query_value("q")).values_of("repo")
     return _page(context, _find_repo(context, "".join(asked)))
 
 
-def find(context: RequestContext) -> Response:
+def find(context: HttpContext) -> Response:
     """Show what is known about each entry of the list, with a selection of those who wait."""
     text = context.form_value("list")
     repo = _find_repo(context, context.form_value("repo"))
@@ -56,7 +56,7 @@ def find(context: RequestContext) -> Response:
 
 
 def _page(
-    context: RequestContext,
+    context: HttpContext,
     repo: Repo | None,
     matches: Sequence[ListMatch] = (),
     *,
@@ -93,7 +93,7 @@ def _page(
     )
 
 
-def _find_repo(context: RequestContext, text: str) -> Repo | None:
+def _find_repo(context: HttpContext, text: str) -> Repo | None:
     """Return the visible repo with this name, or the only visible one; else None."""
     repos = [row.repo for row in context.list_visible_repos().rows]
     return next((repo for repo in repos if str(repo) == text), repos[0] if len(repos) == 1 else None)
@@ -107,20 +107,20 @@ OFFERED: Final = "offered"
 """The names of the fields: the ticked people, and all who are shown."""
 
 
-def grant_value(context: RequestContext, grant: Grant) -> str:
+def grant_value(context: HttpContext, grant: Grant) -> str:
     """Return a grant as the value of a tick box, sealed: the name and the id are those that were found together."""
     text = f"{grant.repo}:{grant.person.id}:{grant.person.username or ''}"
     return f"{text}:{_seal(context, text)}"
 
 
-def _seal(context: RequestContext, text: str) -> str:
+def _seal(context: HttpContext, text: str) -> str:
     """Return a seal that only this process makes, for this member."""
     key = context.app_state.grant_key
     owned = f"{context.member.id} {text}"
     return hmac.new(key, owned.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
 
 
-def read_grants(context: RequestContext, name: str = GRANTED) -> list[Grant]:
+def read_grants(context: HttpContext, name: str = GRANTED) -> list[Grant]:
     """Return the grants in a field, each once. Raises Refused for one that the member may not make."""
     texts = dict.fromkeys(context.form.get(name, [])[: MAX_ENTRIES + 1])
     if len(texts) > MAX_ENTRIES:
@@ -129,7 +129,7 @@ def read_grants(context: RequestContext, name: str = GRANTED) -> list[Grant]:
     return list({(grant.repo, grant.person.id): grant for grant in grants}.values())
 
 
-def _parse_grant(context: RequestContext, text: str) -> Grant:
+def _parse_grant(context: HttpContext, text: str) -> Grant:
     text, _, seal = text.rpartition(":")
     if not hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), _seal(context, text).encode()):
         raise Refused("Nothing was granted: the list is not the one that was looked up.", hint="Paste the list again.")
@@ -153,7 +153,7 @@ def describe_new_requests(asked: Sequence[Grant]) -> str:
     return f"{len(asked)} asked meanwhile: {names}. To see their requests, paste the list again."
 
 
-def start_grants(context: RequestContext, grants: Sequence[Grant], until: str | None) -> Response:
+def start_grants(context: HttpContext, grants: Sequence[Grant], until: str | None) -> Response:
     """Start the run of grants and redirect to it. `until`: the chosen end, as written in rules, or `none`."""
     app_state = context.app_state
     ident = new_id("r")

@@ -37,7 +37,7 @@ from hf_gate.verdicts.plan.render import SHADOW, estimate_calls
 from hf_gate.verdicts.plan.words import count_staying, describe_effects
 from hf_gate.web.app_state import AppState
 from hf_gate.web.exports import export_response, file_response
-from hf_gate.web.request_context import NotFound, Refused, RequestContext, parse_number, require
+from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_number, require
 
 from .change_lines import MAX_GROUPS, ChangeLine, add_examples, change_line, group_changes, visible_repos
 from .plan_maker import store_plan
@@ -92,7 +92,7 @@ class VisiblePlan(Struct):
         return self.row.about.get(key, otherwise)
 
 
-def _read_visible_plan(context: RequestContext) -> VisiblePlan:
+def _read_visible_plan(context: HttpContext) -> VisiblePlan:
     row = require(find_plan(context.workspace.store, context.params["digest"]))
     plan = read_plan(context.app_state, row.digest)
     here = {change.repo_ref for change in plan.changes}
@@ -106,12 +106,12 @@ def _read_visible_plan(context: RequestContext) -> VisiblePlan:
     return VisiblePlan(row, plan, repos, numbered)
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the plan by rule with examples, or a page of all changes of a rule."""
     return _page(context, _read_visible_plan(context))
 
 
-def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
+def _page(context: HttpContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
     groups = group_changes(context, view.changes)
     chosen = context.query_value("group")
     after = parse_number(context.query_value("after")) or 0
@@ -154,7 +154,7 @@ def _group_url(view: VisiblePlan, group: str, after: int = 0) -> str:
 
 
 def _list_lines(
-    context: RequestContext, view: VisiblePlan, chosen: str, after: int
+    context: HttpContext, view: VisiblePlan, chosen: str, after: int
 ) -> tuple[list[ChangeLine], int | None]:
     fitting = (
         (n, change)
@@ -172,7 +172,7 @@ def _shadow_counts(summary: Mapping[str, int]) -> list[tuple[str, list[tuple[str
     return list(group_pairs((policy, (action, summary[key])) for (policy, _, action), key in keys).items())
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return a file: `.json` is the plan for `hf-gate apply`, the other kinds list its changes."""
     view = _read_visible_plan(context)
     kind = context.params["kind"]
@@ -203,7 +203,7 @@ class ApplyState(Struct, frozen=True):
     run_state: str | None = None
 
 
-def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
+def _apply_state(context: HttpContext, view: VisiblePlan) -> ApplyState:
     run = None if view.row.run is None else context.workspace.store.run(view.row.run)
     rung = guards.plan_confirmation([change for _, change in view.changes], _count_pending(context.app_state))
     store = context.workspace.store
@@ -237,13 +237,13 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
     )
 
 
-def _read_current_endorsers(context: RequestContext, view: VisiblePlan) -> list[str]:
+def _read_current_endorsers(context: HttpContext, view: VisiblePlan) -> list[str]:
     """Return who agreed to the plan under the rules as they are now. The others can agree again."""
     rules = read_needs(context.workspace, lambda: context.app_state.policies.current).rules
     return read_act_endorsers(context.workspace.store, view.plan.digest, rules)
 
 
-def _can_apply(context: RequestContext, view: VisiblePlan) -> bool:
+def _can_apply(context: HttpContext, view: VisiblePlan) -> bool:
     """Return whether the member may apply the plan: an admin, or a reviewer whose run it was made from."""
     if not view.is_whole:
         return False
@@ -253,7 +253,7 @@ def _can_apply(context: RequestContext, view: VisiblePlan) -> bool:
     return is_own and context.member.role.covers(MemberRole.REVIEWER)
 
 
-def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[str, str]:
+def _refusal(app_state: AppState, plan: Plan, context: HttpContext) -> tuple[str, str]:
     bundle = None
     if run_cases.needs_policies(plan):
         bundle = app_state.policies.current
@@ -283,14 +283,14 @@ def _count_pending(app_state: AppState) -> int:
     return count_pending(app_state.workspace.store.repos())
 
 
-def _need(context: RequestContext, view: VisiblePlan) -> ApprovalNeed:
+def _need(context: HttpContext, view: VisiblePlan) -> ApprovalNeed:
     """Return whether two people must agree, and whether they have: maker, approvers and this member count."""
     acts = Counter(change.action for change in view.plan.changes)
     whole, seen = read_plan_approvals(context.workspace.store, view.plan.digest)
     return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 
-def handle_action(context: RequestContext) -> Response:
+def handle_action(context: HttpContext) -> Response:
     """Apply the plan, agree to it, exclude changes, or discard it."""
     view = _read_visible_plan(context)
     if not _can_apply(context, view):
@@ -311,7 +311,7 @@ def handle_action(context: RequestContext) -> Response:
     raise Refused("Nothing was done.", hint="Use the buttons on the page.")
 
 
-def _check_confirmation(context: RequestContext, view: VisiblePlan) -> Response | None:
+def _check_confirmation(context: HttpContext, view: VisiblePlan) -> Response | None:
     """Return a page that says what is missing; None if the confirmation is sufficient."""
     apply_state = _apply_state(context, view)
     if apply_state.refusal:
@@ -324,7 +324,7 @@ def _check_confirmation(context: RequestContext, view: VisiblePlan) -> Response 
     return None
 
 
-def _apply(context: RequestContext, view: VisiblePlan) -> Response:
+def _apply(context: HttpContext, view: VisiblePlan) -> Response:
     refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
@@ -361,7 +361,7 @@ def _apply(context: RequestContext, view: VisiblePlan) -> Response:
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
-def _approve(context: RequestContext, view: VisiblePlan) -> Response:
+def _approve(context: HttpContext, view: VisiblePlan) -> Response:
     """Record the member's agreement, so that another member may apply the plan."""
     refused = _check_confirmation(context, view)
     if refused is not None:
@@ -373,7 +373,7 @@ def _approve(context: RequestContext, view: VisiblePlan) -> Response:
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
+def _exclude(context: HttpContext, view: VisiblePlan) -> Response:
     """Make a new plan without the ticked changes; the original stays unchanged."""
     out = {parse_number(text) for text in context.form.get("n", [])} - {None, 0}
     rest = [change for n, change in view.changes if n not in out]

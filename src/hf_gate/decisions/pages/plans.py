@@ -14,7 +14,7 @@ from hf_gate.hub.credentials import name_token_source
 from hf_gate.verdicts.plan.words import describe_counts, describe_effects
 from hf_gate.web.app_state import AppState
 from hf_gate.web.exports import export_response
-from hf_gate.web.request_context import ENVIRONMENT, RequestContext
+from hf_gate.web.http_context import ENVIRONMENT, HttpContext
 
 from .plan import MAX_WAIT, read_plan
 
@@ -35,7 +35,7 @@ class PlanOrRun(Struct, frozen=True):
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the plans and runs."""
     maker = context.app_state.plan_maker
     problem = maker.problem
@@ -51,7 +51,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the list of plans as a file."""
     rows = (
         PlanRecord(
@@ -68,7 +68,7 @@ def export(context: RequestContext) -> Response:
     return export_response("plans", context.params["kind"], PlanRecord, rows)
 
 
-def _list_plans(context: RequestContext) -> list[PlanOrRun]:
+def _list_plans(context: HttpContext) -> list[PlanOrRun]:
     if context.member.repos is not None:  # plans contain other repos; those members open a plan by its address
         return []
     return [_summarize_plan_row(context.app_state, row) for row in list_plans(context.workspace.store)]
@@ -86,7 +86,7 @@ def _summarize_plan_row(app_state: AppState, row: PlanRow) -> PlanOrRun:
     return PlanOrRun(row.digest, row.made_at, told["by"], told["kind"], told["changes"], effects, row.run, row.state)
 
 
-def _list_runs(context: RequestContext) -> list[PlanOrRun]:
+def _list_runs(context: HttpContext) -> list[PlanOrRun]:
     """Return the latest runs with more than one change; single decisions are in the ledger."""
     app_state = context.app_state
     found = [run for run in app_state.workspace.store.runs(100) if run.total > 1]
@@ -108,7 +108,7 @@ def _list_runs(context: RequestContext) -> list[PlanOrRun]:
     ]
 
 
-def make_plan(context: RequestContext) -> Response:
+def make_plan(context: HttpContext) -> Response:
     """Start making a plan and redirect to it; if that takes long, redirect to the list."""
     maker = context.app_state.plan_maker
     maker.start(context.member, MAX_WAIT)

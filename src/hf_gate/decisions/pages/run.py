@@ -27,7 +27,7 @@ from hf_gate.errors import Guarded
 from hf_gate.hub.protocol.pacing import Outlook
 from hf_gate.inbox.records import change_record
 from hf_gate.web.exports import export_response
-from hf_gate.web.request_context import NotFound, Refused, RequestContext, parse_number
+from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_number
 
 from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .plan_maker import store_plan
@@ -127,7 +127,7 @@ class RunView(Struct, frozen=True):
 # ---- state -----------------------------------------------------------------------------------------------------------
 
 
-def _read_run(context: RequestContext) -> RunView:
+def _read_run(context: HttpContext) -> RunView:
     app_state = context.app_state
     ident = context.params["id"]
     run = app_state.workspace.store.run(ident)
@@ -155,7 +155,7 @@ def _read_run(context: RequestContext) -> RunView:
     )
 
 
-def _state(context: RequestContext, run: RunRow, job: RunJob | None) -> str:
+def _state(context: HttpContext, run: RunRow, job: RunJob | None) -> str:
     if job is None or job.is_over:
         return context.app_state.run_worker.describe_state(run)
     if job.stop_request is not None or (request := context.workspace.store.stop_request(run.id)) is not None:
@@ -184,7 +184,7 @@ def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
 # ---- the page --------------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the run with its changes, by default those with problems."""
     job = context.app_state.run_worker.find_job(context.params["id"])
     if job is not None and not job.stored.is_set():
@@ -192,7 +192,7 @@ def page(context: RequestContext) -> Response:
     return _page(context, _read_run(context))
 
 
-def _page(context: RequestContext, view: RunView, *, wrong: str = "", status: int = 200) -> Response:
+def _page(context: HttpContext, view: RunView, *, wrong: str = "", status: int = 200) -> Response:
     asked = context.query_value("outcome") or _default_filter(view)
     after = parse_number(context.query_value("after")) or 0
     rows = context.workspace.store.changes(
@@ -212,7 +212,7 @@ def _page(context: RequestContext, view: RunView, *, wrong: str = "", status: in
     )
 
 
-def live(context: RequestContext) -> Response:
+def live(context: HttpContext) -> Response:
     """Return the progress of a run as a part of its page."""
     view = _read_run(context)
     if not context.is_part:
@@ -220,7 +220,7 @@ def live(context: RequestContext) -> Response:
     return context.render("parts/run-live.html", can_control=_can_control(context, view), **_live_values(context, view))
 
 
-def _live_values(context: RequestContext, view: RunView) -> dict[str, Any]:
+def _live_values(context: HttpContext, view: RunView) -> dict[str, Any]:
     left = format_time_left(view.time_left)
     end = None if view.time_left is None else context.now + view.time_left[1]
     return {
@@ -286,7 +286,7 @@ def _outcome_url(view: RunView, asked: str, after: int = 0) -> str:
     return f"/runs/{view.run.id}?{urlencode(query)}"
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return all changes with their outcomes as a file."""
     view = _read_run(context)
     rows = (
@@ -299,7 +299,7 @@ def export(context: RequestContext) -> Response:
 # ---- actions ---------------------------------------------------------------------------------------------------------
 
 
-def _can_control(context: RequestContext, view: RunView) -> bool:
+def _can_control(context: HttpContext, view: RunView) -> bool:
     """Return whether the member may control the run: an admin, or the reviewer who started it, if all is visible."""
     if view.repos is not None:
         return False
@@ -308,12 +308,12 @@ def _can_control(context: RequestContext, view: RunView) -> bool:
     )
 
 
-def handle_action(context: RequestContext) -> Response:
+def handle_action(context: HttpContext) -> Response:
     """Pause, resume or stop a run, or make a plan that retries or undoes it."""
     view = _read_run(context)
     if not _can_control(context, view):
         raise Refused("You may not do this with another member's run.", hint="Ask an admin of the desk.", status=403)
-    acts: dict[str, Callable[[RequestContext, RunView], Response]] = {
+    acts: dict[str, Callable[[HttpContext, RunView], Response]] = {
         "pause": _pause,
         "resume": _resume,
         "stop": _stop,
@@ -330,13 +330,13 @@ def _redirect_to_run(view: RunView) -> Response:
     return RedirectResponse(f"/runs/{view.run.id}", 303)
 
 
-def _pause(context: RequestContext, view: RunView) -> Response:
+def _pause(context: HttpContext, view: RunView) -> Response:
     if view.is_live:
         context.workspace.store.request_stop(view.run.id, PAUSE)
     return _redirect_to_run(view)
 
 
-def _resume(context: RequestContext, view: RunView) -> Response:
+def _resume(context: HttpContext, view: RunView) -> Response:
     """Resume the run, or cancel a pause that has not taken effect yet."""
     app_state = context.app_state
     run = view.run
@@ -356,7 +356,7 @@ def _resume(context: RequestContext, view: RunView) -> Response:
     return _redirect_to_run(view)
 
 
-def _stop(context: RequestContext, view: RunView) -> Response:
+def _stop(context: HttpContext, view: RunView) -> Response:
     """Stop permanently: nothing more is sent, but unknown outcomes are read back."""
     if view.is_live or view.can_resume:
         context.workspace.store.request_stop(view.run.id, STOP)
@@ -364,7 +364,7 @@ def _stop(context: RequestContext, view: RunView) -> Response:
     return _redirect_to_run(view)
 
 
-def _retry(context: RequestContext, view: RunView) -> Response:
+def _retry(context: HttpContext, view: RunView) -> Response:
     """Make a plan of the refused and open changes whose requests did not change since."""
     if not view.run.is_over:
         return _page(context, view, wrong="The run has not ended. Resume it or stop it first.", status=409)
@@ -384,7 +384,7 @@ def _retry(context: RequestContext, view: RunView) -> Response:
     return _redirect_to_plan(store_plan(context.workspace, made, context.member, "retry", of=view.run.id, notes=notes))
 
 
-def _undo(context: RequestContext, view: RunView) -> Response:
+def _undo(context: HttpContext, view: RunView) -> Response:
     """Make a plan that undoes the run, with notes on what cannot be undone."""
     if view.is_live:
         return _page(context, view, wrong="The run is still running. Pause or stop it first.", status=409)
@@ -398,7 +398,7 @@ def _undo(context: RequestContext, view: RunView) -> Response:
     return _redirect_to_plan(store_plan(context.workspace, made, context.member, "undo", of=view.run.id, notes=notes))
 
 
-def _changes_with_outcome(context: RequestContext, view: RunView) -> list[Change]:
+def _changes_with_outcome(context: HttpContext, view: RunView) -> list[Change]:
     rows = context.workspace.store.changes(view.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [decode_json(row.change, Change) for row in rows]
 
@@ -410,7 +410,7 @@ def _redirect_to_plan(digest: str) -> Response:
 # ---- events ----------------------------------------------------------------------------------------------------------
 
 
-def events(context: RequestContext) -> Response:
+def events(context: HttpContext) -> Response:
     """Send server-sent events during a run: `change` during the run, `end` when this process no longer executes it."""
     view = _read_run(context)
     streams = context.app_state.streams

@@ -37,7 +37,7 @@ from hf_gate.store.reading.tray import (
     undo_waiting_decisions,
 )
 from hf_gate.web import formatting
-from hf_gate.web.request_context import NotFound, Refused, RequestContext
+from hf_gate.web.http_context import HttpContext, NotFound, Refused
 
 from .bulk import redirect_to_bulk
 
@@ -66,7 +66,7 @@ class TrayStrip(Struct, frozen=True):
         return ",".join(item.run.id for item, _ in self.items)
 
 
-def make_strip(context: RequestContext) -> TrayStrip:
+def make_strip(context: HttpContext) -> TrayStrip:
     """Return the member's unsent and failed decisions."""
     app_state = context.app_state
     mine = [item for item in list_waiting_decisions(app_state.workspace.store) if item.run.member == context.member.id]
@@ -95,7 +95,7 @@ def _display_name(row: RequestRow | None) -> str:
     return "(gone)" if row is None else row.person_name
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the page Unsent; for an open page, return the tray and the rows that it asks about."""
     keys = [key for key in context.query_value("rows").split(",") if key][:200]
     rows = []
@@ -118,7 +118,7 @@ class SentDecision(Struct, frozen=True):
     reversal: Reversal | None
 
 
-def _list_sent(context: RequestContext) -> list[SentDecision]:
+def _list_sent(context: HttpContext) -> list[SentDecision]:
     """Return the member's sent decisions of the last days, the latest first."""
     app_state = context.app_state
     sent = list_sent_decisions(
@@ -148,7 +148,7 @@ def _list_sent(context: RequestContext) -> list[SentDecision]:
 # ---- decisions -------------------------------------------------------------------------------------------------------
 
 
-def decide(context: RequestContext) -> Response:
+def decide(context: HttpContext) -> Response:
     """Queue one decision, if the request has not changed since the member saw it."""
     verb, key, version = _parse_decision(context)
     row = context.find_request(key)
@@ -175,7 +175,7 @@ def decide(context: RequestContext) -> Response:
     return conflict_response(context, taken, line)
 
 
-def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
+def _parse_decision(context: HttpContext) -> tuple[str, str, str]:
     """Return verb, request and version from the fields of a form or the button of a row."""
     if context.form_value("verb"):
         return context.form_value("verb"), context.form_value("key"), context.form_value("version")
@@ -186,7 +186,7 @@ def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
     raise Refused("Nothing was decided.", hint="Use the buttons of the request.")
 
 
-def _describe_end(context: RequestContext, line: RequestLine) -> str:
+def _describe_end(context: HttpContext, line: RequestLine) -> str:
     until = None if line.decision is None else line.decision.change.until
     return f" until {context.format_end(until)}" if until else ""
 
@@ -195,7 +195,7 @@ def _describe_hold(hold: float | None) -> str:
     return "It stays until you send it." if hold is None else f"{hold:g} seconds to undo."
 
 
-def conflict_response(context: RequestContext, taken: QueueResult, line: RequestLine) -> Response:
+def conflict_response(context: HttpContext, taken: QueueResult, line: RequestLine) -> Response:
     """Answer that nothing was queued, because the request was decided or changed before."""
     if taken.retermed:
         text = f"Nothing was sent: the access of {line.who} would end at a different time than shown."
@@ -213,7 +213,7 @@ def conflict_response(context: RequestContext, taken: QueueResult, line: Request
     return context.render("refused.html", 409, message=text, hint=hint, title=text)
 
 
-def _describe_last_change(context: RequestContext, line: RequestLine) -> str:
+def _describe_last_change(context: HttpContext, line: RequestLine) -> str:
     """Say who changed the request last, and when."""
     for entry in context.workspace.store.entries(request=line.row.id, limit=20):
         if entry.link.kind in {kind_of(ChangeSettled), kind_of(StatusMoved), kind_of(ChangeStarted)}:
@@ -223,7 +223,7 @@ def _describe_last_change(context: RequestContext, line: RequestLine) -> str:
 
 
 def _rows_response(
-    context: RequestContext,
+    context: HttpContext,
     lines: Sequence[RequestLine],
     text: str,
     undone: str = "",
@@ -241,7 +241,7 @@ def _rows_response(
 # ---- undo, hold, send ------------------------------------------------------------------------------------------------
 
 
-def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
+def _chosen_decisions(context: HttpContext) -> list[QueuedDecision]:
     """Return the member's unsent decisions: of one request, of the latest batch (`last`), or all."""
     waiting = list_unsent_decisions(context.workspace.store, context.member.id)
     if context.form_value("key"):
@@ -253,7 +253,7 @@ def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
     return waiting
 
 
-def undo(context: RequestContext) -> Response:
+def undo(context: HttpContext) -> Response:
     """Undo unsent decisions."""
     mine = _chosen_decisions(context)
     count = undo_waiting_decisions(context.workspace.store, [one.run.id for one in mine])
@@ -262,27 +262,27 @@ def undo(context: RequestContext) -> Response:
     return _rows_response(context, lines, text, lines[0].key if count and lines else "")
 
 
-def hold(context: RequestContext) -> Response:
+def hold(context: HttpContext) -> Response:
     """Hold unsent decisions until the member sends them."""
     mine = _chosen_decisions(context)
     schedule_decisions(context.workspace.store, [one.run.id for one in mine], None)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
-def send(context: RequestContext) -> Response:
+def send(context: HttpContext) -> Response:
     """Send unsent decisions now."""
     mine = _chosen_decisions(context)
     context.app_state.send_now(mine)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} being sent.")
 
 
-def dismiss_outcomes(context: RequestContext) -> Response:
+def dismiss_outcomes(context: HttpContext) -> Response:
     """Dismiss the failed decisions."""
     mark_failures_seen(context.workspace.store, context.member.id)
     return _rows_response(context, [], "Dismissed.")
 
 
-def _decision_lines(context: RequestContext, items: Sequence[QueuedDecision]) -> list[RequestLine]:
+def _decision_lines(context: HttpContext, items: Sequence[QueuedDecision]) -> list[RequestLine]:
     rows = context.workspace.store.requests([item.request for item in items[:200]])
     return request_lines(context, list(rows.values()))
 
@@ -309,7 +309,7 @@ class AlikeOffer(Struct, frozen=True):
         return f"{self.count} more wrote this." if self.count <= _MAX_COUNT else f"{_MAX_COUNT}+ more wrote this."
 
 
-def find_offer(context: RequestContext) -> AlikeOffer | None:
+def find_offer(context: HttpContext) -> AlikeOffer | None:
     """Return the offer after the member's latest decision; None unless it and the two before are alike."""
     recent = list_recent_decisions(context.workspace.store, context.member.id, _ALIKE)
     if len(recent) < _ALIKE or not _are_alike(recent, to_ms(context.now - _WITHIN)):
@@ -340,7 +340,7 @@ def _same_text(number: int) -> Query:
     return Query((one_of("status", Status.PENDING), same))
 
 
-def select_alike(context: RequestContext) -> Response:
+def select_alike(context: HttpContext) -> Response:
     """Select everybody who waits with the same text as a request, and lead to the list to confirm."""
     row = context.find_request(context.params["id"])
     verb = context.form_value("verb")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hf_gate.base.ids import Repo
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.core.people.hand_terms import HandTerms
     from hf_gate.core.stored_rows import RequestRow
     from hf_gate.decisions.service.ends.approved_ends import EndChanger
@@ -66,27 +66,27 @@ _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With -
 @click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time, e.g. 30d.")
 @click.option("--without-end", is_flag=True, help="Only people whose access has no end, oldest request first.")
 @limit_options
-def ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
+def ls(context: CommandContext, within: str, without_end: bool, limit: int | None) -> int:
     """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
     from hf_gate.decisions.service.ends.end_adoption import iterate_accepted
 
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     now = workspace.now()
     if without_end:
         endless = (grant_end_record(row, now) for row in iterate_accepted(workspace.store, None, with_end=False))
-        print_ends(run, endless, now, limit, empty="Every access has an end.", part="the first {}")
+        print_ends(context, endless, now, limit, empty="Every access has an end.", part="the first {}")
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
     rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
     empty = "No grant has an end date. Access without an end: hf-gate ends ls --without-end"
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
-    print_ends(run, rows, now, limit, empty=empty, part="the first {} to end")
+    print_ends(context, rows, now, limit, empty=empty, part="the first {} to end")
     return 0
 
 
 def print_ends(
-    run: Run, rows: Iterable[GrantEndRecord], now: datetime, limit: int | None, *, empty: str, part: str
+    context: CommandContext, rows: Iterable[GrantEndRecord], now: datetime, limit: int | None, *, empty: str, part: str
 ) -> None:
     """Print ends of access as a list."""
     columns: Sequence[Column[GrantEndRecord]] = (
@@ -98,7 +98,7 @@ def print_ends(
             "RULE", lambda row: "by hand" if row.rule in (None, ChangeOrigin.DIRECT) else row.rule, is_flexible=True
         ),
     )
-    run.out.records(
+    context.out.records(
         GrantEndRecord, rows, columns, name=lambda row: row.request_id or "", limit=limit, empty=empty, part=part
     )
 
@@ -119,7 +119,7 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 @command("confirm", examples=("hf-gate ends confirm", "hf-gate ends confirm --yes --max-changes 34"))
 @_YES
 @_MAX
-def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
+def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
 
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
@@ -136,25 +136,25 @@ def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     from hf_gate.grants.service.ends.grant_ends import count_kinds, require_right_clock
     from hf_gate.members.service.members import read_team
 
-    workspace, bundle = open_with_policies(run)
+    workspace, bundle = open_with_policies(context)
     now = workspace.clock.now()
     moves = list_held_moves(workspace, bundle, now)
     is_open = False
     words = "No ends need to be confirmed."
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
-        me = require_member_for_ends(run, workspace, (move.row.repo for move in moves))
+        me = require_member_for_ends(context, workspace, (move.row.repo for move in moves))
         team = read_team(workspace.store, me, now)
         need = compute_held_need(workspace, bundle, team, moves, now)
         is_open = need.is_open
         lines = [_move_line(move, now) for move in moves]
         question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
-        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes)
+        confirm_ends(context, lines, question, yes=yes, max_changes=max_changes)
         if is_open:
-            endorse(workspace, digest_to_agree(moves, now), len(moves), me, actor_of(run), of="ends")
+            endorse(workspace, digest_to_agree(moves, now), len(moves), me, actor_of(context), of="ends")
             words = f"approval 1 of 2: {need.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
         else:
-            confirm_moves(workspace, bundle, team, moves, actor_of(run), now)
+            confirm_moves(workspace, bundle, team, moves, actor_of(context), now)
             words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
     kinds = {} if is_open else count_kinds(moves)
     document = {
@@ -162,7 +162,7 @@ def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
         "agreed": len(moves) if is_open else 0,
         "kinds": kinds,
     }
-    run.out.document(document, lambda: [words])
+    context.out.document(document, lambda: [words])
     return 0
 
 
@@ -200,7 +200,7 @@ def _move_line(move: EndMove, now: datetime) -> str:
 @_YES
 @_MAX
 def set_ends(
-    run: Run,
+    context: CommandContext,
     targets: tuple[str, ...],
     until: str | None,
     is_final: bool | None,
@@ -230,10 +230,10 @@ def set_ends(
     )
     how = ChangeOptions(**given)  # type: ignore[arg-type]
     if is_final is not None:
-        return _mark_final(run, targets, how, is_final=is_final)
+        return _mark_final(context, targets, how, is_final=is_final)
     if is_all:
-        return _adopt_ends(run, targets, how, with_end=with_end, from_acceptance=from_acceptance)
-    return _change_ends(run, targets, until, how)
+        return _adopt_ends(context, targets, how, with_end=with_end, from_acceptance=from_acceptance)
+    return _change_ends(context, targets, until, how)
 
 
 class ChangeOptions(Struct, frozen=True):
@@ -254,53 +254,55 @@ def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], 
         raise UsageError(f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the ends of everybody.")
 
 
-def _change_ends(run: Run, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
+def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
     """Set the end that is written, or the end of the policies."""
     from hf_gate.decisions.service.ends.end_changes import change_end_by_hand, renew_by_rules
 
-    workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
+    workspace, bundle = open_with_policies(context, is_preview=how.dry_run)
     now = workspace.clock.now()
     zone = bundle.zone
     written = None if until in {None, NO_END_WORD} else parse_end(str(until), now, zone, has_workspace=True)
-    rows = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None))
+    rows = _read_rows(workspace, bundle, read_targets(context, targets, None, None, None))
     terms = _read_terms(workspace, bundle, rows, now)
     if until is None:
         changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
     else:
         changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
     question = "remove {} ends?" if until == NO_END_WORD else "renew {} ends?"
-    return _apply(run, workspace, bundle, changes, now, question, how)
+    return _apply(context, workspace, bundle, changes, now, question, how)
 
 
-def _adopt_ends(run: Run, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool) -> int:
+def _adopt_ends(
+    context: CommandContext, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool
+) -> int:
     """Set the ends of the policies for everybody whose access has none. Shows them first and asks."""
     from hf_gate.decisions.service.ends.end_adoption import iterate_accepted, plan_adoption
     from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 
-    workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
+    workspace, bundle = open_with_policies(context, is_preview=how.dry_run)
     now = workspace.clock.now()
-    wanted = [run.parse_repo(text) for text in repos] or None
+    wanted = [context.parse_repo(text) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
     rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
     reader = load_terms_reader(workspace, lambda: bundle)
     found = plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
     question = "set the end of access of {} people?"
-    return _apply(run, workspace, bundle, found.changes, now, question, how, found)
+    return _apply(context, workspace, bundle, found.changes, now, question, how, found)
 
 
-def _mark_final(run: Run, targets: tuple[str, ...], how: ChangeOptions, *, is_final: bool) -> int:
+def _mark_final(context: CommandContext, targets: tuple[str, ...], how: ChangeOptions, *, is_final: bool) -> int:
     """Mark access that is not renewed, or remove the mark."""
     from hf_gate.decisions.service.decisions import renewal_entry
 
-    announce(run, writes=not how.dry_run)
-    with open_workspace(run, needs_folder=True, writes=not how.dry_run) as workspace:
-        rows = [_find_grant(workspace, target) for target in read_targets(run, targets, None, None, None)]
+    announce(context, writes=not how.dry_run)
+    with open_workspace(context, needs_folder=True, writes=not how.dry_run) as workspace:
+        rows = [_find_grant(workspace, target) for target in read_targets(context, targets, None, None, None)]
         people = [row.person.identity for row in rows]
-        require_member_for_ends(run, workspace, (row.repo for row in rows))
-        authorize_run(run, workspace, {}, about=[(person.username, person.user_id) for person in people])
+        require_member_for_ends(context, workspace, (row.repo for row in rows))
+        authorize_run(context, workspace, {}, about=[(person.username, person.user_id) for person in people])
         now = workspace.clock.now()
-        actor = actor_of(run)
+        actor = actor_of(context)
         if not how.dry_run:
             with workspace.store.writing() as write:
                 for row in rows:
@@ -309,7 +311,7 @@ def _mark_final(run: Run, targets: tuple[str, ...], how: ChangeOptions, *, is_fi
     words = "not be renewed" if is_final else "be renewed again"
     may = "would" if how.dry_run else "will" if is_final else "may"
     document = _changes_document(known, 0 if how.dry_run else len(rows), len(rows), {}, (), now)
-    run.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
+    context.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
     return 0
 
 
@@ -360,7 +362,7 @@ def _read_terms(
 
 
 def _apply(
-    run: Run,
+    context: CommandContext,
     workspace: Workspace,
     bundle: PolicyBundle,
     changes: Sequence[EndChange],
@@ -376,52 +378,52 @@ def _apply(
     planned = len(changes)
     kept = [] if adoption is None else adoption.chosen
     for why, number in lacking.items():
-        run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
+        context.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
     for row in kept[:_SHOWN]:
-        run.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
+        context.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
     if changes:
-        changer = _authorize_changes(run, workspace, bundle, changes)
+        changer = _authorize_changes(context, workspace, bundle, changes)
         if not how.dry_run:
             lines = [_describe_change(change) for change in changes]
-            confirm_ends(run, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=adoption is None)
+            confirm_ends(context, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=adoption is None)
         held = changer.preview(changes, to_ms(now)) if how.dry_run else changer.record(changes, to_ms(now))
         if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
             raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
         for one in held:
-            run.out.say(f"{one.change.row.target_name}: {one.kind}: {one.why}")
+            context.out.say(f"{one.change.row.target_name}: {one.kind}: {one.why}")
         lacking.update(one.why for one in held)
         without = {one.change.row.id for one in held}
         changes = [change for change in changes if change.row.id not in without]
     if how.dry_run:
         lines = [_describe_change(one) for one in changes[:_SHOWN]]
         lines.append(f"{pluralize(len(changes), 'end')} would change. Nothing was changed.")
-        run.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
+        context.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
         return 0
     known = workspace.store.requests([change.row.id for change in changes])
     document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
     lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
     if adoption is not None and changes:
         lines.append(f"{pluralize(len(changes), 'end')} changed.")
-    run.out.document(document, lambda: lines)
+    context.out.document(document, lambda: lines)
     return 0
 
 
 def _authorize_changes(
-    run: Run, workspace: Workspace, bundle: PolicyBundle, changes: Sequence[EndChange]
+    context: CommandContext, workspace: Workspace, bundle: PolicyBundle, changes: Sequence[EndChange]
 ) -> EndChanger:
     """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
     from hf_gate.approvals.service.approvals import ApprovalGate, as_approver
     from hf_gate.decisions.service.ends.approved_ends import EndChanger
     from hf_gate.grants.service.ends.grant_ends import require_right_clock
 
-    me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))
+    me = require_member_for_ends(context, workspace, (change.row.repo for change in changes))
     if any(change.end is not None for change in changes):
         require_right_clock(workspace.hub, changes[0].row.repo, may_be_unknown=True)
     longer = [change.row.person.identity for change in changes if change.is_longer]
     if longer:
         about = [(who.username, who.user_id) for who in longer]
-        authorize_run(run, workspace, {"accept": len(longer)}, about=about)
-    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=actor_of(run)))
+        authorize_run(context, workspace, {"accept": len(longer)}, about=about)
+    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=actor_of(context)))
 
 
 def _changes_document(

@@ -24,7 +24,7 @@ from hf_gate.core.people.hand_terms import (
 from hf_gate.errors import EndNeeded, HfGateError, UsageError
 
 if TYPE_CHECKING:
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
     from hf_gate.decisions.service.decisions import PendingDecision
     from hf_gate.settings.service.workspace import Workspace
 
@@ -32,7 +32,7 @@ HINT = "Choose an end: --until 1y, --until 2027-06-30, or --until none."
 
 
 def make_end_chooser(
-    run: Run, workspace: Workspace, *, may_ask: bool
+    context: CommandContext, workspace: Workspace, *, may_ask: bool
 ) -> Callable[[Sequence[PendingDecision]], list[GrantEnd | None]]:
     """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
     from hf_gate.grants.service.ends.terms_reader import load_terms_reader
@@ -45,9 +45,9 @@ def make_end_chooser(
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
         for each, count in Counter(each for each in terms if not each.needs_choice).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
-                run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, zone)}.")
+                context.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, zone)}.")
         unknown = [(decision, each) for decision, each in zip(decisions, terms, strict=True) if each.needs_choice]
-        chosen = _ask_end(run, workspace, unknown, may_ask=may_ask) if unknown else NO_END_WORD
+        chosen = _ask_end(context, workspace, unknown, may_ask=may_ask) if unknown else NO_END_WORD
         return [choose_end(each, chosen, now, zone) if each.needs_choice else end_of_terms(each) for each in terms]
 
     return choose
@@ -70,7 +70,11 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
 
 
 def _ask_end(
-    run: Run, workspace: Workspace, unknown: Sequence[tuple[PendingDecision, HandTerms]], *, may_ask: bool
+    context: CommandContext,
+    workspace: Workspace,
+    unknown: Sequence[tuple[PendingDecision, HandTerms]],
+    *,
+    may_ask: bool,
 ) -> str:
     """Ask for the end of these acceptances, as written. Raises EndNeeded if no question can be asked."""
     from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
@@ -81,24 +85,24 @@ def _ask_end(
     problem = f"the end of access of {to_one_line(who)}{others} is {to_one_line(describe_terms_problem(terms))}"
     if not may_ask:
         raise EndNeeded(f"{problem}; nothing was sent.", hint=HINT)
-    run.out.say(f"{problem[0].upper()}{problem[1:]}.")
+    context.out.say(f"{problem[0].upper()}{problem[1:]}.")
     while True:
         text = click.prompt("Access ends (1y, 2027-06-30, or none)", err=True).strip()
         try:
-            return parse_typed_end(run, workspace, text, [each for _, each in unknown])
+            return parse_typed_end(context, workspace, text, [each for _, each in unknown])
         except UsageError as wrong:
-            run.out.say(f"{wrong} {wrong.hint or ''}")
+            context.out.say(f"{wrong} {wrong.hint or ''}")
 
 
-def parse_typed_end(run: Run, workspace: Workspace, text: str, terms: Iterable[HandTerms]) -> str:
+def parse_typed_end(context: CommandContext, workspace: Workspace, text: str, terms: Iterable[HandTerms]) -> str:
     """Return a typed end as written in rules, or `none`. Raises UsageError if it is not valid, or beyond a ceiling."""
     from hf_gate.messages.service.inputs import parse_end
 
     has_workspace = workspace.location.folder is not None
     if text != NO_END_WORD:
-        text = parse_end(text, run.now(), workspace.zone, has_workspace=has_workspace)
+        text = parse_end(text, context.now(), workspace.zone, has_workspace=has_workspace)
     for each in terms:
-        check_ceiling(each, text, run.now(), workspace.zone)
+        check_ceiling(each, text, context.now(), workspace.zone)
     return text
 
 

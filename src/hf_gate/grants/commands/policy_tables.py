@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_iso, to_ms
-from hf_gate.cli.framework import Run
+from hf_gate.cli.framework import CommandContext
 from hf_gate.cli.output import Row
 from hf_gate.cli.workspace import actor_of, open_workspace
 from hf_gate.errors import HfGateError, UsageError
@@ -83,7 +83,9 @@ def relative_name(folder: Path, name: str) -> str:
     return str(folder / name) if near.startswith("../..") else near
 
 
-def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
+def check_tables(
+    context: CommandContext, folder: Path, policies: Sequence[Policy], *, counts: bool
+) -> list[CheckedTable]:
     """Read the tables of the workspace and of these policies.
 
     `counts` also counts the pending requests in each table.
@@ -92,11 +94,11 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
     from hf_gate.verdicts.service.policy_bundle import load_tables
 
     read = read_folder(folder)
-    with _open_workspace_of(run, folder) as workspace:
+    with _open_workspace_of(context, folder) as workspace:
         if workspace is None:
-            tables = read_tables(read, policies, now=run.now(), previous={})
+            tables = read_tables(read, policies, now=context.now(), previous={})
         else:
-            tables = load_tables(read, policies, workspace.store, run.now())
+            tables = load_tables(read, policies, workspace.store, context.now())
         found = _count_matches(read, policies, tables, workspace) if counts and workspace is not None else {}
     return [
         CheckedTable(
@@ -125,15 +127,15 @@ def _count_matches(
 
 
 @contextmanager
-def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
+def _open_workspace_of(context: CommandContext, folder: Path) -> Iterator[Workspace | None]:
     """Open the workspace of a folder for reading; None if it has no store. Warns if the store cannot be read."""
     from hf_gate.workspace.service import bootstrap
 
     try:
-        there = run.location.folder == folder and bootstrap.has_store(run.settings, run.location)
-        workspace = bootstrap.open_workspace(run.connection, run.location, read_only=True) if there else None
+        there = context.location.folder == folder and bootstrap.has_store(context.settings, context.location)
+        workspace = bootstrap.open_workspace(context.connection, context.location, read_only=True) if there else None
     except HfGateError as problem:
-        run.out.warn(f"the requests were not compared with the tables: {problem}")
+        context.out.warn(f"the requests were not compared with the tables: {problem}")
         workspace = None
     if workspace is None:
         yield None
@@ -142,15 +144,15 @@ def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
             yield workspace
 
 
-def accept_table(run: Run, name: str) -> int:
+def accept_table(context: CommandContext, name: str) -> int:
     """Accept a table although it lost rows since it was last read; return its number of rows."""
     from hf_gate.grants.service.tables.own_tables import find_own_table
     from hf_gate.verdicts.service.table_store import accept_table
 
-    workspace = open_workspace(run, needs_folder=True, writes=True)
+    workspace = open_workspace(context, needs_folder=True, writes=True)
     own = find_own_table(workspace, name)
     table = own.parse(own.read_file())
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only the loss of rows can be accepted. Correct the file.")
-    accept_table(workspace.store, table, actor_of(run), to_ms(workspace.now()))
+    accept_table(workspace.store, table, actor_of(context), to_ms(workspace.now()))
     return len(table.rows)

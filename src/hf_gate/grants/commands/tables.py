@@ -13,7 +13,7 @@ import click
 from hf_gate.base.display_text import limit_lines, name_first, pluralize, to_one_line
 from hf_gate.base.private_files import open_regular_file
 from hf_gate.base.timestamps import format_minute
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options
 from hf_gate.cli.output import Row
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.text_layout import Column
@@ -82,11 +82,11 @@ _MAX_REMOVED: Final = "How many rows may go, if that is more than the table may 
 
 
 @command("ls", examples=("hf-gate table ls", "hf-gate table ls --json"))
-def table_ls(run: Run) -> int:
+def table_ls(context: CommandContext) -> int:
     """List the tables of hf-gate.yaml and of the policies: their files, keys and rows, and the
     policies that use them.
     """
-    workspace = open_workspace(run, needs_folder=True)
+    workspace = open_workspace(context, needs_folder=True)
     columns: list[Column[TableRecord]] = [
         Column("TABLE", lambda row: row.table),
         Column("ROWS", lambda row: f"{row.rows:,}", is_right_aligned=True),
@@ -96,7 +96,7 @@ def table_ls(run: Run) -> int:
         Column("PROBLEM", lambda row: row.refused or "-", is_flexible=True),
     ]
     rows = [table_record(own) for own in read_own_tables(workspace)]
-    run.out.records(
+    context.out.records(
         TableRecord,
         rows,
         columns,
@@ -111,12 +111,12 @@ def table_ls(run: Run) -> int:
 @click.argument("name")
 @click.option("--query", metavar="TEXT", help="Only rows that contain this text.")
 @limit_options
-def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> int:
+def table_show(context: CommandContext, *, name: str, query: str | None, limit: int | None) -> int:
     """Show the rows of a table, with what counts now and the account to which each username is bound."""
-    workspace = open_workspace(run, needs_folder=True)
+    workspace = open_workspace(context, needs_folder=True)
     own = find_own_table(workspace, name)
     if own.table.file_problem:
-        run.out.warn(describe_refusal(own.table))
+        context.out.warn(describe_refusal(own.table))
     zone = workspace.zone
     bindings = workspace.store.bindings(own.name)
     now = workspace.now()
@@ -129,7 +129,7 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
         Column("EXPIRES", lambda row: _day(row.expires, zone, is_end=True), drop_rank=1),
         Column("OTHER COLUMNS", lambda row: _other_cells(row.row or {}), is_flexible=True, drop_rank=2),
     ]
-    is_whole = run.out.records(
+    is_whole = context.out.records(
         TableRowRecord,
         (table_row_record(row, now, bindings) for row in rows),
         columns,
@@ -140,7 +140,7 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
     )
     waiting = sum(bool(describe_binding(row, bindings)) for row in rows)
     if waiting and is_whole:
-        run.out.say(f"{pluralize(waiting, 'username')} bound to no account: these rows count for nobody.", "dim")
+        context.out.say(f"{pluralize(waiting, 'username')} bound to no account: these rows count for nobody.", "dim")
     return 0
 
 
@@ -175,15 +175,15 @@ def _other_cells(cells: Mapping[str, str]) -> str:
 @click.argument("cells", nargs=-1, required=True, metavar="COLUMN=VALUE...")
 @click.option("--replace", "replaces", is_flag=True, help="Change the row that has this key.")
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
-def table_add(run: Run, *, name: str, cells: tuple[str, ...], replaces: bool, dry_run: bool) -> int:
+def table_add(context: CommandContext, *, name: str, cells: tuple[str, ...], replaces: bool, dry_run: bool) -> int:
     """Add one row to a table's file, or change one. The rest of the file stays as it is.
 
     A new row counts from the next plan or turn of `hf-gate run`, even for people on hold.
     """
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     own = find_own_table(workspace, name)
     draft = draft_row(own, _parse_pairs(cells, "email=ada@x.example"), replaces=replaces)
-    return _finish(run, workspace, draft, _Answers(dry_run, grants="keep"))
+    return _finish(context, workspace, draft, _Answers(dry_run, grants="keep"))
 
 
 def _parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
@@ -210,7 +210,7 @@ def _parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
 @click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_remove(
-    run: Run,
+    context: CommandContext,
     *,
     name: str,
     keys: tuple[str, ...],
@@ -225,21 +225,26 @@ def table_remove(
     This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
     `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what happens to it.
     """
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     check_reason(reason)
     own = find_own_table(workspace, name)
     draft = draft_removal(own, keys)
     draft.check_removals(max_removed)
     grants = find_grants(workspace, draft)
     if end_access and grants:
-        end_grants(run, workspace, grants, reason, is_dry_run=dry_run)
+        end_grants(context, workspace, grants, reason, is_dry_run=dry_run)
     lines = list(_grant_lines(grants, end_access)) if dry_run else []
     answers = _Answers(dry_run, max_removed, "end" if end_access else "keep" if keep_hash else None)
-    return _finish(run, workspace, draft, answers, more_lines=lines)
+    return _finish(context, workspace, draft, answers, more_lines=lines)
 
 
 def end_grants(
-    run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], reason: str | None, *, is_dry_run: bool = False
+    context: CommandContext,
+    workspace: Workspace,
+    grants: Sequence[GrantOnRow],
+    reason: str | None,
+    *,
+    is_dry_run: bool = False,
 ) -> None:
     """Send back the requests of these grants. Raises Guarded if they are many, or any of them keeps its access."""
     if len(grants) > _MAX_NAMED:
@@ -252,7 +257,7 @@ def end_grants(
         for grant in grants
         if grant.request.request is not None
     ]
-    sender = decision_sender(run, workspace, None, {"reset": len(targets)}, targets)
+    sender = decision_sender(context, workspace, None, {"reset": len(targets)}, targets)
     if is_dry_run:
         result = sender.preview(targets, Choice(Status.RESET))
     else:
@@ -265,7 +270,7 @@ def end_grants(
             f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
         )
     did = "Would end" if is_dry_run else "Ended"
-    run.out.say(f"{did} the access of {pluralize(len(targets), 'person', 'people')}.")
+    context.out.say(f"{did} the access of {pluralize(len(targets), 'person', 'people')}.")
 
 
 def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
@@ -284,12 +289,12 @@ def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
 @command("new", examples=("hf-gate table new partners", "hf-gate table new partners --column note"))
 @click.argument("name")
 @click.option("--column", "columns", multiple=True, metavar="COLUMN", help="One more column.")
-def table_new(run: Run, *, name: str, columns: tuple[str, ...]) -> int:
+def table_new(context: CommandContext, *, name: str, columns: tuple[str, ...]) -> int:
     """Make the file of a table that hf-gate.yaml or a policy names: its key columns, yours, and `expires`."""
-    workspace = open_workspace(run, needs_folder=True, writes=True)
+    workspace = open_workspace(context, needs_folder=True, writes=True)
     own = find_own_table(workspace, name)
-    create_table_file(workspace, own, columns, actor_of(run))
-    run.out.document({"table": own.name, "file": own.spec.file}, lambda: [f"Made {own.path}."], quiet=[own.name])
+    create_table_file(workspace, own, columns, actor_of(context))
+    context.out.document({"table": own.name, "file": own.spec.file}, lambda: [f"Made {own.path}."], quiet=[own.name])
     return 0
 
 
@@ -299,16 +304,16 @@ _COLUMN: Final = "A column of the table under its name in FILE, such as email=E-
 @command("diff", examples=("hf-gate table diff class class-2027.csv", "hf-gate table diff class class-2027.csv --json"))
 @click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
 @click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
-def table_diff(run: Run, *, names: tuple[str, ...], columns: tuple[str, ...]) -> int:
+def table_diff(context: CommandContext, *, names: tuple[str, ...], columns: tuple[str, ...]) -> int:
     """Show what changes if FILE replaces the table: rows, and the people who wait or have access. Writes nothing.
 
     To see whom a list of names means, paste it after a first line with the column: `hf-gate table diff class -`.
     """
-    workspace = open_workspace(run, needs_folder=True)
+    workspace = open_workspace(context, needs_folder=True)
     found = _read_import(workspace, names, columns, replaces=True)
     effects = effects_of(workspace, found.draft)
     _print_draft(
-        run, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(_match_lines(found))
+        context, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(_match_lines(found))
     )
     return 0
 
@@ -329,7 +334,7 @@ def table_diff(run: Run, *, names: tuple[str, ...], columns: tuple[str, ...]) ->
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_import(
-    run: Run,
+    context: CommandContext,
     *,
     names: tuple[str, ...],
     columns: tuple[str, ...],
@@ -348,10 +353,10 @@ def table_import(
     people on hold without a row, are listed. A row that names a person by another column than the key gets the key of
     that person's request.
     """
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     found = _read_import(workspace, names, columns, replaces=replaces)
     answers = _Answers(dry_run, max_removed, "keep" if keep_hash else None, asks=not (yes or dry_run))
-    return _finish(run, workspace, found.draft, answers, more=_matches(found), more_lines=list(_match_lines(found)))
+    return _finish(context, workspace, found.draft, answers, more=_matches(found), more_lines=list(_match_lines(found)))
 
 
 def _read_import(
@@ -420,7 +425,7 @@ class _Answers(NamedTuple):
 
 
 def _finish(
-    run: Run,
+    context: CommandContext,
     workspace: Workspace,
     draft: TableDraft,
     answers: _Answers,
@@ -431,27 +436,27 @@ def _finish(
     """Check a draft, write it unless it is a dry run, and print what changed and for whom."""
     effects = effects_of(workspace, draft)
     if answers.is_dry_run:
-        _print_draft(run, draft, effects, is_written=False, more=more, more_lines=more_lines)
+        _print_draft(context, draft, effects, is_written=False, more=more, more_lines=more_lines)
     grants = [] if answers.grants == "end" else find_grants(workspace, draft)
     if answers.grants is None:
         check_no_grant_rests(draft.own.name, grants)
     draft.check_removals(answers.max_removed)
     if answers.asks:
-        _confirm(run, draft)
+        _confirm(context, draft)
     save_draft(
         workspace,
         draft,
-        actor_of(run),
+        actor_of(context),
         max_removed=answers.max_removed,
         kept=hashes_to_keep(grants),
         is_dry_run=answers.is_dry_run,
     )
     if not answers.is_dry_run:
-        _print_draft(run, draft, effects, is_written=True, more=more, more_lines=more_lines)
+        _print_draft(context, draft, effects, is_written=True, more=more, more_lines=more_lines)
     return 0
 
 
-def _confirm(run: Run, draft: TableDraft) -> None:
+def _confirm(context: CommandContext, draft: TableDraft) -> None:
     """Ask before rows are written. Raises Guarded if the answer is no, or nobody can be asked."""
     diff = draft.diff
     total = len(diff.added) + len(diff.changed) + len(diff.removed)
@@ -459,7 +464,7 @@ def _confirm(run: Run, draft: TableDraft) -> None:
         return
     counts = f"{len(diff.added):,} added, {len(diff.changed):,} changed, {len(diff.removed):,} removed"
     question = f"Write to table {draft.own.name}: {counts}?"
-    confirm(run, question, f"nothing was written ({counts})", "Add --yes, or --dry-run to see the effect.")
+    confirm(context, question, f"nothing was written ({counts})", "Add --yes, or --dry-run to see the effect.")
 
 
 def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:
@@ -468,7 +473,7 @@ def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecor
 
 
 def _print_draft(
-    run: Run,
+    context: CommandContext,
     draft: TableDraft,
     effects: Sequence[TableEffectRecord],
     *,
@@ -487,7 +492,7 @@ def _print_draft(
         "people": list(effects),
         **(more or {}),
     }
-    run.out.document(
+    context.out.document(
         doc, lambda: (*_draft_lines(draft, effects, is_written=is_written), *more_lines), quiet=[draft.own.name]
     )
 

@@ -27,7 +27,7 @@ from hf_gate.members.service.members import explain_end_limit
 from hf_gate.messages.service.inputs import NO_WORKSPACE
 from hf_gate.requests.pages.request_lines import RequestLine, request_key
 from hf_gate.store.reading.tray import find_latest_decisions
-from hf_gate.web.request_context import Refused, RequestContext
+from hf_gate.web.http_context import HttpContext, Refused
 
 PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))
 AFTERWARDS: Final = (
@@ -68,7 +68,7 @@ class EndChoices(Struct, frozen=True):
         return "rule" if self.by_rule else self.presets[0].written
 
 
-def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoices:
+def list_accept_choices(context: HttpContext, line: RequestLine) -> EndChoices:
     """Return the choices for an acceptance: the end by the policies first, if it is known."""
     terms = line.terms or NO_HAND_TERMS
     return replace(
@@ -80,7 +80,7 @@ def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoice
     )
 
 
-def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> EndChoices:
+def list_end_choices(context: HttpContext, row: RequestRow | None = None) -> EndChoices:
     """Return the choices, counted from now; sending counts again. `row`: a request that is accepted already."""
     today = context.now.astimezone(context.workspace.zone).date()
     presets = [EndChoice(written, label, context.format_end(written)) for written, label in PRESETS]
@@ -95,7 +95,7 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
     return replace(choices, is_change=True, current=current, approved=tuple(_list_approved_ends(context, row)))
 
 
-def _list_approved_ends(context: RequestContext, row: RequestRow) -> Iterator[str]:
+def _list_approved_ends(context: HttpContext, row: RequestRow) -> Iterator[str]:
     """Yield the longer ends of an access that one of two people approved: `mia, 3 h ago: access until 2028-01-01`."""
     workspace = context.workspace
     me = as_approver(context.member)
@@ -108,7 +108,7 @@ def _list_approved_ends(context: RequestContext, row: RequestRow) -> Iterator[st
 # ---- changing an end -------------------------------------------------------------------------------------------------
 
 
-def change_end(context: RequestContext) -> Response:
+def change_end(context: HttpContext) -> Response:
     """Change or remove the end of an accepted request. Nothing is sent: the Hub has no ends."""
     row = context.find_request(context.params["id"])
     app_state = context.app_state
@@ -147,7 +147,7 @@ def change_end(context: RequestContext) -> Response:
     return context.redirect_back(f"/requests/{request_key(row)}")
 
 
-def change_renewal(context: RequestContext) -> Response:
+def change_renewal(context: HttpContext) -> Response:
     """Mark a grant as not to be renewed, or remove the mark. Nothing is sent."""
     row = context.find_request(context.params["id"])
     is_blocked = context.form_value("renewal") == "no"
@@ -163,7 +163,7 @@ def change_renewal(context: RequestContext) -> Response:
     return context.redirect_back(f"/requests/{request_key(row)}")
 
 
-def _check_change(context: RequestContext, row: RequestRow | None) -> None:
+def _check_change(context: HttpContext, row: RequestRow | None) -> None:
     """Refuse a request that changed, one with an unsent decision, and the member's own."""
     if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(context.form_value("version")):
         raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)

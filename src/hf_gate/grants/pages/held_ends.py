@@ -24,7 +24,7 @@ from hf_gate.members.service.members import Team
 from hf_gate.messages.service.inputs import is_confirmed
 from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
-from hf_gate.web.request_context import Refused, RequestContext, require_all_repos, sees_all_repos
+from hf_gate.web.http_context import HttpContext, Refused, require_all_repos, sees_all_repos
 
 MAX_SHOWN: Final = 200
 _WHY: Final = {
@@ -46,17 +46,17 @@ class HeldEnd(Struct, frozen=True):
     why: str
 
 
-def count_held(context: RequestContext) -> int:
+def count_held(context: HttpContext) -> int:
     """Return how many ends wait for a person, for members who see all repos; 0 for others."""
     return read_held_ends(context.workspace.store) if sees_all_repos(context) else 0
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the ends that wait for a person."""
     return _render(context)
 
 
-def confirm(context: RequestContext) -> Response:
+def confirm(context: HttpContext) -> Response:
     """Move the ends that the member saw. If two people must agree and nobody else has, record that this member does."""
     require_all_repos(context, "Only a reviewer of all repos can confirm these ends.")
     bundle, moves = _list_moves(context)
@@ -76,14 +76,14 @@ def confirm(context: RequestContext) -> Response:
     return RedirectResponse(f"/ends?done={len(moves)}", 303)
 
 
-def _list_moves(context: RequestContext) -> tuple[PolicyBundle, list[EndMove]]:
+def _list_moves(context: HttpContext) -> tuple[PolicyBundle, list[EndMove]]:
     bundle = context.app_state.policies.current
     if bundle is None:
         raise Refused("The policies cannot be read now.", hint="See Policies.", status=409)
     return bundle, list_held_moves(context.workspace, bundle, context.now)
 
 
-def _read_team(context: RequestContext) -> Team:
+def _read_team(context: HttpContext) -> Team:
     return context.app_state.membership.read_team(context.member)
 
 
@@ -97,7 +97,7 @@ class HeldAgreement(Struct, frozen=True):
     next_step: str = ""
 
 
-def _read_agreement(context: RequestContext, moves: list[EndMove]) -> HeldAgreement:
+def _read_agreement(context: HttpContext, moves: list[EndMove]) -> HeldAgreement:
     bundle = context.app_state.policies.current
     if bundle is None or not moves or not sees_all_repos(context):
         return HeldAgreement()
@@ -115,7 +115,7 @@ def _read_agreement(context: RequestContext, moves: list[EndMove]) -> HeldAgreem
     )
 
 
-def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> Response:
+def _render(context: HttpContext, *, wrong: str = "", status: int = 200) -> Response:
     is_held = context.has_workspace and read_held_ends(context.workspace.store) > 0
     found = [move for move in _list_moves(context)[1] if context.can_see(move.row.repo)] if is_held else []
     bundle = context.app_state.policies.current
@@ -134,7 +134,7 @@ def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> R
     )
 
 
-def _make_line(context: RequestContext, move: EndMove) -> HeldEnd:
+def _make_line(context: HttpContext, move: EndMove) -> HeldEnd:
     row = move.row
     now = context.now
     end = move.new_end

@@ -51,7 +51,7 @@ from hf_gate.requests.rows.selections import select_requests
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.verdicts.pages.drafts import can_see_policy, visible_tables
 from hf_gate.web.exports import export_response
-from hf_gate.web.request_context import Refused, RequestContext, parse_number, require
+from hf_gate.web.http_context import HttpContext, Refused, parse_number, require
 
 PAGE_SIZE: Final = 100
 MAX_QUERY: Final = 200
@@ -69,13 +69,13 @@ class TablesOfDesk(Struct, frozen=True):
         return require(next((own for own in self.tables if own.name == name), None))
 
 
-def can_write(context: RequestContext, desk: TablesOfDesk) -> bool:
+def can_write(context: HttpContext, desk: TablesOfDesk) -> bool:
     """Whether the member may write tables: an admin of all repos, where the owner allowed it."""
     is_admin = context.member.role.covers(MemberRole.ADMIN) and context.member.repos is None
     return is_admin and desk.allows
 
 
-def check_may_write(context: RequestContext, desk: TablesOfDesk) -> None:
+def check_may_write(context: HttpContext, desk: TablesOfDesk) -> None:
     """Raise Refused if the member may not write tables."""
     if not desk.allows:
         hint = "To allow it, write in hf-gate.yaml: desk: {may_write_tables: true}"
@@ -84,7 +84,7 @@ def check_may_write(context: RequestContext, desk: TablesOfDesk) -> None:
         raise Refused("Only an admin of all repos may change a table.", status=403)
 
 
-def read_visible_tables(context: RequestContext) -> TablesOfDesk:
+def read_visible_tables(context: HttpContext) -> TablesOfDesk:
     """Return the tables that the member may see, with the policies that they may see."""
     if not context.has_workspace:
         return TablesOfDesk(())
@@ -117,24 +117,24 @@ def read_visible_tables(context: RequestContext) -> TablesOfDesk:
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the tables with their files, sizes and problems."""
     return context.render("tables.html", title="Tables", tables=read_visible_tables(context).tables)
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the same tables as a file, without their rows."""
     rows = [table_record(own) for own in read_visible_tables(context).tables]
     return export_response("tables", context.params["kind"], TableRecord, rows)
 
 
-def table_page(context: RequestContext) -> Response:
+def table_page(context: HttpContext) -> Response:
     """Show the rows of one table. Viewers see how many there are, and no row."""
     desk = read_visible_tables(context)
     return render_table(context, desk, desk.find(context.params["name"]))
 
 
-def export_rows(context: RequestContext) -> Response:
+def export_rows(context: HttpContext) -> Response:
     """Return the rows of one table as a file."""
     own = read_visible_tables(context).find(context.params["name"])
     if own.table.outdated:
@@ -144,12 +144,12 @@ def export_rows(context: RequestContext) -> Response:
     return export_response(f"table-{own.name}", context.params["kind"], TableRowRecord, records)
 
 
-def _search_text(context: RequestContext) -> str:
+def _search_text(context: HttpContext) -> str:
     return context.query_value("q").strip()[:MAX_QUERY]
 
 
 def render_table(
-    context: RequestContext,
+    context: HttpContext,
     desk: TablesOfDesk,
     own: OwnTable,
     *,
@@ -184,7 +184,7 @@ def render_table(
     )
 
 
-def _make_line(context: RequestContext, own: OwnTable, row: TableRow, bindings: Mapping[str, str]) -> dict[str, Any]:
+def _make_line(context: HttpContext, own: OwnTable, row: TableRow, bindings: Mapping[str, str]) -> dict[str, Any]:
     zone = own.folder.zone
     record = table_row_record(row, context.now, bindings)
     return {
@@ -229,17 +229,17 @@ class DraftView(Struct, frozen=True):
     matches: ImportMatchesRecord | None = None
 
 
-def change_rows(context: RequestContext) -> Response:
+def change_rows(context: HttpContext) -> Response:
     """Add or change one row, or remove one: first shown with its effect, then written."""
     return _change(context, _draft_rows)
 
 
-def import_rows(context: RequestContext) -> Response:
+def import_rows(context: HttpContext) -> Response:
     """Add the rows of an uploaded or pasted file: first shown with its effect, then written."""
     return _change(context, _draft_import)
 
 
-def _change(context: RequestContext, make: Callable[[RequestContext, OwnTable], DraftView]) -> Response:
+def _change(context: HttpContext, make: Callable[[HttpContext, OwnTable], DraftView]) -> Response:
     desk = read_visible_tables(context)
     own = desk.find(context.params["name"])
     check_may_write(context, desk)
@@ -259,7 +259,7 @@ def _change(context: RequestContext, make: Callable[[RequestContext, OwnTable], 
         return render_table(context, desk, own, wrong=words, status=status)
 
 
-def _typed_cells(context: RequestContext, own: OwnTable) -> dict[str, str]:
+def _typed_cells(context: HttpContext, own: OwnTable) -> dict[str, str]:
     """Return the typed values by column. The fields have numbers, because a column can have any name."""
     columns = writable_columns(own)
     texts = {name: context.form_value(f"{_COLUMN}{number}") for number, name in enumerate(columns)}
@@ -268,7 +268,7 @@ def _typed_cells(context: RequestContext, own: OwnTable) -> dict[str, str]:
     return texts
 
 
-def _draft_rows(context: RequestContext, own: OwnTable) -> DraftView:
+def _draft_rows(context: HttpContext, own: OwnTable) -> DraftView:
     line = context.form_value("line")
     if line:
         if not line.isdecimal() or len(line) > 9:
@@ -285,7 +285,7 @@ def _draft_rows(context: RequestContext, own: OwnTable) -> DraftView:
     )
 
 
-def _draft_import(context: RequestContext, own: OwnTable) -> DraftView:
+def _draft_import(context: HttpContext, own: OwnTable) -> DraftView:
     text = context.form_value("file") or context.form_value("rows")
     content = text.encode("utf-8", "surrogateescape")
     if len(content) > MAX_UPLOAD:
@@ -298,7 +298,7 @@ def _draft_import(context: RequestContext, own: OwnTable) -> DraftView:
     return DraftView(found.draft, "Import", repeats, import_matches_record(found))
 
 
-def _write(context: RequestContext, view: DraftView) -> None:
+def _write(context: HttpContext, view: DraftView) -> None:
     draft = view.draft
     if context.form_value("base") != draft.base:
         raise Stale(
@@ -322,7 +322,7 @@ def _write(context: RequestContext, view: DraftView) -> None:
     )
 
 
-def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
+def _select_grants(context: HttpContext, own: OwnTable, view: DraftView) -> Response:
     """Select the requests whose access rests on the rows that would go, and open the page that ends this access."""
     grants = find_grants(context.workspace, view.draft)
     if not grants:
@@ -341,7 +341,7 @@ def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
         raise Guarded(str(problem), hint=hint) from None
 
 
-def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
+def _preview(context: HttpContext, own: OwnTable, view: DraftView) -> Response:
     diff = view.draft.diff
     bundle = context.app_state.policies.current
     effects = [table_effect_record(effect) for effect in iterate_effects(context.workspace, view.draft, bundle)]

@@ -11,7 +11,7 @@ from hf_gate.errors import ACCESS_HELP, NO_TOKEN_HINT, HfGateError, NotAllowed
 
 if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
-    from hf_gate.cli.framework import Run
+    from hf_gate.cli.framework import CommandContext
 
 _MAX_NAMES: Final = 3  # the most repos named in a warning
 DECIDE_HINT: Final = (
@@ -42,17 +42,17 @@ Rotate or revoke a token on the same page. A new value works at once, and past d
 """
 
 
-def read_rights(run: Run) -> TokenRights:
+def read_rights(context: CommandContext) -> TokenRights:
     """Ask the Hub for the token's rights. The rights are not cached, because they can be edited."""
     try:
-        return run.hub.whoami().rights
+        return context.hub.whoami().rights
     except HfGateError:
         return TokenRights()
 
 
-def owners_of(run: Run) -> tuple[str, ...]:
+def owners_of(context: CommandContext) -> tuple[str, ...]:
     """Return the token's account and its organisations; NotAllowed without a token."""
-    account = run.account
+    account = context.account
     if account is None:
         raise NotAllowed("no token was found, so your repos are unknown.", hint=NO_TOKEN_HINT)
     return (account.name, *account.orgs)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hf_gate import __version__
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.config import parse_seconds
 from hf_gate.errors import UsageError
 from hf_gate.hub.why.diagnosis import Diagnosis
@@ -50,7 +50,7 @@ _PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of
 @click.option("--report", is_flag=True, help="Print a block for a support thread, without tokens and file names.")
 @repo_type_option
 def why_(
-    run: Run,
+    context: CommandContext,
     *,
     repo: str | None,
     file: str | None,
@@ -65,7 +65,7 @@ def why_(
 
     With - in place of REPO, it reads a log from stdin. Without REPO, it checks the token alone.
     """
-    settings = run.settings
+    settings = context.settings
     options: dict[str, Any] = {"insecure_http": settings.insecure_http, "all_tokens": all_tokens, "offline": offline}
     if settings.token is not None:
         options |= {"token": settings.token, "token_source": settings.token_from or "--token"}
@@ -74,21 +74,23 @@ def why_(
             "with -, the log names the repo and the file.", hint="Write hf-gate why - alone, or name the repo."
         )
     if repo == "-":
-        found = explain_failure(read_log(_read_log()), endpoint=run.endpoint, look=not offline, **options)
+        found = explain_failure(read_log(_read_log()), endpoint=context.endpoint, look=not offline, **options)
     elif wait is None:
-        found = why(repo, file, endpoint=run.endpoint, repo_type=repo_type, revision=revision, **options)
+        found = why(repo, file, endpoint=context.endpoint, repo_type=repo_type, revision=revision, **options)
     elif repo is None:
         raise UsageError("--wait needs a repo.", hint="Write hf-gate why REPO --wait.")
     else:
         options |= {
             "file": file,
             "revision": revision,
-            "on_wait": lambda found: run.out.say(_WAITS.format(found=found)),
+            "on_wait": lambda found: context.out.say(_WAITS.format(found=found)),
         }
         found = wait_for_access(
-            repo, parse_seconds(wait, "--wait"), endpoint=run.endpoint, repo_type=repo_type, **options
+            repo, parse_seconds(wait, "--wait"), endpoint=context.endpoint, repo_type=repo_type, **options
         )
-    run.out.print_object(found.to_document(), lambda: _list_lines(run, found, report=report), quiet=[found.code])
+    context.out.print_object(
+        found.to_document(), lambda: _list_lines(context, found, report=report), quiet=[found.code]
+    )
     return found.exit_code
 
 
@@ -106,7 +108,7 @@ def _hide_places(diagnosis: Diagnosis, lines: list[str]) -> list[str]:
     return [re.sub(name + _PATH, "(file)", line) for line in lines]
 
 
-def _list_lines(run: Run, diagnosis: Diagnosis, *, report: bool) -> list[str]:
+def _list_lines(context: CommandContext, diagnosis: Diagnosis, *, report: bool) -> list[str]:
     lines = list(diagnosis.to_lines())
     if report:
         names = f"hf-gate {__version__}, huggingface_hub {version('huggingface_hub')}, Python {python_version()}"
@@ -117,5 +119,5 @@ def _list_lines(run: Run, diagnosis: Diagnosis, *, report: bool) -> list[str]:
             f"  seen  versions: {names}",
             "```",
         ]
-    lines[0] = run.out.style(lines[0], "bold")
+    lines[0] = context.out.style(lines[0], "bold")
     return lines

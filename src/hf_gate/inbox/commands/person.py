@@ -17,7 +17,7 @@ from hf_gate.base.batches import iterate_cursor_pages
 from hf_gate.base.display_text import limit_lines, pluralize, to_one_line
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_age, to_ms
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options, repo_type_option
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import history_lines, repo_argument, target_argument, verdict_cell
 from hf_gate.cli.text_layout import Column
@@ -73,27 +73,27 @@ person = GateGroup(
 @click.option("--repo", metavar="REPO", help="Only requests at this repo.")
 @repo_type_option
 @click.option("--live", is_flag=True, help="Read from the Hub, repo by repo, even if there is a store.")
-def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
+def person_show(context: CommandContext, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
     """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
 
     USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
     if there is no store. The Hub keeps no earlier attempts.
     """
-    only = None if repo is None else run.parse_repo(repo, repo_type)
-    workspace = None if live else open_stored_workspace(run)
+    only = None if repo is None else context.parse_repo(repo, repo_type)
+    workspace = None if live else open_stored_workspace(context)
     attempts = [] if workspace is None else _attempts(workspace, user, only)
-    rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, attempts)
+    rows = _attempts_on_hub(context, user, only) if workspace is None else _stored_attempts(workspace, attempts)
     if not rows:
         where = "the Hub's lists" if workspace is None else "the store"
         raise RequestNotFound(
             f"there is no request of {user} in {where}.", hint="To search for part of a name: hf-gate ls --query WORD"
         )
-    if run.out.format is Format.HUMAN:
+    if context.out.format is Format.HUMAN:
         pairs = zip(attempts, rows, strict=True)
-        for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, pairs):
-            run.out.line(line)
+        for line in _live_lines(context, rows) if workspace is None else _lines(context, workspace, pairs):
+            context.out.line(line)
         return 0
-    run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
+    context.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
     return 0
 
 
@@ -113,15 +113,15 @@ def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[Reques
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 
 
-def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
+def _attempts_on_hub(context: CommandContext, user: str, repo: Repo | None) -> list[AttemptRecord]:
     """Read the person's requests from the Hub; repos whose requests the token cannot read are skipped."""
-    announce(run)
+    announce(context)
     found = []
-    for each in [repo] if repo else select_repos(run, (), None):
+    for each in [repo] if repo else select_repos(context, (), None):
         try:
-            request = run.hub.find(each, user)
+            request = context.hub.find(each, user)
         except NotAllowed:
-            run.out.warn(f"skipped {each}, because this token cannot review it.")
+            context.out.warn(f"skipped {each}, because this token cannot review it.")
             continue
         if request is not None:
             found.append(attempt_record(request))
@@ -131,7 +131,9 @@ def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptReco
 # ---- output ----------------------------------------------------------------------------------------------------------
 
 
-def _lines(run: Run, workspace: Workspace, pairs: Iterable[tuple[RequestRow, AttemptRecord]]) -> Iterator[str]:
+def _lines(
+    context: CommandContext, workspace: Workspace, pairs: Iterable[tuple[RequestRow, AttemptRecord]]
+) -> Iterator[str]:
     """Yield the attempts and the history of each person at each repo."""
     from hf_gate.approvals.service.approvals import read_member_names
 
@@ -144,7 +146,7 @@ def _lines(run: Run, workspace: Workspace, pairs: Iterable[tuple[RequestRow, Att
         yield f"{last.person_name}  {'  '.join(names)}  {last.person.pseudonym}"
         for _, there in groupby(theirs, lambda pair: pair[0].repo):
             here = list(there)
-            yield f"  {_attempt_line(here[-1][1], run.now())}"
+            yield f"  {_attempt_line(here[-1][1], context.now())}"
             yield from history_lines(history_records(workspace.store, [row for row, _ in here], names_by_id))
 
 
@@ -155,9 +157,9 @@ def _attempt_line(row: AttemptRecord, now: datetime) -> str:
     return f"{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
 
 
-def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
+def _live_lines(context: CommandContext, rows: Sequence[AttemptRecord]) -> Iterator[str]:
     for row in rows:
-        yield f"{row.user}  {_attempt_line(row, run.now())}"
+        yield f"{row.user}  {_attempt_line(row, context.now())}"
 
 
 # ---- person ls -------------------------------------------------------------------------------------------------------
@@ -172,12 +174,12 @@ _PAGE: Final = 200
 )
 @click.option("--query", "-Q", default="", metavar="QUERY", help="Only people with a request that matches.")
 @limit_options
-def person_ls(run: Run, *, query: str, limit: int | None) -> int:
+def person_ls(context: CommandContext, *, query: str, limit: int | None) -> int:
     """List people with the status of each matching request; most recent requesters first.
 
     Reads the store. `hf-gate help queries` explains --query. Each request of a hidden account counts as one person.
     """
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     columns: list[Column[PersonRecord]] = [
         Column("WHO", lambda row: row.user or row.person),
         Column("NAME", lambda row: row.fullname or "-", drop_rank=2),
@@ -185,7 +187,7 @@ def person_ls(run: Run, *, query: str, limit: int | None) -> int:
         Column("REPOS", lambda row: str(len(row.requests))),
         Column("REQUESTS", _count_statuses),
     ]
-    run.out.records(
+    context.out.records(
         PersonRecord,
         _people(workspace, query),
         columns,
@@ -224,7 +226,7 @@ def _count_statuses(row: PersonRecord) -> str:
 @command("export", examples=("hf-gate person export ada-l ada-l.json", "hf-gate person export ada-l --json"))
 @click.argument("user", metavar="USER")
 @click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
-def person_export(run: Run, *, user: str, file: Path | None) -> int:
+def person_export(context: CommandContext, *, user: str, file: Path | None) -> int:
     """Export all that is held about one person: requests, answers, audit log, runs, profile, and files that name them.
 
     Writes FILE as JSON and a page with the same name and .html; only you can read them. Without FILE, prints the JSON.
@@ -232,20 +234,20 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
     from hf_gate.privacy.service import erasure, person_export
     from hf_gate.workspace.service.store_maintenance import files_of
 
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     if file is not None and file.suffix != ".json":
         raise UsageError(f"{file} does not end in .json.", hint="For example: hf-gate person export ada-l ada-l.json")
     for path in [] if file is None else [file, file.with_suffix(".html")]:
         if os.path.lexists(path):
             raise UsageError(f"{path} exists; nothing was written.", hint="Name a file that does not exist yet.")
-    store = store_path(run)
+    store = store_path(context)
     own = [] if store is None else files_of(store)
     record = person_export.export_person(workspace, erasure.find_person(workspace, user), own)
     if file is None:
-        run.out.record(record, lambda: person_export.json_document(record).decode().splitlines())
+        context.out.record(record, lambda: person_export.json_document(record).decode().splitlines())
         return 0
     written = person_export.write_person_files(record, file)
-    run.out.record(
+    context.out.record(
         record,
         lambda: [
             (
@@ -272,7 +274,7 @@ _MAX_PLACES = 20  # the most places in files that are printed
 @click.argument("user", metavar="USER")
 @click.option("--dry-run", is_flag=True, help="Show what would be erased; erase nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation. USER must be the exact name.")
-def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
+def person_erase(context: CommandContext, *, user: str, dry_run: bool, yes: bool) -> int:
     """Erase one person: names, e-mail address, answers, notes and everything derived from them.
 
     The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the
@@ -281,42 +283,42 @@ def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
     from hf_gate.privacy.service import erasure
     from hf_gate.workspace.service import bootstrap
 
-    workspace = open_workspace(run, writes=not dry_run, is_preview=dry_run)
-    url = bootstrap.store_url(run.settings, run.location)
-    owned = list_owner_files(run.location)
+    workspace = open_workspace(context, writes=not dry_run, is_preview=dry_run)
+    url = bootstrap.store_url(context.settings, context.location)
+    owned = list_owner_files(context.location)
     person = erasure.find_person(workspace, user)
     preview = erasure.preview_erasure(workspace, person, url, owned)
     if dry_run:
-        _print_erasure(run, preview.record(), preview.name)
+        _print_erasure(context, preview.record(), preview.name)
     erasure.check_erasable(preview)
     if yes or not dry_run:
-        _confirm_erasure(run, preview, user, yes=yes)
+        _confirm_erasure(context, preview, user, yes=yes)
     if dry_run:
         return 0
-    done = erasure.erase(workspace, person, url, actor_of(run), owned)
-    _print_erasure(run, done, preview.name)
+    done = erasure.erase(workspace, person, url, actor_of(context), owned)
+    _print_erasure(context, done, preview.name)
     return 5 if any(copy.problem for copy in done.copies) else 0
 
 
-def _confirm_erasure(run: Run, preview: ErasurePreview, user: str, *, yes: bool) -> None:
+def _confirm_erasure(context: CommandContext, preview: ErasurePreview, user: str, *, yes: bool) -> None:
     name = preview.name
     if yes:
         if user != name:
             raise Guarded("--yes needs the exact name; nothing was erased.", hint=f"hf-gate person erase {name} --yes")
         return
-    if not run.may_ask:
+    if not context.may_ask:
         raise Guarded(
             "cannot ask for confirmation here; nothing was erased.", hint=f"hf-gate person erase {name} --yes"
         )
     for line in _erasure_lines(preview.record(), name):
-        run.out.say(line)
+        context.out.say(line)
     answer = click.prompt(f"Type {to_one_line(name)} to erase", default="", show_default=False, err=True)
     if answer.strip() != name:
         raise Guarded("not confirmed; nothing was erased.")
 
 
-def _print_erasure(run: Run, record: ErasureRecord, name: str) -> None:
-    run.out.record(record, lambda: _erasure_lines(record, name), quiet=[record.person])
+def _print_erasure(context: CommandContext, record: ErasureRecord, name: str) -> None:
+    context.out.record(record, lambda: _erasure_lines(record, name), quiet=[record.person])
 
 
 def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from hf_gate.base.display_text import clip, pluralize, to_one_line
 from hf_gate.base.timestamps import format_age, from_ms
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import Format, Output
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.request_table import request_lines
@@ -119,88 +119,88 @@ class ReviewSession(Struct):
     "--lang", type=click.Choice(list(LANGUAGES)), default="en", help="Language of the texts that come with hf-gate."
 )
 @repo_type_option
-def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str | None) -> int:
+def review(context: CommandContext, *, repo: str, newest_first: bool, lang: str, repo_type: str | None) -> int:
     """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
 
     A decision is not sent while the next request is shown, and z undoes it. It is sent when you continue from there, or
     quit. Reasons can be chosen by number: the templates of the workspace, then the texts that come with it. In a
     workspace each request is shown with its verdict.
     """
-    where = parse_repo_argument(run, repo, repo_type)
-    if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    where = parse_repo_argument(context, repo, repo_type)
+    if context.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "review needs a terminal.", hint="Without one, use `hf-gate ls --format jsonl` and `hf-gate accept -`."
         )
-    announce(run, writes=True)
-    requests = sorted(_pending_requests(run, where), key=lambda request: request.asked_at, reverse=newest_first)
-    workspace = open_stored_workspace(run)
-    context = None if workspace is None else ReviewContext(run, where, workspace)
-    session = ReviewSession(requests, context, _usable_templates(run, where), lang)
+    announce(context, writes=True)
+    requests = sorted(_pending_requests(context, where), key=lambda request: request.asked_at, reverse=newest_first)
+    workspace = open_stored_workspace(context)
+    review_context = None if workspace is None else ReviewContext(context, where, workspace)
+    session = ReviewSession(requests, review_context, _usable_templates(context, where), lang)
     result = CommandResult(session.outcomes)
     try:
-        _decide_all(run, session)
+        _decide_all(context, session)
     except BaseException as problem:  # noqa: BLE001 - `CommandResult.finish` raises it again
         result.stopped_by = problem
         if session.unsent is not None:
-            run.out.say(f"Not sent: {session.unsent}.")
-    unwritten = run.out.write_results(lambda: _report(run, session), is_changed=result.is_changed)
+            context.out.say(f"Not sent: {session.unsent}.")
+    unwritten = context.out.write_results(lambda: _report(context, session), is_changed=result.is_changed)
     return result.finish() or unwritten
 
 
-def _pending_requests(run: Run, where: Repo) -> list[AccessRequest]:
+def _pending_requests(context: CommandContext, where: Repo) -> list[AccessRequest]:
     """Return the pending requests: from the store after a quick sync if it had a full one, else from the Hub."""
     from hf_gate.workspace.service import bootstrap
 
-    if bootstrap.has_store(run.settings, run.location):
-        with open_workspace(run, writes=True) as workspace:
+    if bootstrap.has_store(context.settings, context.location):
+        with open_workspace(context, writes=True) as workspace:
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
                 from hf_gate.requests.service.sync import sync_repo
                 from hf_gate.requests.service.sync_schedule import SyncKind
 
-                sync_repo(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
+                sync_repo(context.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(context))
                 rows = workspace.store.iterate_requests(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
-    return _list_pending(run, where)
+    return _list_pending(context, where)
 
 
-def _list_pending(run: Run, where: Repo) -> list[AccessRequest]:
-    listing = run.hub.list_pending(where)
+def _list_pending(context: CommandContext, where: Repo) -> list[AccessRequest]:
+    listing = context.hub.list_pending(where)
     found = []
-    with Progress(run.out, "read") as bar:
+    with Progress(context.out, "read") as bar:
         for request in listing:
             found.append(request)
             bar.tick()
-    if not found and run.hub.gate(where).mode is False:
+    if not found and context.hub.gate(where).mode is False:
         raise NotGated(f"{where} is not gated, so it has no access requests.")
     if not listing.completeness.proved:
-        run.out.warn(f"the list is not proved complete: {listing.completeness.why}.")
+        context.out.warn(f"the list is not proved complete: {listing.completeness.why}.")
     return found
 
 
-def _usable_templates(run: Run, where: Repo) -> list[ReasonTemplate]:
+def _usable_templates(context: CommandContext, where: Repo) -> list[ReasonTemplate]:
     """Return the workspace's templates that can be used for this repo, by name."""
     found = []
-    for each in check_templates(run.location.config.templates, [where]):
+    for each in check_templates(context.location.config.templates, [where]):
         if isinstance(each, UsageError):
-            run.out.warn(f"{each}")
+            context.out.warn(f"{each}")
         else:
             found.append(each)
     return sorted(found, key=lambda each: each.name)[:_MAX_TEMPLATES]
 
 
-def _decide_all(run: Run, session: ReviewSession) -> None:
+def _decide_all(context: CommandContext, session: ReviewSession) -> None:
     keys = Keys()
     while True:
         while session.current is not None:
-            _print_screen(run, session, session.current)
-            if not _handle_key(run, session, keys, keys.read_key()):
+            _print_screen(context, session, session.current)
+            if not _handle_key(context, session, keys, keys.read_key()):
                 return
-        if not _offer_last_undo(run, session, keys):
+        if not _offer_last_undo(context, session, keys):
             return
 
 
-def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
+def _offer_last_undo(context: CommandContext, session: ReviewSession, keys: Keys) -> bool:
     """After the last request, ask about the unsent decision: z undoes it, any other key sends it."""
     if session.unsent is None:
         return False
@@ -210,27 +210,27 @@ def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
         if why
         else f"Any key sends: {session.unsent}. z undoes it."
     )
-    _print_prompt(run.out, f"That was the last request. {words}")
+    _print_prompt(context.out, f"That was the last request. {words}")
     if keys.read_key().lower() != "z":
-        return not _send_unsent(run, session)
+        return not _send_unsent(context, session)
     _undo_unsent(session)
     return True
 
 
-def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
+def _handle_key(context: CommandContext, session: ReviewSession, keys: Keys, key: str) -> bool:
     """Handle one key; return False to quit."""
     act: dict[str, Callable[[], None]] = {
-        "a": lambda: _hold_acceptance(run, session, keys),
-        "e": lambda: _hold_with_end(run, session, keys),
-        "s": lambda: _hold_with_reason(run, session, keys, "reset"),
-        "r": lambda: _hold_with_reason(run, session, keys, "reject"),
-        "n": lambda: _add_note(run, session, keys),
-        " ": lambda: _skip_request(run, session),
+        "a": lambda: _hold_acceptance(context, session, keys),
+        "e": lambda: _hold_with_end(context, session, keys),
+        "s": lambda: _hold_with_reason(context, session, keys, "reset"),
+        "r": lambda: _hold_with_reason(context, session, keys, "reject"),
+        "n": lambda: _add_note(context, session, keys),
+        " ": lambda: _skip_request(context, session),
         "z": lambda: _undo_unsent(session),
     }
     key = key.lower()
     if key == "q":
-        return not _send_unsent(run, session)
+        return not _send_unsent(context, session)
     if key in act:
         act[key]()
     else:
@@ -239,29 +239,29 @@ def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
     return True
 
 
-def _hold_decision(run: Run, session: ReviewSession, decision: UnsentDecision) -> None:
-    if _send_unsent(run, session):
+def _hold_decision(context: CommandContext, session: ReviewSession, decision: UnsentDecision) -> None:
+    if _send_unsent(context, session):
         session.unsent = decision
         session.index += 1
 
 
-def _hold_acceptance(run: Run, session: ReviewSession, keys: Keys) -> None:
+def _hold_acceptance(context: CommandContext, session: ReviewSession, keys: Keys) -> None:
     """Hold an acceptance with the end that the rules set; ask for the end if they do not know it."""
     if session.current is None:
         return
-    context = session.context
-    terms = NO_HAND_TERMS if context is None else context.read_terms(session.current)
-    if context is not None and terms.needs_choice:
-        _print_prompt(run.out, context.describe_terms(terms))
-        _hold_with_end(run, session, keys)
+    review_context = session.context
+    terms = NO_HAND_TERMS if review_context is None else review_context.read_terms(session.current)
+    if review_context is not None and terms.needs_choice:
+        _print_prompt(context.out, review_context.describe_terms(terms))
+        _hold_with_end(context, session, keys)
         return
     accept = UnsentDecision(session.current, "accept", None, session.index, end_of_terms(terms))
-    _hold_decision(run, session, accept)
+    _hold_decision(context, session, accept)
 
 
-def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
+def _hold_with_end(context: CommandContext, session: ReviewSession, keys: Keys) -> None:
     """Ask for the end of an acceptance, then hold it; `!` goes back to the request."""
-    _print_prompt(run.out, "Access ends: 1y, 2027-06-30, or none. ! or Escape: back to the request.")
+    _print_prompt(context.out, "Access ends: 1y, 2027-06-30, or none. ! or Escape: back to the request.")
     while True:
         text = keys.read_answer()
         if text is None or session.current is None:
@@ -269,9 +269,9 @@ def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
         try:
             end = _parse_end(session.context, session.current, text)
         except UsageError as problem:
-            run.out.say(f"{problem} {problem.hint} Type it again:")
+            context.out.say(f"{problem} {problem.hint} Type it again:")
         else:
-            _hold_decision(run, session, UnsentDecision(session.current, "accept", None, session.index, end))
+            _hold_decision(context, session, UnsentDecision(session.current, "accept", None, session.index, end))
             return
 
 
@@ -284,8 +284,8 @@ def _parse_end(context: ReviewContext | None, request: AccessRequest, text: str)
     return None
 
 
-def _skip_request(run: Run, session: ReviewSession) -> None:
-    if _send_unsent(run, session):
+def _skip_request(context: CommandContext, session: ReviewSession) -> None:
+    if _send_unsent(context, session):
         session.index += 1
         session.skipped += 1
 
@@ -299,29 +299,29 @@ def _undo_unsent(session: ReviewSession) -> None:
     session.unsent = None
 
 
-def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> None:
+def _hold_with_reason(context: CommandContext, session: ReviewSession, keys: Keys, verb: str) -> None:
     """Ask for a reason or the number of a template, then hold the decision; `!` goes back to the request."""
     act, what = ("Send back", "can ask again") if verb == "reset" else ("Reject", "cannot ask again")
-    _print_prompt(run.out, f"{act}: they {what}. Type a reason, which they will see, and press Enter.")
+    _print_prompt(context.out, f"{act}: they {what}. Type a reason, which they will see, and press Enter.")
     offered = (*session.templates, *list_ready_texts(verb, session.language))[:_MAX_TEMPLATES]
     texts = {str(number): template for number, template in enumerate(offered, 1)}
     for number, template in texts.items():
-        _print_prompt(run.out, f"{number} and Enter: {template.text} ({template.name})")
-    _print_prompt(run.out, "! or Escape: back to the request; nothing is decided.")
+        _print_prompt(context.out, f"{number} and Enter: {template.text} ({template.name})")
+    _print_prompt(context.out, "! or Escape: back to the request; nothing is decided.")
     while True:
         reason = keys.read_answer()
         if reason is None or session.current is None:
             return
-        if not reason and not _means_no_reason(run.out, keys):
+        if not reason and not _means_no_reason(context.out, keys):
             continue
         if reason in texts:
             reason = texts[reason].fill(session.current.repo, session.current.username)
         try:
             checked = parse_reason(reason, verb, is_silent=True)
         except ReasonTooLong as problem:
-            run.out.say(f"{problem} Type a shorter reason:")
+            context.out.say(f"{problem} Type a shorter reason:")
         else:
-            _hold_decision(run, session, UnsentDecision(session.current, verb, checked, session.index))
+            _hold_decision(context, session, UnsentDecision(session.current, verb, checked, session.index))
             return
 
 
@@ -331,18 +331,18 @@ def _means_no_reason(out: Output, keys: Keys) -> bool:
     return keys.read_key().lower() == "y"
 
 
-def _add_note(run: Run, session: ReviewSession, keys: Keys) -> None:
+def _add_note(context: CommandContext, session: ReviewSession, keys: Keys) -> None:
     """Ask for a note about the current request and store it at once; the person never sees it."""
-    _print_prompt(run.out, "Note for the audit log; they never see it. Enter or !: no note.")
+    _print_prompt(context.out, "Note for the audit log; they never see it. Enter or !: no note.")
     text = keys.read_answer()
     if not text or session.current is None:
         return
-    with open_workspace(run, writes=True) as workspace:
-        decision_sender(run, workspace).add_note(session.current, parse_note(text[:NOTE_LIMIT]))
+    with open_workspace(context, writes=True) as workspace:
+        decision_sender(context, workspace).add_note(session.current, parse_note(text[:NOTE_LIMIT]))
     session.note = "Noted."
 
 
-def _send_unsent(run: Run, session: ReviewSession) -> bool:
+def _send_unsent(context: CommandContext, session: ReviewSession) -> bool:
     """Send the unsent decision. Return False, and go back to its request, if its access would end at another time."""
     unsent = session.unsent
     session.unsent = None
@@ -354,9 +354,9 @@ def _send_unsent(run: Run, session: ReviewSession) -> bool:
     request = unsent.request
     decided = None
     try:
-        with open_workspace(run, writes=True) as workspace:
+        with open_workspace(context, writes=True) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), unsent.reason)
-            sender = decision_sender(run, workspace, new={unsent.verb: 1}, targets=[ask])
+            sender = decision_sender(context, workspace, new={unsent.verb: 1}, targets=[ask])
             sender.choose_ends = lambda cases: check_shown_end(workspace, cases, unsent.end)
             decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[unsent.verb]), run_id=new_id())
     except EndNeeded as changed:
@@ -381,9 +381,9 @@ def _send_unsent(run: Run, session: ReviewSession) -> bool:
     return True
 
 
-def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> None:
+def _print_screen(context: CommandContext, session: ReviewSession, request: AccessRequest) -> None:
     """Print one screen in one write."""
-    out = run.out
+    out = context.out
     columns = terminal_width(sys.stderr)
     lines = [out.style(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
     if session.note:
@@ -394,7 +394,7 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
         after = f"{why} z undoes it." if why else "It is sent when you continue; z undoes it."
         text = f"Not sent yet: {session.unsent}. {after}"
         lines += _style_lines(out, text, "cyan")
-    lines += request_lines(request, run.now(), None, columns)
+    lines += request_lines(request, context.now(), None, columns)
     for line in session.context.lines(request) if session.context is not None else ():
         lines += wrap_line(to_one_line(line), columns, 12)
     if session.is_help_shown:
@@ -422,8 +422,8 @@ def _print_prompt(out: Output, text: str) -> None:
     out.write_stderr("\n".join(wrap_line(to_one_line(text), terminal_width(sys.stderr))) + "\n")
 
 
-def _report(run: Run, session: ReviewSession) -> None:
-    out = run.out
+def _report(context: CommandContext, session: ReviewSession) -> None:
+    out = context.out
     if out.format in {Format.JSON, Format.JSONL}:
         out.document(
             outcomes_document(list(map(outcome_record, session.outcomes)), len(session.outcomes), None), lambda: ()
@@ -449,8 +449,8 @@ def _undo_hint(runs: Sequence[str]) -> str:
 class ReviewContext:
     """Evaluates requests with the store and the current policies."""
 
-    def __init__(self, run: Run, repo: Repo, workspace: Workspace) -> None:
-        self.run = run
+    def __init__(self, context: CommandContext, repo: Repo, workspace: Workspace) -> None:
+        self.context = context
         self.repo = repo
         self.workspace = workspace
         self._problem = ""
@@ -475,13 +475,13 @@ class ReviewContext:
 
     def describe_terms(self, terms: HandTerms) -> str:
         """Return the end of an acceptance in words."""
-        return describe_end(terms, self.run.now(), self.workspace.zone)
+        return describe_end(terms, self.context.now(), self.workspace.zone)
 
     def parse_end(self, request: AccessRequest, text: str) -> GrantEnd | None:
         """Return a typed end of an acceptance; None for `none`. Raises UsageError if it is not valid."""
         terms = self.read_terms(request)
-        written = parse_typed_end(self.run, self.workspace, text, [terms])
-        return choose_end(terms, written, self.run.now(), self.workspace.zone)
+        written = parse_typed_end(self.context, self.workspace, text, [terms])
+        return choose_end(terms, written, self.context.now(), self.workspace.zone)
 
     def describe_approval(self, request: AccessRequest) -> str:
         """Return why an acceptance by this person sends nothing: two people must approve it. Empty if it is sent."""
@@ -491,7 +491,7 @@ class ReviewContext:
         row = self._find_row(request)
         if row is None:
             return ""
-        me = as_approver(read_this_member(self.run))
+        me = as_approver(read_this_member(self.context))
         status = read_approval_status(self.workspace, [row], me, lambda: self._bundle).get(row.id)
         if status is None or status.why_not:
             return "" if status is None else status.why_not
@@ -577,7 +577,7 @@ class ReviewContext:
         notes = [entry for entry in entries if entry.link.kind == kind_of(NoteWritten)]
         for entry in reversed(notes[:_MAX_NOTES]):
             text = str((entry.private or {}).get("note", "(erased)"))
-            when = format_age(from_ms(entry.link.at), self.run.now())
+            when = format_age(from_ms(entry.link.at), self.context.now())
             yield f"  note      {clip(text, _MAX_COLUMNS)} ({entry.link.actor}, {when} ago)"
 
 

@@ -38,7 +38,7 @@ from hf_gate.requests.rows.selections import select_requests
 from hf_gate.requests.service.request_history import LastTransition, last_transition
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.web.exports import export_response, file_response
-from hf_gate.web.request_context import NotFound, Refused, RequestContext, require_all_repos, require_one_of
+from hf_gate.web.http_context import HttpContext, NotFound, Refused, require_all_repos, require_one_of
 from hf_gate.workspace.service import bootstrap
 from hf_gate.workspace.service.owner_files import list_owner_files
 from hf_gate.workspace.service.store_maintenance import file_of_store, files_of
@@ -56,7 +56,7 @@ def person_url(person: PersonRow) -> str:
     return f"/people/{quote(person.pseudonym, safe='')}"
 
 
-def find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
+def find_by_name(context: HttpContext, text: str) -> list[PersonRow]:
     """Return people with exactly this name who asked at visible repos; viewers can search pseudonyms only."""
     if context.is_masked and not is_pseudonym(text):
         return []
@@ -68,7 +68,7 @@ def find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
     return list(found.values())
 
 
-def find_one_person(context: RequestContext) -> PersonRow:
+def find_one_person(context: HttpContext) -> PersonRow:
     """Return the person of the address; NotFound if there is none, or more than one."""
     people = find_by_name(context, context.params["id"])
     if len(people) != 1:
@@ -76,20 +76,20 @@ def find_one_person(context: RequestContext) -> PersonRow:
     return people[0]
 
 
-def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
+def _list_attempts(context: HttpContext, person: PersonRow) -> list[RequestRow]:
     """Return a person's attempts at visible repos, by repo and time."""
     attempts = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
     return sorted(attempts, key=lambda row: (row.repo, row.state.asked_at))
 
 
-def _display_name(context: RequestContext, row: RequestRow) -> str:
+def _display_name(context: HttpContext, row: RequestRow) -> str:
     return row.person.pseudonym if context.is_masked else row.person_name
 
 
 # ---- the list --------------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the people that match a search, or the most recent requesters."""
     return context.render(
         "people.html",
@@ -103,7 +103,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the same people as a file."""
     records = [
         person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
@@ -112,7 +112,7 @@ def export(context: RequestContext) -> Response:
     return export_response("people", context.params["kind"], PersonRecord, records)
 
 
-def _find_people(context: RequestContext) -> list[list[RequestRow]]:
+def _find_people(context: HttpContext) -> list[list[RequestRow]]:
     """Return the current requests of each person that matches the search."""
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
     people = {each.id: each for each in find_by_name(context, text)} if text else {}
@@ -158,7 +158,7 @@ class PersonAtRepo(Struct, frozen=True):
         return self.last_transition.actor, f"rule {self.last_transition.rule}" if is_rule else ""
 
 
-def person_page(context: RequestContext) -> Response:
+def person_page(context: HttpContext) -> Response:
     """Show one person; with a file extension, return their attempts as a file."""
     name, _, kind = context.params["id"].rpartition(".")
     if name and kind in _KINDS:
@@ -171,7 +171,7 @@ def person_page(context: RequestContext) -> Response:
     return _render_person(context, people[0])
 
 
-def _render_person(context: RequestContext, person: PersonRow) -> Response:
+def _render_person(context: HttpContext, person: PersonRow) -> Response:
     attempts = _list_attempts(context, person)
     places = _list_repos(context, attempts)
     acts = _list_events(context, attempts)
@@ -199,21 +199,21 @@ def _render_person(context: RequestContext, person: PersonRow) -> Response:
     )
 
 
-def _list_repos(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
+def _list_repos(context: HttpContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
     by_repo = group_by_repo(attempts)
     current = [next((row for row in here if row.is_current), here[-1]) for here in by_repo.values()]
     store = context.workspace.store
     return [PersonAtRepo(line, last_transition(store, line.row)) for line in request_lines(context, current)]
 
 
-def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> list[tuple[Repo, HistoryRecord]]:
+def _list_events(context: HttpContext, attempts: Sequence[RequestRow]) -> list[tuple[Repo, HistoryRecord]]:
     """Return the entries about all requests of a person with their repos, the latest first."""
     by_repo = group_by_repo(attempts)
     events = [(repo, entry) for repo, here in by_repo.items() for entry in list_history(context, here)]
     return sorted(events, key=lambda pair: pair[1].at, reverse=True)
 
 
-def _export_person(context: RequestContext, name: str, kind: str) -> Response:
+def _export_person(context: HttpContext, name: str, kind: str) -> Response:
     people = find_by_name(context, name)
     if context.is_masked or not people:
         raise NotFound
@@ -227,7 +227,7 @@ def _export_person(context: RequestContext, name: str, kind: str) -> Response:
 # ---- decision --------------------------------------------------------------------------------------------------------
 
 
-def decide(context: RequestContext) -> Response:
+def decide(context: HttpContext) -> Response:
     """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
     person = find_one_person(context)
     verb = context.form_value("verb")
@@ -241,7 +241,7 @@ def decide(context: RequestContext) -> Response:
     return redirect_to_bulk(context, ident, verb)
 
 
-def _read_ticked(context: RequestContext, person: PersonRow) -> dict[int, str]:
+def _read_ticked(context: HttpContext, person: PersonRow) -> dict[int, str]:
     """Return the version that the member saw of each ticked request, by row id."""
     seen: dict[int, str] = {}
     for pick in context.form.get("pick", []):
@@ -261,7 +261,7 @@ def _read_ticked(context: RequestContext, person: PersonRow) -> dict[int, str]:
     return seen
 
 
-def _queue_decision(context: RequestContext, person: PersonRow, verb: str, seen: Mapping[int, str]) -> Response:
+def _queue_decision(context: HttpContext, person: PersonRow, verb: str, seen: Mapping[int, str]) -> Response:
     """Queue one decision, as the button of a row in the queue does: it can be undone."""
     app_state = context.app_state
     taken = app_state.tray_service.queue_decisions(
@@ -274,7 +274,7 @@ def _queue_decision(context: RequestContext, person: PersonRow, verb: str, seen:
     return conflict_response(context, taken, line)
 
 
-def _must_choose_end(context: RequestContext, verb: str, requests: Iterable[int]) -> bool:
+def _must_choose_end(context: HttpContext, verb: str, requests: Iterable[int]) -> bool:
     """Whether the end of an acceptance is not known, so that the next page must ask for it."""
     rows = context.workspace.store.requests(list(requests)).values() if verb == "accept" else ()
     return any(terms.needs_choice for terms in context.app_state.terms_reader.read_terms(rows, context.now).values())
@@ -286,7 +286,7 @@ def _must_choose_end(context: RequestContext, verb: str, requests: Iterable[int]
 _NEEDS_ALL_REPOS = "Nothing was done: this concerns every repo, and you cannot see all of them."
 
 
-def erase_page(context: RequestContext) -> Response:
+def erase_page(context: HttpContext) -> Response:
     """Show what an erasure would delete, and ask for the name."""
     person = _find_person(context)
     preview = preview_erasure(context.workspace, person, _url(context), list_owner_files(context.workspace.location))
@@ -305,7 +305,7 @@ def erase_page(context: RequestContext) -> Response:
     )
 
 
-def erase_person(context: RequestContext) -> Response:
+def erase_person(context: HttpContext) -> Response:
     """Erase a person whose name was typed, and show what was deleted and what stays."""
     person = _find_person(context)
     preview = preview_erasure(context.workspace, person, _url(context))
@@ -325,7 +325,7 @@ def erase_person(context: RequestContext) -> Response:
     )
 
 
-def export_file(context: RequestContext) -> Response:
+def export_file(context: HttpContext) -> Response:
     """Return everything that is held about a person, as JSON or as a page to be downloaded."""
     person = _find_person(context)
     kind = require_one_of(context.query_value("as", "html"), {"json", "html"})
@@ -337,10 +337,10 @@ def export_file(context: RequestContext) -> Response:
     return file_response((part.encode() for part in render_page(record)), "text/html; charset=utf-8", name)
 
 
-def _find_person(context: RequestContext) -> PersonRow:
+def _find_person(context: HttpContext) -> PersonRow:
     require_all_repos(context, _NEEDS_ALL_REPOS)
     return find_one_person(context)
 
 
-def _url(context: RequestContext) -> str:
+def _url(context: HttpContext) -> str:
     return bootstrap.store_url(context.workspace.settings, context.workspace.location)

@@ -43,7 +43,7 @@ from hf_gate.requests.queue_counters import Counters
 from hf_gate.requests.rows.selections import count_selected, filter_selected
 from hf_gate.verdicts.pages.drafts import visible_tables
 from hf_gate.web.exports import export_response
-from hf_gate.web.request_context import Refused, RequestContext
+from hf_gate.web.http_context import HttpContext, Refused
 
 from . import queue_by_person
 from .queue_by_person import PersonRequests
@@ -83,7 +83,7 @@ _WEEK: Final = timedelta(days=7)
 _MAX_RECENT: Final = 1000  # decisions of the last week that the median wait is computed from
 
 
-def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
+def home(context: HttpContext) -> Response:  # noqa: ARG001 - as every page
     """Redirect to the queue."""
     return RedirectResponse("/queue", 303)
 
@@ -91,7 +91,7 @@ def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
 # ---- the page --------------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show one page of the queue with its facets, grouped by person if requested."""
     by = queue_by_person.grouping_of(context)
     order = "newest" if context.query_value("order") == "newest" else None
@@ -140,7 +140,7 @@ def page(context: RequestContext) -> Response:
 
 
 def _rows(
-    context: RequestContext, asked: QueueQuery, order: str | None, after: str | None, *, is_known: bool
+    context: HttpContext, asked: QueueQuery, order: str | None, after: str | None, *, is_known: bool
 ) -> dict[str, Any]:
     """Return the rows and the next cursor. `is_known`: the total need not be counted here."""
     if queue_by_person.grouping_of(context):
@@ -152,7 +152,7 @@ def _rows(
     return values | {"total": format_count(found.count)} if most else values
 
 
-def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:
+def _page_values(context: HttpContext, found: QueryPage) -> dict[str, Any]:
     picks = filter_selected(context.workspace.store, context.selection_name, [row.id for row in found.rows])
     return {"lines": request_lines(context, found.rows), "picks": picks, "next": found.next}
 
@@ -168,7 +168,7 @@ def _repo_values(
     return {"one_repo": repo, "is_repo_unnamed": not is_named}
 
 
-def _people_values(context: RequestContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
+def _people_values(context: HttpContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
     people, following = queue_by_person.read_people(context, asked.query, cursor=after, newest_first=order is not None)
     return {"lines": people, "hidden": sum(person.is_hidden for person in people), "next": following}
 
@@ -178,7 +178,7 @@ def _export_url(text: str, kind: str, by: str | None) -> str:
 
 
 def list_views(
-    context: RequestContext, asked: QueueQuery, counters: Counters, by: str | None = None
+    context: HttpContext, asked: QueueQuery, counters: Counters, by: str | None = None
 ) -> list[dict[str, object]]:
     """Return the saved views, with their number of requests if the counters cover the query.
 
@@ -202,7 +202,7 @@ def list_views(
     return [view for view in views if view["is_own"] or view["is_current"] or _is_worth_showing(context, view, pending)]
 
 
-def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
+def _own_queues_view(context: HttpContext) -> list[tuple[str, str]]:
     """Return the view without the queues and requests that are for other members, and the view of the member's own."""
     bundle = context.app_state.policies.current
     config = context.workspace.location.config if bundle is None else bundle.config
@@ -211,7 +211,7 @@ def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
     return [("For you", f"{PENDING} -queue:{','.join(others)} -assigned:others"), *own] if others else own
 
 
-def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pending: int | None) -> bool:
+def _is_worth_showing(context: HttpContext, view: Mapping[str, object], pending: int | None) -> bool:
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(count_up_to(context, parse_query(text), 0) for text in (_OLDEST, _NOT_OLDEST))
@@ -237,7 +237,7 @@ def _parse_view(query: str) -> Query:
     return parse_query(query)
 
 
-def save_view(context: RequestContext) -> Response:
+def save_view(context: HttpContext) -> Response:
     """Save the query under a name, or delete a saved view."""
     name = context.form_value("name").strip()[:40]
     query = context.form_value("q").strip()
@@ -258,7 +258,7 @@ def save_view(context: RequestContext) -> Response:
 # ---- problems and empty pages ----------------------------------------------------------------------------------------
 
 
-def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
+def list_failed_syncs(context: HttpContext) -> list[tuple[str, str, str]]:
     """Return repos whose last sync failed, with the reason and the age of their rows."""
     failed = []
     for row in context.list_visible_repos().rows:
@@ -268,7 +268,7 @@ def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
     return failed
 
 
-def _describe_holds(context: RequestContext, cells: Sequence[QueueCount]) -> str:
+def _describe_holds(context: HttpContext, cells: Sequence[QueueCount]) -> str:
     """Return how many requests are on hold for what; empty if nobody is, or the policies cannot be read."""
     bundle = context.app_state.policies.current
     needs = Counter[str]()
@@ -277,7 +277,7 @@ def _describe_holds(context: RequestContext, cells: Sequence[QueueCount]) -> str
     return format_holds(needs)
 
 
-def list_refused_tables(context: RequestContext) -> list[str]:
+def list_refused_tables(context: HttpContext) -> list[str]:
     """Return why visible tables were refused; rules treat their rows as unknown."""
     bundle = context.app_state.policies.current
     if bundle is None or not any(table.file_problem for table in bundle.tables.values()):
@@ -290,9 +290,7 @@ def list_refused_tables(context: RequestContext) -> list[str]:
     ]
 
 
-def empty_state(
-    context: RequestContext, asked: QueueQuery, counters: Counters, pending: int, more: str
-) -> dict[str, Any]:
+def empty_state(context: HttpContext, asked: QueueQuery, counters: Counters, pending: int, more: str) -> dict[str, Any]:
     """Return the values of a page without rows."""
     app_state = context.app_state
     repos = context.list_visible_repos().rows
@@ -316,7 +314,7 @@ def empty_state(
     }
 
 
-def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
+def _recent_speed(context: HttpContext) -> tuple[str, str] | None:
     """Return the number of requests of the last month decided in the last week, and their median wait."""
     week, month = (from_ms(to_ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
     text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
@@ -331,7 +329,7 @@ def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return all matching rows as a file, grouped by person if requested."""
     asked = parse_queue_query(context)
     if asked.problem is not None:
@@ -344,7 +342,7 @@ def export(context: RequestContext) -> Response:
     return export_response("requests", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
-def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
+def request_records(context: HttpContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Yield the records of requests. The quality of answers is not computed for CSV."""
     verdicts = context.app_state.policies.current_verdicts
     with_quality = context.params.get("kind") != "csv"
@@ -352,6 +350,6 @@ def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iter
     return (stored_request(row, verdicts, details, with_quality=with_quality) for row, details in pairs)
 
 
-def _list_all(context: RequestContext, asked: QueueQuery) -> Iterator[RequestRow]:
+def _list_all(context: HttpContext, asked: QueueQuery) -> Iterator[RequestRow]:
     for found in iterate_cursor_pages(lambda cursor: run_query(context, asked.query, limit=500, cursor=cursor)):
         yield from found.rows

@@ -17,7 +17,7 @@ from hf_gate.inbox.rows import read_people_page
 from hf_gate.inbox.service.request_chips import MAX_CHIPS, ChipKind
 from hf_gate.requests.pages.queue_query import limit_to_visible_repos
 from hf_gate.requests.pages.request_lines import ChipLabel, RequestLine, request_lines
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 BY_PERSON: Final = "person"
 PAGE_SIZE: Final = 30
@@ -72,13 +72,13 @@ class PersonRequests(Struct, frozen=True):
         return [verb for verb in VERBS if verb in able]
 
 
-def grouping_of(context: RequestContext) -> str | None:
+def grouping_of(context: HttpContext) -> str | None:
     """Return how the address groups the rows: by person, or None."""
     return BY_PERSON if context.query_value("by") == BY_PERSON else None
 
 
 def read_people(
-    context: RequestContext, query: Query, *, cursor: str | None, newest_first: bool = False
+    context: HttpContext, query: Query, *, cursor: str | None, newest_first: bool = False
 ) -> tuple[list[PersonRequests], str | None]:
     """Return one page of people and the cursor of the next page."""
     found = _read_page(context, query, PAGE_SIZE, cursor, newest_first=newest_first)
@@ -90,7 +90,7 @@ def read_people(
 
 
 def _read_page(
-    context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
+    context: HttpContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
 ) -> PeoplePage:
     """Read people and their requests, limited to what the member can see."""
     return read_people_page(
@@ -104,7 +104,7 @@ def _read_page(
     )
 
 
-def list_all_rows(context: RequestContext, query: Query) -> Iterator[RequestRow]:
+def list_all_rows(context: HttpContext, query: Query) -> Iterator[RequestRow]:
     """Yield all rows of a query for a file, grouped by person."""
     for page in iterate_cursor_pages(lambda cursor: _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)):
         for rows in page.people:

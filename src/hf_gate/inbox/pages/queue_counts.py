@@ -13,7 +13,7 @@ from hf_gate.core.parsing.query import Query, Term
 from hf_gate.inbox.rows import read_counters
 from hf_gate.requests.pages.queue_query import QUALITY_CHOICES, WORDS, QueueQuery, count_up_to, queue_url
 from hf_gate.requests.queue_counters import CounterRow, Counters, CounterTable
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
 _MAX_DROPPED: Final = 6  # terms of a query without matches that are tried without
@@ -26,7 +26,7 @@ _CHOICES: Final = {"quality": QUALITY_CHOICES, "mail": tuple((kind.value, (kind.
 _MAX_CHOICES: Final = 12  # of one facet
 
 
-def list_counts(context: RequestContext) -> Counters:
+def list_counts(context: HttpContext) -> Counters:
     """Return the counters of the repos that the member can see; viewers see no classes."""
     counters = read_counters(context.workspace.store)
     visible = context.list_visible_repos()
@@ -73,7 +73,7 @@ def _matches(term: Term, value: object) -> bool:
     return fits != term.is_not
 
 
-def format_total(context: RequestContext, query: Query, counters: Counters) -> str:
+def format_total(context: HttpContext, query: Query, counters: Counters) -> str:
     """Return the number of matches as text: `1,204` or `more than 200`."""
     known = count_matching(query, counters)
     if known is not None:
@@ -86,7 +86,7 @@ def format_count(count: int) -> str:
     return f"more than {MAX_COUNTED:,}" if count > MAX_COUNTED else f"{count:,}"
 
 
-def find_strictest_term(context: RequestContext, asked: QueueQuery, counters: Counters) -> tuple[int, str] | None:
+def find_strictest_term(context: HttpContext, asked: QueueQuery, counters: Counters) -> tuple[int, str] | None:
     """Return which term excludes most: its place, and how many requests match without it; None if no
     term alone does.
     """

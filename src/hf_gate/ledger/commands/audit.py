@@ -17,7 +17,7 @@ from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_private_file, open_regular_file, write_private_file
 from hf_gate.base.timestamps import format_seconds
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options, repo_type_option
 from hf_gate.cli.output import FIRST_ROWS, safe_lines
 from hf_gate.cli.targets import parse_person_or_repo
 from hf_gate.cli.text_layout import Column
@@ -83,7 +83,7 @@ audit = GateGroup(
 @limit_options
 @click.option("--all-entries", is_flag=True, help="One row for each entry; by default, similar entries share a row.")
 def audit_ls(
-    run: Run,
+    context: CommandContext,
     *,
     target: str | None,
     repo_type: str | None,
@@ -100,9 +100,9 @@ def audit_ls(
     """
     from hf_gate.messages.service.inputs import parse_event_kind
 
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     known_kind = None if kind is None else parse_event_kind(kind)
-    wanted = None if target is None else parse_person_or_repo(run, target, repo_type)
+    wanted = None if target is None else parse_person_or_repo(context, target, repo_type)
     requests = None if request is None else [request]
     if isinstance(wanted, RequestTarget):
         requests = [number for number in _find_requests(workspace, wanted) if request in {None, number}]
@@ -110,9 +110,9 @@ def audit_ls(
     entries = iterate_entries(workspace.store, TimelineFilter(repos, repos is None, known_kind, actor, requests))
     links = (entry.link for entry in entries)
     rows: Iterator[AuditRecord] = map(audit_record, links)
-    if run.out.is_human:
+    if context.out.is_human:
         rows = _add_names(workspace, rows if all_entries else _group_entries(links))
-    run.out.records(
+    context.out.records(
         AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=limit, empty="No entries.", part="the newest {}"
     )
     return 0
@@ -149,7 +149,7 @@ def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[Au
 
 @command("show", examples=("hf-gate audit show datasets/acme/eeg#12", "hf-gate audit show desk#1 --json"))
 @click.argument("entry", metavar="ENTRY")
-def audit_show(run: Run, *, entry: str) -> int:
+def audit_show(context: CommandContext, *, entry: str) -> int:
     """Show one entry: its public part and the personal data stored with it."""
     name = parse_entry_name(entry)
     if name is None:
@@ -157,12 +157,12 @@ def audit_show(run: Run, *, entry: str) -> int:
             f"{entry!r} is not the name of an audit log entry.",
             hint="Write it as `hf-gate audit ls` prints it, e.g. desk#3.",
         )
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     found = read_entry(workspace.store, *name)
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="`hf-gate audit ls` lists the entries.")
     doc = _entry_to_dict(found)
-    run.out.document(doc, lambda: _entry_lines(found, doc), quiet=[str(doc["id"])])
+    context.out.document(doc, lambda: _entry_lines(found, doc), quiet=[str(doc["id"])])
     return 0
 
 
@@ -183,7 +183,7 @@ def audit_show(run: Run, *, entry: str) -> int:
 )
 @click.option("--file", "file", metavar="FILE", help="Verify this export instead of the store.")
 @click.option("--fold", is_flag=True, help="Also check the data derived from the log: requests, members, triggers.")
-def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
+def audit_verify(context: CommandContext, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
     """Verify the audit log: every chain is unbroken, all personal data matches its seal, and all checkpoints agree.
 
     A chain alone cannot reveal that its end was cut off or that the whole chain was rewritten. A checkpoint that is
@@ -201,7 +201,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         with _open_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
             result = verify_exported_ledger(lines, file, known)
     else:
-        result = verify_ledger(open_workspace(run).store, known, with_tables=fold)
+        result = verify_ledger(open_workspace(context).store, known, with_tables=fold)
     doc = {
         "ok": result.ok,
         "chains": len(result.chains),
@@ -209,13 +209,13 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         "broken": [{"chain": each.chain, "seq": each.seq, "what": each.what} for each in result.broken],
         "not_proved": list(result.not_proved),
     }
-    run.out.document(
+    context.out.document(
         doc,
         lambda: _verification_lines(result, len(known), fold),
         quiet=[f"{each.chain}#{each.seq}" for each in result.broken],
     )
-    if not result.ok and file is None and run.location.folder is not None:
-        run.out.hint(
+    if not result.ok and file is None and context.location.folder is not None:
+        context.out.hint(
             "The turns of hf-gate run find this within a day, and stop. To stop unattended work now: hf-gate stop"
         )
     return 0 if result.ok else 1
@@ -224,23 +224,23 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
 @command("export", examples=("hf-gate audit export", "hf-gate audit export --out ledger.jsonl --with-personal"))
 @click.option("--out", "target", metavar="FILE", help="Write to this file, readable only by you; default: stdout.")
 @click.option("--with-personal", is_flag=True, help="Include names, answers, reasons and notes.")
-def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
+def audit_export(context: CommandContext, *, target: str | None, with_personal: bool) -> int:
     """Write the audit log as JSON lines after a header, with personal data only if requested.
 
     `hf-gate audit verify --file FILE` verifies the export without the store.
     """
     from hf_gate.ledger.service.ledger_files import export_ledger
 
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     count = -1
     with _open_output(target) as write:
         for line in export_ledger(workspace.store, workspace.now(), personal=with_personal):
             write(line)
             count += 1
     if target is not None:
-        remember_file(run, Path(target))
+        remember_file(context, Path(target))
     personal = ", with personal data" if with_personal else ", without personal data"
-    run.out.say(f"{pluralize(count, 'entry', 'entries')} written{personal}.", "dim")
+    context.out.say(f"{pluralize(count, 'entry', 'entries')} written{personal}.", "dim")
     return 0
 
 
@@ -248,19 +248,19 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 @click.option(
     "--out", "target", metavar="FILE", help="Write to this file; keep it on a different machine than the store."
 )
-def audit_checkpoint(run: Run, *, target: str | None) -> int:
+def audit_checkpoint(context: CommandContext, *, target: str | None) -> int:
     """Save the heads of all chains. They can prove later that no earlier entry was cut off or rewritten."""
     from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, store_checkpoint
 
-    workspace = open_workspace(run, writes=True)
+    workspace = open_workspace(context, writes=True)
     checkpoint = store_checkpoint(workspace.store, workspace.now())
     doc = checkpoint_to_dict(checkpoint, workspace.store.endpoint)
     if target is None:
-        run.out.document(doc, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
+        context.out.document(doc, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
         return 0
     write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
-    remember_file(run, Path(target))
-    run.out.say(f"Saved the heads of {pluralize(len(checkpoint.heads), 'chain')} to {target} and to the store.")
+    remember_file(context, Path(target))
+    context.out.say(f"Saved the heads of {pluralize(len(checkpoint.heads), 'chain')} to {target} and to the store.")
     return 0
 
 

@@ -11,7 +11,7 @@ import click
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_span
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options, repo_type_option
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import repo_argument, target_argument
 from hf_gate.cli.targets import parse_repo_argument
@@ -51,23 +51,23 @@ _WEEKS_SHOWN = 8
     "overview",
     examples=("hf-gate report overview", "hf-gate report overview --format svg"),
 )
-def report_overview(run: Run) -> int:
+def report_overview(context: CommandContext) -> int:
     """Show how many requests wait and how long, who decided each week, which rules decide, and what ends soon.
 
     CSV and JSON contain all numbers; svg draws the decisions and the requests of each week.
     """
     from hf_gate.reports.service.overview import overview_cells, read_overview
 
-    workspace = open_workspace(run)
+    workspace = open_workspace(context)
     overview = read_overview(workspace.store, workspace.now())
-    if run.out.format is Format.SVG:
+    if context.out.format is Format.SVG:
         from hf_gate.reports.pages.overview import render_svg
 
         sys.stdout.write(render_svg(overview))
-    elif run.out.format is Format.CSV:
+    elif context.out.format is Format.CSV:
         sys.stdout.writelines(csv_lines(OverviewCell, overview_cells(overview)))
     else:
-        run.out.record(overview, lambda: _lines(overview))
+        context.out.record(overview, lambda: _lines(overview))
     return 0
 
 
@@ -129,7 +129,7 @@ _BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
     help="Show an earlier moment: a date (its end, in the workspace's zone) or a timestamp.",
 )
 def report_access(
-    run: Run, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
+    context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
 ) -> int:
     """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until
     when.
@@ -138,13 +138,15 @@ def report_access(
     Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.
     FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
     """
-    workspace = open_workspace(run)
-    named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
+    workspace = open_workspace(context)
+    named = list(dict.fromkeys(parse_repo_argument(context, text, repo_type) for text in repos))
     view = _read_view(workspace, named, as_of)
     columns = _build_columns(view, is_single=len(view.certainties) == 1)
-    rows = chain(view.records(), _bypassing_accounts(run, view))
-    run.out.records(AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}")
-    _print_certainty(run, view)
+    rows = chain(view.records(), _bypassing_accounts(context, view))
+    context.out.records(
+        AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}"
+    )
+    _print_certainty(context, view)
     return 0
 
 
@@ -162,27 +164,27 @@ def _read_view(workspace: Workspace, repos: Sequence[Repo], as_of: str | None) -
     return read_access(workspace.store, repos or own, at.astimezone(workspace.zone))
 
 
-def _print_certainty(run: Run, view: AccessView) -> None:
+def _print_certainty(context: CommandContext, view: AccessView) -> None:
     """Print on stderr how certain a view is: for people and agents in sentences, else what is missing."""
-    if run.out.format in {Format.HUMAN, Format.AGENT}:
+    if context.out.format in {Format.HUMAN, Format.AGENT}:
         for line in view.describe():
-            run.out.say(line, "dim")
+            context.out.say(line, "dim")
         return
     for repo in view.unknown:
-        run.out.warn(f"{repo} is left out, because its audit log begins later.")
+        context.out.warn(f"{repo} is left out, because its audit log begins later.")
 
 
-def _bypassing_accounts(run: Run, view: AccessView) -> Iterator[AccessRecord]:
+def _bypassing_accounts(context: CommandContext, view: AccessView) -> Iterator[AccessRecord]:
     """Yield the accounts that bypass the gate, and print what could not be read."""
     from hf_gate.ledger.service.access_report import read_bypassing_accounts
 
     try:
-        account = run.account
+        account = context.account
     except HfGateError:
         account = None  # reading the members reports the error
-    for row in read_bypassing_accounts(run.hub, view.certainties, () if account is None else (account.name,)):
+    for row in read_bypassing_accounts(context.hub, view.certainties, () if account is None else (account.name,)):
         if row.user is None and row.note:
-            run.out.warn(f"{repo_argument(row)}: {row.note}.")
+            context.out.warn(f"{repo_argument(row)}: {row.note}.")
         yield row
 
 
@@ -229,11 +231,11 @@ def _format_day(time: str | None) -> str:
 )
 @click.argument("repo", metavar="REPO")
 @repo_type_option
-def report_hub(run: Run, *, repo: str, repo_type: str | None) -> int:
+def report_hub(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
     """Print the Hub's own report: all requests in all statuses, without the answers."""
-    where = parse_repo_argument(run, repo, repo_type)
-    announce(run)
-    rows = [_report_row(where, record) for record in run.hub.access_report(where)]
+    where = parse_repo_argument(context, repo, repo_type)
+    announce(context)
+    rows = [_report_row(where, record) for record in context.hub.access_report(where)]
     columns: list[Column[ReportRecord]] = [
         Column("USER", lambda row: row.user or "-"),
         Column("STATUS", lambda row: row.status or "-"),
@@ -241,9 +243,9 @@ def report_hub(run: Run, *, repo: str, repo_type: str | None) -> int:
         Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop_rank=1),
         Column("BY", lambda row: row.granted_by or "-", drop_rank=2),
     ]
-    is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
+    is_whole = context.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
     if not is_whole:
-        run.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
+        context.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
     return 0
 
 

@@ -22,12 +22,12 @@ from hf_gate.ledger.service.access_report import (
     read_access,
 )
 from hf_gate.web.exports import export_response
-from hf_gate.web.request_context import RequestContext, parse_number
+from hf_gate.web.http_context import HttpContext, parse_number
 
 _ROWS: Final = 100  # on one page
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show who had access to one repo at a moment, a page at a time."""
     as_of = context.query_value("as_of").strip()[:40]
     repos = [row.repo for row in context.list_visible_repos().rows]
@@ -65,7 +65,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return everybody who had access by a request, at one repo or at all visible repos, as a file."""
     repos = [row.repo for row in context.list_visible_repos().rows]
     chosen = _chosen_repo(context, repos) if context.query_value("repo") else None
@@ -73,7 +73,7 @@ def export(context: RequestContext) -> Response:
     return export_response("access", context.params["kind"], AccessRecord, view.records())
 
 
-def _chosen_repo(context: RequestContext, repos: list[Repo]) -> Repo | None:
+def _chosen_repo(context: HttpContext, repos: list[Repo]) -> Repo | None:
     """Return the repo of the address, else the first one. Raises UsageError for a repo that is not visible."""
     name = context.query_value("repo")
     if not name:
@@ -84,7 +84,7 @@ def _chosen_repo(context: RequestContext, repos: list[Repo]) -> Repo | None:
     return repo
 
 
-def _read_view(context: RequestContext, repos: list[Repo], as_of: str) -> AccessView:
+def _read_view(context: HttpContext, repos: list[Repo], as_of: str) -> AccessView:
     zone = context.workspace.zone
     at = parse_moment(as_of, context.now, zone) if as_of else context.now
     return read_access(context.workspace.store, repos, at.astimezone(zone))

@@ -33,7 +33,7 @@ from hf_gate.messages.service.inputs import parse_event_kind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.reading.ledger import iterate_entries, search_entries
 from hf_gate.web.exports import export_response, file_response
-from hf_gate.web.request_context import Refused, RequestContext, parse_number, require_all_repos, sees_all_repos
+from hf_gate.web.http_context import HttpContext, Refused, parse_number, require_all_repos, sees_all_repos
 
 from .audit_entries import EntryLine, entry_lines
 
@@ -68,7 +68,7 @@ class AuditQuery(Struct, frozen=True):
         return f"{path}?{urlencode(said)}" if said else path
 
 
-def parse_audit_query(context: RequestContext) -> AuditQuery:
+def parse_audit_query(context: HttpContext) -> AuditQuery:
     """Parse the filters, limited to the repos that the member can see."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
     mine = [row.repo for row in context.list_visible_repos().rows]
@@ -97,7 +97,7 @@ def parse_audit_query(context: RequestContext) -> AuditQuery:
     return AuditQuery(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)
 
 
-def _repos_named(context: RequestContext, text: str) -> list[Repo]:
+def _repos_named(context: HttpContext, text: str) -> list[Repo]:
     try:
         repo = parse_repo(text, endpoint=context.workspace.store.endpoint)
     except HfGateError:
@@ -105,7 +105,7 @@ def _repos_named(context: RequestContext, text: str) -> list[Repo]:
     return [row.repo for row in context.list_visible_repos().rows if row.repo == repo]
 
 
-def _requests_of(context: RequestContext, text: str) -> list[int]:
+def _requests_of(context: HttpContext, text: str) -> list[int]:
     """Return the attempts of the people with this name; viewers can search pseudonyms only."""
     if context.is_masked and not is_pseudonym(text):
         return []
@@ -115,7 +115,7 @@ def _requests_of(context: RequestContext, text: str) -> list[int]:
     ]
 
 
-def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, before: int | None) -> TimelinePage:
+def _read_timeline(context: HttpContext, asked: AuditQuery, limit: int, before: int | None) -> TimelinePage:
     if asked.problem:
         return TimelinePage([])
     return search_entries(context.workspace.store, asked.filter, limit=limit, before=before)
@@ -124,7 +124,7 @@ def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, befor
 # ---- the timeline ----------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show one page of the timeline by day, newest first."""
     asked = parse_audit_query(context)
     each = parse_number(context.query_value("each"))
@@ -177,7 +177,7 @@ class EntryGroup(Struct, frozen=True):
         return self.lines[0]
 
 
-def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None) -> AuditPage:
+def _read_groups(context: HttpContext, asked: AuditQuery, before: int | None) -> AuditPage:
     """Read entries until a page is full of groups or has `_MAX_ENTRIES` entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
@@ -195,14 +195,14 @@ def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None)
         before = timeline.next
 
 
-def _read_ungrouped(context: RequestContext, asked: AuditQuery, last: int, before: int | None) -> AuditPage:
+def _read_ungrouped(context: HttpContext, asked: AuditQuery, last: int, before: int | None) -> AuditPage:
     """Read entries without grouping, down to the one with this number."""
     timeline = _read_timeline(context, asked, PAGE_SIZE, before)
     rows = [[row] for row in timeline.rows if row.id >= last]
     return AuditPage(rows, timeline.next if len(rows) == len(timeline.rows) else None, timeline.is_cut)
 
 
-def _build_groups(context: RequestContext, asked: AuditQuery, page: AuditPage, before: int | None) -> list[EntryGroup]:
+def _build_groups(context: HttpContext, asked: AuditQuery, page: AuditPage, before: int | None) -> list[EntryGroup]:
     lines = iter(entry_lines(context, [row for rows in page.groups for row in rows[:_MAX_NAMED]]))
     groups = []
     for rows in page.groups:
@@ -215,7 +215,7 @@ def _build_groups(context: RequestContext, asked: AuditQuery, page: AuditPage, b
     return groups
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return all matching entries as a file like `hf-gate audit ls`: without names, answers, reasons and notes."""
     asked = parse_audit_query(context)
     if asked.problem:
@@ -249,7 +249,7 @@ _proofs: WeakKeyDictionary[Workspace, StoredProof] = WeakKeyDictionary()
 _proving: Final = threading.Lock()
 
 
-def prove_ledger(context: RequestContext) -> Response:
+def prove_ledger(context: HttpContext) -> Response:
     """Verify all chains, seals and stored checkpoints; one proof at a time."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     if not _proving.acquire(blocking=False):
@@ -267,7 +267,7 @@ def prove_ledger(context: RequestContext) -> Response:
     return RedirectResponse("/audit", 303)
 
 
-def make_checkpoint(context: RequestContext) -> Response:
+def make_checkpoint(context: HttpContext) -> Response:
     """Store the heads of all chains and return them as a file, which later proves that nothing was cut off."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     made = store_checkpoint(context.workspace.store, context.now)
@@ -275,7 +275,7 @@ def make_checkpoint(context: RequestContext) -> Response:
     return file_response([text.encode()], "application/json", f"checkpoint-{context.now:%Y%m%dT%H%M%SZ}.json")
 
 
-def download_ledger(context: RequestContext) -> Response:
+def download_ledger(context: HttpContext) -> Response:
     """Return the ledger for `hf-gate audit verify --file`, without personal data."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     return file_response(export_ledger(context.workspace.store, context.now), "application/x-ndjson", "ledger.jsonl")

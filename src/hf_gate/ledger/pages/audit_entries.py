@@ -21,7 +21,7 @@ from hf_gate.core.stored_rows import LedgerRow, RequestRow
 from hf_gate.inbox.pages.people import person_url
 from hf_gate.ledger.service.ledger_entries import body_of_entry, name_of_entry, read_entry, text_of_entry
 from hf_gate.requests.pages.request_lines import request_key
-from hf_gate.web.request_context import RequestContext, parse_number, require, sees_all_repos
+from hf_gate.web.http_context import HttpContext, parse_number, require, sees_all_repos
 
 
 class EntryLine(Struct, frozen=True):
@@ -42,14 +42,14 @@ class EntryLine(Struct, frozen=True):
     verb: str = ""
 
 
-def entry_lines(context: RequestContext, rows: Sequence[LedgerRow]) -> list[EntryLine]:
+def entry_lines(context: HttpContext, rows: Sequence[LedgerRow]) -> list[EntryLine]:
     """Return rows for entries; reads their requests at once."""
     about = context.workspace.store.requests([row.link.request for row in rows if row.link.request is not None])
     return [entry_line(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
 
 
 def entry_line(
-    context: RequestContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
+    context: HttpContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
 ) -> EntryLine:
     """Return the row of an entry about a request; names and private parts are hidden from viewers."""
     at = from_ms(link.at)
@@ -83,7 +83,7 @@ def _verb(link: LedgerLink) -> str:
 # ---- the page of an entry --------------------------------------------------------------------------------------------
 
 
-def entry_page(context: RequestContext) -> Response:
+def entry_page(context: HttpContext) -> Response:
     """Show one entry: its public part, its private part unless masked, and its hashes."""
     chain = (
         WORKSPACE_CHAIN
@@ -113,7 +113,7 @@ def entry_page(context: RequestContext) -> Response:
     )
 
 
-def _can_see_chain(context: RequestContext, chain: str) -> bool:
+def _can_see_chain(context: HttpContext, chain: str) -> bool:
     if chain == WORKSPACE_CHAIN:
         return sees_all_repos(context)
     try:

@@ -25,7 +25,7 @@ from hf_gate.messages.service.message_records import (
     list_messages,
     retry_messages,
 )
-from hf_gate.web.request_context import Refused, RequestContext, require_all_repos, sees_all_repos
+from hf_gate.web.http_context import HttpContext, Refused, require_all_repos, sees_all_repos
 from hf_gate.workspace.service import bootstrap
 
 from .account_proofs import make_proof_link
@@ -54,7 +54,7 @@ PERMISSIONS: Final = (
 _MAX_REPOS: Final = 12  # repos shown by name
 
 
-def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
+def _visible_repos(context: HttpContext) -> list[tuple[Repo, str]]:
     """Return the repos that the member can see, and what the member can do there."""
     may = "see" if context.is_masked else "see and decide"
     return [(row.repo, may) for row in context.list_visible_repos().rows]
@@ -72,7 +72,7 @@ class SessionLine(NamedTuple):
     is_current: bool
 
 
-def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLine]:
+def _list_sessions(context: HttpContext, *, is_admin: bool) -> list[SessionLine]:
     """Return the open sessions: all of them for an admin of all repos, else the member's own."""
     clock = bootstrap.utc_now()
     found = list_open_sessions(context.workspace.store, to_ms(clock), None if is_admin else context.member.name)
@@ -90,7 +90,7 @@ def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLi
     ]
 
 
-def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[str, str]:
+def _describe_links(context: HttpContext, members: Sequence[Member]) -> dict[str, str]:
     """Return the state of each member's personal link, by member id."""
     at = to_ms(context.now)
     devices = count_devices(context.workspace.store, at) if members else {}
@@ -98,7 +98,7 @@ def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[
 
 
 def page(
-    context: RequestContext,
+    context: HttpContext,
     link: str | None = None,
     invited: str | None = None,
     proof: str | None = None,
@@ -132,7 +132,7 @@ def page(
     )
 
 
-def invite(context: RequestContext) -> Response:
+def invite(context: HttpContext) -> Response:
     """Make a personal link; an earlier link of the same name becomes invalid."""
     _require_all_repos(context)
     wish = {key: context.form_value(key) for key in ("name", "role", "account")} | {
@@ -143,14 +143,14 @@ def invite(context: RequestContext) -> Response:
     return page(context, link=secret, invited=member.name)
 
 
-def prove(context: RequestContext) -> Response:
+def prove(context: HttpContext) -> Response:
     """Make a one-time link for the member to prove their Hub account."""
     if context.member.proven_account is not None:
         raise Refused("Your account is already proven.")
     return page(context, proof=make_proof_link(context.app_state, context.member))
 
 
-def make_device_link(context: RequestContext) -> Response:
+def make_device_link(context: HttpContext) -> Response:
     """Make a link that signs the member in on another device."""
     secret = context.app_state.make_device_link(context.member, context.session)
     if secret is None:
@@ -158,7 +158,7 @@ def make_device_link(context: RequestContext) -> Response:
     return page(context, device_link=secret)
 
 
-def end_session(context: RequestContext) -> Response:
+def end_session(context: HttpContext) -> Response:
     """End a session: a member's own one, or any for an admin of all repos."""
     may_end_all = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
     whose = None if may_end_all else context.member.name
@@ -167,12 +167,12 @@ def end_session(context: RequestContext) -> Response:
     return context.redirect_back("/settings")
 
 
-def _require_all_repos(context: RequestContext) -> None:
+def _require_all_repos(context: HttpContext) -> None:
     """Refuse members of some repos: they could invite an admin of all repos and sign in with that link."""
     require_all_repos(context, "Only an admin of all repos can invite and revoke members.")
 
 
-def revoke(context: RequestContext) -> Response:
+def revoke(context: HttpContext) -> Response:
     """Revoke a member's link, end their sessions and stop their runs."""
     _require_all_repos(context)
     name = context.form_value("name")
@@ -202,7 +202,7 @@ class NoticeSection(Struct, frozen=True):
         return sum(lane.dead for lane in self.destinations)
 
 
-def read_section(context: RequestContext) -> NoticeSection:
+def read_section(context: HttpContext) -> NoticeSection:
     """Return the section for an admin of all repos."""
     messages = list_messages(context.workspace, _SHOWN, is_letter=False)
     return NoticeSection(
@@ -211,7 +211,7 @@ def read_section(context: RequestContext) -> NoticeSection:
     )
 
 
-def retry(context: RequestContext) -> Response:
+def retry(context: HttpContext) -> Response:
     """Queue one dead letter again, or all of them."""
     require_all_repos(context, "Only an admin of all repos sends notices again.")
     ident = context.form_value("id")

@@ -35,7 +35,7 @@ from hf_gate.members.sessions import (
 )
 from hf_gate.web import private_host
 from hf_gate.web.app_state import AppState
-from hf_gate.web.request_context import ENVIRONMENT
+from hf_gate.web.http_context import ENVIRONMENT
 from hf_gate.workspace.service import bootstrap
 
 _MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 256 bits

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.messages.service.letters import list_samples
 from hf_gate.messages.service.message_records import describe_times, list_due, list_messages
-from hf_gate.web.request_context import RequestContext, require_all_repos
+from hf_gate.web.http_context import HttpContext, require_all_repos
 
 _SHOWN: Final = 50
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the letters of the workspace to an admin of all repos."""
     require_all_repos(context, "Only an admin of all repos sees letters to applicants.")
     workspace = context.workspace

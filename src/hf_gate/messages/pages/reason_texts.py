@@ -22,7 +22,7 @@ from hf_gate.requests.pages.request_lines import RequestLine
 from hf_gate.requests.rows.selections import count_selected
 from hf_gate.store.reading.tray import list_recent_decisions
 from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
-from hf_gate.web.request_context import RequestContext, require_one_of
+from hf_gate.web.http_context import HttpContext, require_one_of
 
 _MAX_CHOICES: Final = 24  # the first nine have a number key
 _MAX_PREVIEW: Final = 2000  # characters of a text that is shown before it is checked
@@ -53,7 +53,7 @@ class ReasonPreview(Struct, frozen=True):
 
 
 def list_choices(
-    context: RequestContext,
+    context: HttpContext,
     verb: str,
     repo: Repo | None,
     user: str,
@@ -85,20 +85,20 @@ def list_choices(
     return [replace(one, is_chosen=n == chosen) for n, one in enumerate(found[:_MAX_CHOICES])]
 
 
-def asked_language(context: RequestContext) -> str | None:
+def asked_language(context: HttpContext) -> str | None:
     """Return the language of the ready texts that the address asks for; None if it asks for none that exists."""
     language = context.query_value("lang")
     return language if language in LANGUAGES else None
 
 
-def _usable_texts(context: RequestContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
+def _usable_texts(context: HttpContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
     templates = context.workspace.location.config.templates
     for template in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
         if isinstance(template, ReasonTemplate) and (repo is not None or "{" not in template.text):
             yield template
 
 
-def _find_last_used(context: RequestContext, verb: str, templates: Iterable[ReasonTemplate]) -> str | None:
+def _find_last_used(context: HttpContext, verb: str, templates: Iterable[ReasonTemplate]) -> str | None:
     """Return the text that the member used last for a verb, unfilled if it is a template.
 
     None if there is none, or if it is a free text with the name of the person that it was written to.
@@ -117,7 +117,7 @@ def _find_last_used(context: RequestContext, verb: str, templates: Iterable[Reas
     return None if is_personal else last.change.reason
 
 
-def read_reason(context: RequestContext) -> str:
+def read_reason(context: HttpContext) -> str:
     """Return the reason of a form: the text as written, else the text that was chosen."""
     return context.form_value("reason").strip() or context.form_value("text").strip()
 
@@ -131,7 +131,7 @@ def preview_reason(verb: str, who: str, text: str) -> ReasonPreview:
     return ReasonPreview(verb, who, text)
 
 
-def preview_part(context: RequestContext) -> Response:
+def preview_part(context: HttpContext) -> Response:
     """Return the preview of a reason for one person as a part. Nothing is stored."""
     row = context.find_request(context.params["id"])
     verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
@@ -155,7 +155,7 @@ class Sheet(Struct, frozen=True):
     still_selected: int = 0  # other selected requests, which this decision does not include
 
 
-def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
+def make_sheet(context: HttpContext, line: RequestLine, verb: str) -> Sheet:
     """Return the form of a decision. The reasons of rules come first among its texts."""
     user = line.row.person.identity.username or "you"
     repo = line.row.repo
@@ -177,14 +177,14 @@ def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
     )
 
 
-def count_other_selected(context: RequestContext, row: RequestRow) -> int:
+def count_other_selected(context: HttpContext, row: RequestRow) -> int:
     """Return how many other requests stay selected when this one is decided alone from the queue."""
     if not context.page_url.startswith("/queue"):
         return 0
     return count_selected(context.workspace.store, context.selection_name, besides=row.id)
 
 
-def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:
+def _suggest_reasons(context: HttpContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:
     """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
     if said is None or said.reason is None:
         return []

@@ -22,12 +22,12 @@ from hf_gate.reports.service.overview import (
 )
 from hf_gate.requests.service.record_files import csv_lines
 from hf_gate.web.exports import file_response
-from hf_gate.web.request_context import ENVIRONMENT, RequestContext, require_one_of
+from hf_gate.web.http_context import ENVIRONMENT, HttpContext, require_one_of
 
 _KINDS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json", "svg": "image/svg+xml"}
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the numbers of the repos that this member sees."""
     overview = _read_numbers(context)
     return context.render(
@@ -60,7 +60,7 @@ def _between(first: str, last: str) -> str:
     return f"ends:>={first} ends:<={date.fromisoformat(last) + timedelta(days=6)}"
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the same numbers as a file."""
     kind = require_one_of(context.params["kind"], _KINDS)
     overview = _read_numbers(context)
@@ -71,7 +71,7 @@ def export(context: RequestContext) -> Response:
     return file_response(map(str.encode, text), _KINDS[kind], "" if kind == "json" else f"overview.{kind}")
 
 
-def _read_numbers(context: RequestContext) -> OverviewRecord:
+def _read_numbers(context: HttpContext) -> OverviewRecord:
     member = context.member
     repos = None if member.repos is None else {row.repo for row in context.app_state.membership.repos(member)}
     overview = read_overview(context.workspace.store, context.now, repos)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import make_visible
 from hf_gate.base.ids import Repo, is_id
 from hf_gate.base.timestamps import format_age, format_minute, from_ms
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.targets import find_latest_request, read_targets
 from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     help="Use only this policy file, as if it were enforced, instead of the workspace's policies.",
 )
 @repo_type_option
-def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None) -> int:
+def explain(
+    context: CommandContext, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None
+) -> int:
     """Explain a verdict: every rule tried, each expression with its value, and what would change the result.
 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
@@ -63,21 +65,21 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     from hf_gate.verdicts.service.explanation_records import explain_evaluation, explanation_record
     from hf_gate.verdicts.service.policy_bundle import load_policies
 
-    policies = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)
+    policies = read_policies(context, (file,) if file else (), needs_workspace=True, prints_workspace=False)
     if policies.has_errors:
-        return print_errors(run, policies)
-    workspace = open_workspace(run, needs_folder=True)
+        return print_errors(context, policies)
+    workspace = open_workspace(context, needs_folder=True)
     bundle = load_policies(workspace)
-    row = _find_row(run, workspace, _find_target(run, workspace, target, repo, repo_type))
+    row = _find_row(context, workspace, _find_target(context, workspace, target, repo, repo_type))
     evaluation = _evaluate_with_drafts(workspace, bundle, row, policies if file else None)
     if not evaluation.is_stored:
-        run.out.say(
+        context.out.say(
             "Not in the store yet: evaluated from the Hub's current data, without history. `hf-gate sync` reads it."
         )
     transition = last_transition(workspace.store, evaluation.row)
     says = _describe_rule(policies, evaluation.verdict)
     explanation = explain_evaluation(workspace.store, evaluation, workspace.clock.now(), workspace.zone)
-    run.out.record(
+    context.out.record(
         explanation_record(evaluation, explanation, transition, says),
         lambda: _lines(evaluation, explanation, transition, says),
         quiet=[str(evaluation.verdict.action)],
@@ -89,7 +91,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
 
 def _find_target(
-    run: Run, workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
+    context: CommandContext, workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
 ) -> RequestTarget | RequestRow:
     from hf_gate.verdicts.service.evaluation import latest_request
 
@@ -98,13 +100,13 @@ def _find_target(
         if row is None:
             raise RequestNotFound(f"there is no request {words[0]} in the store.", hint="Name the repo: --repo REPO.")
         return row
-    targets = read_targets(run, words, None, repo, repo_type)
+    targets = read_targets(context, words, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; explain takes one.")
     return targets[0]
 
 
-def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
+def _find_row(context: CommandContext, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
     """Return the stored request, else the request on the Hub."""
     if not isinstance(target, RequestTarget):
         return target
@@ -114,7 +116,7 @@ def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow
             f"{target.repo} is not a repo of this workspace, so no policy of the workspace applies to it.",
             hint=f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}.",
         )
-    return find_latest_request(workspace, target) or unstored_row(find_request(run, target))
+    return find_latest_request(workspace, target) or unstored_row(find_request(context, target))
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------------------

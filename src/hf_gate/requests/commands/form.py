@@ -12,7 +12,7 @@ import click
 from hf_gate.base.display_text import clip, limit_lines
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_regular_file
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
 from hf_gate.cli.output import safe_lines
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.workspace import announce
@@ -54,7 +54,9 @@ form = GateGroup(
 @click.option("--card", metavar="FILE", help="A local README instead of one on the Hub; - is stdin.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
 @repo_type_option
-def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
+def form_check(
+    context: CommandContext, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None
+) -> int:
     """Show what a gate asks of a requester, and problems in its card: line, column, problem, fix.
 
     Works without a token for every public repo, and for a card that is not published yet. Exits with 1 if there are
@@ -62,16 +64,18 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
     """
     if (repo is None) == (card is None):
         raise UsageError("give either REPO or --card FILE.")
-    if as_markdown and run.formats:
-        raise UsageError(f"--markdown cannot be combined with {', '.join(run.formats)}.", hint="Use only one of them.")
-    where = None if repo is None else parse_repo_argument(run, repo, repo_type)
-    mode, found = _read_from_hub(run, where) if where is not None else (None, _read_local_card(card or "-"))
+    if as_markdown and context.formats:
+        raise UsageError(
+            f"--markdown cannot be combined with {', '.join(context.formats)}.", hint="Use only one of them."
+        )
+    where = None if repo is None else parse_repo_argument(context, repo, repo_type)
+    mode, found = _read_from_hub(context, where) if where is not None else (None, _read_local_card(card or "-"))
     title = str(where or ("stdin" if card == "-" else card))
     about = _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
     if as_markdown:
         for line in render_markdown(title, _capitalize(about), found):
-            run.out.line(line)
+            context.out.line(line)
         return 1 if errors else 0
     doc = {
         "repo": where.id if where else None,
@@ -81,7 +85,7 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
         "warnings": warnings,
         **form_to_json(found),
     }
-    run.out.document(doc, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
+    context.out.document(doc, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
     return 1 if errors else 0
 
 
@@ -89,11 +93,11 @@ def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _read_from_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
+def _read_from_hub(context: CommandContext, repo: Repo) -> tuple[str | bool | None, GateForm]:
     """Return the gate mode of a repo and the form in its card."""
-    announce(run)
+    announce(context)
     try:
-        return run.hub.gate(repo).mode, run.hub.gate_form(repo)
+        return context.hub.gate(repo).mode, context.hub.gate_form(repo)
     except (RepoNotFound, NotAllowed) as problem:
         problem.hint = (
             "Check the spelling. A private repo needs a token that can read it. "

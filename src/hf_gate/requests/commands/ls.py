@@ -15,7 +15,7 @@ from hf_gate.base.batches import iterate_cursor_pages
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_age, from_ms, to_ms
-from hf_gate.cli.framework import Run, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, limit_options, repo_type_option
 from hf_gate.cli.output import FIRST_ROWS, Format
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.request_table import ls_columns, target_argument
@@ -70,7 +70,7 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
 @click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
 def ls(
-    run: Run,
+    context: CommandContext,
     *,
     repos: tuple[str, ...],
     repo_type: str | None,
@@ -88,28 +88,29 @@ def ls(
     policies: `Needs review` means that a person decides; `no rule` means that no rule of an enforced policy matches.
     """
     statuses = _statuses(Status.ACCEPTED if status == Status.PENDING and _asks_for_ends(query) else status)
-    named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
+    named = list(dict.fromkeys(parse_repo_argument(context, text, repo_type) for text in repos))
     arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age")
-    if not live and (stored := find_listing(run, arguments)) is not None:
-        return print_listing(run, stored, limit, allow_incomplete=allow_incomplete)
+    if not live and (stored := find_listing(context, arguments)) is not None:
+        return print_listing(context, stored, limit, allow_incomplete=allow_incomplete)
     if query or sort != "new":
         raise UsageError(
             "--query and --sort need the store, but these repos are not in it.",
             hint="Read the repos first: hf-gate sync REPO",
         )
-    announce(run)
-    reader = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
+    announce(context)
+    reader = _ListingReader(context, named or _own_repos(context), statuses, is_named=bool(named))
     rows: Iterable[RequestRecord] = (
-        request_record(request, with_quality=run.out.should_rate_answers) for request in reader.requests()
+        request_record(request, with_quality=context.out.should_rate_answers) for request in reader.requests()
     )
     columns: Sequence[Column[RequestRecord]] = ()
-    if run.out.is_human:
-        rows = _read_up_to(run, rows, FIRST_ROWS if limit is None else limit)
-        columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    kind = HubRequestRecord if run.out.format is Format.CSV else RequestRecord  # no columns that only a store can fill
-    is_whole = run.out.records(kind, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
+    if context.out.is_human:
+        rows = _read_up_to(context, rows, FIRST_ROWS if limit is None else limit)
+        columns = ls_columns(rows, context.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
+    # CSV from the Hub has no columns that only a store can fill.
+    kind = HubRequestRecord if context.out.format is Format.CSV else RequestRecord
+    is_whole = context.out.records(kind, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
     shown = FIRST_ROWS if limit is None else limit
-    return _finish(run, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
+    return _finish(context, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
 
 
 def _asks_for_ends(text: str) -> bool:
@@ -134,15 +135,17 @@ def _statuses(text: str) -> tuple[Status, ...]:
     return tuple(dict.fromkeys(map(Status, words)))
 
 
-def _own_repos(run: Run) -> list[Repo]:
-    return [gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)]
+def _own_repos(context: CommandContext) -> list[Repo]:
+    return [gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)]
 
 
 class _ListingReader:
     """Reads status lists from the Hub and counts what was read."""
 
-    def __init__(self, run: Run, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool) -> None:
-        self.run = run
+    def __init__(
+        self, context: CommandContext, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool
+    ) -> None:
+        self.context = context
         self.repos = repos
         self.statuses = statuses
         self.is_named = is_named
@@ -162,13 +165,13 @@ class _ListingReader:
                     raise
                 self.skipped.append(str(repo))  # the account cannot review in this organisation
                 continue
-            if self.count == before and self.run.hub.gate(repo).mode is False:
+            if self.count == before and self.context.hub.gate(repo).mode is False:
                 if len(self.repos) == 1:
                     raise NotGated(f"{repo} is not gated, so it has no access requests.")
-                self.run.out.warn(f"{repo} is not gated, so it has no access requests.")
+                self.context.out.warn(f"{repo} is not gated, so it has no access requests.")
 
     def _list(self, repo: Repo, status: Status) -> Iterator[AccessRequest]:
-        listing = self.run.hub.list(repo, status)
+        listing = self.context.hub.list(repo, status)
         self.listings.append(listing)
         self.list_count = 0
         last = None
@@ -215,22 +218,22 @@ class _ListingReader:
         return f"({lists}, {order}{each}, from the Hub just now)"
 
 
-def _read_up_to(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
+def _read_up_to(context: CommandContext, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
     """Read the rows of a table and one more, which shows whether there are more rows."""
     found = []
-    with Progress(run.out, "read") as bar:
+    with Progress(context.out, "read") as bar:
         for row in rows if limit < 0 else islice(rows, limit + 1):
             found.append(row)
             bar.tick()
     return found
 
 
-def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomplete: bool) -> int:
+def _finish(context: CommandContext, reader: _ListingReader, shown: int | None, *, allow_incomplete: bool) -> int:
     """Print the closing notes; return the exit code.
 
     `shown` is the number of printed rows; None if all rows were printed.
     """
-    out = run.out
+    out = context.out
     if reader.skipped:
         out.warn(f"skipped, because this token cannot review them: {', '.join(reader.skipped)}.")
     if not reader.repos:
@@ -240,7 +243,7 @@ def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomp
         out.say(f"Hidden columns: {', '.join(out.hidden_columns)}. --no-truncate shows everything.", "dim")
     if shown is not None:
         if has_notes:
-            _print_partial(run, reader, shown)
+            _print_partial(context, reader, shown)
         return 0
     if has_notes:
         count = reader.count
@@ -255,16 +258,16 @@ def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomp
     return 0 if allow_incomplete or not doubts else 5
 
 
-def _print_partial(run: Run, reader: _ListingReader, shown: int) -> None:
+def _print_partial(context: CommandContext, reader: _ListingReader, shown: int) -> None:
     """Print how many of how many rows were shown. If the exact total would take more calls, print a minimum."""
     is_known = reader.count_rest() and reader.listings[-1].completeness.proved and not reader.unread_lists
     total = f"{'' if is_known else 'at least '}{reader.count:,}"
     more = "All: --all"
     if reader.unread_lists:
-        run.out.say(f"Showing {shown:,} of {total} {reader.description}.")
-        run.out.say(f"{pluralize(reader.unread_lists, 'more list')} not read yet. {more}")
+        context.out.say(f"Showing {shown:,} of {total} {reader.description}.")
+        context.out.say(f"{pluralize(reader.unread_lists, 'more list')} not read yet. {more}")
     else:
-        run.out.say(f"Showing {shown:,} of {total} {reader.description}. {more}")
+        context.out.say(f"Showing {shown:,} of {total} {reader.description}. {more}")
 
 
 # ---- from the store --------------------------------------------------------------------------------------------------
@@ -282,13 +285,13 @@ class ListingQuery(Struct, frozen=True):
     oldest_first: bool = False
 
 
-def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
+def find_listing(context: CommandContext, arguments: ListingQuery) -> StoreListing | None:
     """Return the listing; None unless all of these repos have had a full sync."""
-    workspace = open_stored_workspace(run)
+    workspace = open_stored_workspace(context)
     if workspace is None:
         return None
     known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
-    asker = _find_asker(run, workspace, arguments.query)
+    asker = _find_asker(context, workspace, arguments.query)
     if arguments.repos:
         rows = [known[repo] for repo in arguments.repos if repo in known]
         return StoreListing(workspace, rows, arguments, asker) if len(rows) == len(arguments.repos) else None
@@ -298,13 +301,13 @@ def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
     return StoreListing(workspace, rows, arguments, asker) if rows else None
 
 
-def _find_asker(run: Run, workspace: Workspace, query: str) -> str:
+def _find_asker(context: CommandContext, workspace: Workspace, query: str) -> str:
     """Return the id of the member who uses the terminal, if the query names them."""
     if not parse_query(query).names_asker:
         return ""
     from hf_gate.decisions.service.assignments import find_assignee
 
-    member = find_assignee(workspace, ASSIGNED_TO_ME, member_at_terminal(run))
+    member = find_assignee(workspace, ASSIGNED_TO_ME, member_at_terminal(context))
     return "" if member is None else member.id
 
 
@@ -381,9 +384,9 @@ class StoreListing:
         return format_age(from_ms(min(read)), self.workspace.now())
 
 
-def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_incomplete: bool) -> int:
+def print_listing(context: CommandContext, listing: StoreListing, limit: int | None, *, allow_incomplete: bool) -> int:
     """Print the listing, and its age and completeness on stderr; return the exit code."""
-    out = run.out
+    out = context.out
     shortened = out.format in {Format.HUMAN, Format.AGENT}
     wanted = FIRST_ROWS if limit is None and shortened else limit
     wanted = None if wanted is not None and wanted < 0 else wanted
@@ -393,7 +396,7 @@ def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_i
     columns: Sequence[Column[RequestRecord]] = ()
     if out.is_human:
         rows = list(rows)
-        columns = _columns(run, listing, rows if wanted is None else rows[:wanted])
+        columns = _columns(context, listing, rows if wanted is None else rows[:wanted])
     is_all = out.records(
         RequestRecord,
         rows,
@@ -412,6 +415,8 @@ def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_i
     return 0 if allow_incomplete or all(row.is_complete for row in listing.repos) else 5
 
 
-def _columns(run: Run, listing: StoreListing, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
+def _columns(
+    context: CommandContext, listing: StoreListing, rows: Sequence[RequestRecord]
+) -> list[Column[RequestRecord]]:
     with_status = len({row.status for row in rows}) > 1
-    return ls_columns(rows, run.now(), with_repo=len(listing.repos) > 1, with_status=with_status)
+    return ls_columns(rows, context.now(), with_repo=len(listing.repos) > 1, with_status=with_status)

@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
@@ -42,52 +42,52 @@ repos = GateGroup(
 
 @command("ls", examples=("hf-gate repos ls", "hf-gate repos ls acme --json"))
 @click.argument("owners", nargs=-1, metavar="[OWNER]...")
-def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
+def repos_ls(context: CommandContext, *, owners: tuple[str, ...]) -> int:
     """List gated repos of OWNERs; by default, of the token's account and its organisations."""
-    announce(run)
+    announce(context)
     if not owners:
-        owners = owners_of(run)
-    rows = (gate_record(gate) for owner in owners for gate in run.hub.gated_repos(owner))
+        owners = owners_of(context)
+    rows = (gate_record(gate) for owner in owners for gate in context.hub.gated_repos(owner))
     columns = [
         Column[RepoRecord]("REPO", repo_argument),
         Column("GATE", lambda row: str(row.gated)),
     ]
-    run.out.records(RepoRecord, rows, columns, name=repo_argument, limit=-1, empty="No gated repos found.")
+    context.out.records(RepoRecord, rows, columns, name=repo_argument, limit=-1, empty="No gated repos found.")
     return 0
 
 
 @command("show", examples=("hf-gate repos show datasets/acme/eeg", "hf-gate repos show acme/med-7b --json"))
 @click.argument("repo", metavar="REPO")
 @repo_type_option
-def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
+def repos_show(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
-    where = parse_repo_argument(run, repo, repo_type)
-    announce(run)
-    gate = run.hub.gate(where)
-    form = read_form(run, where)
-    counts = _read_counts(run, where)
+    where = parse_repo_argument(context, repo, repo_type)
+    announce(context)
+    gate = context.hub.gate(where)
+    form = read_form(context, where)
+    counts = _read_counts(context, where)
     record = replace(
         gate_record(gate),
         counts=counts,
         fields=None if form is None else [field.label for field in form.fields],
         fingerprint=None if form is None else form.fingerprint,
     )
-    run.out.record(record, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)])
+    context.out.record(record, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)])
     return 0
 
 
-def read_form(run: Run, repo: Repo) -> GateForm | None:
+def read_form(context: CommandContext, repo: Repo) -> GateForm | None:
     """Return the gate form of a repo; None if its card cannot be read."""
     try:
-        return run.hub.gate_form(repo)
+        return context.hub.gate_form(repo)
     except HfGateError:
         return None
 
 
-def _read_counts(run: Run, repo: Repo) -> dict[str, int] | None:
+def _read_counts(context: CommandContext, repo: Repo) -> dict[str, int] | None:
     """Return the number of people on each list; None for a list that the token cannot see."""
     try:
-        found = Counter(str(record.get("status")) for record in run.hub.access_report(repo))
+        found = Counter(str(record.get("status")) for record in context.hub.access_report(repo))
     except NotAllowed:
         return None
     return {**dict.fromkeys(("pending", "accepted", "rejected", "reset"), 0), **found}

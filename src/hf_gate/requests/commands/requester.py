@@ -14,7 +14,7 @@ import click
 from hf_gate.base.display_text import clip, limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_regular_file
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import Row
 from hf_gate.cli.workspace import announce
 from hf_gate.core.forms.form_lint import is_error
@@ -52,48 +52,57 @@ _WITHOUT_PENDING: Final = frozenset({"granted", "rejected", "reset", "ask"})  # 
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for missing answers and a confirmation; it ticks no box.")
 @repo_type_option
 def ask(
-    run: Run, *, repo: str, given: tuple[str, ...], file: str | None, dry_run: bool, yes: bool, repo_type: str | None
+    context: CommandContext,
+    *,
+    repo: str,
+    given: tuple[str, ...],
+    file: str | None,
+    dry_run: bool,
+    yes: bool,
+    repo_type: str | None,
 ) -> int:
     """Ask for access as the token's account. The owners see your username, full name, e-mail address and answers.
 
     It shows the text of the gate first. A checkbox must be ticked, by -a 'LABEL=true' or at the question; --yes
     ticks none. The exit code is 0 if the request is there afterwards: sent now or before, or accepted.
     """
-    where = run.parse_repo(repo, repo_type)
+    where = context.parse_repo(repo, repo_type)
     answers = {**_read_answers(file), **dict(map(_parse_answer, given))}
     try:
-        status, is_sent = _ask_for_access(run, where, answers, dry_run=dry_run, yes=yes)
+        status, is_sent = _ask_for_access(context, where, answers, dry_run=dry_run, yes=yes)
     except NotAllowed as problem:
         problem.hint = f"To see what is in the way, and what to do: hf-gate why {where}"
         raise
-    access = describe_access(status, where, run.endpoint, run.account)
-    written = _print_status(run, where, status, list(access.to_lines()), is_changed=is_sent)
+    access = describe_access(status, where, context.endpoint, context.account)
+    written = _print_status(context, where, status, list(access.to_lines()), is_changed=is_sent)
     return written or (0 if dry_run or status in _REQUESTED else access.exit_code)
 
 
-def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: bool, yes: bool) -> tuple[str, bool]:
+def _ask_for_access(
+    context: CommandContext, repo: Repo, answers: dict[str, str], *, dry_run: bool, yes: bool
+) -> tuple[str, bool]:
     """Send the request unless it changes nothing; return the state afterwards, and whether a request was sent."""
-    announce(run, writes=True)
-    if run.hub.gate(repo).mode is False:
+    announce(context, writes=True)
+    if context.hub.gate(repo).mode is False:
         raise NotGated(f"{repo} is not gated.", hint="You can download it without asking.")
-    form = run.hub.gate_form(repo)
+    form = context.hub.gate_form(repo)
     _check_labels(form, answers)
-    status = run.hub.check_access(repo)
+    status = context.hub.check_access(repo)
     if status == "sign_in":
         raise NotAllowed(f"{repo}: no token was sent, and asking needs one.")
     if status in _UNCHANGED:
-        run.out.say("Asking changes nothing now; nothing was sent.")
+        context.out.say("Asking changes nothing now; nothing was sent.")
         return status, False
-    _show_gate(run, repo, form)
-    answers = _complete_answers(run, repo, form, answers, allows_missing=yes)
+    _show_gate(context, repo, form)
+    answers = _complete_answers(context, repo, form, answers, allows_missing=yes)
     _require_ticks(form, answers)
     if dry_run:
-        run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} checked, no problems; nothing was sent.")
+        context.out.say(f"Dry run: {pluralize(len(answers), 'answer')} checked, no problems; nothing was sent.")
         return status, False
     if not yes:
-        confirm(run, "Send this request?", "nothing was sent", "Add --yes to send the request.")
-    status = run.hub.ask_access(repo, answers)
-    run.out.say("The request was sent.")
+        confirm(context, "Send this request?", "nothing was sent", "Add --yes to send the request.")
+    status = context.hub.ask_access(repo, answers)
+    context.out.say("The request was sent.")
     return status, True
 
 
@@ -101,29 +110,31 @@ def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: b
 @click.argument("repo", metavar="REPO")
 @click.option("--dry-run", is_flag=True, help="Show the state of the request; send nothing.")
 @repo_type_option
-def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> int:
+def withdraw(context: CommandContext, *, repo: str, dry_run: bool, repo_type: str | None) -> int:
     """Withdraw your own pending request; the Hub deletes it."""
-    where = run.parse_repo(repo, repo_type)
-    announce(run, writes=True)
-    status = run.hub.check_access(where) if dry_run else ""
+    where = context.parse_repo(repo, repo_type)
+    announce(context, writes=True)
+    status = context.hub.check_access(where) if dry_run else ""
     try:
         if status in _WITHOUT_PENDING:
             raise make_no_pending_error(where)
         if dry_run:
-            run.out.say("Dry run: nothing was sent.")
+            context.out.say("Dry run: nothing was sent.")
         else:
-            run.hub.withdraw(where)
+            context.hub.withdraw(where)
     except RequestNotFound as problem:
         problem.hint = problem.hint or "Only a pending request can be withdrawn. To ask: hf-gate ask REPO"
         raise
-    status = status or run.hub.check_access(where)
-    lines = [f"{where}: {status}; {describe_access(status, where, run.endpoint, run.account).sentence}"]
-    return _print_status(run, where, status, lines, is_changed=not dry_run)
+    status = status or context.hub.check_access(where)
+    lines = [f"{where}: {status}; {describe_access(status, where, context.endpoint, context.account).sentence}"]
+    return _print_status(context, where, status, lines, is_changed=not dry_run)
 
 
-def _print_status(run: Run, repo: Repo, status: str, lines: list[str], *, is_changed: bool) -> int:
+def _print_status(context: CommandContext, repo: Repo, status: str, lines: list[str], *, is_changed: bool) -> int:
     doc: Row = {"repo": repo.id, "repo_type": repo.type.value, "status": status}
-    return run.out.write_results(lambda: run.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed)
+    return context.out.write_results(
+        lambda: context.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed
+    )
 
 
 def _parse_answer(text: str) -> tuple[str, str]:
@@ -153,17 +164,17 @@ def _read_answers(file: str | None) -> dict[str, str]:
     return {collapse_whitespace(label): value for label, value in found.items()}
 
 
-def _show_gate(run: Run, repo: Repo, form: GateForm) -> None:
+def _show_gate(context: CommandContext, repo: Repo, form: GateForm) -> None:
     """Print what the person agrees to and shares. Raises UsageError if the card cannot be read: a box might be lost."""
-    page = f"{run.endpoint}/{repo.web_path}"
+    page = f"{context.endpoint}/{repo.web_path}"
     if not form.fields and any(map(is_error, form.problems)):
         raise UsageError(f"the form of {repo} cannot be read; nothing was sent.", hint=f"Ask on its page: {page}")
-    run.out.say(
+    context.out.say(
         f"Gate of {repo}. If you ask, its owners get your answers, and your username, full name and e-mail address:"
     )
     rest = f"  ... {{}} more lines. Read them all on its page: {page}"
     for line in limit_lines(list(list_requester_view(form, _TEXT_LINES)), _GATE_LINES, rest=rest):
-        run.out.say(line)
+        context.out.say(line)
 
 
 def _check_labels(form: GateForm, answers: Mapping[str, str]) -> None:
@@ -176,21 +187,21 @@ def _check_labels(form: GateForm, answers: Mapping[str, str]) -> None:
 
 
 def _complete_answers(
-    run: Run, repo: Repo, form: GateForm, answers: dict[str, str], *, allows_missing: bool
+    context: CommandContext, repo: Repo, form: GateForm, answers: dict[str, str], *, allows_missing: bool
 ) -> dict[str, str]:
     """Return the answers, with missing ones asked for on the terminal."""
     missing = [field for field in form.fields if field.label not in answers and field.type != "ip_location"]
     if not missing or allows_missing:
         return answers
-    if not run.may_ask:
+    if not context.may_ask:
         for field in missing:
-            run.out.say(f"  {clip(field.label, _LABEL)}")
+            context.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
             f"the form needs the {pluralize(len(missing), 'answer')} above; nothing was sent.",
             hint="Add -a 'LABEL=TEXT' for each answer, or --yes to send without them; a box needs -a 'LABEL=true'."
             f" `hf-gate form check {repo}` shows the full labels.",
         )
-    return {**answers, **{field.label: _ask_answer(run, field) for field in missing}}
+    return {**answers, **{field.label: _ask_answer(context, field) for field in missing}}
 
 
 def _require_ticks(form: GateForm, answers: Mapping[str, str]) -> None:
@@ -203,22 +214,22 @@ def _require_ticks(form: GateForm, answers: Mapping[str, str]) -> None:
             )
 
 
-def _ask_answer(run: Run, field: Field) -> str:
+def _ask_answer(context: CommandContext, field: Field) -> str:
     if field.type == "checkbox":
-        run.out.say(field.label)
+        context.out.say(field.label)
         return "true" if click.confirm("Tick this box?", err=True) else "false"
     if field.options:
-        run.out.say(f"{field.label}: {', '.join(option.value for option in field.options)}")
-        return _ask_choice(run, [option.value for option in field.options])
-    run.out.say(field.label)
+        context.out.say(f"{field.label}: {', '.join(option.value for option in field.options)}")
+        return _ask_choice(context, [option.value for option in field.options])
+    context.out.say(field.label)
     return str(click.prompt("Answer", err=True))
 
 
-def _ask_choice(run: Run, values: list[str]) -> str:
+def _ask_choice(context: CommandContext, values: list[str]) -> str:
     """Ask until the answer is one of the values.
 
     `click.Choice` would print the values unsafely; they are text from outside.
     """
     while (answer := str(click.prompt("One of these", err=True))) not in values:
-        run.out.say(f"{answer!r} is not one of {', '.join(values)}.")
+        context.out.say(f"{answer!r} is not one of {', '.join(values)}.")
     return answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hf_gate.base.timestamps import format_age
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.request_table import describe_assignee, history_lines, request_lines, target_argument, verdict_cell
 from hf_gate.cli.targets import did_you_mean, read_targets
 from hf_gate.cli.text_layout import terminal_width
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
 @click.option("--repo", metavar="REPO", help="The repo, if TARGET is a request id.")
 @repo_type_option
-def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
+def show(context: CommandContext, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
     """Show one request in full: answers, person, age, verdict, history, and the next command."""
-    targets = read_targets(run, target, None, repo, repo_type)
+    targets = read_targets(context, target, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; show takes one.")
-    announce(run)
-    workspace = open_stored_workspace(run)
+    announce(context)
+    workspace = open_stored_workspace(context)
     attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
-    record, request = _current_request(run, workspace, targets[0], attempts)
-    profile = _read_profile(run, request)
+    record, request = _current_request(context, workspace, targets[0], attempts)
+    profile = _read_profile(context, request)
     shown = extend_record(
         record,
         ShownRequest,
@@ -57,7 +57,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         account=None if profile is None else account_record(profile, request.person.created_at),
         history=None if workspace is None else _read_history(workspace, attempts),
     )
-    run.out.record(shown, lambda: _lines(request, shown, run.now()), quiet=[target_argument(shown)])
+    context.out.record(shown, lambda: _lines(request, shown, context.now()), quiet=[target_argument(shown)])
     return 0
 
 
@@ -68,7 +68,7 @@ def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[
 
 
 def _current_request(
-    run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
+    context: CommandContext, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
     from hf_gate.approvals.service.approval_status import read_approvals_record
@@ -81,7 +81,7 @@ def _current_request(
         details = next(one for _, one in pair_with_details(workspace, attempts[-1:]))
         details = details._replace(approvals=read_approvals_record(workspace, attempts[-1]))  # also before the first
     try:
-        request = find_request(run, request_target)
+        request = find_request(context, request_target)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
@@ -111,11 +111,11 @@ def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterat
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 
 
-def find_request(run: Run, request_target: RequestTarget) -> AccessRequest:
+def find_request(context: CommandContext, request_target: RequestTarget) -> AccessRequest:
     """Return the request from the list that contains it. Raises RequestNotFound with suggestions."""
     target = request_target.target
     who = target.request or target.username
-    request = run.hub.find(
+    request = context.hub.find(
         request_target.repo, who, request_id=None if who else target.request_id, user_id=None if who else target.user_id
     )
     if request is not None:
@@ -126,15 +126,15 @@ def find_request(run: Run, request_target: RequestTarget) -> AccessRequest:
         if name
         else f"there is no request {target.label} at {request_target.repo}.",
         hint=(
-            f"{did_you_mean(run.hub, request_target.repo, name)}`hf-gate ls {request_target.repo} --status all` "
+            f"{did_you_mean(context.hub, request_target.repo, name)}`hf-gate ls {request_target.repo} --status all` "
             "lists all requests."
         ),
     )
 
 
-def _read_profile(run: Run, request: AccessRequest) -> Profile | None:
+def _read_profile(context: CommandContext, request: AccessRequest) -> Profile | None:
     """Return the requester's profile, or None, because the profile is optional."""
     try:
-        return run.hub.profile(request.person) if request.person.username else None
+        return context.hub.profile(request.person) if request.person.username else None
     except HfGateError:
         return None

@@ -9,7 +9,7 @@ import click
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.workspace import actor_of, open_workspace, select_repos
 from hf_gate.errors import HfGateError, HubUnavailable, Offline
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 @click.option("--full", is_flag=True, help="Read all four lists to their end; by default, only if a full sync is due.")
-def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool) -> int:
+def sync(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None, full: bool) -> int:
     """Read requests from the Hub into the store.
 
     A quick sync reads the first page of each list and finds new requests. A full sync reads all four lists to their
@@ -33,25 +33,29 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     """
     from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
 
-    workspace = open_workspace(run, writes=True)
-    wanted = select_repos(run, repos, repo_type)
+    workspace = open_workspace(context, writes=True)
+    wanted = select_repos(context, repos, repo_type)
     if not wanted:
-        run.out.say("No gated repos found for this workspace or account.")
-    syncs = SyncCommand(run, workspace, full=full, adds_failed=not repos)
+        context.out.say("No gated repos found for this workspace or account.")
+    syncs = SyncCommand(context, workspace, full=full, adds_failed=not repos)
     for repo in wanted:
         syncs.sync_repo(repo)
     if count := raise_approval_alarms(workspace, [one.repo for one, _ in syncs.done]):
         people = pluralize(count, "person was", "people were")
-        run.out.warn(f"{people} accepted outside hf-gate without enough approvals: hf-gate ls --query approval:missing")
-    run.out.document(syncs.document(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count])
+        context.out.warn(
+            f"{people} accepted outside hf-gate without enough approvals: hf-gate ls --query approval:missing"
+        )
+    context.out.document(
+        syncs.document(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count]
+    )
     return syncs.exit_code(len(wanted))
 
 
 class SyncCommand:
     """Syncs several repos one by one. An error in one repo does not stop the others."""
 
-    def __init__(self, run: Run, workspace: Workspace, *, full: bool, adds_failed: bool = True) -> None:
-        self.run = run
+    def __init__(self, context: CommandContext, workspace: Workspace, *, full: bool, adds_failed: bool = True) -> None:
+        self.context = context
         self.workspace = workspace
         self.is_full = full
         self.adds_failed = adds_failed
@@ -62,7 +66,7 @@ class SyncCommand:
         """Sync one repo with the kind of sync that is due."""
         from hf_gate.requests.service.sync import sync_repo as read
 
-        run = self.run
+        run = self.context
         workspace = self.workspace
         due = self._due(repo)
         try:

@@ -13,13 +13,13 @@ from hf_gate.policies.words.explanations import Explanation
 from hf_gate.verdicts.pages.drafts import visible_policy_repos
 from hf_gate.verdicts.service.evaluation import Evaluation, evaluate_request, open_fact_sources
 from hf_gate.verdicts.service.explanation_records import explain_evaluation
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 from .redaction import names_other_repos, redact_verdict
 from .request_lines import RequestLine
 
 
-def explain_request(context: RequestContext, row: RequestRow) -> Explanation | None:
+def explain_request(context: HttpContext, row: RequestRow) -> Explanation | None:
     """Return the explanation of a request, without what the policies read of repos that the member does not see.
 
     None for viewers, and where no policy can be evaluated.
@@ -33,7 +33,7 @@ def explain_request(context: RequestContext, row: RequestRow) -> Explanation | N
     return explain_evaluation(workspace.store, found, context.now, workspace.zone)
 
 
-def find_rule_url(context: RequestContext, line: RequestLine, explanation: Explanation | None) -> str | None:
+def find_rule_url(context: HttpContext, line: RequestLine, explanation: Explanation | None) -> str | None:
     """Return the address where the member can change the rule that the page shows, with this person in the tester.
 
     None if there is no such rule, or if the member cannot read the text of its policy.
@@ -48,7 +48,7 @@ def find_rule_url(context: RequestContext, line: RequestLine, explanation: Expla
     return f"/policies/{quote(shown.policy, safe='')}?{urlencode({'rule': shown.rule, 'request': line.key})}"
 
 
-def can_read_policy(context: RequestContext, policy: Policy) -> bool:
+def can_read_policy(context: HttpContext, policy: Policy) -> bool:
     """Return whether the member can read the text of a policy: it names only repos that they can see."""
     if context.member.repos is None:
         return True
@@ -56,7 +56,7 @@ def can_read_policy(context: RequestContext, policy: Policy) -> bool:
     return bool(seen) and not names_other_repos(policy, seen)
 
 
-def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
+def evaluate_for_page(context: HttpContext, row: RequestRow) -> Evaluation | None:
     """Evaluate a request with the policies of its repo; None if there are none, or if its answers are not kept."""
     app_state = context.app_state
     bundle = app_state.policies.current

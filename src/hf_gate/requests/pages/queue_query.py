@@ -16,7 +16,7 @@ from hf_gate.core.stored_rows import QueryPage
 from hf_gate.errors import InvalidQuery, QueryTooLarge
 from hf_gate.inbox.rows import count_matches
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 PENDING: Final = "status:pending"
 _MAX_ENDS: Final = 40  # places where the valid part of a query is searched to end
@@ -61,7 +61,7 @@ class QueueQuery(Struct, frozen=True):
         return frozenset(pattern.parts[0] for pattern in found[0].patterns)
 
 
-def parse_queue_query(context: RequestContext, text: str | None = None) -> QueueQuery:
+def parse_queue_query(context: HttpContext, text: str | None = None) -> QueueQuery:
     """Parse a query, by default the address's `q`, or `status:pending`.
 
     Raises QueryTooLarge; other problems are in the result.
@@ -133,7 +133,7 @@ def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
     return QueueQuery(asked.text, kept, problem, f"{Query(tuple(closed))} {asked.rest}".strip())
 
 
-def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
+def limit_to_visible_repos(context: HttpContext, query: Query) -> Query:
     """Return the query as this member asks it: of repos that they can see, with the requests of its
     `approval:` terms.
     """
@@ -146,7 +146,7 @@ def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
     return replace(query, terms=(one_of("repo", *paths), *query.terms))
 
 
-def count_up_to(context: RequestContext, query: Query, most: int) -> int:
+def count_up_to(context: HttpContext, query: Query, most: int) -> int:
     """Count the matches of a query that the member can see, up to `most` + 1."""
     return count_matches(
         context.workspace.store,
@@ -157,7 +157,7 @@ def count_up_to(context: RequestContext, query: Query, most: int) -> int:
     )
 
 
-def has_half_approved_request(context: RequestContext) -> bool:
+def has_half_approved_request(context: HttpContext) -> bool:
     """Tell whether the member can see a pending request that needs one more approval."""
     visible = context.list_visible_repos()
     shown = {str(row.repo) for row in visible.rows}
@@ -169,7 +169,7 @@ def has_half_approved_request(context: RequestContext) -> bool:
 
 
 def run_query(
-    context: RequestContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False, most: int = 0
+    context: HttpContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False, most: int = 0
 ) -> QueryPage:
     """Return one page of a query, limited to what the member can see. Matches are counted up to `most` + 1 at least."""
     return context.workspace.store.query(

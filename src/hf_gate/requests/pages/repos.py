@@ -27,8 +27,8 @@ from hf_gate.policies.words.descriptions import describe_policies
 from hf_gate.policies.words.rule_phrases import has_constant
 from hf_gate.reports.service.workspace_status import format_answered_line, read_repo_status
 from hf_gate.web.exports import export_response
+from hf_gate.web.http_context import HttpContext, require
 from hf_gate.web.markdown import parse_markdown
-from hf_gate.web.request_context import RequestContext, require
 
 from .explanations import can_read_policy
 
@@ -101,7 +101,7 @@ def repo_url(repo: Repo) -> str:
     return f"/repos/{repo.type.value}s/{repo.id}"
 
 
-def find_repo(context: RequestContext) -> RepoRow:
+def find_repo(context: HttpContext) -> RepoRow:
     """Return the repo of the address; NotFound if the member cannot see it."""
     words = {f"{kind.value}s": kind for kind in RepoType}
     repo = Repo(require(words.get(context.params["type"])), context.params["ns"], context.params["name"])
@@ -111,7 +111,7 @@ def find_repo(context: RequestContext) -> RepoRow:
 # ---- the list --------------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the repos that the member can see, the longest wait first."""
     lines = sorted((repo_line(context, row) for row in context.list_visible_repos().rows), key=_by_age)
     return context.render(
@@ -128,7 +128,7 @@ def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
     return line.oldest is None, line.oldest.timestamp() if line.oldest else 0.0, line.repo
 
 
-def _configured_repos(context: RequestContext) -> Iterator[Repo]:
+def _configured_repos(context: HttpContext) -> Iterator[Repo]:
     """Yield the repos that hf-gate.yaml names without wildcards, to find those that were never synced."""
     for text in context.workspace.location.config.repos if context.workspace.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
@@ -137,7 +137,7 @@ def _configured_repos(context: RequestContext) -> Iterator[Repo]:
                 yield repo
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the same rows as a file."""
     rows = [
         repo_record(row, _oldest_pending(context, row), [policy.name for policy in list_policies(context, row.repo)])
@@ -146,13 +146,13 @@ def export(context: RequestContext) -> Response:
     return export_response("repos", context.params["kind"], RepoRecord, rows)
 
 
-def repo_line(context: RequestContext, row: RepoRow) -> RepoLine:
+def repo_line(context: HttpContext, row: RepoRow) -> RepoLine:
     """Return the row of a repo."""
     form, problems = read_form(row)
     return RepoLine(row, _oldest_pending(context, row), form, problems, list_policies(context, row.repo))
 
 
-def _oldest_pending(context: RequestContext, row: RepoRow) -> datetime | None:
+def _oldest_pending(context: HttpContext, row: RepoRow) -> datetime | None:
     if not row.counts.get(Status.PENDING, 0):
         return None
     terms = (one_of("repo", str(row.repo)), one_of("status", Status.PENDING))
@@ -169,7 +169,7 @@ def read_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
     return form_from_json(row.form_card), problems
 
 
-def list_policies(context: RequestContext, repo: Repo) -> list[Policy]:
+def list_policies(context: HttpContext, repo: Repo) -> list[Policy]:
     """Return the policies that apply to a repo; none while a file has an error."""
     bundle = context.app_state.policies.current
     found = () if bundle is None else bundle.policies
@@ -179,7 +179,7 @@ def list_policies(context: RequestContext, repo: Repo) -> list[Policy]:
 # ---- one repo --------------------------------------------------------------------------------------------------------
 
 
-def repo_page(context: RequestContext) -> Response:
+def repo_page(context: HttpContext) -> Response:
     """Show one repo: gate, syncs, the form as requesters see it, and its policies in words."""
     row = find_repo(context)
     line = repo_line(context, row)
@@ -204,7 +204,7 @@ def repo_page(context: RequestContext) -> Response:
     )
 
 
-def _describe_policies(context: RequestContext, policies: Sequence[Policy]) -> list[str]:
+def _describe_policies(context: HttpContext, policies: Sequence[Policy]) -> list[str]:
     """Return the policies in sentences, without those that could name people or other repos to this member."""
     lines = list(describe_policies(policies)) if policies else []
     if context.is_masked or not all(can_read_policy(context, policy) for policy in policies):
@@ -212,7 +212,7 @@ def _describe_policies(context: RequestContext, policies: Sequence[Policy]) -> l
     return lines
 
 
-def sync_now(context: RequestContext) -> Response:
+def sync_now(context: HttpContext) -> Response:
     """Ask the background worker to sync now."""
     row = find_repo(context)
     context.app_state.request_sync()

@@ -25,7 +25,7 @@ from hf_gate.inbox.rows import find_queue_neighbours
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.messages.service.inputs import parse_note
 from hf_gate.policies.words.number_phrases import describe_age
-from hf_gate.web.request_context import NotFound, Refused, RequestContext, parse_fields
+from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
 
 from .explanations import explain_request, find_rule_url
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
@@ -54,7 +54,7 @@ class RequestPlace(Struct, frozen=True):
         return f"{self.total} {'request' if self.total == '1' else 'requests'}"
 
 
-def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
+def find_place(context: HttpContext, row: RequestRow) -> RequestPlace:
     """Return the place of a request in the queue of the address's query, the oldest first."""
     asked = parse_queue_query(context)
     cells = list_counts(context)
@@ -74,7 +74,7 @@ def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
     return RequestPlace(neighbours.number, format_total(context, asked.query, cells), before, after)
 
 
-def find_referring_query(context: RequestContext) -> str | None:
+def find_referring_query(context: HttpContext) -> str | None:
     """Return the query of the queue page that led here; None if the address names one, or if it is the usual one.
 
     So the rows of a page need not repeat its query, which may be long.
@@ -91,7 +91,7 @@ ASSIGN = "assign"  # in addresses: say who should decide
 CHANGE_END = "end"  # in addresses: change the end of an access
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the page of a request, in the queue that it was opened from."""
     row = context.find_request(context.params["id"])
     if (query := find_referring_query(context)) is not None:
@@ -133,7 +133,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def update_presence(context: RequestContext) -> Response:
+def update_presence(context: HttpContext) -> Response:
     """Record that the member has the request open or closed it, and show who else has it open."""
     row = context.find_request(context.params["id"])
     if context.form_value("gone") == "yes":
@@ -144,14 +144,14 @@ def update_presence(context: RequestContext) -> Response:
     return context.render("parts/viewers.html", others=others, key=request_key(row))
 
 
-def explanation_part(context: RequestContext) -> Response:
+def explanation_part(context: HttpContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
     line = request_lines(context, [row])[0]
     return context.render("parts/why.html", line=line, explanation=explain_request(context, row))
 
 
-def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:
+def list_other_requests(context: HttpContext, row: RequestRow) -> list[RequestLine]:
     """Return the person's current requests at other visible repos."""
     if context.is_masked:
         return []
@@ -178,7 +178,7 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
 # ---- notes -----------------------------------------------------------------------------------------------------------
 
 
-def add_note(context: RequestContext) -> Response:
+def add_note(context: HttpContext) -> Response:
     """Store a note of the member; nothing is sent."""
     row = context.find_request(context.params["id"])
     text = parse_note(context.form_value("note"))
@@ -190,7 +190,7 @@ def add_note(context: RequestContext) -> Response:
 # ---- decision forms --------------------------------------------------------------------------------------------------
 
 
-def sheet_part(context: RequestContext) -> Response:
+def sheet_part(context: HttpContext) -> Response:
     """Return the form of a decision as a part for a dialog, or within the page without a script."""
     row = context.find_request(context.params["id"])
     line = request_lines(context, [row])[0]
@@ -209,7 +209,7 @@ def sheet_part(context: RequestContext) -> Response:
     return context.render("parts/sheet.html", sheet=make_sheet(context, line, verb))
 
 
-def _assign_sheet(context: RequestContext, line: RequestLine) -> Response:
+def _assign_sheet(context: HttpContext, line: RequestLine) -> Response:
     """Return the form that assigns a request. Raises Refused if it cannot be assigned."""
     choice = choose_assignee(context, line)
     if choice is None and line.status != Status.PENDING:
@@ -224,7 +224,7 @@ def _assign_sheet(context: RequestContext, line: RequestLine) -> Response:
     return context.render("parts/assign-sheet.html", assignment=choice, still_selected=still_selected)
 
 
-def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndChoices | None:
+def choose_ends(context: HttpContext, line: RequestLine, verb: str) -> EndChoices | None:
     """Return the ends to choose for an acceptance or a change of end; None for other verbs."""
     is_accept = verb == ACCEPT_UNTIL or (verb == "accept" and line.must_choose_end)
     if is_accept and "accept" in line.verbs:
@@ -253,7 +253,7 @@ class RequesterSummary(Struct, frozen=True):
     facts: Sequence[RequesterFact]
 
 
-def summarize_requester(context: RequestContext, row: RequestRow) -> RequesterSummary | None:
+def summarize_requester(context: HttpContext, row: RequestRow) -> RequesterSummary | None:
     """Return what is known of the person; None for viewers."""
     if context.is_masked:
         return None

@@ -20,13 +20,13 @@ from hf_gate.core.parsing.query import Query, Term, one_of
 from hf_gate.core.records import HistoryRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.requests.service.request_history import history_records, last_transition
-from hf_gate.web.request_context import NotFound, RequestContext
+from hf_gate.web.http_context import HttpContext, NotFound
 
 from .queue_query import run_query
 from .request_lines import AnswerLine, RequestLine, list_answers, possible_verbs, request_key, request_lines
 
 
-def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
+def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
     """Return the entries about these attempts, the latest first."""
     history = history_records(
         context.workspace.store,
@@ -83,7 +83,7 @@ class Reversal(Struct, frozen=True):
     stays: str
 
 
-def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
+def find_reversal(context: HttpContext, row: RequestRow) -> Reversal | None:
     """Return the reversal of the desk's last decision; None if the current status is not from this desk."""
     if context.is_masked or not row.is_current:
         return None
@@ -118,7 +118,7 @@ class SimilarRequests(Struct, frozen=True):
     note: str = ""
 
 
-def similar_part(context: RequestContext) -> Response:
+def similar_part(context: HttpContext) -> Response:
     """Show similar requests as a part, or as a page without a script."""
     row = context.find_request(context.params["id"])
     if context.is_masked:
@@ -129,7 +129,7 @@ def similar_part(context: RequestContext) -> Response:
     return context.render(template, title=f"Like {line.who}'s request", line=line, groups=groups)
 
 
-def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests:
+def _find_by_domain(context: HttpContext, row: RequestRow) -> SimilarRequests:
     from hf_gate.verdicts.drivers.domain_lists import load_domain_lists
 
     mail = row.person.identity.email
@@ -145,7 +145,7 @@ def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests
     return _search_similar(context, row, f"From {domain}", one_of("domain", domain))
 
 
-def _find_by_words(context: RequestContext, line: RequestLine) -> SimilarRequests:
+def _find_by_words(context: HttpContext, line: RequestLine) -> SimilarRequests:
     told = [each for each in (*line.main_answers, *line.answers) if _is_comparable(each)]
     if not told:
         return SimilarRequests("With the same words", [], False, None, "No answer has a length that can be compared.")
@@ -161,7 +161,7 @@ def _is_comparable(answer: AnswerLine) -> bool:
     )
 
 
-def _search_similar(context: RequestContext, row: RequestRow, what: str, term: Term) -> SimilarRequests:
+def _search_similar(context: HttpContext, row: RequestRow, what: str, term: Term) -> SimilarRequests:
     page = run_query(context, Query((term,)), limit=4 * MAX_SHOWN, cursor=None, newest_first=True)
     others = [one for one in page.rows if one.person.id != row.person.id]
     href = "/queue?" + urlencode({"q": str(Query((term,)))})
@@ -200,7 +200,7 @@ class AttemptChanges(Struct, frozen=True):
     same_count: int
 
 
-def find_changes(context: RequestContext, row: RequestRow, attempts: Sequence[RequestRow]) -> AttemptChanges | None:
+def find_changes(context: HttpContext, row: RequestRow, attempts: Sequence[RequestRow]) -> AttemptChanges | None:
     """Compare an attempt with the one before it. None for a first attempt, or if answers are not stored or hidden."""
     before = next((attempt for attempt in attempts if attempt.state.attempt == row.state.attempt - 1), None)
     if context.is_masked or before is None or before.request is None or row.request is None:
@@ -221,7 +221,7 @@ def _text_of(answer: AnswerLine | None) -> str | None:
     return None if answer is None else collapse_whitespace(answer.text)
 
 
-def compare_answers(context: RequestContext, attempts: Sequence[RequestRow]) -> list[QuestionRow]:
+def compare_answers(context: HttpContext, attempts: Sequence[RequestRow]) -> list[QuestionRow]:
     """Return the answers of each attempt by question; questions with the same role are one row."""
     told: dict[str, tuple[str, Role, dict[int, AnswerLine]]] = {}
     for column, row in enumerate(attempts):

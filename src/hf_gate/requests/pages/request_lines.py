@@ -30,7 +30,7 @@ from hf_gate.policies.facts.fact_values import EmailFacts
 from hf_gate.store.reading.tray import find_latest_decisions
 from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
 from hf_gate.web import formatting
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 from .verdicts import read_repos, read_verdicts
 
@@ -237,7 +237,7 @@ def request_key(row: RequestRow) -> str:
     return row.state.hub_request if row.state.hub_request and row.is_current else f"n{row.id}"
 
 
-def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[RequestLine]:
+def request_lines(context: HttpContext, rows: Sequence[RequestRow]) -> list[RequestLine]:
     """Return rows for requests in the same order; the requests of a repo are evaluated together."""
     app_state = context.app_state
     repos = read_repos(app_state, rows)
@@ -264,7 +264,7 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
     return lines
 
 
-def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
+def _add_terms(context: HttpContext, lines: Sequence[RequestLine]) -> None:
     """Add the terms of an acceptance to the lines that the member can accept, and to the versions that
     are sent back.
     """
@@ -287,7 +287,7 @@ def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
         line.accept_until = "" if end is None or end.written is None else context.format_end(end.written)
 
 
-def version_with_terms(context: RequestContext, row: RequestRow, terms: HandTerms | None) -> str:
+def version_with_terms(context: HttpContext, row: RequestRow, terms: HandTerms | None) -> str:
     """Return the version that is sent back with a decision, and remember the terms of an acceptance under it."""
     if terms is None:
         return row.version.token
@@ -297,7 +297,7 @@ def version_with_terms(context: RequestContext, row: RequestRow, terms: HandTerm
 
 
 def _line(
-    context: RequestContext,
+    context: HttpContext,
     row: RequestRow,
     repo: RepoRow | None,
     said: VerdictSummary | None,
@@ -335,7 +335,7 @@ def _line(
     )
 
 
-def _list_late_flags(row: RequestRow, context: RequestContext) -> list[str]:
+def _list_late_flags(row: RequestRow, context: HttpContext) -> list[str]:
     due = row.state.due
     if due is None or not row.state.is_overdue(to_ms(context.now)):
         return []

@@ -32,7 +32,7 @@ from hf_gate.decisions.service.grants_in_advance import Grant
 from hf_gate.grants.pages.access_end import EndChoices, list_end_choices
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
 from hf_gate.requests.rows.selections import count_selection_buckets, iterate_ready_requests, list_ready_by_age
-from hf_gate.web.request_context import RequestContext, local_path
+from hf_gate.web.http_context import HttpContext, local_path
 
 from .queue_query import queue_url
 from .request_lines import RequestLine, list_answers, request_lines
@@ -70,7 +70,7 @@ class SelectionSummary(Struct):
         return self.count > MAX_IN_TRAY
 
 
-def summarize_selection(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
+def summarize_selection(context: HttpContext, pick: str, verb: str) -> SelectionSummary:
     """Count the selection by its current state, in the store, because it may be very large."""
     app_state = context.app_state
     protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
@@ -93,7 +93,7 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
     return summary
 
 
-def _read_shown_terms(context: RequestContext, summary: SelectionSummary) -> Mapping[int, HandTerms]:
+def _read_shown_terms(context: HttpContext, summary: SelectionSummary) -> Mapping[int, HandTerms]:
     """Return the terms that the page of a sent form showed, or the terms as they are now."""
     reader = context.app_state.terms_reader
     rows = [row for part in read_rows(context, summary) for row in part]
@@ -102,7 +102,7 @@ def _read_shown_terms(context: RequestContext, summary: SelectionSummary) -> Map
     return shown | reader.read_terms([row for row in rows if row.id not in shown], context.now)
 
 
-def _count_stored_terms(context: RequestContext, buckets: Iterable[SelectionBucket]) -> Counter[HandTerms]:
+def _count_stored_terms(context: HttpContext, buckets: Iterable[SelectionBucket]) -> Counter[HandTerms]:
     """Count the terms of very many acceptances as they are stored with the verdicts."""
     counts = Counter[HandTerms]()
     reader = context.app_state.terms_reader
@@ -126,7 +126,7 @@ def _add_bucket(summary: SelectionSummary, bucket: SelectionBucket) -> None:
         summary.remarkable["were accepted before"] += bucket.n
 
 
-def read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
+def read_rows(context: HttpContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
     """Yield the requests that the decision applies to, part by part."""
     store = context.workspace.store
     for idents in iterate_ready_requests(store, weighed.scope):
@@ -151,7 +151,7 @@ _NOT_SHOWN: Final = {
 }
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the selected requests that can be decided, and how many others are selected and why they are not shown."""
     repos = [row.id for row in context.list_visible_repos().rows]
     scope = SelectionScope(context.selection_name, STATUSES, repos, ())
@@ -186,7 +186,7 @@ class SelectionPage(Struct, frozen=True):
     people: int | None
 
 
-def read_selection_page(context: RequestContext, scope: SelectionScope, count: int, after: str) -> SelectionPage:
+def read_selection_page(context: HttpContext, scope: SelectionScope, count: int, after: str) -> SelectionPage:
     """Return a page of the requests that can be decided: longest answer first, or longest wait first
     if there are many.
     """
@@ -233,7 +233,7 @@ def _format_cursor(*numbers: int) -> str:
     return ".".join(str(number) for number in numbers)
 
 
-def parse_unticked(context: RequestContext) -> list[int]:
+def parse_unticked(context: HttpContext) -> list[int]:
     """Return the numbers of the requests that the form showed and the member unticked.
 
     Rows not shown are not among them.
@@ -298,7 +298,7 @@ class EndSummary(Struct, frozen=True):
         return hashlib.blake2b(repr(counted).encode(), digest_size=8).hexdigest()
 
 
-def summarize_ends(context: RequestContext, terms: Mapping[HandTerms, int], grants: Sequence[Grant] = ()) -> EndSummary:
+def summarize_ends(context: HttpContext, terms: Mapping[HandTerms, int], grants: Sequence[Grant] = ()) -> EndSummary:
     """Return the ends of acceptances with these terms, and of people who never asked."""
     counted = sort_terms(terms)
     named = [
@@ -316,14 +316,14 @@ def summarize_ends(context: RequestContext, terms: Mapping[HandTerms, int], gran
     return EndSummary(terms, named, more, list_end_choices(context), asked)
 
 
-def _day_of(context: RequestContext, terms: HandTerms) -> str:
+def _day_of(context: HttpContext, terms: HandTerms) -> str:
     """Return the last day by these terms; "" without a date."""
     end = end_of_terms(terms)
     return "" if end is None or end.written is None else context.format_end(end.written)
 
 
 def parse_bulk_ends(
-    context: RequestContext, summary: EndSummary, shown: Mapping[int, HandTerms] = NOTHING_SHOWN
+    context: HttpContext, summary: EndSummary, shown: Mapping[int, HandTerms] = NOTHING_SHOWN
 ) -> BulkEnds:
     """Return the ends that the form chose, and those that it showed.
 

@@ -15,7 +15,7 @@ import click
 from hf_gate.base.display_text import make_visible, name_first, pluralize
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.private_files import write_private_file
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
 from hf_gate.cli.output import Row
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.errors import UsageError
@@ -70,7 +70,7 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option(
     "--accept-table", "accepted", metavar="NAME", help="Accept this table as it is, although it has lost rows."
 )
-def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
+def policy_check(context: CommandContext, *, files: tuple[str, ...], accepted: str | None) -> int:
     """Check the policies of the workspace, or the FILEs, and everything they refer to: facts, values, tables, form
     labels.
 
@@ -81,8 +81,8 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
     are unknown to every rule until you accept the table with --accept-table.
     """
     if accepted is not None:
-        run.out.say(f"table {accepted}: accepted with {pluralize(accept_table(run, accepted), 'row')}")
-    policies = read_policies(run, files, counts_matches=True)
+        context.out.say(f"table {accepted}: accepted with {pluralize(accept_table(context, accepted), 'row')}")
+    policies = read_policies(context, files, counts_matches=True)
     counts = policies.counts()
     doc = {
         "ok": not policies.has_errors,
@@ -93,9 +93,9 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
         "tables": [table.to_dict() for table in policies.tables],
         "forms": list(policies.forms),
     }
-    if run.out.is_human:
-        print_problems(run, policies, policies.problems)
-    run.out.document(doc, lambda: _check_lines(policies), quiet=_positions(policies.problems))
+    if context.out.is_human:
+        print_problems(context, policies, policies.problems)
+    context.out.document(doc, lambda: _check_lines(policies), quiet=_positions(policies.problems))
     return 2 if policies.has_errors else 0
 
 
@@ -145,20 +145,20 @@ def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
 
 @command("lint", examples=("hf-gate policy lint", "hf-gate policy lint policies/eeg.yaml"))
 @_FILES
-def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
+def policy_lint(context: CommandContext, *, files: tuple[str, ...]) -> int:
     """Point out what is valid but probably a mistake: rejecting based on people's claims, rules that never match.
 
     Exits with 0, or with 2 if a policy has errors.
     """
-    policies = read_policies(run, files)
+    policies = read_policies(context, files)
     if policies.has_errors:
-        return print_errors(run, policies)
+        return print_errors(context, policies)
     warnings = [problem for problem in policies.problems if not problem.is_error]
-    if run.out.is_human:
-        print_problems(run, policies, warnings)
+    if context.out.is_human:
+        print_problems(context, policies, warnings)
     doc = {"warnings": len(warnings), "problems": [problem_record(warning) for warning in warnings]}
     counted = pluralize(len(policies.checked), "policy", "policies")
-    run.out.document(doc, lambda: [f"{counted}: {summarize(policies.counts())}."], quiet=_positions(warnings))
+    context.out.document(doc, lambda: [f"{counted}: {summarize(policies.counts())}."], quiet=_positions(warnings))
     return 0
 
 
@@ -167,13 +167,13 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 
 @command("test", examples=("hf-gate policy test", "hf-gate policy test policies/eeg.yaml --json"))
 @_FILES
-def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
+def policy_test(context: CommandContext, *, files: tuple[str, ...]) -> int:
     """Run the tests in the policy files. If a test fails, shows the result and the reason, and exits with 1."""
     from hf_gate.verdicts.policy_tests import run_policy_tests
 
-    policies = read_policies(run, files)
+    policies = read_policies(context, files)
     if policies.has_errors:
-        return print_errors(run, policies)
+        return print_errors(context, policies)
     results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in policies.without_errors()]
     failed = [each for _, _, some in results for each in some if not each.has_passed]
     doc = {
@@ -182,7 +182,7 @@ def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
         "failed": len(failed),
         "tests": [_test_row(name, policy, each) for name, policy, some in results for each in some],
     }
-    run.out.document(doc, lambda: _test_lines(results, len(failed)), quiet=[each.test.name for each in failed])
+    context.out.document(doc, lambda: _test_lines(results, len(failed)), quiet=[each.test.name for each in failed])
     return 1 if failed else 0
 
 
@@ -223,17 +223,17 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 @command("show", examples=("hf-gate policy show datasets/acme/eeg", "hf-gate policy show acme/med-7b --json"))
 @click.argument("repo", metavar="REPO")
 @repo_type_option
-def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
+def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
     """Print the rules of all policies of a repo as one numbered list of sentences, in the order in which they are
     tried.
     """
     from hf_gate.core.parsing.literals import glob_matches
     from hf_gate.policies.words.descriptions import describe_policies
 
-    where = parse_repo_argument(run, repo, repo_type)
-    policies = read_policies(run, needs_workspace=True)
+    where = parse_repo_argument(context, repo, repo_type)
+    policies = read_policies(context, needs_workspace=True)
     if policies.has_errors:
-        return print_errors(run, policies)
+        return print_errors(context, policies)
     _check_repo_included(policies, where)
     mine = [
         (name, policy)
@@ -254,7 +254,7 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         ],
         "sentences": sentences,
     }
-    run.out.document(doc, lambda: _number_lines(sentences), quiet=[policy.name for _, policy in mine])
+    context.out.document(doc, lambda: _number_lines(sentences), quiet=[policy.name for _, policy in mine])
     return 0
 
 
@@ -288,16 +288,16 @@ EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")
 @click.argument("name")
 @click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to copy.")
 @click.option("--dry-run", is_flag=True, help="Print the policy; write nothing.")
-def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
+def policy_new(context: CommandContext, *, name: str, like: str, dry_run: bool) -> int:
     """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
 
     consumer accepts everybody who states a purpose, for an open model. academic accepts university e-mail addresses.
     medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains
     tests.
     """
-    policies = read_policies(run, needs_workspace=True)
+    policies = read_policies(context, needs_workspace=True)
     if policies.folder is None or policies.config is None:
-        return print_errors(run, policies)
+        return print_errors(context, policies)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
         raise UsageError(f"{name!r} is not a policy name.", hint="Use lower-case letters, digits and -.")
     if any(policy.name == name for _, _, policy in policies.without_errors()):
@@ -321,7 +321,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     written = relative_name(policies.folder, str(path.relative_to(policies.folder)))
     missing = [table.file for table in tables if table.file and not (policies.folder / table.file).exists()]
     doc = {"policy": name, "like": like, "file": written, "missing": missing}
-    run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
+    context.out.document(doc, lambda: _lines(written, missing), quiet=[written])
     return 0
 
 

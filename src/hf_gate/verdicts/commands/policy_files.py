@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hf_gate.base.display_text import clip_line, display_width, make_visible, pluralize
 from hf_gate.base.time_zones import TimeZones
-from hf_gate.cli.framework import Run
+from hf_gate.cli.framework import CommandContext
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.grants.commands.policy_tables import CheckedTable, check_tables, relative_name
 from hf_gate.settings.workspace_config import WorkspaceConfig
@@ -61,22 +61,24 @@ class Policies(Struct, frozen=True):
         return source.line(problem.position.line) if source else ""
 
 
-def print_problems(run: Run, policies: Policies, problems: Iterable[PolicyProblem], *, on_stderr: bool = False) -> None:
+def print_problems(
+    context: CommandContext, policies: Policies, problems: Iterable[PolicyProblem], *, on_stderr: bool = False
+) -> None:
     """Print problems for people, on stdout, or `on_stderr` if the command prints something else on stdout."""
     for problem in problems:
         for text, style in problem_lines(problem, policies.line_of(problem)):
             if on_stderr:
-                run.out.say(text, style)
+                context.out.say(text, style)
             else:
                 shown = make_visible(text, one_line=True)
-                sys.stdout.write((run.out.style(shown, style) if style else shown) + "\n")
+                sys.stdout.write((context.out.style(shown, style) if style else shown) + "\n")
 
 
-def print_errors(run: Run, policies: Policies) -> int:
+def print_errors(context: CommandContext, policies: Policies) -> int:
     """Print the errors that stop a command; return exit code 2."""
     errors = [problem for problem in policies.problems if problem.is_error]
-    print_problems(run, policies, errors, on_stderr=True)
-    run.out.say(f"Error: {pluralize(len(errors), 'error')} in the policies; nothing was done.", "red")
+    print_problems(context, policies, errors, on_stderr=True)
+    context.out.say(f"Error: {pluralize(len(errors), 'error')} in the policies; nothing was done.", "red")
     return 2
 
 
@@ -84,7 +86,7 @@ def print_errors(run: Run, policies: Policies) -> int:
 
 
 def read_policies(
-    run: Run,
+    context: CommandContext,
     files: Sequence[str] = (),
     *,
     needs_workspace: bool = False,
@@ -101,9 +103,9 @@ def read_policies(
     from hf_gate.settings.service.workspace import WorkspaceLocation
     from hf_gate.workspace.service import bootstrap
 
-    folder = bootstrap.find_workspace_folder(run.settings)
+    folder = bootstrap.find_workspace_folder(context.settings)
     if folder is None and files and files[0] != "-":  # the workspace that contains the file defines the tables
-        folder = bootstrap.find_workspace_folder(run.settings, Path(files[0]).absolute().parent)
+        folder = bootstrap.find_workspace_folder(context.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_workspace or not files):
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
@@ -111,21 +113,21 @@ def read_policies(
             + ("" if needs_workspace else " Or name policy FILEs."),
         )
     if folder is None:
-        return _check_policies(run, None, None, {name: _parse_file(name) for name in files})
+        return _check_policies(context, None, None, {name: _parse_file(name) for name in files})
     if prints_workspace:
-        run.out.say(f"workspace {WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
+        context.out.say(f"workspace {WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
     config, sources, problems = _read_config(folder)
     if config is None:
         return Policies(folder, None, sources=sources, problems=problems)
     parsed = {name: _parse_file(name) for name in files} if files else _policies_of_folder(folder)
-    found = _check_policies(run, folder, config, parsed)
+    found = _check_policies(context, folder, config, parsed)
     foreign = [
         problem
         for name, each in parsed.items()
-        for problem in find_foreign_urls(each.repo_urls, name, bootstrap.endpoint_of(run.settings))
+        for problem in find_foreign_urls(each.repo_urls, name, bootstrap.endpoint_of(context.settings))
     ]
     policies = [policy for _, _, policy in found.without_errors()]
-    tables = check_tables(run, folder, policies, counts=counts_matches)
+    tables = check_tables(context, folder, policies, counts=counts_matches)
     wrong = [problem for table in tables for problem in table.problems()]
     return replace(
         found,
@@ -178,12 +180,12 @@ def _parse_file(name: str) -> ParsedPolicy:
 
 
 def _check_policies(
-    run: Run, folder: Path | None, config: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
+    context: CommandContext, folder: Path | None, config: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
 ) -> Policies:
     from hf_gate.policies.checks.policy_checker import check_policy, check_unique_names
 
-    forms = _stored_forms(run) if config is not None else {}
-    today = run.connection.clock.now().astimezone(UTC if config is None else ZoneInfo(config.timezone)).date()
+    forms = _stored_forms(context) if config is not None else {}
+    today = context.connection.clock.now().astimezone(UTC if config is None else ZoneInfo(config.timezone)).date()
     checked = {name: check_policy(each, config=config, forms=forms, today=today) for name, each in parsed.items()}
     problems = [problem for each in checked.values() for problem in each.problems]
     problems += check_unique_names(tuple(checked.values()))
@@ -192,17 +194,17 @@ def _check_policies(
     return Policies(folder, config, checked, sources, tuple(problems), seen)
 
 
-def _stored_forms(run: Run) -> dict[str, GateForm]:
+def _stored_forms(context: CommandContext) -> dict[str, GateForm]:
     """Return the gate forms in the store; none without a store. Warns if the store cannot be read."""
     from hf_gate.core.forms.forms import form_from_json
     from hf_gate.workspace.service import bootstrap
 
     try:
-        if not bootstrap.has_store(run.settings, run.location):
+        if not bootstrap.has_store(context.settings, context.location):
             return {}
-        workspace = bootstrap.open_workspace(run.connection, run.location, read_only=True)
+        workspace = bootstrap.open_workspace(context.connection, context.location, read_only=True)
     except HfGateError as problem:
-        run.out.warn(f"the forms of the repos were not checked: {problem}")
+        context.out.warn(f"the forms of the repos were not checked: {problem}")
         return {}
     with workspace:
         return {str(row.repo): form_from_json(row.form_card) for row in workspace.store.repos() if row.form_card}

@@ -12,7 +12,7 @@ import click
 
 from hf_gate.base.display_text import clip, limit_lines, pluralize, to_one_line
 from hf_gate.base.timestamps import to_ms
-from hf_gate.cli.framework import Run, command
+from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.workspace import actor_of, open_with_policies, open_workspace
 from hf_gate.core.people.grants import read_duration
 from hf_gate.core.people.members import RunAuthor
@@ -54,7 +54,9 @@ _REST: Final = "  and {:,} more: --json"
 @click.option("--last", type=click.IntRange(1, _MAX), help=f"Compare the last decisions by people; default {LAST:,}.")
 @click.option("--since", metavar="SPAN", help="Compare the decisions since then: a span (90d, 12w, 6mo) or a date.")
 @click.option("--query", "-Q", metavar="QUERY", help="Compare the decisions about the requests that match now.")
-def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None, query: str | None) -> int:
+def policy_compare(
+    context: CommandContext, *, policy: str, last: int | None, since: str | None, query: str | None
+) -> int:
     """Compare decisions by people with what POLICY (a name, or a file) says, based on the facts of that time.
 
     Records, answers, history and account age are those at the time of the decision. A table counts only if the last
@@ -65,14 +67,14 @@ def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None
     if sum(option is not None for option in (last, since, query)) > 1:
         raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")
     is_file = policy.endswith((".yaml", ".yml")) or Path(policy).is_file()
-    policies = read_policies(run, (policy,) if is_file else (), needs_workspace=True, prints_workspace=False)
+    policies = read_policies(context, (policy,) if is_file else (), needs_workspace=True, prints_workspace=False)
     if policies.has_errors:
-        return print_errors(run, policies)
-    workspace = open_workspace(run, needs_folder=True)
+        return print_errors(context, policies)
+    workspace = open_workspace(context, needs_folder=True)
     chosen, tables = _choose_policy(workspace, policies, None if is_file else policy)
     record = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
     quiet = [disagreement.entry for disagreement in record.disagreements]
-    run.out.record(record, lambda: _format_lines(record), quiet=quiet)
+    context.out.record(record, lambda: _format_lines(record), quiet=quiet)
     return 0
 
 
@@ -163,7 +165,7 @@ def _format_decision(row: ComparedDecision) -> str:
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes in the first turn.")
-def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
+def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
     First shows how it agrees with the last decisions by people, and what that turn would change. The promotion is
@@ -171,16 +173,16 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     After a promotion, a version whose run was paused or stopped can continue, and a version that was saved from the
     desk can act, whatever the number of changes.
     """
-    policies = read_policies(run, needs_workspace=True, prints_workspace=False)
+    policies = read_policies(context, needs_workspace=True, prints_workspace=False)
     if policies.has_errors:
-        return print_errors(run, policies)
+        return print_errors(context, policies)
     from hf_gate.automation.service.turn_permissions import is_promoted, promote
     from hf_gate.verdicts.service.policy_saves import read_active_holds
 
-    workspace, bundle = open_with_policies(run)
+    workspace, bundle = open_with_policies(context)
     hold = next((one for one in read_active_holds(workspace.store, bundle.policies) if one.policy == name), None)
     policy = _find_policy(bundle, name, hold)
-    account = run.connection.read_account()
+    account = context.connection.read_account()
     if account is None and (policy.has_two_person_rule or hold is not None):
         raise NotAllowed(
             (
@@ -192,14 +194,14 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     is_known = is_promoted(workspace.store, policy)
     comparison = None if is_known else compare(workspace, policy, bundle.tables)
     if comparison is not None:
-        _print_agreement(run, comparison)
+        _print_agreement(context, comparison)
     changes = [] if is_known else _first_turn(workspace, bundle, policy, hold)
     if hold is not None:
-        run.out.say(hold.note)
+        context.out.say(hold.note)
     if not is_known:
-        _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
+        _confirm(context, workspace, policy, changes, yes=yes, max_changes=max_changes)
         author = RunAuthor(account=account.id if account else None)
-        promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()), author)
+        promote(workspace.store, policy, actor_of(context), to_ms(workspace.clock.now()), author)
     doc = {
         "policy": policy.name,
         "digest": policy.digest,
@@ -208,18 +210,20 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         "changes": dict(Counter(change.verb for change in changes)),
         "repos": _by_repo(changes),
     }
-    run.out.document(doc, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
+    context.out.document(doc, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
     return 0
 
 
-def _print_agreement(run: Run, comparison: ComparisonRecord) -> None:
+def _print_agreement(context: CommandContext, comparison: ComparisonRecord) -> None:
     unknown = comparison.unknown
     rest = f" {unknown:,} cannot be compared, because facts of that time are not kept." if unknown else ""
-    run.out.say(f"Compared with {pluralize(comparison.compared, 'decision')} by people. {comparison.describe()}{rest}")
+    context.out.say(
+        f"Compared with {pluralize(comparison.compared, 'decision')} by people. {comparison.describe()}{rest}"
+    )
     if comparison.disagreements:
         name = comparison.policy
         count = pluralize(len(comparison.disagreements), "decision")
-        run.out.hint(f"`hf-gate policy compare {name}` lists {count} that the policy would make differently.")
+        context.out.hint(f"`hf-gate policy compare {name}` lists {count} that the policy would make differently.")
 
 
 def _agreement(comparison: ComparisonRecord) -> dict[str, int]:
@@ -268,19 +272,25 @@ def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy, hold
 
 
 def _confirm(
-    run: Run, workspace: Workspace, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+    context: CommandContext,
+    workspace: Workspace,
+    policy: Policy,
+    changes: Sequence[Change],
+    *,
+    yes: bool,
+    max_changes: int | None,
 ) -> None:
     """Ask for confirmation as for a plan, but also for none or one change, because the policy will act unattended."""
     from hf_gate.decisions.commands.confirmation import confirm_plan
     from hf_gate.verdicts.plan.guards import Confirmation, plan_confirmation
 
     for line in _describe_changes(policy, changes):
-        run.out.say(line)
+        context.out.say(line)
     waiting = count_pending(workspace.store.repos())
     if plan_confirmation(changes, waiting) is not Confirmation.NONE:
-        confirm_plan(run, workspace, changes, yes=yes, max_changes=max_changes)
+        confirm_plan(context, workspace, changes, yes=yes, max_changes=max_changes)
         return
-    if yes or (run.may_ask and click.confirm("Promote?", err=True)):
+    if yes or (context.may_ask and click.confirm("Promote?", err=True)):
         return
     raise Guarded("not confirmed; nothing was done.", hint="Add --yes.")
 

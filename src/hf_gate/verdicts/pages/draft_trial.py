@@ -27,7 +27,7 @@ from hf_gate.requests.pages.request_lines import RequestLine, request_lines
 from hf_gate.requests.pages.verdicts import read_verdicts
 from hf_gate.verdicts.drivers.fact_sources import FactSources
 from hf_gate.verdicts.service.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
-from hf_gate.web.request_context import NotFound, RequestContext
+from hf_gate.web.http_context import HttpContext, NotFound
 
 from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
 from .verdict_cache import VerdictSummary
@@ -81,7 +81,7 @@ class ExplainedRequest(Struct, frozen=True):
 class DraftTrial:
     """Tries a draft alone, as if it were enforced."""
 
-    def __init__(self, context: RequestContext, folder: WorkspaceFolder, text: PolicyText) -> None:
+    def __init__(self, context: HttpContext, folder: WorkspaceFolder, text: PolicyText) -> None:
         if text.report is None or text.report.evaluator is None or text.checked.policy is None:
             raise AssertionError("only a draft without errors is tried")
         self.context = context
@@ -229,7 +229,7 @@ def check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
             )
 
 
-def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRow:
+def find_request(context: HttpContext, who: str, policy: Policy) -> RequestRow:
     """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
     name, at, where = who.strip().rpartition("@")
     try:

@@ -24,7 +24,7 @@ from hf_gate.policies.parsing.policy_parser import ParsedPolicy, parse_policy
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.verdicts.policy_tests import PolicyTestResult
 from hf_gate.verdicts.service.policy_watcher import problem_for_member
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 from .draft_report import DraftReport, make_report
 
@@ -129,7 +129,7 @@ def _mark_problem(source: SourceText, problem: PolicyProblem) -> MarkedProblem:
     return MarkedProblem(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
 
 
-def read_workspace_folder(context: RequestContext) -> WorkspaceFolder:
+def read_workspace_folder(context: HttpContext) -> WorkspaceFolder:
     """Read the workspace's files. Raises UsageError without a workspace, or if hf-gate.yaml is wrong."""
     place = context.workspace.location
     if place.folder is None:
@@ -140,14 +140,14 @@ def read_workspace_folder(context: RequestContext) -> WorkspaceFolder:
         raise problem_for_member(context.member, problem) from None
 
 
-def list_policy_texts(context: RequestContext, folder: WorkspaceFolder) -> list[PolicyText]:
+def list_policy_texts(context: HttpContext, folder: WorkspaceFolder) -> list[PolicyText]:
     """Return every policy file that the visitor may see."""
     forms = _visible_forms(context)
     found = [_check_file_text(file, parsed, folder, forms) for file, parsed in folder.files.items()]
     return [text for text in found if can_see_policy(context, text.policy)]
 
 
-def can_see_policy(context: RequestContext, policy: Policy | None) -> bool:
+def can_see_policy(context: HttpContext, policy: Policy | None) -> bool:
     """Whether the visitor may see a policy: it applies to one of their repos.
 
     Only members of all repos see an unreadable one.
@@ -157,13 +157,13 @@ def can_see_policy(context: RequestContext, policy: Policy | None) -> bool:
     return policy is not None and bool(visible_policy_repos(context, policy))
 
 
-def visible_policy_repos(context: RequestContext, policy: Policy) -> list[Repo]:
+def visible_policy_repos(context: HttpContext, policy: Policy) -> list[Repo]:
     """Return the repos that the policy applies to and the visitor may see."""
     rows = context.list_visible_repos().rows
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
-def check_draft(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
+def check_draft(context: HttpContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
     """Check a draft as if it were the file of that name, and run its tests."""
     config = _visible_config(context, folder)
     today = context.now.astimezone(folder.zone).date()
@@ -173,14 +173,14 @@ def check_draft(context: RequestContext, text: str, file: str, folder: Workspace
     return PolicyText(file, SourceText(text, file), parsed.policy, checked, report)
 
 
-def _visible_config(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
+def _visible_config(context: HttpContext, folder: WorkspaceFolder) -> WorkspaceConfig:
     """Return the config to check a draft against; for a member of some repos it names only those."""
     if context.member.repos is None:
         return folder.config
     return dataclasses.replace(folder.config, repos=tuple(str(row.repo) for row in context.list_visible_repos().rows))
 
 
-def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
+def visible_targets(context: HttpContext, policy: Policy) -> list[str]:
     """Return the `applies_to` of a policy; for a member of some repos, the names of their repos that it matches."""
     if context.member.repos is None:
         return list(policy.applies_to)
@@ -201,12 +201,12 @@ def _check_file_text(
     )
 
 
-def _visible_forms(context: RequestContext) -> dict[str, GateForm]:
+def _visible_forms(context: HttpContext) -> dict[str, GateForm]:
     """Return the forms of the repos that the visitor sees, to find misspelt labels."""
     return {str(row.repo): form_from_json(row.form_card) for row in context.list_visible_repos().rows if row.form_card}
 
 
-def visible_tables(context: RequestContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:
+def visible_tables(context: HttpContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:
     """Return the tables that the visitor may see: those of hf-gate.yaml and of the policies that they see."""
     seen = [parsed.policy for parsed in folder.files.values() if can_see_policy(context, parsed.policy)]
     specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))

@@ -33,7 +33,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.records import PolicyRecord
 from hf_gate.verdicts.service.evaluation import fill_templates
 from hf_gate.web.exports import export_response, file_response
-from hf_gate.web.request_context import NotFound, Refused, RequestContext, require
+from hf_gate.web.http_context import HttpContext, NotFound, Refused, require
 
 from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
 from .drafts import (
@@ -79,7 +79,7 @@ rules:
 # ---- the list --------------------------------------------------------------------------------------------------------
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Show the policies with mode and problems, and the tables that they use."""
     if context.query_value("draft") and not context.is_masked:
         return new_draft(context)
@@ -106,7 +106,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def export(context: RequestContext) -> Response:
+def export(context: HttpContext) -> Response:
     """Return the same rows as a file."""
     rows = [
         policy_record(
@@ -134,7 +134,7 @@ class PolicyCounts(Struct):
         return sum(n for (ours, desk), n in self.compared.items() if ours != desk)
 
 
-def policy_page(context: RequestContext) -> Response:
+def policy_page(context: HttpContext) -> Response:
     """Show one policy file. `rule` marks a card; `request` or `who` names a request to try it on."""
     folder = read_workspace_folder(context)
     text = find_policy_text(context, folder)
@@ -151,14 +151,14 @@ def policy_page(context: RequestContext) -> Response:
         return _policy_response(context, folder, text, _DraftResult(context, folder, text, who), shown)
 
 
-def new_draft(context: RequestContext) -> Response:
+def new_draft(context: HttpContext) -> Response:
     """Show a new draft that belongs to no file."""
     folder = read_workspace_folder(context)
     text = check_draft(context, NEW_POLICY, _DRAFT_FILE, folder)
     return _policy_response(context, folder, text, None, _Shown())
 
 
-def try_draft(context: RequestContext) -> Response:
+def try_draft(context: HttpContext) -> Response:
     """Change cards, check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
     folder = read_workspace_folder(context)
     known = find_policy_text(context, folder) if "name" in context.params else None
@@ -174,7 +174,7 @@ def try_draft(context: RequestContext) -> Response:
     return _answer_draft(context, folder, known, finish)
 
 
-def save_draft(context: RequestContext) -> Response:
+def save_draft(context: HttpContext) -> Response:
     """Save a draft as the file of its policy, or show why not."""
     folder = read_workspace_folder(context)
     check_may_save(context, folder)
@@ -183,7 +183,7 @@ def save_draft(context: RequestContext) -> Response:
 
 
 def _answer_draft(
-    context: RequestContext,
+    context: HttpContext,
     folder: WorkspaceFolder,
     known: PolicyText | None,
     finish: Callable[[PolicyText], Response | str],
@@ -205,14 +205,14 @@ def _answer_draft(
         return _policy_response(context, folder, text, result, shown)
 
 
-def find_policy_text(context: RequestContext, folder: WorkspaceFolder) -> PolicyText:
+def find_policy_text(context: HttpContext, folder: WorkspaceFolder) -> PolicyText:
     """Return the policy that the address names."""
     texts = list_policy_texts(context, folder)
     return require(next((text for text in texts if text.name == context.params["name"]), None))
 
 
 def _check_posted(
-    context: RequestContext,
+    context: HttpContext,
     folder: WorkspaceFolder,
     file: str,
     shown: _Shown,
@@ -263,7 +263,7 @@ class _DraftResult:
 
     def __init__(
         self,
-        context: RequestContext,
+        context: HttpContext,
         folder: WorkspaceFolder,
         text: PolicyText,
         who: str,
@@ -286,7 +286,7 @@ class _DraftResult:
 
 
 def _policy_response(
-    context: RequestContext,
+    context: HttpContext,
     folder: WorkspaceFolder,
     text: PolicyText,
     result: _DraftResult | None,
@@ -343,7 +343,7 @@ def _fill_policy(text: PolicyText, folder: WorkspaceFolder) -> Policy | None:
 
 
 def _card_lines(
-    context: RequestContext,
+    context: HttpContext,
     text: PolicyText,
     policy: Policy | None,
     trial: TrialResult | None,
@@ -360,18 +360,18 @@ def _card_lines(
     return list_card_lines(text.cards, lambda rule: counts.by_rule[rule], examples, marked)
 
 
-def is_text_hidden(context: RequestContext, text: PolicyText) -> bool:
+def is_text_hidden(context: HttpContext, text: PolicyText) -> bool:
     """Return whether the text names repos that the member cannot see."""
     if context.member.repos is None or text.policy is None:
         return False
     return names_other_repos(text.policy, visible_policy_repos(context, text.policy))
 
 
-def _describe_policy(context: RequestContext, policy: Policy) -> list[str]:
+def _describe_policy(context: HttpContext, policy: Policy) -> list[str]:
     return list(describe_policy(replace(policy, applies_to=tuple(visible_targets(context, policy)))))
 
 
-def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
+def count_verdicts(context: HttpContext, policy: Policy) -> PolicyCounts:
     """Count the stored verdicts of a policy on pending requests at visible repos."""
     counts = PolicyCounts()
     mine = set(visible_policy_repos(context, policy))

@@ -22,7 +22,7 @@ from hf_gate.policies.parsing.card_changes import CardChanges, CardMove
 from hf_gate.policies.parsing.cards import Card
 from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_lines import RequestLine, request_lines
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 from .draft_trial import MAX_EXAMPLES, TrialResult, pick_examples
 from .drafts import visible_policy_repos
@@ -52,7 +52,7 @@ class PostedDraft(Struct, frozen=True):
     changes: CardChanges | None
 
 
-def read_posted_draft(context: RequestContext) -> PostedDraft:
+def read_posted_draft(context: HttpContext) -> PostedDraft:
     """Return the draft of a form.
 
     Browsers change line ends and the page shows hidden characters by their names, so the form has the exact text too.
@@ -90,7 +90,7 @@ def _merge_typed(typed: str, exact: str) -> str:
     return typed.replace("\n", "\r\n") if "\r\n" in exact else typed
 
 
-def _read_changes(context: RequestContext) -> CardChanges | None:
+def _read_changes(context: HttpContext) -> CardChanges | None:
     """Return what was entered on cards; None if the form has no card."""
     values = {
         (int(match[1]), match[2]): tuple(entered)
@@ -140,7 +140,7 @@ def trial_examples(trial: TrialResult) -> Callable[[str], Sequence[RequestLine]]
 
 
 def stored_examples(
-    context: RequestContext, policy: Policy, rules: Sequence[str], *, is_shadow: bool
+    context: HttpContext, policy: Policy, rules: Sequence[str], *, is_shadow: bool
 ) -> Callable[[str], Sequence[RequestLine]]:
     """Return what gives the examples of a rule, from the verdicts as last stored."""
     find = _find_shadowed if is_shadow else _find_decided
@@ -150,12 +150,12 @@ def stored_examples(
     return lambda rule: by_rule.get(rule, ())
 
 
-def _pending_in(context: RequestContext, policy: Policy) -> tuple[Term, ...] | None:
+def _pending_in(context: HttpContext, policy: Policy) -> tuple[Term, ...] | None:
     repos = visible_policy_repos(context, policy)
     return (one_of("repo", *map(str, repos)), one_of("status", Status.PENDING)) if repos else None
 
 
-def _find_decided(context: RequestContext, policy: Policy, rules: Sequence[str]) -> Iterator[tuple[str, RequestRow]]:
+def _find_decided(context: HttpContext, policy: Policy, rules: Sequence[str]) -> Iterator[tuple[str, RequestRow]]:
     terms = _pending_in(context, policy)
     for rule in rules[:_MAX_LISTED] if terms is not None else ():
         query = Query((*(terms or ()), one_of("rule", rule)))
@@ -164,7 +164,7 @@ def _find_decided(context: RequestContext, policy: Policy, rules: Sequence[str])
                 yield rule, row
 
 
-def _find_shadowed(context: RequestContext, policy: Policy, rules: Sequence[str]) -> Iterator[tuple[str, RequestRow]]:
+def _find_shadowed(context: HttpContext, policy: Policy, rules: Sequence[str]) -> Iterator[tuple[str, RequestRow]]:
     terms = _pending_in(context, policy)
     if terms is None:
         return

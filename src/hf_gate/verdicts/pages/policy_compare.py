@@ -15,7 +15,7 @@ from hf_gate.verdicts.service.policy_comparison import (
     compare_decisions,
     describe_rules,
 )
-from hf_gate.web.request_context import RequestContext
+from hf_gate.web.http_context import HttpContext
 
 from .draft_trial import DraftTrial, offline_sources
 from .drafts import check_draft, read_workspace_folder
@@ -24,7 +24,7 @@ from .policies import find_policy_text, is_text_hidden
 _MAX_SEARCHED: Final = 200_000  # entries of the ledger that are searched for decisions
 
 
-def page(context: RequestContext) -> Response:
+def page(context: HttpContext) -> Response:
     """Compare a policy with the last decisions of people at the member's repos, within the limits of a draft."""
     folder = read_workspace_folder(context)
     known = find_policy_text(context, folder)
@@ -49,7 +49,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def _compare(context: RequestContext, trial: DraftTrial, *, hides_constants: bool) -> ComparisonRecord:
+def _compare(context: HttpContext, trial: DraftTrial, *, hides_constants: bool) -> ComparisonRecord:
     sentences = {
         rule: sentence
         for rule, sentence in describe_rules(trial.policy).items()

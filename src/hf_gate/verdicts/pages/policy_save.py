@@ -16,7 +16,7 @@ from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder
 from hf_gate.verdicts.drivers.policy_files import digest_of_file
 from hf_gate.verdicts.service.evaluation import fill_templates
 from hf_gate.verdicts.service.policy_saves import PolicyHold, PolicySave, read_active_holds, save_policy
-from hf_gate.web.request_context import Refused, RequestContext
+from hf_gate.web.http_context import HttpContext, Refused
 
 from .draft_trial import check_files
 from .drafts import PolicyText, list_policy_texts, visible_tables
@@ -24,13 +24,13 @@ from .drafts import PolicyText, list_policy_texts, visible_tables
 _SHOWN: Final = 16  # characters of a digest in an address
 
 
-def can_save(context: RequestContext, folder: WorkspaceFolder) -> bool:
+def can_save(context: HttpContext, folder: WorkspaceFolder) -> bool:
     """Whether the member may save policies: an admin of all repos, where the owner allowed it."""
     is_admin = context.member.role.covers(MemberRole.ADMIN) and context.member.repos is None
     return is_admin and folder.config.may_write_policies
 
 
-def check_may_save(context: RequestContext, folder: WorkspaceFolder) -> None:
+def check_may_save(context: HttpContext, folder: WorkspaceFolder) -> None:
     """Raise Refused if the member may not save policies."""
     if can_save(context, folder):
         return
@@ -50,14 +50,14 @@ def read_base(folder: WorkspaceFolder, text: PolicyText) -> str:
     return digest_of_file(content) if is_same else ""
 
 
-def find_hold(context: RequestContext, policy: Policy | None) -> PolicyHold | None:
+def find_hold(context: HttpContext, policy: Policy | None) -> PolicyHold | None:
     """Return the hold of a policy that was saved from the desk and not promoted since."""
     holds = () if policy is None else read_active_holds(context.workspace.store, [policy])
     return next(iter(holds), None)
 
 
 def save_text(
-    context: RequestContext, folder: WorkspaceFolder, known: PolicyText, text: PolicyText
+    context: HttpContext, folder: WorkspaceFolder, known: PolicyText, text: PolicyText
 ) -> RedirectResponse | str:
     """Save a checked draft; return the way to the policy's page, or why nothing was saved."""
     policy = None if text.errors else text.checked.policy

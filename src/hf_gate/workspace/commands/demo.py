@@ -20,7 +20,7 @@ from msgspec import Struct, field
 from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.private_files import write_private_file
-from hf_gate.cli.framework import Run, command
+from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import ls_columns, request_lines
 from hf_gate.cli.text_layout import terminal_width
@@ -66,7 +66,7 @@ _REPORT: Final = "Please report this. Only the local Hub was used."
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the local Hub; 0 picks a free one.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
-def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open: bool) -> int:
+def demo(context: CommandContext, *, script: bool, requests: int, seed: int, port: int, no_open: bool) -> int:
     """Try everything without a token or network: a local Hub, invented people, decisions, policies, a plan and the
     desk.
 
@@ -80,34 +80,34 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
     hub = ("hub", "serve", "--json", "--no-advice")
     words = (*hub, "--requests", str(requests), "--seed", str(seed), "--port", str(port))
     with (
-        _temporary_folder(run) as folder,
+        _temporary_folder(context) as folder,
         _start_command(words, hint="`hf-gate hub serve` shows the reason.") as (child, first),
     ):
-        story = _Story(run, first["url"], first["tokens"], folder)
+        story = _Story(context, first["url"], first["tokens"], folder)
         repos = [parse_repo(line["repo"], line["repo_type"]) for line in first["repos"]]
-        with bootstrap.publish_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
+        with bootstrap.publish_profile(context.settings, "demo", story.url, story.tokens["owner"], folder):
             _play_decisions(story, repos)
             _play_workspace(story, repos)
             with nullcontext() if script else _serve_desk(story) as desk:
                 links = dict(desk or {})
-                if run.out.format in {Format.JSON, Format.JSONL}:
+                if context.out.format in {Format.JSON, Format.JSONL}:
                     about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
-                    run.out.document({"ok": True, **about, "steps": story.steps}, lambda: ())
+                    context.out.document({"ok": True, **about, "steps": story.steps}, lambda: ())
                 if not script:
                     _serve_until_interrupted(story, child, links["login_url"], repos[0], opens=not no_open)
     return 0
 
 
 @contextmanager
-def _temporary_folder(run: Run) -> Iterator[Path]:
+def _temporary_folder(context: CommandContext) -> Iterator[Path]:
     """Yield a folder for the workspace.
 
     At the end, delete it, and those folders of this user that the demo left empty.
     """
     from hf_gate.workspace.service.store_maintenance import remove_empty_folders
 
-    state = run.settings.paths.state
-    profiles = run.settings.paths.profiles
+    state = context.settings.paths.state
+    profiles = context.settings.paths.profiles
     missing = [folder for folder in state.parents if not folder.exists()]
     try:
         with TemporaryDirectory(prefix="hf-gate-demo-") as folder:
@@ -125,7 +125,7 @@ def _serve_until_interrupted(story: _Story, hub: subprocess.Popen[str], link: st
     try:
         hub.wait()
     except KeyboardInterrupt:
-        story.run.out.say("The demo has ended; its data is deleted.")
+        story.context.out.say("The demo has ended; its data is deleted.")
 
 
 @contextmanager
@@ -192,8 +192,8 @@ def _list_pending(story: _Story, repo: Repo) -> None:
     with story.hub("owner") as hub:
         listing = hub.list_pending(repo)
         rows = [request_record(request) for request in listing]
-    if story.run.out.is_human:
-        story.run.out.records(RequestRecord, rows, ls_columns(rows, story.run.now()), name=str, limit=8)
+    if story.context.out.is_human:
+        story.context.out.records(RequestRecord, rows, ls_columns(rows, story.context.now()), name=str, limit=8)
     detail = f"{pluralize(len(rows), 'pending request')}; the list is proved complete"
     story.check("list", ok=listing.completeness.proved and len(rows) > 8, detail=detail)
 
@@ -203,7 +203,7 @@ def _accept_newcomer(story: _Story, repo: Repo, token: str) -> None:
     with story.hub("owner") as hub:
         request = next(request for request in hub.list_pending(repo) if request.username == _NAME)
         columns = terminal_width(sys.stdout)
-        for line in request_lines(request, story.run.now(), None, columns and columns - 4):
+        for line in request_lines(request, story.context.now(), None, columns and columns - 4):
             story.print(f"    {line}")
         first = hub.accept(repo, request)
         second = hub.accept(repo, _NAME)
@@ -329,7 +329,7 @@ def _print_next_commands(story: _Story, link: str, repo: Repo) -> None:
 class _Story(Struct):
     """The steps of the demo so far, the local Hub on which they are played, and the folder of the workspace."""
 
-    run: Run
+    context: CommandContext
     url: str
     tokens: Mapping[str, str]
     folder: Path
@@ -337,9 +337,9 @@ class _Story(Struct):
 
     def print(self, text: str) -> None:
         """Print a text in the human format; other formats print only the document at the end."""
-        if self.run.out.is_human:
+        if self.context.out.is_human:
             for line in text.split("\n"):
-                self.run.out.line(line)
+                self.context.out.line(line)
 
     def begin(self, title: str) -> None:
         """Print the title of the next step."""
@@ -378,7 +378,7 @@ class _Story(Struct):
 
     def show(self, *words: str) -> None:
         """Run a command in the workspace and print the start of its output."""
-        if not self.run.out.is_human:
+        if not self.context.out.is_human:
             return
         for line in limit_lines(self._run_command(*words).splitlines(), _SHOWN, rest="and {} more lines"):
             self.print(f"    {line}")

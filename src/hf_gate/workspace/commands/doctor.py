@@ -23,7 +23,7 @@ from hf_gate.base.batches import group_pairs
 from hf_gate.base.display_text import name_first, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import describe_clock_skew
-from hf_gate.cli.framework import Run, command, explain_refused_token, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, explain_refused_token, repo_type_option
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.core.people.accounts import TokenRights
 from hf_gate.errors import NO_TOKEN_HINT, HfGateError, NotAllowed, to_command_hint
@@ -54,19 +54,19 @@ class Finding(Struct, frozen=True):
 @command("doctor", examples=("hf-gate doctor", "hf-gate doctor datasets/acme/eeg --json"))
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
-def doctor(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
+def doctor(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """Check versions, files, the token and the Hub, and whether you can see and decide requests of REPO.
 
     Changes nothing. A token that may not review is a note, with exit code 4; `hf-gate why REPO` tells what it can
     download.
     """
-    findings = list(_run_checks(run, repos, repo_type))
+    findings = list(_run_checks(context, repos, repo_type))
     bad = [finding for finding in findings if finding.exit_code]
     doc = {
         "ok": not bad,
         "checks": [{"check": f.check, "ok": f.ok, "detail": f.detail, "hint": f.hint} for f in findings],
     }
-    run.out.document(doc, lambda: _finding_lines(findings), quiet=[f.check for f in bad])
+    context.out.document(doc, lambda: _finding_lines(findings), quiet=[f.check for f in bad])
     return bad[0].exit_code if bad else 0
 
 
@@ -77,37 +77,37 @@ def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield f"      {'':10} {finding.hint}"
 
 
-def _run_checks(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Finding]:
+def _run_checks(context: CommandContext, repos: Sequence[str], repo_type: str | None) -> Iterator[Finding]:
     yield _check_versions()
-    yield from _check_files(run)
+    yield from _check_files(context)
     yield from _check_environment()
-    yield _run_check(run, "workspace", lambda: _check_workspace(run))
-    token = _run_check(run, "token", lambda: _check_token(run))
+    yield _run_check(context, "workspace", lambda: _check_workspace(context))
+    token = _run_check(context, "token", lambda: _check_token(context))
     yield token
     if token.ok is False:
         return  # the Hub does not answer, so asking for repos would only wait again
-    yield from _check_clock(run)
+    yield from _check_clock(context)
     for text in repos:
-        yield _run_check(run, "repo", lambda text=text: _check_repo(run, text, repo_type))  # type: ignore[misc]
+        yield _run_check(context, "repo", lambda text=text: _check_repo(context, text, repo_type))  # type: ignore[misc]
     if token.ok is None:
         return
     if not repos:
-        yield from _check_own_repos(run)
-    yield from _check_reach(run)
+        yield from _check_own_repos(context)
+    yield from _check_reach(context)
 
 
-def _run_check(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
+def _run_check(context: CommandContext, check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except HfGateError as problem:
-        return _describe_problem(run, check, problem)
+        return _describe_problem(context, check, problem)
 
 
-def _describe_problem(run: Run, check: str, problem: HfGateError) -> Finding:
+def _describe_problem(context: CommandContext, check: str, problem: HfGateError) -> Finding:
     """Return a failure, or a note for a token that the Hub refuses: its holder may only want to download."""
     if not isinstance(problem, NotAllowed):
         return Finding(check, False, str(problem), to_command_hint(problem.hint) or None, problem.exit_code)
-    explain_refused_token(run, problem)
+    explain_refused_token(context, problem)
     return Finding(check, None, str(problem), f"{to_command_hint(problem.hint)} {_WHY_HINT}", problem.exit_code)
 
 
@@ -121,8 +121,8 @@ def _check_versions() -> Finding:
     )
 
 
-def _check_files(run: Run) -> Iterator[Finding]:
-    paths = run.settings.paths
+def _check_files(context: CommandContext) -> Iterator[Finding]:
+    paths = context.settings.paths
     if paths.config_file.exists():
         mode = stat.S_IMODE(paths.config_file.stat().st_mode)
         open_to_others = bool(mode & 0o077)
@@ -139,8 +139,8 @@ def _check_files(run: Run) -> Iterator[Finding]:
             )
 
 
-def _check_workspace(run: Run) -> Finding:
-    folder = run.location.folder
+def _check_workspace(context: CommandContext) -> Finding:
+    folder = context.location.folder
     if folder is None:
         return Finding("workspace", True, "no workspace here; commands use your personal store")
     if names := list_tracked_personal_files(folder):
@@ -148,13 +148,13 @@ def _check_workspace(run: Run) -> Finding:
         return Finding(
             "workspace",
             None,
-            f"{run.location.title}: git tracks {shown}, with people's names and answers",
+            f"{context.location.title}: git tracks {shown}, with people's names and answers",
             "Run `git rm --cached` on these files and commit. Earlier versions stay in the history.",
         )
     return Finding(
         "workspace",
         True,
-        f"{run.location.title}, {pluralize(len(run.location.config.repos), 'repo entry', 'repo entries')}",
+        f"{context.location.title}, {pluralize(len(context.location.config.repos), 'repo entry', 'repo entries')}",
     )
 
 
@@ -173,30 +173,30 @@ def _check_environment() -> Iterator[Finding]:
             yield Finding("setting", None, f"{name} is {shown}")
 
 
-def _check_token(run: Run) -> Finding:
+def _check_token(context: CommandContext) -> Finding:
     from hf_gate.workspace.service import bootstrap
 
-    where = bootstrap.name_of_hub(run.settings)
-    if not bootstrap.has_token(run.settings):
+    where = bootstrap.name_of_hub(context.settings)
+    if not bootstrap.has_token(context.settings):
         hint = f"{name_token_source(NO_TOKEN_HINT, None)} {_WHY_HINT}"
         return Finding("token", None, f"no token for {where}, so you can review nothing there", hint, 4)
-    account = run.connection.account = run.hub.whoami()
+    account = context.connection.account = context.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
     return Finding("token", True, f"{where} accepts it as {account.name}, role {role}{orgs}")
 
 
-def _check_reach(run: Run) -> Iterator[Finding]:
+def _check_reach(context: CommandContext) -> Iterator[Finding]:
     """Report where else the token can act: a stolen token gives access to all of it."""
-    if run.account is None or run.location.folder is None:
+    if context.account is None or context.location.folder is None:
         return
-    if reach := describe_reach(run.account.rights, run.location.config.includes):
+    if reach := describe_reach(context.account.rights, context.location.config.includes):
         yield Finding("reach", None, reach, ONE_TOKEN_PER_WORKSPACE)
 
 
-def _check_clock(run: Run) -> Iterator[Finding]:
+def _check_clock(context: CommandContext) -> Iterator[Finding]:
     """Report a wrong clock, using the time in the Hub's answer to the token check."""
-    skew = run.hub.skew or 0.0
+    skew = context.hub.skew or 0.0
     if abs(skew) <= WARN_ABOVE_S:
         return
     detail = f"this machine's {describe_clock_skew(skew)}" + (
@@ -206,15 +206,15 @@ def _check_clock(run: Run) -> Iterator[Finding]:
     yield Finding("clock", None, detail, hint)
 
 
-def _check_own_repos(run: Run) -> Iterator[Finding]:
+def _check_own_repos(context: CommandContext) -> Iterator[Finding]:
     """Report the gated repos of the account and its organisations, and the token's rights at one repo of each owner."""
     found: list[Repo] = []
     try:
-        account = run.account
+        account = context.account
         owners = (account.name, *account.orgs) if account else ()
-        found += (gate.repo for owner in owners for gate in run.hub.gated_repos(owner))
+        found += (gate.repo for owner in owners for gate in context.hub.gated_repos(owner))
     except HfGateError as problem:
-        yield _describe_problem(run, "repos", problem)
+        yield _describe_problem(context, "repos", problem)
         return
     if not found:
         yield Finding(
@@ -223,16 +223,16 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
         return
     yield Finding("repos", True, f"gated: {name_first(found, 5)}")
     tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
-    rights = ((_run_check(run, "rights", partial(_check_rights, run, repo)), str(repo)) for repo in tried)
+    rights = ((_run_check(context, "rights", partial(_check_rights, context, repo)), str(repo)) for repo in tried)
     for finding, repos in group_pairs(rights).items():
         yield replace(finding, detail=f"{', '.join(repos)}: {finding.detail}")
 
 
-def _check_rights(run: Run, repo: Repo) -> Finding:
+def _check_rights(context: CommandContext, repo: Repo) -> Finding:
     """Report the token's rights at a repo: one call tests listing; the right to decide is derived from
     the role alone.
     """
-    listing = run.hub.list_pending(repo)
+    listing = context.hub.list_pending(repo)
     try:
         next(listing, None)
     except NotAllowed as problem:
@@ -242,7 +242,7 @@ def _check_rights(run: Run, repo: Repo) -> Finding:
         return Finding("rights", None, what, f"{DECIDE_HINT} {_WHY_HINT}", 4)
     finally:
         listing.close()
-    may, why = check_decide_right(run.account.rights if run.account else TokenRights(), repo)
+    may, why = check_decide_right(context.account.rights if context.account else TokenRights(), repo)
     if may is None:
         return Finding("rights", True, f"this token can list requests; whether it can decide is unknown: {why}")
     if may:
@@ -250,14 +250,14 @@ def _check_rights(run: Run, repo: Repo) -> Finding:
     return Finding("rights", None, f"this token can list requests but not decide: {why}", DECIDE_HINT)
 
 
-def _check_repo(run: Run, text: str, repo_type: str | None) -> Finding:
-    repo = parse_repo_argument(run, text, repo_type)
-    gate = run.hub.gate(repo)
+def _check_repo(context: CommandContext, text: str, repo_type: str | None) -> Finding:
+    repo = parse_repo_argument(context, text, repo_type)
+    gate = context.hub.gate(repo)
     if gate.mode is False:
         return Finding(
             "repo", None, f"{repo} is not gated", f"To gate the repo: `hf repos settings {text} --gated manual`."
         )
-    rights = _check_rights(run, repo)
+    rights = _check_rights(context, repo)
     return replace(rights, check="repo", detail=f"{repo}: gated {gate.mode}; {rights.detail}")
 
 

@@ -13,7 +13,7 @@ import click
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import write_private_file
-from hf_gate.cli.framework import Run, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.lifecycle import Status
 from hf_gate.errors import NotAllowed, UsageError
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 @command("init", examples=("hf-gate init", "hf-gate init datasets/acme/eeg acme/med-7b --workspace workspaces/acme"))
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
-def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
+def init(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a
     store.
 
     Reads all requests of the named repos; by default, of all gated repos of the token's account and its organisations.
     Changes nothing on the Hub. The first plan is empty, because the policy is in shadow mode.
     """
-    folder = Path(run.flag_text("workspace") or ".").expanduser().absolute()
+    folder = Path(context.flag_text("workspace") or ".").expanduser().absolute()
     _check_folder(folder)
-    found = [run.parse_repo(text, repo_type) for text in repos] or _own_repos(run)
+    found = [context.parse_repo(text, repo_type) for text in repos] or _own_repos(context)
     if not found:
         raise UsageError(
             "this account and its organisations have no gated repo.",
             hint="Name a REPO, or gate one: hf repos settings REPO --gated manual",
         )
-    reviewed, skipped = _split_reviewable(run, found, is_named=bool(repos))
-    rights = _report_rights(run, reviewed)
-    _write_files(folder, reviewed, [form for repo in reviewed if (form := read_form(run, repo)) is not None])
-    run.move_to(folder)
-    sync = SyncCommand(run, open_workspace(run, writes=True), full=True)
+    reviewed, skipped = _split_reviewable(context, found, is_named=bool(repos))
+    rights = _report_rights(context, reviewed)
+    _write_files(folder, reviewed, [form for repo in reviewed if (form := read_form(context, repo)) is not None])
+    context.move_to(folder)
+    sync = SyncCommand(context, open_workspace(context, writes=True), full=True)
     for repo in reviewed:
         sync.sync_repo(repo)
-    differing = [line for repo in reviewed for line in _compare_with_report(run, sync, repo)]
+    differing = [line for repo in reviewed for line in _compare_with_report(context, sync, repo)]
     doc = {
         **sync.document(),
         "desk": str(folder),
@@ -59,7 +59,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
         "differing": differing,
         "may_decide": {str(repo): rights.can_decide(repo) for repo in reviewed},
     }
-    run.out.document(doc, lambda: _lines(folder, sync, skipped, differing, reviewed), quiet=[str(folder)])
+    context.out.document(doc, lambda: _lines(folder, sync, skipped, differing, reviewed), quiet=[str(folder)])
     return sync.exit_code(len(reviewed)) or (5 if differing else 0)
 
 
@@ -89,11 +89,13 @@ def _check_folder(folder: Path) -> None:
             )
 
 
-def _own_repos(run: Run) -> list[Repo]:
-    return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))
+def _own_repos(context: CommandContext) -> list[Repo]:
+    return list(dict.fromkeys(gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)))
 
 
-def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[list[Repo], list[Repo]]:
+def _split_reviewable(
+    context: CommandContext, repos: Sequence[Repo], *, is_named: bool
+) -> tuple[list[Repo], list[Repo]]:
     """Split repos by whether this token can read their requests.
 
     Raises NotAllowed if a named repo is not readable, or if none is left.
@@ -102,7 +104,7 @@ def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tup
     denied: list[Repo] = []
     for repo in repos:
         try:
-            run.hub.head(repo, Status.PENDING)
+            context.hub.head(repo, Status.PENDING)
         except NotAllowed:
             if is_named:
                 raise
@@ -114,16 +116,16 @@ def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tup
     return may, denied
 
 
-def _report_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
+def _report_rights(context: CommandContext, repos: Sequence[Repo]) -> TokenRights:
     """Report the token's rights before the first sync.
 
     Warns if the token cannot decide, or also reaches other repos.
     """
-    rights = read_rights(run)
+    rights = read_rights(context)
     if summary := summarize_rights(rights, repos):
-        run.out.say(summary)
+        context.out.say(summary)
     for line in rights_warnings(rights, repos, set(repos).__contains__):
-        run.out.warn(line)
+        context.out.warn(line)
     return rights
 
 
@@ -142,7 +144,7 @@ def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm])
     )
 
 
-def _compare_with_report(run: Run, sync: SyncCommand, repo: Repo) -> list[str]:
+def _compare_with_report(context: CommandContext, sync: SyncCommand, repo: Repo) -> list[str]:
     """Compare the Hub's own report with the lists that were read; return the differences."""
     from hf_gate.requests.service.sync import count_by_report
     from hf_gate.requests.service.sync_schedule import list_differences
@@ -152,7 +154,7 @@ def _compare_with_report(run: Run, sync: SyncCommand, repo: Repo) -> list[str]:
         return []
     return [
         f"{repo}: the report counts {theirs:,} {name}, the lists contained {ours:,}"
-        for name, theirs, ours in list_differences(synced.counts, count_by_report(run.hub, repo))
+        for name, theirs, ours in list_differences(synced.counts, count_by_report(context.hub, repo))
     ]
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.base.private_files import make_private_folder, write_private_file
-from hf_gate.cli.framework import CommandEntry, GateGroup, Run, command
+from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command
 from hf_gate.cli.workspace import actor_of, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
@@ -57,29 +57,29 @@ _MAX_BYTES: Final = 4 << 20  # the most bytes of a workspace file that an export
 # ---- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def store_path(run: Run) -> Path | None:
+def store_path(context: CommandContext) -> Path | None:
     """Return the file of the store; None if the store is on a server."""
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import file_of_store
 
-    return file_of_store(bootstrap.store_url(run.settings, run.location))
+    return file_of_store(bootstrap.store_url(context.settings, context.location))
 
 
-def open_store(run: Run) -> Workspace:
+def open_store(context: CommandContext) -> Workspace:
     """Open the store for reading, without asking the Hub for the account."""
     from hf_gate.workspace.service import bootstrap
 
-    if not run.is_announced:
-        run.is_announced = True
-        run.out.say(f"{bootstrap.name_of_hub(run.settings)}, store {_display_store(run)}", "dim")
-    return open_workspace(run)
+    if not context.is_announced:
+        context.is_announced = True
+        context.out.say(f"{bootstrap.name_of_hub(context.settings)}, store {_display_store(context)}", "dim")
+    return open_workspace(context)
 
 
-def check_no_desk(run: Run) -> None:
+def check_no_desk(context: CommandContext) -> None:
     """Raise StoreBusy while the desk of this store runs, because the desk would continue with a removed file."""
     from hf_gate.members.pages.terminal import find_running_desk
 
-    desk = find_running_desk(run.settings, run.location)
+    desk = find_running_desk(context.settings, context.location)
     if desk is not None:
         raise StoreBusy(
             f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.",
@@ -87,8 +87,8 @@ def check_no_desk(run: Run) -> None:
         )
 
 
-def _require_file(run: Run, server_command: str) -> Path:
-    path = store_path(run)
+def _require_file(context: CommandContext, server_command: str) -> Path:
+    path = store_path(context)
     if path is None:
         raise UsageError("the store is on a PostgreSQL server.", hint=f"Use the tools of PostgreSQL: {server_command}")
     return path
@@ -99,13 +99,13 @@ def _require_file(run: Run, server_command: str) -> Path:
 
 @command("check", examples=("hf-gate store check", "hf-gate store check --json", "hf-gate store check --repair"))
 @click.option("--repair", is_flag=True, help="Build a damaged search index again. Nothing else is repaired.")
-def store_check(run: Run, *, repair: bool) -> int:
+def store_check(context: CommandContext, *, repair: bool) -> int:
     """Check the store: the file, the audit log, derived tables and file permissions. Without --repair, changes nothing.
 
     A search index has no data of its own, so it can be built again. For any other damage, restore a backup.
     Exits with 1 if there are findings.
     """
-    path = store_path(run)
+    path = store_path(context)
     findings: list[str] = []
     if path is not None:
         from hf_gate.workspace.service.store_maintenance import find_mode_faults
@@ -116,20 +116,20 @@ def store_check(run: Run, *, repair: bool) -> int:
     try:
         from hf_gate.workspace.service.store_maintenance import check_store
 
-        is_repaired = repair and path is not None and _repair_index(run, path)
-        damage, entries = check_store(open_store(run))
+        is_repaired = repair and path is not None and _repair_index(context, path)
+        damage, entries = check_store(open_store(context))
         findings += damage
     except StoreDamaged as problem:
         findings.append(str(problem))
     findings = list(dict.fromkeys(findings))
     doc = {
-        "store": _display_store(run),
+        "store": _display_store(context),
         "ok": not findings,
         "entries": entries,
         "findings": findings,
         "repaired": is_repaired,
     }
-    run.out.document(
+    context.out.document(
         doc,
         lambda: [
             *(["The search index was damaged. It was built again."] if is_repaired else []),
@@ -140,20 +140,20 @@ def store_check(run: Run, *, repair: bool) -> int:
     return 1 if findings else 0
 
 
-def _repair_index(run: Run, path: Path) -> bool:
+def _repair_index(context: CommandContext, path: Path) -> bool:
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import repair_search_index, this_process
 
     who = this_process(click.get_current_context().command_path)
-    return repair_search_index(path, who, wait=bootstrap.store_wait(run.settings), on_wait=waiting_notice(run))
+    return repair_search_index(path, who, wait=bootstrap.store_wait(context.settings), on_wait=waiting_notice(context))
 
 
 def _is_index_damaged(findings: list[str]) -> bool:
     return any("search index" in finding or "grams" in finding for finding in findings)
 
 
-def _display_store(run: Run) -> str:
-    path = store_path(run)
+def _display_store(context: CommandContext) -> str:
+    path = store_path(context)
     return str(path) if path else "postgresql"
 
 
@@ -162,24 +162,24 @@ def _display_store(run: Run) -> str:
 
 @command("export", examples=("hf-gate store export my-data", "hf-gate store export my-data --json"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def store_export(run: Run, *, folder: Path) -> int:
+def store_export(context: CommandContext, *, folder: Path) -> int:
     """Export everything to DIR: requests, people, the audit log with its proofs, policies, runs and settings.
 
     Files have one JSON object per line; README.txt describes them. DIR must be new or empty. Only you can read it.
     """
     from hf_gate.workspace.service.store_maintenance import export_store
 
-    path = store_path(run)
-    left_out = find_other_files(run, [] if path is None else [path])
-    owned = _owned_content(run.location, left_out)
-    lines = export_store(open_store(run), folder, owned)
-    remember_file(run, folder)
+    path = store_path(context)
+    left_out = find_other_files(context, [] if path is None else [path])
+    owned = _owned_content(context.location, left_out)
+    lines = export_store(open_store(context), folder, owned)
+    remember_file(context, folder)
     doc = {"folder": str(folder.absolute()), "files": lines, "left_out": [str(path) for path in left_out]}
-    run.out.document(doc, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
+    context.out.document(doc, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
     return 0
 
 
-def find_other_files(run: Run, stores: Sequence[Path]) -> list[Path]:
+def find_other_files(context: CommandContext, stores: Sequence[Path]) -> list[Path]:
     """Return the backups, exports and plans of these stores, and in a workspace the user's own store
     of the same Hub.
     """
@@ -187,9 +187,9 @@ def find_other_files(run: Run, stores: Sequence[Path]) -> list[Path]:
     from hf_gate.workspace.service.store_maintenance import find_written_files
 
     files = [path for store in stores for path in find_written_files(store)]
-    if run.location.folder is not None:
+    if context.location.folder is not None:
         with suppress(HfGateError):  # a local Hub that does not answer has no store to name
-            files += [path for path in [bootstrap.own_store_path(run.settings)] if path.is_file()]
+            files += [path for path in [bootstrap.own_store_path(context.settings)] if path.is_file()]
     return files
 
 
@@ -223,7 +223,7 @@ def _describe_export(folder: Path, lines: dict[str, int], left_out: list[Path]) 
     "backup", examples=("hf-gate store backup backup-2026-11-26.db", "hf-gate store backup /mnt/usb/eeg.db --json")
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-def store_backup(run: Run, *, file: Path) -> int:
+def store_backup(context: CommandContext, *, file: Path) -> int:
     """Copy the store to FILE, even while the desk runs.
 
     FILE must not exist. Only you can read it. It contains personal data, but not your own files: back up hf-gate.yaml,
@@ -231,11 +231,13 @@ def store_backup(run: Run, *, file: Path) -> int:
     """
     from hf_gate.workspace.service.store_maintenance import write_backup
 
-    path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
-    open_store(run)  # raises an error if the file is not a store of this Hub
+    path = _require_file(context, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
+    open_store(context)  # raises an error if the file is not a store of this Hub
     size = write_backup(path, file)
     doc = {"store": str(path), "file": str(file.absolute()), "bytes": size}
-    run.out.document(doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)])
+    context.out.document(
+        doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)]
+    )
     return 0
 
 
@@ -245,7 +247,7 @@ def store_backup(run: Run, *, file: Path) -> int:
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a store is replaced.")
-def store_restore(run: Run, *, file: Path, yes: bool) -> int:
+def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
     """Replace the store with a backup. The old store is kept as desk.db.before-restore.
 
     Everybody is signed out and all sign-in links end: invite people again. Unsent decisions stay until somebody sends
@@ -255,41 +257,41 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     from hf_gate.workspace.service.store_maintenance import restore_backup
 
     path = _require_file(
-        run, "pg_restore --clean --dbname=URL FILE, while no hf-gate process runs; then hf-gate store disarm"
+        context, "pg_restore --clean --dbname=URL FILE, while no hf-gate process runs; then hf-gate store disarm"
     )
-    check_no_desk(run)
+    check_no_desk(context)
     if not os.path.lexists(file):
         raise UsageError(
             f"there is no file {file}; nothing was restored.", hint="To make a backup: hf-gate store backup FILE"
         )
     if path.is_file() and not yes:
-        confirm(run, f"Replace {path}? The old file is kept.", "nothing was changed")
-    if run.location.folder is None:
+        confirm(context, f"Replace {path}? The old file is kept.", "nothing was changed")
+    if context.location.folder is None:
         make_private_folder(path.parent)
     replaced = restore_backup(
         file,
         path,
-        endpoint=bootstrap.endpoint_of(run.settings),
+        endpoint=bootstrap.endpoint_of(context.settings),
         actor=local_user(),
         now=bootstrap.utc_now(),
         command=click.get_current_context().command_path,
-        wait=bootstrap.store_wait(run.settings),
-        on_wait=waiting_notice(run),
+        wait=bootstrap.store_wait(context.settings),
+        on_wait=waiting_notice(context),
     )
-    repos = [str(row.repo) for row in open_store(run).store.repos()]
+    repos = [str(row.repo) for row in open_store(context).store.repos()]
     doc = {
         "store": str(path),
         "file": str(file.absolute()),
         "replaced": None if replaced is None else str(replaced),
         "repos": repos,
     }
-    run.out.document(doc, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
+    context.out.document(doc, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
     return 0
 
 
 @command("disarm", examples=("hf-gate store disarm", "hf-gate store disarm --yes"))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-def store_disarm(run: Run, *, yes: bool) -> int:
+def store_disarm(context: CommandContext, *, yes: bool) -> int:
     """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
 
     Everybody is signed out and all sign-in links end: invite people again. Letters that were due are not sent, and
@@ -297,15 +299,15 @@ def store_disarm(run: Run, *, yes: bool) -> int:
     """
     from hf_gate.workspace.service.store_maintenance import disarm_store
 
-    check_no_desk(run)
+    check_no_desk(context)
     if not yes:
-        confirm(run, "Sign everybody out, and hold what is waiting in this store?", "nothing was changed")
-    run.is_announced = True  # the Hub is not asked
-    workspace = open_workspace(run, writes=True)
+        confirm(context, "Sign everybody out, and hold what is waiting in this store?", "nothing was changed")
+    context.is_announced = True  # the Hub is not asked
+    workspace = open_workspace(context, writes=True)
     disarm_store(workspace, local_user())
     repos = [str(row.repo) for row in workspace.store.repos()]
-    doc = {"store": _display_store(run), "repos": repos}
-    run.out.document(doc, lambda: _describe_disarmed(repos), quiet=repos)
+    doc = {"store": _display_store(context), "repos": repos}
+    context.out.document(doc, lambda: _describe_disarmed(repos), quiet=repos)
     return 0
 
 
@@ -331,7 +333,7 @@ _NO_LIMIT = 1 << 40
 @command("retention", examples=("hf-gate store retention --dry-run", "hf-gate store retention --yes"))
 @click.option("--dry-run", is_flag=True, help="Show how much would be deleted; delete nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
+def store_retention(context: CommandContext, *, dry_run: bool, yes: bool) -> int:
     """Delete names, e-mail addresses and answers of requests that were kept as long as `retention` in hf-gate.yaml
     says.
 
@@ -339,7 +341,7 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
     """
     from hf_gate.privacy.service import retention
 
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     periods = workspace.location.config.retention
     if not periods:
         raise UsageError(
@@ -350,10 +352,10 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
     if not dry_run and total:
         if not yes:
             question = f"Delete the personal data of {pluralize(total, 'request')}?"
-            confirm(run, question, "nothing was deleted", "Add --yes, or try --dry-run.")
-        counts = retention.apply_retention(workspace, actor_of(run), _NO_LIMIT)
+            confirm(context, question, "nothing was deleted", "Add --yes, or try --dry-run.")
+        counts = retention.apply_retention(workspace, actor_of(context), _NO_LIMIT)
     doc = {"deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
-    run.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))
+    context.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))
     return 0
 
 
@@ -395,46 +397,46 @@ class _Removal(Struct, frozen=True):
 @click.option("--all-hubs", is_flag=True, help="Remove all your stores outside workspaces, of every Hub.")
 @click.option("--damaged", is_flag=True, help="Remove a store even if it cannot be read.")
 def store_remove(
-    run: Run, *, yes: bool, name: str | None, checkpoint: Path | None, all_hubs: bool, damaged: bool
+    context: CommandContext, *, yes: bool, name: str | None, checkpoint: Path | None, all_hubs: bool, damaged: bool
 ) -> int:
     """Delete the store (requests, people, decisions, audit log, sessions), and lock files and caches of hf-gate.
 
     Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
     stay. Refused while changes are unsettled. To save what you may need later, first run `hf-gate store export DIR`.
     """
-    removal = _find_removal(run, all_hubs=all_hubs)
+    removal = _find_removal(context, all_hubs=all_hubs)
     if not all_hubs:
-        check_no_desk(run)
+        check_no_desk(context)
     check = _settled_check(removal, damaged=damaged)
     check()
-    _write_checkpoint(run, removal, checkpoint, asks=not yes)
-    _confirm_removal(run, removal, yes=yes, name=name)
-    written = find_other_files(run, removal.paths)  # before the list of them is removed
-    removed = _remove(run, removal, check)
-    stays = [path for path in (*_find_kept_files(run, removal), *written) if os.path.lexists(path)]
+    _write_checkpoint(context, removal, checkpoint, asks=not yes)
+    _confirm_removal(context, removal, yes=yes, name=name)
+    written = find_other_files(context, removal.paths)  # before the list of them is removed
+    removed = _remove(context, removal, check)
+    stays = [path for path in (*_find_kept_files(context, removal), *written) if os.path.lexists(path)]
     stays = list(dict.fromkeys(stays))
     doc = {
         "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
         "removed": [str(path) for path in removed],
         "stays": [str(path) for path in stays],
     }
-    run.out.document(
-        doc, lambda: _describe_removal(run, removal, removed, stays), quiet=[str(path) for path in removed]
+    context.out.document(
+        doc, lambda: _describe_removal(context, removal, removed, stays), quiet=[str(path) for path in removed]
     )
     return 0
 
 
-def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
+def _find_removal(context: CommandContext, *, all_hubs: bool) -> _Removal:
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import name_of_server_store
 
     if all_hubs:
-        return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")), is_all_hubs=True)
-    path = store_path(run)
+        return _Removal("all", sorted(context.settings.paths.stores.glob("*.db")), is_all_hubs=True)
+    path = store_path(context)
     if path is None:
-        return _Removal(name_of_server_store(bootstrap.store_url(run.settings, run.location)), url="server")
-    folder = run.location.folder
-    return _Removal(bootstrap.name_of_hub(run.settings) if folder is None else folder.name, [path])
+        return _Removal(name_of_server_store(bootstrap.store_url(context.settings, context.location)), url="server")
+    folder = context.location.folder
+    return _Removal(bootstrap.name_of_hub(context.settings) if folder is None else folder.name, [path])
 
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
@@ -466,7 +468,7 @@ def check_settled(count: int, store: str) -> None:
         )
 
 
-def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks: bool) -> None:
+def _write_checkpoint(context: CommandContext, removal: _Removal, target: Path | None, *, asks: bool) -> None:
     from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, read_heads
     from hf_gate.workspace.service import bootstrap
 
@@ -474,7 +476,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
         if target is not None:
             raise UsageError("--checkpoint works for only one store.", hint="Omit --all-hubs.")
         return
-    if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.location):
+    if target is None and asks and context.may_ask and bootstrap.has_store(context.settings, context.location):
         answer = click.prompt(
             "File for a checkpoint of the audit log, which can later prove an export (empty: none)",
             default="",
@@ -486,13 +488,13 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
         return
     if os.path.lexists(target):
         raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
-    opened = open_store(run)
+    opened = open_store(context)
     doc = checkpoint_to_dict(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
     opened.store.close()
     write_private_file(target.absolute(), (to_json(doc) + "\n").encode())
 
 
-def _confirm_removal(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> None:
+def _confirm_removal(context: CommandContext, removal: _Removal, *, yes: bool, name: str | None) -> None:
     if yes or name is not None:
         if not yes or name != removal.name:
             raise Guarded(
@@ -502,34 +504,34 @@ def _confirm_removal(run: Run, removal: _Removal, *, yes: bool, name: str | None
                 hint=f"To remove the store: --yes --name {removal.name}",
             )
         return
-    if not run.may_ask:
+    if not context.may_ask:
         raise Guarded("cannot ask for confirmation here; nothing was removed.", hint=f"Add --yes --name {removal.name}")
     for path in removal.paths:
-        run.out.say(f"  {path}")
-    run.out.say("All data of hf-gate in these stores is deleted. Nothing changes on the Hub.")
+        context.out.say(f"  {path}")
+    context.out.say("All data of hf-gate in these stores is deleted. Nothing changes on the Hub.")
     answer = click.prompt(f"Type {removal.name} to continue", default="", show_default=False, err=True)
     if answer.strip() != removal.name:
         raise Guarded("not confirmed; nothing was removed.")
 
 
-def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
+def _remove(context: CommandContext, removal: _Removal, check: Callable[[], None]) -> list[Path]:
     from hf_gate.verdicts.drivers.policy_files import LOCK_NAME
     from hf_gate.workspace.service import bootstrap, store_maintenance
 
-    tell = waiting_notice(run)
-    wait = bootstrap.store_wait(run.settings)
-    paths = run.settings.paths
+    tell = waiting_notice(context)
+    wait = bootstrap.store_wait(context.settings)
+    paths = context.settings.paths
     who = store_maintenance.this_process(click.get_current_context().command_path)
     removed: list[Path] = []
     for path in removal.paths:
         if store_maintenance.files_of(path):
             removed += store_maintenance.remove_files(path, who, wait=wait, check=check, on_wait=tell)
     if removal.url:
-        url = bootstrap.store_url(run.settings, run.location)
+        url = bootstrap.store_url(context.settings, context.location)
         store_maintenance.remove_tables(
             url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell
         )
-    folder = run.location.folder
+    folder = context.location.folder
     locks = [] if folder is None or removal.is_all_hubs else [folder / LOCK_NAME]
     removed += store_maintenance.remove_traces(paths.state, [paths.accounts, *locks])
     beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
@@ -537,20 +539,22 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
     return removed + store_maintenance.remove_empty_folders([*beside, *ours])
 
 
-def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
+def _find_kept_files(context: CommandContext, removal: _Removal) -> list[Path]:
     """Return the files that stay: the owner's files, and others that may contain personal data."""
     from hf_gate.workspace.service.starter_workspace import GITIGNORE
 
-    files = list_owner_files(run.location)
+    files = list_owner_files(context.location)
     for path in removal.paths:
         files += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
-    if (folder := run.location.folder) is not None:
+    if (folder := context.location.folder) is not None:
         files += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
-    config = run.settings.paths.config_file
+    config = context.settings.paths.config_file
     return list(dict.fromkeys([*files, *([config] if config.is_file() else [])]))
 
 
-def _describe_removal(run: Run, removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
+def _describe_removal(
+    context: CommandContext, removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]
+) -> Iterator[str]:
     if removal.url:
         yield f"Removed the tables of {removal.name}."
     yield from (f"Removed {path}" for path in removed)
@@ -559,7 +563,7 @@ def _describe_removal(run: Run, removal: _Removal, removed: Sequence[Path], stay
     for path in stays:
         what = (
             "your store of this Hub outside workspaces"
-            if path.parent == run.settings.paths.stores
+            if path.parent == context.settings.paths.stores
             else "because it is your file"
         )
         yield f"Kept, {what}: {path}"

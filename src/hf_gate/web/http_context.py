@@ -69,7 +69,7 @@ class VisibleRepos(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestContext:
+class HttpContext:
     """The input of a page handler. `form`: fields of a POST; `query`: parameters of the address."""
 
     app_state: AppState
@@ -242,7 +242,7 @@ def parse_number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
-PageHandler = Callable[[RequestContext], Response]
+PageHandler = Callable[[HttpContext], Response]
 
 NAV: Final = (
     ("Overview", "/overview", MemberRole.VIEWER),
@@ -321,12 +321,12 @@ def _environment() -> Environment:
 ENVIRONMENT: Final = _environment()
 
 
-def sees_all_repos(context: RequestContext) -> bool:
+def sees_all_repos(context: HttpContext) -> bool:
     """Return whether the member can see all repos, and so the workspace's chain and the proofs."""
     return context.member.repos is None
 
 
-def require_all_repos(context: RequestContext, no: str) -> None:
+def require_all_repos(context: HttpContext, no: str) -> None:
     """Raise Refused with this message for members of some repos."""
     if not sees_all_repos(context):
         raise Refused(no, hint="Ask an admin of all repos.", status=403)
