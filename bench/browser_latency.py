@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import uvicorn
 
 from hf_gate.members.pages.sign_in import Authenticator
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 
 from .desk_fixture import empty_tray
@@ -92,7 +92,7 @@ def _serve(app_state: AppState) -> Iterator[tuple[str, Authenticator]]:
     """Serve the pages only: nothing is sent from the tray, and the Hub is not read."""
     door = Authenticator(app_state)
     config = uvicorn.Config(
-        cast("Any", build_app(app_state, door, None)),
+        cast("Any", build_desk_app(app_state, door, None)),
         port=0,
         lifespan="off",
         log_level="critical",

@@ -15,7 +15,7 @@ from hf_gate.config import Flags, read_settings
 from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.store.reading.tray import list_waiting_decisions, undo_waiting_decisions
 from hf_gate.store.store import Store
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.workspace.service import bootstrap
@@ -55,7 +55,7 @@ def open_desk(
         door = Authenticator(app_state)
         gc.collect()
         gc.freeze()  # as the server does at its start
-        yield app_state, door, build_app(app_state, door, frozenset({HOST}))
+        yield app_state, door, build_desk_app(app_state, door, frozenset({HOST}))
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def _open_workspace(folder: Path, *, lends: bool = False) -> Iterator[tuple[AppS
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", workspace=str(folder)), {}, folder)  # noqa: S106
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, bootstrap.read_location(settings), lends=lends) as workspace,
+        bootstrap.connect_workspace(connection, bootstrap.read_location(settings), lends=lends) as workspace,
     ):
         yield AppState(workspace, OWNER, 600.0, f"http://{HOST}"), workspace.store
 

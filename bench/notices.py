@@ -84,7 +84,7 @@ def measure_notices(sizes: Sizes) -> Iterator[Row]:
 
 
 def _queue(store: Store, count: int) -> float:
-    notices.store_destinations(store, {"team": _MODES}, {"team": time_of_day(8)}, "UTC", _START)
+    notices.write_destinations(store, {"team": _MODES}, {"team": time_of_day(8)}, "UTC", _START)
     began = time.process_time()
     for _ in range(count):
         with store.writing() as write:

@@ -26,11 +26,11 @@ import uvicorn
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import HfGateError
-from hf_gate.hub.protocol.codec import read_page
+from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.store.reading.tray import list_waiting_decisions
 from hf_gate.store.store import Store
 from hf_gate.verdicts.pages.evaluation_process import EvaluationProcess
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.server import BoundedConnection
 
@@ -162,7 +162,12 @@ def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
             app_state.membership.invite(Member(name=f"reviewer-{number}", role=MemberRole.REVIEWER), link)
         before = len(list_waiting_decisions(app_state.workspace.store))
         config = uvicorn.Config(
-            build_app(app_state, door, None), port=0, lifespan="off", log_config=None, ws="none", http=BoundedConnection
+            build_desk_app(app_state, door, None),
+            port=0,
+            lifespan="off",
+            log_config=None,
+            ws="none",
+            http=BoundedConnection,
         )
         server, socket = uvicorn.Server(config), config.bind_socket()
         socket.listen()
@@ -220,7 +225,7 @@ def _sync(store: Store, stop: threading.Event, synced: list[int]) -> None:
         mark = (mark + 1) % 65_536
         for (repo, _), records in source.items():
             renewed = [filling.vary_record(record, mark) for record in records[:_SYNCED_A_SECOND]]
-            page = read_page(b"[" + b",".join(renewed) + b"]", repo, 1.0).rows
+            page = read_request_page(b"[" + b",".join(renewed) + b"]", repo, 1.0).rows
             filling.sync(store, iter([(repo, page)]), 1)
             synced.append(len(page))
             if stop.wait(len(page) / _SYNCED_A_SECOND):

@@ -19,7 +19,7 @@ from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.core.events.ledger import LedgerLink, verify_chain
 from hf_gate.core.events.request_state import RecordUpdate, diff_record
 from hf_gate.core.requests import AccessRequest
-from hf_gate.hub.protocol.codec import read_page
+from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
@@ -55,10 +55,10 @@ def iterate_pages(
             for record in records[:share]:
                 page.append(record if turn == 0 else vary_record(record, turn))
                 if len(page) == PAGE:
-                    yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
+                    yield repo, read_request_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
                     page = []
         if page:
-            yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
+            yield repo, read_request_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
 
 
 def vary_record(record: bytes, turn: int) -> bytes:

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 from PIL import Image
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
-from hf_gate.localhub.server import LocalHubServer, build_app
+from hf_gate.localhub.server import LocalHubServer, build_local_hub_app
 from tools.terminal_picture import IMAGES, POLICY, REPO, ROOT
 
 MOMENT: Final = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -94,7 +94,7 @@ PICTURES: Final[Mapping[str, Picture]] = {
 @contextmanager
 def _run_hub() -> Iterator[tuple[str, str]]:
     """Run a local Hub with the demo's people whose clock starts at `MOMENT`; yield its address and the owner's token."""
-    app = build_app(seed=7, requests=700)
+    app = build_local_hub_app(seed=7, requests=700)
     app.clock._ahead = MOMENT.timestamp() - app.clock.now()  # noqa: SLF001 - `advance` only moves a clock forward, and this one is set back
     app.reset()
     serving = LocalHubServer(app)

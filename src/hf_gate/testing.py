@@ -76,9 +76,9 @@ class LocalHub:
         self.clock = ClockControl(self)
 
     def __enter__(self) -> Self:
-        from hf_gate.localhub.server import LocalHubServer, build_app
+        from hf_gate.localhub.server import LocalHubServer, build_local_hub_app
 
-        app = build_app(**self._made)
+        app = build_local_hub_app(**self._made)
         self._serving = serving = LocalHubServer(app)
         self._thread = threading.Thread(target=serving.run, name="hf-local-hub", daemon=True)
         self._thread.start()

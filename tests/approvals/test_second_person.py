@@ -150,7 +150,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
     connection = bootstrap.Connection(old.workspace.settings)
 
     def opened(*, lends: bool) -> Workspace:
-        return bootstrap.open_workspace(
+        return bootstrap.connect_workspace(
             connection, old.workspace.location, lends=lends, on_wait=lambda *_: is_waiting.set()
         )
 
@@ -269,7 +269,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Desk, tmp_pa
             refused.stderr
         )
     connection = bootstrap.Connection(full.app_state.workspace.settings)
-    with bootstrap.open_workspace(connection, full.app_state.workspace.location) as opened:
+    with bootstrap.connect_workspace(connection, full.app_state.workspace.location) as opened:
         full.app_state.workspace.store = opened.store
         run_of(full, "r_old", 0, 400, 0)
         run_of(full, "r_new", 400, 600, 0)

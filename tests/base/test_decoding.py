@@ -13,7 +13,7 @@ SECOND_THREAD = """
 import sys, threading
 from dataclasses import dataclass
 import msgspec
-from hf_gate.base.decoding import convert_value, describe_type
+from hf_gate.base.decoding import convert_value, prepare_type
 
 VALUE = {"number": 1, "inner": {"text": "a"}}
 
@@ -29,7 +29,7 @@ def decode_in_a_second_thread() -> type:
 
 def is_waiting(thread) -> bool:
     frame = sys._current_frames().get(thread.ident)
-    return frame is not None and frame.f_code is describe_type.__code__
+    return frame is not None and frame.f_code is prepare_type.__code__
 
 started, values = [], []
 

@@ -24,9 +24,9 @@ __all__ = ["place"]
 _HOLD = """
 import sys
 from pathlib import Path
-from hf_gate import bootstrap
+from hf_gate.workspace.service import bootstrap
 
-with bootstrap.announce(Path(sys.argv[1]), {"url": "http://127.0.0.1:1"}):
+with bootstrap.publish_process(Path(sys.argv[1]), {"url": "http://127.0.0.1:1"}):
     print("announced", flush=True)
     sys.stdin.read()
 """
@@ -71,7 +71,7 @@ def test_the_announcement_of_a_killed_process_is_invalid_and_removed(tmp_path: P
         child.wait(20)
         assert path.exists()
         assert read_announcement(path) is None
-    with bootstrap.announce(path, {"url": "http://127.0.0.1:2"}):
+    with bootstrap.publish_process(path, {"url": "http://127.0.0.1:2"}):
         assert (read_announcement(path) or {})["url"] == "http://127.0.0.1:2"
         assert len(list(tmp_path.glob("*.lock"))) == 1
 
@@ -94,7 +94,7 @@ def test_a_damaged_announcement_is_ignored(tmp_path: Path, text: str) -> None:
 def test_a_later_process_takes_an_announcement_over_and_the_earlier_one_leaves_it(tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     with _announcing(path) as child:
-        with bootstrap.announce(path, {"url": "http://127.0.0.1:2"}):
+        with bootstrap.publish_process(path, {"url": "http://127.0.0.1:2"}):
             child.communicate(timeout=20)
             assert (read_announcement(path) or {})["url"] == "http://127.0.0.1:2"
         assert read_announcement(path) is None

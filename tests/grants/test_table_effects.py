@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.timestamps import from_ms, to_ms
-from hf_gate.grants.service.tables.own_tables import TableDraft, draft_removal, draft_row, find_own_table, save_draft
+from hf_gate.grants.service.tables.own_tables import (
+    TableDraft,
+    draft_removal,
+    draft_row,
+    find_own_table,
+    save_table_draft,
+)
 from hf_gate.grants.service.tables.table_effects import TableEffect, iterate_effects, read_bundle
 from hf_gate.grants.service.tables.table_imports import prepare_import
 from hf_gate.grants.service.tables.table_records import describe_effect, describe_held_ends, table_effect_record
@@ -48,7 +54,7 @@ def write_table(scene: GrantWorkspace, *rows: str, header: str = "user_id,from,e
 
 
 def save_and_turn(scene: GrantWorkspace, made: TableDraft) -> None:
-    save_draft(scene.workspace, made, "lena")
+    save_table_draft(scene.workspace, made, "lena")
     scene.load()
     scene.turn()
 
@@ -190,6 +196,6 @@ def test_more_than_twenty_earlier_ends_are_said_to_wait_for_a_person(scene: Gran
     found = [table_effect_record(one) for one in effects(scene, made).values()]
     assert describe_held_ends(found) == "21 ends of access are earlier; more than 20 wait for a person"
     assert describe_held_ends(found[1:]) == ""
-    save_draft(scene.workspace, made, "lena")
+    save_table_draft(scene.workspace, made, "lena")
     scene.load()
     assert scene.turn().planned.ends.held_count == 21

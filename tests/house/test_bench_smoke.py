@@ -89,7 +89,7 @@ def test_the_least_time_in_windows_of_50_calls_keeps_a_quarter_free(people: int,
 
 
 def test_a_world_of_the_size_asked_for_has_that_many_pending() -> None:
-    from hf_gate.localhub.server import build_app
+    from hf_gate.localhub.server import build_local_hub_app
 
-    (repo,) = build_app(requests=world_for(1_000), repos=1).describe_repos()
+    (repo,) = build_local_hub_app(requests=world_for(1_000), repos=1).describe_repos()
     assert int(str(repo["pending"])) >= 1_000

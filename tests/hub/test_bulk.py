@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest, Decision
-from hf_gate.hub.protocol.codec import format_time, read_page
+from hf_gate.hub.protocol.codec import format_hub_time, read_request_page
 from hf_gate.hub.protocol.flows.bulk import MAX_AGE_S, decide_many
 from hf_gate.hub.protocol.flows.calls import FlowContext
 from hf_gate.hub.protocol.messages import Answer, HubCall, Reply
@@ -35,7 +35,7 @@ class Lists:
         self.meanwhile: dict[int, Any] = {}  # what happens after so many changes
 
     def read(self, rows: list[dict[str, Any]], at: float) -> tuple[AccessRequest, ...]:
-        return read_page(msgspec.json.encode(rows), REPO, at).rows
+        return read_request_page(msgspec.json.encode(rows), REPO, at).rows
 
     def clock(self) -> float:
         return self.now
@@ -163,4 +163,4 @@ def test_two_accounts_with_one_name_are_two_people() -> None:
 def test_times_of_the_model_are_in_order() -> None:
     times = [r.asked_at for r in Lists(5000).requests]
     assert times == sorted(times, reverse=True)
-    assert format_time(times[0]) == iso_of(0)
+    assert format_hub_time(times[0]) == iso_of(0)

@@ -13,7 +13,7 @@ from hf_gate import AsyncHub, Hub
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
 from hf_gate.hub.drivers.deadlines import Deadline, DeadlineBackend
-from hf_gate.hub.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_page
+from hf_gate.hub.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_request_page
 from hf_gate.hub.protocol.flows.calls import FlowContext
 from hf_gate.hub.protocol.flows.repos import list_gated_repos
 from hf_gate.hub.protocol.messages import HubCall, Reply
@@ -66,8 +66,8 @@ def test_cookies_of_the_hub_are_not_stored() -> None:
 
 def test_a_page_of_millions_of_records_is_refused_before_they_are_read() -> None:
     with pytest.raises(UnreadableBody, match="records"):
-        read_page(b"[" + b",".join([b"1"] * (MAX_RECORDS + 1)) + b"]", REPO, 1.0)
-    assert read_page(b"[" + b",".join([b"1"] * 10) + b"]", REPO, 1.0).size == 10
+        read_request_page(b"[" + b",".join([b"1"] * (MAX_RECORDS + 1)) + b"]", REPO, 1.0)
+    assert read_request_page(b"[" + b",".join([b"1"] * 10) + b"]", REPO, 1.0).size == 10
 
 
 def test_a_link_header_of_brackets_is_parsed_fast() -> None:

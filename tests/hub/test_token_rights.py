@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.people.accounts import TokenRights
-from hf_gate.hub.protocol.codec import read_account
+from hf_gate.hub.protocol.codec import read_whoami
 
 EEG = Repo(RepoType.DATASET, "acme", "eeg")
 MED = Repo(RepoType.MODEL, "acme", "med-7b")
@@ -21,7 +21,7 @@ def rights(role: Any, *scoped: Any, **more: Any) -> TokenRights:
     token = {"displayName": "t", "role": role, **more}
     if scoped:
         token["fineGrained"] = {"scoped": list(scoped), "global": []}
-    return read_account(json.dumps({"name": "lena", "auth": {"accessToken": token}}).encode()).rights
+    return read_whoami(json.dumps({"name": "lena", "auth": {"accessToken": token}}).encode()).rights
 
 
 def at(kind: str, name: str | None, permissions: list[str]) -> dict[str, Any]:

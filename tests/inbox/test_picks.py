@@ -21,7 +21,7 @@ from hf_gate.requests.rows.selections import (
     select_requests,
     subtract_selection,
 )
-from hf_gate.store.reading.runs import read_repos
+from hf_gate.store.reading.runs import read_run_repos
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, store_records
 
@@ -77,7 +77,7 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert len(list_plans(store)) == 2
         assert store.count_changes("r_none") == {}
         assert store.changes("r_none", states=["done"], repos=[EEG]) == []
-        assert read_repos(store, "r_none", ["planned"]) == []
+        assert read_run_repos(store, "r_none", ["planned"]) == []
 
 
 def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str) -> None:

@@ -306,7 +306,7 @@ def test_a_policy_saved_from_the_desk_waits_for_its_promotion_and_status_says_by
     settings = read_settings(Flags(endpoint=at.console.hub.url, workspace=str(at.folder)), {}, at.folder)
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
     ):
         seen, text = file.read_bytes(), RULES.format(repo=DATASET)
         new = parse_policy(text, file.name).policy

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.ids import Person, parse_repo
-from hf_gate.cli.request_table import request_lines
+from hf_gate.cli.request_table import format_request_lines
 from hf_gate.core.records import AccountRecord
 from hf_gate.core.requests import AccessRequest
 from hf_gate.testing import LocalHub
@@ -136,7 +136,7 @@ def test_no_part_of_a_request_acts_on_the_screen() -> None:
         has_form=True,
     )
     account = AccountRecord(created_at=None, is_pro=False, orgs=[evil], models=1, datasets=None, followers=None)
-    for line in request_lines(request, moment, account):
+    for line in format_request_lines(request, moment, account):
         assert not {"\x1b", "\x07", "\n", "\u202e"} & set(line)
 
 

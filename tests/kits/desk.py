@@ -38,7 +38,7 @@ from hf_gate.store.reading.tray import list_waiting_decisions, schedule_decision
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.server import BoundedConnection
@@ -273,13 +273,13 @@ def open_existing_desk(folder: Path, local: LocalHub, environment: Mapping[str, 
     settings = read_settings(flags, environment or {}, folder)
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
     ):
         workspace.clock = ManualClock(from_ms(to_ms(workspace.clock.now())))
         app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
         door = Authenticator(app_state)
         line = local.repos[0]
-        app = build_app(app_state, door, frozenset({HOST}))
+        app = build_desk_app(app_state, door, frozenset({HOST}))
         try:
             yield Desk(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]))
         finally:
@@ -300,7 +300,7 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
 @contextmanager
 def serve_desk(desk: Desk, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
     """The same desk on a port of this machine, without a reader of the Hub; its address."""
-    app = cast("Any", build_app(desk.app_state, desk.authenticator, None))
+    app = cast("Any", build_desk_app(desk.app_state, desk.authenticator, None))
     config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", http=http)
     server, socket = uvicorn.Server(config), config.bind_socket()
     socket.listen()  # whoever connects before the server has started waits

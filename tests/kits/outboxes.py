@@ -91,7 +91,7 @@ def turn_on_destinations(
     store: Store, names: Sequence[str] = ("a",), modes: Mapping[NoticeEvent, NoticeMode] = EVERYTHING, at: int = T0
 ) -> None:
     """These destinations are on since a time (ms), and no other."""
-    notices.store_destinations(store, dict.fromkeys(names, modes), dict.fromkeys(names, time(8)), "UTC", at)
+    notices.write_destinations(store, dict.fromkeys(names, modes), dict.fromkeys(names, time(8)), "UTC", at)
 
 
 def append_notice_event(store: Store, at: int) -> None:
@@ -111,7 +111,7 @@ def leave_dead_letters(store: Store, problems: Sequence[str]) -> None:
     turn_on_destinations(store, ["team"])
     for problem in problems:
         append_notice_event(store, T0)
-        row = outbox.claim(store, "team", "w", T0)
+        row = outbox.claim_notice(store, "team", "w", T0)
         assert row is not None
-        outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, problem), T0)
+        outbox.settle_message(store, row, "w", Delivery(DeliveryKind.REFUSED, problem), T0)
     append_notice_event(store, T0)

@@ -61,7 +61,7 @@ def open_desk() -> Iterator[tuple[Store, Any, Any]]:
     settings = bootstrap.read_process_settings(Flags())
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
     ):
         yield workspace.store, workspace.hub, workspace.clock
 

@@ -25,7 +25,7 @@ from hf_gate.core.events.request_state import RecordUpdate, detect_events, raw_d
 from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import AccessRequest, content_digest
 from hf_gate.core.stored_rows import TimelineFilter
-from hf_gate.hub.protocol.codec import read_page
+from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.store.database.schema import MIGRATIONS, upgrade_schema
 from hf_gate.store.reading.ledger import iterate_entries
 from hf_gate.store.sql import Postgres, Sqlite
@@ -217,7 +217,7 @@ def record(
 
 def parse_records(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequence[AccessRequest]:
     """The requests of one page."""
-    page = read_page(json.dumps(records).encode(), repo, at)
+    page = read_request_page(json.dumps(records).encode(), repo, at)
     assert not page.quarantined
     return page.rows
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hf_gate.core.lifecycle import Status
 from hf_gate.localhub.answers import lists as handlers_lists
-from hf_gate.localhub.answers.lists import ListQuery, read_page
+from hf_gate.localhub.answers.lists import ListQuery, read_list_page
 from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
 from hf_gate.localhub.world import World
 from tests.kits.local_hubs import ACCESS, PENDING, LocalHubKit
@@ -105,7 +105,7 @@ def _large(count: int) -> tuple[World, LocalHubKit]:
 def test_a_page_looks_at_no_more_rows_than_a_few_pages_hold_wherever_it_is(wanted: ListQuery) -> None:
     world, kit = _large(20_000)
     _Watched.looked_at = 0
-    read_page(world, kit.gated, PENDING, wanted)
+    read_list_page(world, kit.gated, PENDING, wanted)
     assert _Watched.looked_at < 2000
 
 
@@ -137,7 +137,7 @@ def test_a_search_finds_the_same_by_name_and_by_looking_at_everybody() -> None:
                     for r in every
                     if handlers_lists._is_match(r, wanted) and sort_key(r) < (wanted.after_row or (9e9, ""))
                 ]
-                assert read_page(world, kit.gated, status, wanted).rows == fit[: wanted.limit]
+                assert read_list_page(world, kit.gated, status, wanted).rows == fit[: wanted.limit]
 
 
 def test_new_and_renamed_people_are_found_by_their_current_name() -> None:

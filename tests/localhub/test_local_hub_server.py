@@ -16,8 +16,8 @@ import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
-from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_duration, parse_quota
-from hf_gate.localhub.server import build_app
+from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_local_hub_time, parse_quota
+from hf_gate.localhub.server import build_local_hub_app
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import fetch
 
@@ -155,10 +155,10 @@ def test_an_invalid_quota_is_refused(text: str) -> None:
 
 
 def test_durations_are_parsed() -> None:
-    assert [parse_duration(text) for text in ("48h", "90s", "50ms", "2", "30d")] == [172800, 90, 0.05, 2, 2592000]
+    assert [parse_local_hub_time(text) for text in ("48h", "90s", "50ms", "2", "30d")] == [172800, 90, 0.05, 2, 2592000]
     for text in ("", "h", "-3s", "3y"):
         with pytest.raises(ValueError, match="not a duration"):
-            parse_duration(text)
+            parse_local_hub_time(text)
     with pytest.raises(ValueError, match="is not a clock"):
         LocalHubClock("x0")
 
@@ -180,7 +180,7 @@ def test_no_thread_is_left_behind() -> None:
 
 
 def test_the_same_seed_makes_the_same_people() -> None:
-    first, second = (build_app(seed=3, requests=200, repos=3) for _ in range(2))
+    first, second = (build_local_hub_app(seed=3, requests=200, repos=3) for _ in range(2))
     assert list(first.world.names) == list(second.world.names)
     assert first.world.world_id != second.world.world_id
     assert sum(len(gated.requests) for gated in first.world.repos.values()) == 200
@@ -189,14 +189,14 @@ def test_the_same_seed_makes_the_same_people() -> None:
 def test_invalid_options_are_refused_in_one_line() -> None:
     for wrong in ({"protocol": "2025"}, {"page_size": 5}, {"preset": "none"}, {"clock": "fast"}, {"faults": ["x"]}):
         with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
-            build_app(**{"requests": 0, "repos": 1, **wrong})  # type: ignore[arg-type] # wrong on purpose
+            build_local_hub_app(**{"requests": 0, "repos": 1, **wrong})  # type: ignore[arg-type] # wrong on purpose
 
 
 SERVE = """
 import json, os, sys
 from pathlib import Path
-from hf_gate.localhub.server import build_app, serve
-app = build_app(requests=50, repos=2, data_dir=Path(sys.argv[1]))
+from hf_gate.localhub.server import build_local_hub_app, serve
+app = build_local_hub_app(requests=50, repos=2, data_dir=Path(sys.argv[1]))
 serve(app, ready=lambda url: print(json.dumps(app.describe_start(url, os.getpid())), flush=True))
 """
 
@@ -244,7 +244,7 @@ def test_a_saved_world_continues_where_it_stopped(tmp_path: Path) -> None:
 def test_an_invalid_world_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a saved local Hub"):
-        build_app(requests=0, repos=1, data_dir=tmp_path)
+        build_local_hub_app(requests=0, repos=1, data_dir=tmp_path)
 
 
 def test_the_plugin_loads_nothing_heavy_until_used() -> None:

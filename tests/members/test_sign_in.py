@@ -11,7 +11,7 @@ from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.members.rows.sessions import find_session_member, open_session_by_link
 from hf_gate.members.sessions import LinkState, NewSession, SignInMethod
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import HOST, Desk, Visitor
 
@@ -60,7 +60,7 @@ def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(desk
     """The desk is started again, with the token of an account that is called as a member was."""
     mia = desk.reviewer("mia")
     app_state = replace(desk.app_state, owner="mia")
-    again = Visitor(build_app(app_state, Authenticator(app_state), frozenset({HOST})))
+    again = Visitor(build_desk_app(app_state, Authenticator(app_state), frozenset({HOST})))
     again.cookies.update(mia.cookies)
     assert again.get("/settings").status != 200
     assert again.get("/sign-in?t=link-of-mia").status == 401
@@ -96,14 +96,16 @@ def test_without_tls_a_session_ends_with_the_process_that_gave_it(desk: Desk) ->
     """Another program could have listened at the port meanwhile, and taken the cookies of open pages."""
     lena = desk.visitor()
     assert lena.get("/queue").status == 200
-    again = Visitor(build_app(desk.app_state, Authenticator(desk.app_state), frozenset({HOST})), dict(lena.cookies))
+    again = Visitor(
+        build_desk_app(desk.app_state, Authenticator(desk.app_state), frozenset({HOST})), dict(lena.cookies)
+    )
     assert again.get("/queue").status == 401
     assert lena.get("/queue").status == 200
 
 
 def test_behind_tls_a_session_outlives_the_process(desk: Desk) -> None:
     doors = [Authenticator(desk.app_state, "__Host-hf-gate", is_https=True) for _ in range(2)]
-    first, second = (Visitor(build_app(desk.app_state, door, frozenset({HOST}))) for door in doors)
+    first, second = (Visitor(build_desk_app(desk.app_state, door, frozenset({HOST}))) for door in doors)
     assert first.get(f"/sign-in?t={doors[0].make_link()}").status == 303
     second.cookies.update(first.cookies)
     assert second.get("/queue").status == 200

@@ -91,7 +91,7 @@ def test_another_account_in_the_cache_is_not_the_owner_of_the_desk(folder: Path,
         assert started.end() == 0
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
     ):
         owner = json.loads(workspace.store.setting(setting_keys.OWNER) or "{}")
         assert owner == {"name": "lena-brandt", "user_id": workspace.hub.whoami().id}
@@ -120,7 +120,7 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
     with run_desk_program(folder, local, "600s") as program:
         cookie = _get(program.login_url)[1]
         connection = bootstrap.Connection(settings)
-        with bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as writing:
+        with bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as writing:
             row = writing.store.find_by_identity(None, "cyd")[0]
             values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token}
             status, page = _post(f"{program.url}/tray", cookie, values)

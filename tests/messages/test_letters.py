@@ -37,8 +37,8 @@ from hf_gate.core.letters.notices import MailServer
 from hf_gate.errors import StoreBusy
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.messages.channels.letter_mail import open_letter_channel
-from hf_gate.messages.service.letters import render, store_subscription
-from hf_gate.messages.service.message_records import list_due
+from hf_gate.messages.service.letters import render_letter, store_subscription
+from hf_gate.messages.service.message_records import preview_letters
 from hf_gate.messages.service.reason_texts import LANGUAGES
 from hf_gate.privacy.rows.erasure import delete_expired
 from hf_gate.privacy.rows.erasure_file import append_record, make_record
@@ -115,7 +115,7 @@ def test_a_letter_names_the_last_day_of_access_as_pages_do(desk: Workspace) -> N
         email=None,
     )
     (row,) = desk.store.requests([letter.request_id or 0]).values()
-    text = render(case, row, CONFIG, desk.store.endpoint, UTC, desk.now())
+    text = render_letter(case, row, CONFIG, desk.store.endpoint, UTC, desk.now())
     assert text.subject.endswith(" ends on 2027-06-30")
 
 
@@ -291,7 +291,7 @@ def test_a_person_gets_so_many_letters_in_thirty_days(store: Store) -> None:
         advance(desk, 8 * DAY)
     assert post.arrived.total() == 2
     assert states(desk) == ["dropped", "dropped", "sent", "sent"]
-    assert list_due(desk, 10) == []
+    assert preview_letters(desk, 10) == []
 
 
 def test_an_erased_person_leaves_no_letter(desk: Workspace) -> None:
@@ -352,7 +352,7 @@ def test_the_list_of_many_letters_that_are_due_takes_no_more_queries_than_that_o
             read_in(desk, [record(number) for number in numbers])
             statements: list[str] = []
             cast("Any", store.reads).raw.set_trace_callback(statements.append)
-            assert len(list_due(desk, 100)) == numbers[-1]
+            assert len(preview_letters(desk, 100)) == numbers[-1]
             cast("Any", store.reads).raw.set_trace_callback(None)
             return len(statements)
 

@@ -10,7 +10,7 @@ import pytest
 from hf_gate.core.events.events import LedgerEntry, VerdictReached
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.messages.service.letters import store_subscription
-from hf_gate.messages.service.message_records import list_due, mark_messages_sent
+from hf_gate.messages.service.message_records import mark_messages_sent, preview_letters
 from tests.kits.desk import Desk, open_desk, parse_page
 from tests.kits.message_servers import Mailbox, open_mailbox
 
@@ -92,7 +92,7 @@ def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tm
         body = admin.get("/letters").body
         assert "counted from this reminder. After" in words_of(body)
         assert "<img src=x" not in body
-        (due,) = list_due(workspace, 10)
+        (due,) = preview_letters(workspace, 10)
         mark_messages_sent(workspace, [due.id], "lena")
         found = words_of(admin.get(page).body)
         assert "counted from the reminder that was accepted" in found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hf_gate.automation.service.turn_log import TurnFailure, condition_of, queue_turn_notices
+from hf_gate.automation.service.turn_log import TurnFailure, condition_of_failure, queue_turn_notices
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.letters.notices import Condition, NoticeEvent, NoticeItem, describe_item
@@ -185,7 +185,7 @@ def _problems() -> Iterator[BaseException | str]:
 
 def test_each_failure_says_what_to_do_or_that_there_is_nothing_to_do() -> None:
     for problem in _problems():
-        facts = condition_of(TurnFailure(problem)).item.facts
+        facts = condition_of_failure(TurnFailure(problem)).item.facts
         hint = str(facts["hint"])
         assert hint[:1].isupper(), problem
         assert re.search(r"[.)]$", hint), hint

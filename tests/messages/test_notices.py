@@ -42,9 +42,9 @@ def told(hook: Hook, tmp_path: Path) -> Iterator[Desk]:
         for event in (e.UnattendedStopped(), e.UnattendedStarted()):
             with store.writing() as write:
                 write.append(None, [e.LedgerEntry(event=event, at=now, actor="lena")])
-        row = outbox.claim(store, "team", "w", now)
+        row = outbox.claim_notice(store, "team", "w", now)
         assert row is not None
-        outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, "<b>no</b>"), now)
+        outbox.settle_message(store, row, "w", Delivery(DeliveryKind.REFUSED, "<b>no</b>"), now)
         yield desk
 
 
@@ -70,9 +70,9 @@ def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Desk) 
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=now, actor="lena")])
     assert _attempts(told) == ["", "after the message before it", "at the next turn"]
-    row = outbox.claim(store, "team", "w", now)
+    row = outbox.claim_notice(store, "team", "w", now)
     assert row is not None
-    outbox.settle(store, row, "w", Delivery(DeliveryKind.FAILED, "down"), now + 600_000)
+    outbox.settle_message(store, row, "w", Delivery(DeliveryKind.FAILED, "down"), now + 600_000)
     due = from_ms(now + 600_000 + retry_wait(1, is_alarm=False))
     words = format_time(due, told.app_state.workspace.zone, told.app_state.now())
     assert _attempts(told) == ["", "after the message before it", words]

@@ -160,7 +160,7 @@ def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
 def test_turning_off_and_on_again_starts_anew(store: Store) -> None:
     turn_on_destinations(store)
     append_notice_event(store, T0)
-    notices.store_destinations(store, {}, {}, "UTC", T0 + 1)
+    notices.write_destinations(store, {}, {}, "UTC", T0 + 1)
     assert states(store) == [MessageState.FAILED]
     append_notice_event(store, T0 + 2)
     turn_on_destinations(store, at=T0 + 3)
@@ -188,16 +188,16 @@ def test_only_one_process_has_a_message_and_nobody_passes_it(store: Store) -> No
     turn_on_destinations(store)
     append_notice_event(store, T0)
     append_notice_event(store, T0)
-    first = outbox.claim(store, "a", "w1", T0)
+    first = outbox.claim_notice(store, "a", "w1", T0)
     assert first is not None
-    assert outbox.claim(store, "a", "w2", T0) is None
-    assert outbox.claim(store, "a", "w1", T0) is None
-    again = outbox.claim(store, "a", "w2", T0 + retry_wait(1, is_alarm=True))
+    assert outbox.claim_notice(store, "a", "w2", T0) is None
+    assert outbox.claim_notice(store, "a", "w1", T0) is None
+    again = outbox.claim_notice(store, "a", "w2", T0 + retry_wait(1, is_alarm=True))
     assert again is not None
     assert again.id == first.id
-    assert not outbox.settle(store, first, "w1", Delivery(DeliveryKind.REFUSED), T0)
-    assert outbox.settle(store, again, "w2", Delivery(DeliveryKind.DELIVERED), T0)
-    second = outbox.claim(store, "a", "w1", T0)
+    assert not outbox.settle_message(store, first, "w1", Delivery(DeliveryKind.REFUSED), T0)
+    assert outbox.settle_message(store, again, "w2", Delivery(DeliveryKind.DELIVERED), T0)
+    second = outbox.claim_notice(store, "a", "w1", T0)
     assert second is not None
     assert second.sequence == 2
 
@@ -268,7 +268,7 @@ def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
     append_notice_event(store, clock.ms)
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
     drain_until_idle(store, receiver)
-    assert outbox.claim(store, "a", "w9", clock.ms + 60_000) is not None
+    assert outbox.claim_notice(store, "a", "w9", clock.ms + 60_000) is not None
     clock.ms = T0 + 1000
     receiver.answer = lambda _: DeliveryKind.DELIVERED
     drain_until_idle(store, receiver)
@@ -282,7 +282,7 @@ def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
 
     def lose_claim(_: Destination) -> Receiver:
         receiver.clock.ms += DAY_MS
-        assert outbox.claim(store, "a", "another", receiver.clock.ms) is not None
+        assert outbox.claim_notice(store, "a", "another", receiver.clock.ms) is not None
         return receiver
 
     drain(store, [NoticeLane(store, destination(), lose_claim, receiver.clock)], receiver.clock)
@@ -321,7 +321,7 @@ def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: st
 def test_a_message_of_a_dead_process_is_sent_by_the_next_whatever_the_clock_says(store: Store, jump: int) -> None:
     turn_on_destinations(store)
     append_notice_event(store, T0)
-    dead = outbox.claim(store, "a", "dead", T0)
+    dead = outbox.claim_notice(store, "a", "dead", T0)
     assert dead is not None
     receiver = Receiver(ManualClock.at_ms(T0 + jump))
     drain_until_idle(store, receiver)
@@ -433,9 +433,9 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), worker=st.sampled_from(["w1", "w2"]), arrives=st.booleans())
     def claim_and_die(self, name: str, worker: str, arrives: bool) -> None:
         """A process dies between the sending and the record, or before the sending."""
-        row = outbox.claim(self.store, name, worker, self.clock.ms)
+        row = outbox.claim_notice(self.store, name, worker, self.clock.ms)
         if row is not None:
-            assert outbox.claim(self.store, name, "w3", self.clock.ms) is None
+            assert outbox.claim_notice(self.store, name, "w3", self.clock.ms) is None
             self.held[name] = (worker, row)
             if arrives:
                 self.receive(row)
@@ -445,7 +445,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """A process that was thought dead records its result; it counts only if nobody took over."""
         if name in self.held:
             worker, row = self.held.pop(name)
-            outbox.settle(
+            outbox.settle_message(
                 self.store,
                 row,
                 worker,
@@ -455,18 +455,18 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), kind=st.sampled_from(list(DeliveryKind)))
     def drain_one(self, name: str, kind: DeliveryKind) -> None:
-        row = outbox.claim(self.store, name, "w4", self.clock.ms)
+        row = outbox.claim_notice(self.store, name, "w4", self.clock.ms)
         if row is None:
             return
         if kind in {DeliveryKind.DELIVERED, DeliveryKind.UNKNOWN}:
             self.receive(row)
-        assert outbox.settle(self.store, row, "w4", Delivery(kind), self.clock.ms)
+        assert outbox.settle_message(self.store, row, "w4", Delivery(kind), self.clock.ms)
         if kind is DeliveryKind.REFUSED:
             self.resent.add(row.id)
 
     @rule()
     def retry_all(self) -> None:
-        self.resent |= set(outbox.retry(self.store, None, self.clock.ms, NAMES))
+        self.resent |= set(outbox.requeue_messages(self.store, None, self.clock.ms, NAMES))
 
     def receive(self, row: OutboxRow) -> None:
         self.got[row.destination].append((row.sequence or 0, row.id))

@@ -16,7 +16,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.letters.messages import DeliveryKind, MessageState
 from hf_gate.decisions.service.runs.runs import check_plan_in_workspace
 from hf_gate.errors import Guarded, StoreBusy
-from hf_gate.messages.service.message_records import list_due
+from hf_gate.messages.service.message_records import preview_letters
 from hf_gate.messages.service.message_sending import MAX_REFUSED
 from hf_gate.messages.service.reminders import describe_wait
 from hf_gate.policies.words.explanations import explain_verdict
@@ -252,7 +252,7 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
         send_letters(desk.workspace, LetterServer([(DeliveryKind.UNKNOWN, False)]))
         (letter,) = list_open(desk.workspace, 10)
     else:
-        (letter,) = list_due(desk.workspace, 10)
+        (letter,) = preview_letters(desk.workspace, 10)
         assert (letter.wait_ends_at, letter.counts_until) == ("2026-03-11T12:00:00.000Z", "2026-03-11T10:00:00.001Z")
     desk.wait(days=3)
     said = desk.now
@@ -270,7 +270,7 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
 def test_a_reminder_that_comes_after_the_time_changes_nothing(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     desk.evaluate()
-    (letter,) = list_due(desk.workspace, 10)
+    (letter,) = preview_letters(desk.workspace, 10)
     desk.clock.at = asked_at(desk) + SPAN
     assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").reminders == 1
     assert action(desk) == "human"
@@ -309,7 +309,7 @@ def test_a_limit_delays_a_reminder_and_after_the_time_a_person_decides(desk: Eva
     desk.read(MED, 1, day=TODAY)
     desk.wait(days=6, hours=23)
     assert take_turn(desk).to == [], "one of a kind in 7 days"
-    assert list_due(desk.workspace, 10) == []
+    assert preview_letters(desk.workspace, 10) == []
     desk.wait(minutes=30)  # the oldest letter goes first
     desk.read(OTHER, 1, day=TODAY + 2)
     take_turn(desk)

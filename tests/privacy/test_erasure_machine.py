@@ -71,7 +71,7 @@ class ErasureMachine(RuleBasedStateMachine):
         self.asked, self.runs, self.backups = 0, 0, 0
         self.open()
 
-        letters.store_subscription(self.store, LETTERS, 0)
+        letters.write_subscription(self.store, LETTERS, 0)
 
     def open(self) -> None:
         self.store = open_store(
@@ -192,12 +192,12 @@ class ErasureMachine(RuleBasedStateMachine):
         """Send a letter; the server's answer names the recipient, or the process dies."""
         claims = (
             letters.claim_letter(self.store, due.letter.id, LETTERS, "w", 5_000_000)
-            for due in letters.find_due(self.store, 5_000_000, 100)
+            for due in letters.find_due_letters(self.store, 5_000_000, 100)
         )
         case = next(filter(None, claims), None)
         if case is not None and kind is not None:
             result = Delivery(kind, f"no such user: {case.email}")
-            outbox.settle(self.store, case.letter, "w", result, 5_000_001)
+            outbox.settle_message(self.store, case.letter, "w", result, 5_000_001)
 
     @precondition(lambda self: self.hub)
     @rule(data=st.data(), is_fresh=st.booleans())

@@ -23,7 +23,7 @@ from hf_gate.requests.answer_quality import rate_answer
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.reading.query_sql import build_conditions
-from hf_gate.store.reading.search import PageRequest, cursor_of, find_keys
+from hf_gate.store.reading.search import PageRequest, cursor_of, find_page_keys
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.domain_lists import DomainLists
 from hf_gate.verdicts.request_classifier import mail_kind
@@ -320,9 +320,9 @@ def test_a_query_gives_what_a_plain_filter_gives(
     want = _plain(filled, query)[:: -1 if newest_first else 1]
     assert _all(filled, query, limit, newest_first=newest_first) == want
     ready = build_conditions(query, filled.reads, now=NOW)  # and when the index names too many to look at each
-    assert [ident for _, ident in find_keys(filled.reads, ready, PageRequest(limit, newest_first), most=0)] == want[
-        :limit
-    ]
+    assert [
+        ident for _, ident in find_page_keys(filled.reads, ready, PageRequest(limit, newest_first), most=0)
+    ] == want[:limit]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

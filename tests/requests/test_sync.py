@@ -18,7 +18,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import STATUSES
 from hf_gate.core.requests import AccessRequest
 from hf_gate.hub.drivers.clock import HubClock
-from hf_gate.hub.protocol.codec import read_page
+from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.hub.protocol.flows.lookup import Found
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.requests.query_parser import parse_query
@@ -278,7 +278,7 @@ class OneAccount:
     def _rename(self, request: AccessRequest) -> AccessRequest:
         record = json.loads(request.raw_json)
         record["user"]["_id"] = self.account
-        return read_page(json.dumps([record]).encode(), self.desk.repo, request.read_at).rows[0]
+        return read_request_page(json.dumps([record]).encode(), self.desk.repo, request.read_at).rows[0]
 
     def list(self, repo: Any, status: str) -> Any:
         self.rows = [self._rename(request) for request in self.desk.hub.list(repo, status)]

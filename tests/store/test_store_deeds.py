@@ -32,7 +32,7 @@ from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.grants.rows import (
-    has_terms,
+    has_grants_with_terms,
     iterate_grants_with_terms,
     read_shapes,
     read_terms,
@@ -228,7 +228,7 @@ def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
     assert [(row.id, row.state.ends_at) for row in store.iterate_due(299)] == [(idents[0], 50), (idents[1], 70)]
     assert read_terms(store, [terms.digest, "other"]) == {terms.digest: terms}
     assert read_shapes(store) == [terms]
-    assert [has_terms(store, row.id) for row in store.repos()] == [True]
+    assert [has_grants_with_terms(store, row.id) for row in store.repos()] == [True]
     assert read_terms_of(store, terms.digest) == terms
     assert read_terms_of(store, "other") is None
     assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents

@@ -43,7 +43,7 @@ def place(tmp_path: Path) -> Path:
     """A store with one destination."""
     path = tmp_path / "desk.db"
     with open_store(path, endpoint=ENDPOINT) as store:
-        notices.store_destinations(store, {"team": DEFAULT_MODES}, {"team": time(8)}, "UTC", T0)
+        notices.write_destinations(store, {"team": DEFAULT_MODES}, {"team": time(8)}, "UTC", T0)
     return path
 
 

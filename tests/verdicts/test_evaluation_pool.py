@@ -26,7 +26,7 @@ from hf_gate.verdicts.service.evaluated_parts import PlanBuffer
 from hf_gate.verdicts.service.evaluation import open_fact_sources, read_inputs
 from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 from hf_gate.verdicts.service.policy_bundle import load_policies
-from hf_gate.workspace.service.bootstrap import Connection, open_workspace, read_location
+from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DESK = "version: 1\nrepos: ['*/*', 'datasets/*/*']\n"
@@ -59,7 +59,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with LocalHub(requests=600, repos=2, seed=3) as local, Hub(local.tokens["owner"], local.url) as hub:
         paths = Paths(folder / "c", folder / "d", folder / "s", folder / "k")
         settings = Settings(paths, endpoint=local.url, workspace=folder)
-        with open_workspace(Connection(settings), read_location(settings)) as workspace:
+        with connect_workspace(Connection(settings), read_location(settings)) as workspace:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
                 sync_repo(hub, workspace.store, HubClock(hub.endpoint, lambda: hub), repo, SyncKind.FULL, actor="lena")
@@ -73,7 +73,7 @@ def judged(
     assert desk.workspace is not None
     shutil.copytree(desk.workspace, folder)
     settings = replace(desk, workspace=folder)
-    with open_workspace(Connection(settings), read_location(settings)) as workspace:
+    with connect_workspace(Connection(settings), read_location(settings)) as workspace:
         store, bundle = workspace.store, load_policies(workspace)
         heads = dict(store.chains())
         before = entries_of(heads)
@@ -130,7 +130,7 @@ def test_a_plan_without_room_for_all_is_the_same_too_and_holds_the_oldest(desk: 
 
 
 def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
-    with open_workspace(Connection(desk), read_location(desk), read_only=True) as workspace:
+    with connect_workspace(Connection(desk), read_location(desk), read_only=True) as workspace:
         store, bundle = workspace.store, load_policies(workspace)
         pool = EvaluationPool(workspace, bundle, processes=1)
         policy_sets = bundle.for_repos(store, open_fact_sources(workspace))
@@ -159,7 +159,7 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
     folder = tmp_path / "desk"
     shutil.copytree(desk.workspace, folder)
     settings = replace(desk, workspace=folder)
-    with open_workspace(Connection(settings), read_location(settings)) as workspace:
+    with connect_workspace(Connection(settings), read_location(settings)) as workspace:
         store, bundle = workspace.store, load_policies(workspace)
         pool = EvaluationPool(workspace, bundle, processes=2, threshold=10, part_size=50)
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")

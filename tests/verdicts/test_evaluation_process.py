@@ -27,7 +27,7 @@ from hf_gate.store.write_lock import read_holder
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.pages.evaluation_process import NICENESS, EvaluationProcess
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
-from hf_gate.workspace.service.bootstrap import Connection, open_workspace, read_location
+from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
 
 POLICY = """\
 version: 1
@@ -55,7 +55,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         (folder / "policies" / "welcome.yaml").write_text(POLICY, "utf-8")
         paths = Paths(*(tmp_path / name for name in ("c", "d", "s", "k")))
         made = Settings(paths, endpoint=local.url, workspace=folder)
-        with open_workspace(Connection(made), read_location(made)) as workspace:
+        with connect_workspace(Connection(made), read_location(made)) as workspace:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
                 clock = HubClock(hub.endpoint, lambda: hub)
@@ -66,7 +66,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 @contextmanager
 def opened(settings: Settings) -> Iterator[tuple[Workspace, PolicyBundle]]:
     """The workspace as a desk opens it, and its policies."""
-    with open_workspace(Connection(settings), read_location(settings), lends=True) as workspace:
+    with connect_workspace(Connection(settings), read_location(settings), lends=True) as workspace:
         yield workspace, load_policies(workspace)
 
 
@@ -183,11 +183,11 @@ def test_the_evaluation_ends_with_a_desk_that_was_killed(settings: Settings) -> 
         import threading
         from hf_gate.config import *
         from pathlib import PosixPath
-        from hf_gate.workspace.service.bootstrap import Connection, open_workspace, read_location
+        from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
         from hf_gate.verdicts.service.policy_bundle import load_policies
         from hf_gate.verdicts.pages.evaluation_process import EvaluationProcess
         settings = {settings!r}
-        workspace = open_workspace(Connection(settings), read_location(settings), lends=True)
+        workspace = connect_workspace(Connection(settings), read_location(settings), lends=True)
         process = EvaluationProcess(workspace, min_requests=50)
         with workspace.store.hold_write_lock():
             words = (load_policies(workspace), workspace.now())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hf_gate.core.changes import Change, ChangeReason
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.verdicts.plan import guards, render
-from hf_gate.verdicts.plan.model import Plan, build_plan, decode_plan, digest_of, encode_plan
+from hf_gate.verdicts.plan.model import Plan, build_plan, decode_plan, digest_plan, encode_plan
 from hf_gate.verdicts.service.evaluated_parts import PlanBuffer
 from tests.kits.plans import make_change
 
@@ -107,7 +107,7 @@ def test_a_plan_with_two_changes_of_one_request_is_refused() -> None:
 def test_a_plan_with_an_invalid_timestamp_is_refused(key: str, moment: str) -> None:
     plan = plan_of([])
     plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, **{key: moment}))
-    plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, digest=digest_of(plan)))
+    plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, digest=digest_plan(plan)))
     with pytest.raises(UsageError, match=f"{key} '{moment}'"):
         decode_plan(encode_plan(plan), "plan.json")
 
@@ -123,7 +123,7 @@ def test_a_plan_holds_the_oldest_and_says_how_many_remain() -> None:
     plan = plan_of([make_change(n, asked_at=f"2026-01-01T00:00:{n:02d}.000Z") for n in range(1, 31)], most=10)
     assert plan.summary["remaining"] == 20
     assert [c.row for c in plan.changes] == list(range(1, 11))
-    assert digest_of(plan) == plan.digest
+    assert digest_plan(plan) == plan.digest
 
 
 # ---- brakes ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.private_host import ensure_private_host, listen_on_other_loopback
 from hf_gate.web.server import Server, allowed_hosts
 from tests.kits.desk import HOST, Desk, Visitor, origin_of, run_desk_program, write_desk
@@ -38,7 +38,7 @@ def local_desk(desk: Desk) -> Desk:
     """The same desk as `hf-gate ui` serves it on this machine."""
     door = Authenticator(desk.app_state, private_origin=ORIGIN)
     return replace(
-        desk, authenticator=door, app=build_app(desk.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME))
+        desk, authenticator=door, app=build_desk_app(desk.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME))
     )
 
 

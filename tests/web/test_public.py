@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.errors import UsageError
 from hf_gate.members.pages.sign_in import Authenticator
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.server import allowed_hosts, parse_public_url
 from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor
 
@@ -22,7 +22,7 @@ def public(desk: Desk) -> Desk:
     """The same desk as `hf-gate ui --public-url` serves it."""
     desk.app_state.url = PUBLIC
     door = Authenticator(desk.app_state, "__Host-hf-gate", is_https=True)
-    app = build_app(desk.app_state, door, allowed_hosts("127.0.0.1", 7860, PUBLIC), public_origin=PUBLIC)
+    app = build_desk_app(desk.app_state, door, allowed_hosts("127.0.0.1", 7860, PUBLIC), public_origin=PUBLIC)
     return replace(desk, authenticator=door, app=app)
 
 

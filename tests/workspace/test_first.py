@@ -13,7 +13,7 @@ from hf_gate.core.people.members import MemberRole
 from hf_gate.members.pages.settings_page import PERMISSIONS
 from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build_app
+from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.routes import ROUTES
 from hf_gate.workspace.service import bootstrap
@@ -32,11 +32,11 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
         )
         with (
             bootstrap.Connection(settings) as connection,
-            bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+            bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
         ):
             app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}")
             door = Authenticator(app_state)
-            visitor = Visitor(build_app(app_state, door, frozenset({HOST})))
+            visitor = Visitor(build_desk_app(app_state, door, frozenset({HOST})))
             visitor.get(f"/sign-in?t={door.make_link()}")
             body = visitor.get("/queue").body
             assert "Five steps, two are done" in body

@@ -16,7 +16,7 @@ from hf_gate.base.ids import parse_repo
 from hf_gate.decisions.service.grants_in_advance import Grant
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.requests.pages.request_lines import request_key
-from hf_gate.requests.pages.selection import SelectionSummary, read_rows
+from hf_gate.requests.pages.selection import SelectionSummary, iterate_decided_rows
 from hf_gate.web.http_context import HttpContext
 
 
@@ -85,7 +85,7 @@ def summarize_approvals(context: HttpContext, weighed: SelectionSummary, grants:
     if weighed.are_terms_stored:
         summary.is_unread = True
         return summary
-    rows = [row for part in read_rows(context, weighed) for row in part]
+    rows = [row for part in iterate_decided_rows(context, weighed) for row in part]
     statuses = read_approval_status(workspace, rows, as_approver(context.member), lambda: policies.current)
     for status in statuses.values():
         if status.why_not:

@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx2
 
-from hf_gate.messages.channels.private_calls import TIMEOUT_S, send_call
+from hf_gate.messages.channels.private_calls import TIMEOUT_S, send_private_call
 from hf_gate.messages.channels.webhook import check_web_address
 
 KEY: Final = "heartbeat_url"
@@ -24,7 +24,7 @@ def call_heartbeat(address: str) -> str | None:
     """
     url = check_web_address(address, KEY)
     try:
-        status = asyncio.run(send_call("GET", url, {"user-agent": "hf-gate"}))
+        status = asyncio.run(send_private_call("GET", url, {"user-agent": "hf-gate"}))
     except TimeoutError:
         return f"no answer within {TIMEOUT_S:.0f} seconds"
     except _BAD_ADDRESSES:  # their text repeats the address

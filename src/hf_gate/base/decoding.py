@@ -18,7 +18,7 @@ _lock: Final = RLock()
 _described: Final = set[object]()
 
 
-def describe_type(kind: object) -> None:
+def prepare_type(kind: object) -> None:
     """Let msgspec describe a type and the types within it, if it has not done so."""
     if kind not in _described:
         with _lock:
@@ -28,29 +28,29 @@ def describe_type(kind: object) -> None:
 
 def make_json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """Return a decoder of JSON documents of a type."""
-    describe_type(kind)
+    prepare_type(kind)
     return msgspec.json.Decoder(kind)
 
 
 def make_msgpack_decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
     """Return a decoder of MessagePack documents of a type."""
-    describe_type(kind)
+    prepare_type(kind)
     return msgspec.msgpack.Decoder(kind)
 
 
 def decode_json(document: bytes | str, kind: type[T]) -> T:
     """Decode a JSON document. Raises msgspec.ValidationError or DecodeError if it is no value of the type."""
-    describe_type(kind)
+    prepare_type(kind)
     return msgspec.json.decode(document, type=kind)
 
 
 def decode_msgpack(document: bytes, kind: type[T]) -> T:
     """Decode a MessagePack document. Raises msgspec.ValidationError or DecodeError if it is no value of the type."""
-    describe_type(kind)
+    prepare_type(kind)
     return msgspec.msgpack.decode(document, type=kind)
 
 
 def convert_value(value: Any, kind: type[T], *, is_strict: bool = True) -> T:  # noqa: ANN401 - any plain value
     """Convert a plain value. Raises msgspec.ValidationError if it is no value of the type."""
-    describe_type(kind)
+    prepare_type(kind)
     return msgspec.convert(value, kind, strict=is_strict)

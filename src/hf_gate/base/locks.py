@@ -55,7 +55,7 @@ def _probe(path: Path) -> bool | None:
 
 
 def read_announcement(path: Path) -> dict[str, Any] | None:
-    """Return the content of an announcement file; None if its process has ended (see `bootstrap.announce`)."""
+    """Return the content of an announcement file; None if its process has ended (see `bootstrap.publish_process`)."""
     try:
         found = json.loads(path.read_bytes())
         lock = path.with_name(str(found["lock"]))

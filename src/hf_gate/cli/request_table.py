@@ -161,7 +161,7 @@ def _cell_by_role(role: str) -> _Cell:
 _FACT: Final = 12  # column where the value of a fact starts
 
 
-def request_lines(
+def format_request_lines(
     request: AccessRequest, now: datetime, account: AccountRecord | None, columns: int | None = None
 ) -> Iterator[str]:
     """Return the lines of one request, safe to print; `account` is the data of the profile.

@@ -199,7 +199,7 @@ _STATUS_OF_VERB: Final = {
 }
 
 
-def expand_globs(context: CommandContext, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
+def expand_target_globs(context: CommandContext, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
     """Return the arguments with each USER@GLOB expanded."""
     found: list[str] = []
     for word in words:

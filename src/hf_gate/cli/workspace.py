@@ -63,7 +63,7 @@ def open_workspace(
     has_store = bootstrap.has_store(context.settings, location)
     if not (writes or has_store or is_preview):
         raise no_store_error()
-    announce(context, writes=writes or is_preview)
+    announce_target(context, writes=writes or is_preview)
     click_context = click.get_current_context()
     url = None
     if is_preview and not has_store:
@@ -71,7 +71,7 @@ def open_workspace(
         click_context.find_root().call_on_close(scratch.cleanup)
         url = f"sqlite:///{scratch.name}/empty.db"
     is_first = writes and location.folder is None and not has_store
-    workspace = bootstrap.open_workspace(
+    workspace = bootstrap.connect_workspace(
         context.connection,
         location,
         url=url,
@@ -148,17 +148,17 @@ def remember_file(context: CommandContext, path: Path) -> None:
 
 def select_repos(context: CommandContext, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """Return the named repos, else those of the workspace, else all gated repos of the token's account."""
-    from hf_gate.requests.service.repo_globs import expand_globs
+    from hf_gate.requests.service.repo_globs import expand_repo_globs
 
     if named:
         return list(dict.fromkeys(context.parse_repo(text, repo_type) for text in named))
     if context.location.folder is not None:
         owners = owners_of(context) if context.account else ()
-        return expand_globs(context.location.config.repos, context.hub, owners)
+        return expand_repo_globs(context.location.config.repos, context.hub, owners)
     return list(dict.fromkeys(gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)))
 
 
-def announce(context: CommandContext, *, writes: bool = False, works_offline: bool = False) -> None:
+def announce_target(context: CommandContext, *, writes: bool = False, works_offline: bool = False) -> None:
     """Print the Hub, account and workspace on stderr, before a write or if they are not the default.
 
     Raises the Hub's error if the account is unknown before a write, unless the command also works without the Hub: then
@@ -190,7 +190,7 @@ def announce(context: CommandContext, *, writes: bool = False, works_offline: bo
     context.out.say(f"{bootstrap.name_of_hub(settings)}{who}{profile}{where}", "dim")
 
 
-def actor_of(context: CommandContext) -> str:
+def find_actor(context: CommandContext) -> str:
     """Return the actor: the token's account, else the local user."""
     account = context.account
     return account.name if account else local_user()

@@ -11,7 +11,7 @@ EndRows: TypeAlias = Mapping[str, Mapping[str, str]]
 _SIGNED: Final = frozenset({"file_hash", "version"})
 
 
-def list_tables(rows: EndRows) -> dict[str, str]:
+def list_table_versions(rows: EndRows) -> dict[str, str]:
     """Return the versions of the tables, by the names that verdicts use for lists."""
     return {f"table:{name}": row["table"] for name, row in rows.items()}
 

@@ -67,7 +67,7 @@ def read_shapes(store: Store) -> list[GrantTerms]:
     return [_DECODER.decode(text) for (text,) in rows]
 
 
-def has_terms(store: Store, repo_id: int) -> bool:
+def has_grants_with_terms(store: Store, repo_id: int) -> bool:
     """Tell whether any grant of a repo has terms."""
     sql = "SELECT 1 FROM requests WHERE repo_id = ? AND terms IS NOT NULL LIMIT 1"
     return store.reads.row(sql, (repo_id,)) is not None
@@ -133,7 +133,7 @@ def find_due_reviews(reader: Reader, repo_id: int, now: int) -> list[int]:
     return [ident for (ident,) in reader.reads.rows(sql, (repo_id, now))]
 
 
-def find_undecided(reader: Reader, repo_id: int) -> set[int]:
+def find_undecided_grants(reader: Reader, repo_id: int) -> set[int]:
     """Return the grants that would end by a condition that was unknown at their last review."""
     sql = "SELECT id FROM requests WHERE repo_id = ? AND is_undecided AND terms IS NOT NULL AND is_current"
     return {ident for (ident,) in reader.reads.rows(sql, (repo_id,))}

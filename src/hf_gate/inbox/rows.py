@@ -25,7 +25,7 @@ from hf_gate.core.stored_rows import (
 from hf_gate.requests.queue_counters import Counters
 from hf_gate.store.reading.query_sql import IS_OVERDUE, Conditions, build_conditions
 from hf_gate.store.reading.repos import read_repos_by_number
-from hf_gate.store.reading.search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
+from hf_gate.store.reading.search import Key, PageRequest, cursor_of, filter_keys, find_page_keys, key_of
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of
@@ -121,7 +121,7 @@ def read_verdict_counts(reader: Reader, status: str) -> list[VerdictCount]:
 def count_matches(reader: Reader, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
     """Count the requests that match a query; return `most` + 1 if there are more than `most`."""
     ready = build_conditions(query, reader.reads, now=now, zone=zone)
-    return len(find_keys(reader.reads, ready, PageRequest(most + 1)))
+    return len(find_page_keys(reader.reads, ready, PageRequest(most + 1)))
 
 
 def read_people_page(
@@ -140,7 +140,7 @@ def read_people_page(
     after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
     people: list[list[Key]] = []
     for _ in range(_MAX_CHUNKS):
-        keys = find_keys(db, conditions, PageRequest(_CHUNK, newest_first, after))
+        keys = find_page_keys(db, conditions, PageRequest(_CHUNK, newest_first, after))
         firsts = _group_by_person(db, conditions, keys, newest_first=newest_first)
         for key in keys:
             if key in firsts and len(people) == limit:
@@ -162,8 +162,8 @@ def find_queue_neighbours(
     """
     db = store.reads
     ready = build_conditions(query, db, now=now, zone=zone)
-    earlier = find_keys(db, ready, PageRequest(most, newest_first=True, after=key))
-    later = find_keys(db, ready, PageRequest(1, after=key))
+    earlier = find_page_keys(db, ready, PageRequest(most, newest_first=True, after=key))
+    later = find_page_keys(db, ready, PageRequest(1, after=key))
     is_in_query = len(earlier) < most and bool(filter_keys(db, ready, [key[1]], newest_first=False))
     rows = store.requests([ident for _, ident in (*earlier[:1], *later)])
     return QueueNeighbours(
@@ -221,7 +221,7 @@ def find_overdue(store: Store, repo: Repo, now: int, most: int) -> list[int]:
     return [row[0] for row in store.reads.rows(sql, (store.repo_id(repo), now, most))]
 
 
-def find_undecided(store: Store, repo: Repo, before: int, most: int, most_searched: int) -> list[int]:
+def find_decidable_requests(store: Store, repo: Repo, before: int, most: int, most_searched: int) -> list[int]:
     """Return at most `most` requests that a rule decides, or would decide with a profile that was not read, the oldest
     first.
 

@@ -79,7 +79,7 @@ def serve(
 
     _check_clock(str(world["clock"]))
     try:
-        app = server.build_app(
+        app = server.build_local_hub_app(
             **world,  # type: ignore[arg-type]
             latency_s=parse_seconds(latency, "latency"),
             data_dir=Path(data) if data else None,

@@ -181,7 +181,7 @@ class BodyValidator:
         return get_json_type(self.values[key]) if key in self.values else "undefined"
 
 
-def parse_number(text: str | None, key: str, low: int, high: int, default: int) -> int:
+def parse_query_number(text: str | None, key: str, low: int, high: int, default: int) -> int:
     """Parse an integer in a query string."""
     if text is None:
         return default

@@ -17,7 +17,7 @@ from hf_gate.localhub.answers.files import commit_files
 from .context import BodyValidator
 from .faults import parse_spec
 from .http_messages import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
-from .hub_state import HubState, parse_duration
+from .hub_state import HubState, parse_local_hub_time
 from .records import HubAccount, HubRepo, HubToken
 from .world import World
 
@@ -113,7 +113,7 @@ def _set_faults(app: HubState, request: HttpRequest) -> list[str]:
 
 
 def _advance_clock(app: HubState, request: HttpRequest) -> dict[str, object]:
-    app.clock.advance(parse_duration(_expect_text(_parse_body(request, {"advance"}).get("advance"))))
+    app.clock.advance(parse_local_hub_time(_expect_text(_parse_body(request, {"advance"}).get("advance"))))
     return _get_clock(app, request)
 
 

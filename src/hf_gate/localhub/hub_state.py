@@ -20,7 +20,7 @@ from .world_file import save_world
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def parse_duration(text: str) -> float:
+def parse_local_hub_time(text: str) -> float:
     """Parse `48h`, `90s`, `50ms`, `30d` or a number of seconds; raise ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)?", text.strip())
     if match is None:

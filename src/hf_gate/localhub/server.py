@@ -190,7 +190,7 @@ async def _send_response(send: Send, response: HttpResponse, *, only_head: bool 
 # ---- building and serving --------------------------------------------------------------------------------------------
 
 
-def build_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
+def build_local_hub_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
     seed: int = 7,
     requests: int = 2000,
     repos: int = 3,
@@ -337,4 +337,4 @@ def serve(
     app.save()
 
 
-__all__ = ["LocalHubApp", "LocalHubServer", "build_app", "serve"]
+__all__ = ["LocalHubApp", "LocalHubServer", "build_local_hub_app", "serve"]

@@ -287,7 +287,7 @@ def get_repo_permissions(token: HubToken, hub_repo: HubRepo) -> frozenset[str]:
     return token.repo_permissions.get(hub_repo.id, frozenset())
 
 
-def find_account(world: World, body: dict[str, str]) -> HubAccount | None:
+def find_hub_account(world: World, body: dict[str, str]) -> HubAccount | None:
     """Return the account of `user` or `userId`."""
     if "user" in body:
         return world.find_user(body["user"])

@@ -18,7 +18,7 @@ DEVICE_LINK_LIFETIME: Final = 600.0
 """Seconds in which a link for another device must be used."""
 
 
-def digest_of(secret: str) -> str:
+def digest_secret(secret: str) -> str:
     """Return the digest of 256 random bits, which is the id of a session. Nobody can recover the bits by guessing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 

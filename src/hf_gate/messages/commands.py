@@ -11,7 +11,7 @@ from hf_gate.base.timestamps import to_iso
 from hf_gate.cli.framework import CommandEntry, GateGroup, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import actor_of, announce, open_workspace
+from hf_gate.cli.workspace import announce_target, find_actor, open_workspace
 from hf_gate.core.letters.messages import DeliveryKind
 from hf_gate.core.letters.notices import NoticeEvent, NoticeItem
 from hf_gate.errors import UsageError
@@ -102,16 +102,16 @@ def messages_preview(context: CommandContext) -> int:
     texts. Then record which of them you sent: hf-gate messages mark-sent ID...
     """
     from hf_gate.messages.service.letters import list_samples
-    from hf_gate.messages.service.message_records import MessageRecord, list_destinations, list_due
+    from hf_gate.messages.service.message_records import MessageRecord, list_destinations, preview_letters
 
     workspace = open_workspace(context, needs_folder=True)
     if context.out.format in {Format.CSV, Format.JSONL, Format.QUIET}:
-        context.out.records(MessageRecord, list_due(workspace, _LISTED), (), name=lambda row: row.id)
+        context.out.records(MessageRecord, preview_letters(workspace, _LISTED), (), name=lambda row: row.id)
         return 0
     config = workspace.location.config.letters
     destinations = list_destinations(workspace)
     samples = list_samples(workspace)
-    due = list_due(workspace, _PREVIEWED)
+    due = preview_letters(workspace, _PREVIEWED)
     document = {
         "destinations": destinations,
         "sends_letters": bool(config.kinds) and config.mail is not None,
@@ -171,10 +171,10 @@ def _text_lines(subject: str, text: str) -> Iterator[str]:
 @click.argument("names", nargs=-1, metavar="[DESTINATION]...")
 def messages_test(context: CommandContext, names: tuple[str, ...]) -> int:
     """Send a test notice to every destination, or to the named ones, and show the result."""
-    from hf_gate.messages.service.notifications import channel_opener, name_of, send_directly
+    from hf_gate.messages.service.notifications import channel_opener, name_workspace, send_directly
     from hf_gate.workspace.service import bootstrap
 
-    announce(context)
+    announce_target(context)
     location = context.location
     item = NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "test"})
     results = {
@@ -184,7 +184,7 @@ def messages_test(context: CommandContext, names: tuple[str, ...]) -> int:
             channel_opener(location),
             context.now(),
             hub=bootstrap.endpoint_of(context.settings),
-            workspace_name=name_of(location),
+            workspace_name=name_workspace(location),
             event="test",
         )
         for destination in _select(context, names)
@@ -246,7 +246,7 @@ def messages_mark_sent(context: CommandContext, idents: tuple[str, ...]) -> int:
     from hf_gate.messages.service.message_records import mark_messages_sent
 
     with _open(context, idents) as workspace:
-        done = mark_messages_sent(workspace, idents, actor_of(context))
+        done = mark_messages_sent(workspace, idents, find_actor(context))
     context.out.document(
         {"messages": done.ids, "reminders": done.reminders},
         lambda: [

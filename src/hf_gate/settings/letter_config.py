@@ -22,7 +22,7 @@ _SYNONYMS: Final = {"events": "kinds", "on": "kinds", "language": "languages", "
 _MAX_NEED: Final = 500  # characters; longer values are cut when a text is filled
 
 
-def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
+def read_letter_config(reader: NodeReader, node: Node) -> LetterConfig:
     """Read the letters. Problems are added to the reader."""
     keys = reader.read_keys(node, "letters", LETTER_KEYS, synonyms=_SYNONYMS)
     if keys is None:

@@ -14,7 +14,7 @@ from typing import Final
 from hf_gate.base.locks import is_held
 from hf_gate.core.runs import UNSETTLED
 from hf_gate.errors import StoreBusy, StoreDamaged, UsageError
-from hf_gate.store.database.schema import list_tables, read_revision
+from hf_gate.store.database.schema import list_schema_tables, read_revision
 
 from .sql import Database, Postgres, Sqlite, raise_sqlite_error
 from .write_lock import FileLock, Holder, OnWait, ServerLock, Work, ignore_wait, lock_files
@@ -134,7 +134,7 @@ def _drop_tables(db: Postgres) -> None:
     if others:
         raise StoreBusy(f"{db.at} is open in {others[0][0].removeprefix('hf-gate beside ')}.")
     with db.transaction():
-        db.run(f"DROP TABLE IF EXISTS {', '.join(sorted(list_tables()))}")
+        db.run(f"DROP TABLE IF EXISTS {', '.join(sorted(list_schema_tables()))}")
         db.run(f"DROP FUNCTION IF EXISTS {', '.join(_FUNCTIONS)}")
 
 

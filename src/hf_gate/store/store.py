@@ -39,9 +39,9 @@ from hf_gate.store.reading.requests import (
     RowDecoder,
     find_split_points,
     iterate_pages,
-    read_history,
+    read_past_decisions,
 )
-from hf_gate.store.reading.search import PageRequest, cursor_of, find_keys, key_of
+from hf_gate.store.reading.search import PageRequest, cursor_of, find_page_keys, key_of
 from hf_gate.store.writing.compression import Packer
 from hf_gate.store.writing.erased import strip_erased
 from hf_gate.store.writing.state_columns import Verdict, VerdictCache
@@ -202,7 +202,7 @@ class Store(StoreConnections):
         found = []
         for name in ("user", "email"):
             ready = build_conditions(Query((Term(name, (Pattern((key,)),)),)), self.reads, now=0)
-            found += [ident for _, ident in find_keys(self.reads, ready, PageRequest(1000))]
+            found += [ident for _, ident in find_page_keys(self.reads, ready, PageRequest(1000))]
         return found
 
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]:
@@ -240,7 +240,7 @@ class Store(StoreConnections):
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         ready = build_conditions(query, self.reads, now=now, zone=zone)
-        keys = find_keys(self.reads, ready, PageRequest(max(limit, most) + 1, newest_first, after))
+        keys = find_page_keys(self.reads, ready, PageRequest(max(limit, most) + 1, newest_first, after))
         rows = self._by_id([ident for _, ident in keys[:limit]], SELECT_WITH_RECORD if with_record else SELECT_BARE)
         following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
         return QueryPage(rows=rows, next=following, count=len(keys))
@@ -277,7 +277,7 @@ class Store(StoreConnections):
         `within`).
         """
         ident = self.repo_id(repo)
-        here, elsewhere = read_history(self.reads, -1 if ident is None else ident, people, within)
+        here, elsewhere = read_past_decisions(self.reads, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
         was = {row[0]: row[1:] for row in here}
         return {
@@ -317,7 +317,7 @@ class Store(StoreConnections):
         after: int = 0,
     ) -> Sequence[ChangeRow]:
         """Return the changes of a run after the one with number `after`, in the order of the plan, at these repos."""
-        where, values = runs.condition_of(self.reads, run, states, self._repo_ids(repos))
+        where, values = runs.build_change_condition(self.reads, run, states, self._repo_ids(repos))
         most = "" if limit is None else f" LIMIT {limit:d}"
         sql = f"{runs.SELECT_CHANGES} {where} AND c.n > ? ORDER BY c.n{most}"
         return runs.build_changes(run, self.reads.rows(sql, (*values, after)))
@@ -335,7 +335,7 @@ class Store(StoreConnections):
 
     def repos_of_run(self, run: str) -> list[Repo]:
         """Return the repos of the requests that a run changes."""
-        return runs.read_repos(self.reads, run)
+        return runs.read_run_repos(self.reads, run)
 
     def _repo_ids(self, repos: Sequence[Repo] | None) -> list[int] | None:
         return None if repos is None else [self.repo_id(repo) or -1 for repo in repos]

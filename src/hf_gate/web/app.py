@@ -63,7 +63,7 @@ _PROVIDER_THREADS: Final = 4
 _MAX_PROVIDER_WAITING: Final = 40  # sign-ins that use a thread or wait for one
 
 
-def build_app(
+def build_desk_app(
     app_state: AppState,
     authenticator: Authenticator,
     hosts: frozenset[str] | None,

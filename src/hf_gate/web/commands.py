@@ -13,7 +13,7 @@ import click
 
 from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
-from hf_gate.cli.workspace import actor_of, announce, open_workspace, select_repos
+from hf_gate.cli.workspace import announce_target, find_actor, open_workspace, select_repos
 from hf_gate.config import parse_seconds
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import NO_TOKEN_HINT, NotAllowed, UsageError
@@ -141,7 +141,7 @@ def _serve(
     owner = context.connection.read_account()  # the owner counts as a person, so the cache is not enough
     app_state = AppState(
         workspace,
-        actor_of(context) if owner is None else owner.name,
+        find_actor(context) if owner is None else owner.name,
         seconds,
         owner_id=owner.id if owner else None,
         token_role=owner.token_role if owner else None,
@@ -182,7 +182,7 @@ def _call_desk(context: CommandContext, desk: Mapping[str, Any] | None, call: Ma
     if call["do"] in {"invite", "revoke", "end"} and not call["name"]:
         what = "SESSION" if call["do"] == "end" else "NAME"
         raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
-    announce(context, writes=True, works_offline=True)
+    announce_target(context, writes=True, works_offline=True)
     answer = send_command(desk, call)
     context.out.document(
         answer, lambda: _answer_lines(answer), quiet=[str(answer.get("link") or answer.get("login_url") or "")]

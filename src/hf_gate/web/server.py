@@ -28,7 +28,7 @@ from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.members.pages.terminal import Terminal
 from hf_gate.members.service.sign_in import forget_organizations
 
-from .app import build_app
+from .app import build_desk_app
 from .app_state import LOCAL_HOLD, SHARED_HOLD, AppState
 from .private_host import ensure_private_host, listen_on_other_loopback
 
@@ -256,7 +256,7 @@ class Server:
         self.app_state.request_sync = worker.request_sync
         terminal = Terminal(self.app_state, self.authenticator, self.local_url)
         hosts = allowed_hosts(self.host, self.port, self.public_url, self.private_host)
-        app = build_app(self.app_state, self.authenticator, hosts, terminal, public_origin=self.public_url)
+        app = build_desk_app(self.app_state, self.authenticator, hosts, terminal, public_origin=self.public_url)
         config = uvicorn.Config(
             cast("Any", app),
             lifespan="off",

@@ -15,7 +15,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
 from hf_gate.cli.framework import command, full_evaluation_option
 from hf_gate.cli.output import clock_advice
-from hf_gate.cli.workspace import actor_of, executor_for, open_with_policies, select_repos
+from hf_gate.cli.workspace import executor_for, find_actor, open_with_policies, select_repos
 from hf_gate.config import parse_seconds
 from hf_gate.core.outcomes import exit_code_of_counts
 from hf_gate.core.runs import ChangeState, RunState
@@ -169,14 +169,16 @@ class _Loop:
         from hf_gate.messages.service.notifications import store_destinations
         from hf_gate.workspace.service import bootstrap
 
-        run = self.context
-        if run.location.folder is None or not bootstrap.has_store(run.settings, run.location):
+        context = self.context
+        if context.location.folder is None or not bootstrap.has_store(context.settings, context.location):
             return False
         waits = end is TurnEnd.LOOP_ENDED
-        with bootstrap.open_workspace(run.connection, run.location, waits=waits, command="hf-gate run") as workspace:
+        with bootstrap.connect_workspace(
+            context.connection, context.location, waits=waits, command="hf-gate run"
+        ) as workspace:
             store_destinations(workspace)
             interval = None if self.is_single else round(self.pause)
-            self.follow_turn(record_turn(workspace.store, started_at, to_ms(run.now()), interval, end, problem))
+            self.follow_turn(record_turn(workspace.store, started_at, to_ms(context.now()), interval, end, problem))
         return True
 
     def _repeat_turns(self, pause: float | None) -> int:
@@ -283,7 +285,7 @@ class _Loop:
             turn_context = TurnContext(
                 workspace,
                 bundle,
-                actor_of(self.context),
+                find_actor(self.context),
                 pool.evaluate,
                 lambda run: executor_for(workspace, run),
                 self.is_full,
@@ -317,10 +319,10 @@ class _Loop:
         if reference is None or folder is None or not is_good:
             return
         from hf_gate.automation.channels import KEY, call_heartbeat
-        from hf_gate.messages.channels.secret_references import read_secret
+        from hf_gate.messages.channels.secret_references import resolve_secret
 
         try:
-            problem = call_heartbeat(read_secret(reference, KEY, folder))
+            problem = call_heartbeat(resolve_secret(reference, KEY, folder))
         except UsageError as refused:
             problem = f"{refused} {refused.hint or ''}".strip()
         if problem is not None:

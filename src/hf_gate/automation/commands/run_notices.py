@@ -57,23 +57,27 @@ class NoticeSender:
         from hf_gate.messages.service.notifications import store_destinations
         from hf_gate.workspace.service import bootstrap
 
-        run = self.context
+        context = self.context
         self.next_at = None
         try:
-            config = run.location.config
-            if not (config.notify or config.letters.kinds) or not bootstrap.has_store(run.settings, run.location):
+            config = context.location.config
+            if not (config.notify or config.letters.kinds) or not bootstrap.has_store(
+                context.settings, context.location
+            ):
                 return
-            with bootstrap.open_workspace(run.connection, run.location, lends=True, command="hf-gate run") as workspace:
+            with bootstrap.connect_workspace(
+                context.connection, context.location, lends=True, command="hf-gate run"
+            ) as workspace:
                 store_destinations(workspace)
                 if has_store:
                     self._report_recovery(workspace)
                 result = drain_workspace(workspace, with_letters=True)
         except StoreBusy:  # the process that holds the store may send them
-            self.next_at = run.now().timestamp() + 60.0
+            self.next_at = context.now().timestamp() + 60.0
         except (HfGateError, OSError) as problem:
-            run.out.warn(f"Notices were not sent: {problem}")
+            context.out.warn(f"Notices were not sent: {problem}")
         except Exception as problem:  # noqa: BLE001 - no notice may end the loop; an unexpected text may name people
-            run.out.warn(f"Notices were not sent: {type(problem).__name__}")
+            context.out.warn(f"Notices were not sent: {type(problem).__name__}")
         else:
             self.next_at = None if result.next_at is None else result.next_at / 1000
             self._warn(result.problems)
@@ -104,18 +108,18 @@ class NoticeSender:
 
     def _alarm_directly(self, problem: Exception) -> None:
         """Send an alarm past the outbox, to each destination once a day and after as many turns as it wants."""
-        from hf_gate.automation.service.turn_log import TurnFailure, condition_of
+        from hf_gate.automation.service.turn_log import TurnFailure, condition_of_failure
 
-        run = self.context
+        context = self.context
         now = self.context.now().timestamp()
         with suppress(HfGateError):
-            for one in run.location.config.notify:
+            for one in context.location.config.notify:
                 stamp = self._stamp(one.name)
                 event = NoticeEvent.FAILED_TURN
                 turns, told_at = stamp.load()
                 is_told = 0 <= now - told_at < REMIND_MS / 1000
                 if one.modes[event] is not NoticeMode.OFF and turns + 1 >= one.after[event] and not is_told:
-                    item = condition_of(TurnFailure(problem)).item
+                    item = condition_of_failure(TurnFailure(problem)).item
                     told_at = now if self._send_directly(one, item) else told_at  # else the next turn tries again
                 stamp.store(turns + 1, told_at)
 
@@ -130,20 +134,20 @@ class NoticeSender:
 
     def _send_directly(self, destination: Destination, item: NoticeItem) -> bool:
         """Send an alarm past the outbox; return whether it was delivered."""
-        from hf_gate.messages.service.notifications import channel_opener, name_of, send_directly
+        from hf_gate.messages.service.notifications import channel_opener, name_workspace, send_directly
         from hf_gate.workspace.service import bootstrap
 
-        run = self.context
+        context = self.context
         done = send_directly(
             destination,
             [item],
-            channel_opener(run.location),
-            run.now(),
-            hub=bootstrap.endpoint_of(run.settings),
-            workspace_name=name_of(run.location),
+            channel_opener(context.location),
+            context.now(),
+            hub=bootstrap.endpoint_of(context.settings),
+            workspace_name=name_workspace(context.location),
         )
         if done.problem:
-            run.out.warn(f"An alarm to {destination.name} was not delivered: {done.problem}")
+            context.out.warn(f"An alarm to {destination.name} was not delivered: {done.problem}")
         return not done.problem
 
     def _report_recovery(self, workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command
-from hf_gate.cli.workspace import actor_of, announce, no_store_error, open_workspace, select_repos
+from hf_gate.cli.workspace import announce_target, find_actor, no_store_error, open_workspace, select_repos
 from hf_gate.core.lifecycle import Status
 from hf_gate.errors import NotAllowed, RepoNotFound, StoreBusy
 from hf_gate.hub.commands.token_rights import DECIDE_HINT, check_decide_right, read_rights
@@ -31,14 +31,14 @@ def stop(context: CommandContext) -> int:
 
     if not bootstrap.has_store(context.settings, context.location):
         raise no_store_error()
-    announce(context, writes=True, works_offline=True)
-    with bootstrap.open_workspace(context.connection, context.location, read_only=True) as workspace:
+    announce_target(context, writes=True, works_offline=True)
+    with bootstrap.connect_workspace(context.connection, context.location, read_only=True) as workspace:
         now = to_ms(workspace.now())
-        is_changed = stop_unattended(workspace.store, actor_of(context), now)
+        is_changed = stop_unattended(workspace.store, find_actor(context), now)
         due = workspace.store.count_due(now)
     with (
         suppress(StoreBusy),  # the process that holds the store records the stop
-        bootstrap.open_workspace(
+        bootstrap.connect_workspace(
             context.connection, context.location, waits=False, command="hf-gate stop"
         ) as workspace,
     ):
@@ -66,7 +66,7 @@ def start(context: CommandContext) -> int:
     with open_workspace(context, writes=True) as workspace:
         _check_starter(context, workspace)
         breaks = read_check(workspace.store).broken
-        is_changed = start_unattended(workspace.store, actor_of(context), to_ms(workspace.now()))
+        is_changed = start_unattended(workspace.store, find_actor(context), to_ms(workspace.now()))
     said = "Unattended work runs again from the next turn on." if is_changed else "Unattended work was not stopped."
     if is_changed and breaks:
         said = f"{said} {pluralize(len(breaks), 'break')} of the audit log accepted: {breaks[0]}"

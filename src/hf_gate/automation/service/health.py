@@ -25,7 +25,7 @@ from hf_gate.core.stored_rows import RequestRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
-from hf_gate.inbox.rows import find_overdue, find_undecided
+from hf_gate.inbox.rows import find_decidable_requests, find_overdue
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
@@ -313,7 +313,7 @@ def _list_waiting(
             f" The oldest waits for a person by {_describe_rule(store, row)}.{_quote_rule(row, read_policies())}",
         )
     before = to_ms(now - _UNDONE)
-    undecided = store.requests(find_undecided(store, repo, before, _MAX_CHECKED, _MAX_READ)).values()
+    undecided = store.requests(find_decidable_requests(store, repo, before, _MAX_CHECKED, _MAX_READ)).values()
     row = next((one for one in undecided if clock.start(one) < before), None)
     if row is not None:
         ago = format_span(now - from_ms(clock.start(row)))

@@ -33,7 +33,7 @@ from hf_gate.requests.service.sync import SyncResult, count_by_report, sync_repo
 from hf_gate.requests.service.sync_schedule import SyncKind, choose_sync
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.runs import read_repos
+from hf_gate.store.reading.runs import read_run_repos
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.guards import END_GUARD, PolicyStart
@@ -152,7 +152,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
             result.run = store.run(run.id) or run
             result.stopped = problem
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
-                left = read_repos(store, run.id, (ChangeState.PLANNED,))
+                left = read_run_repos(store, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
         _record_first_turns(context, result)

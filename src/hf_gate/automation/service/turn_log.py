@@ -73,7 +73,7 @@ def queue_turn_notices(
     """
     is_telling = turn.end in {TurnEnd.OK, TurnEnd.PARTIAL, TurnEnd.FAILED}  # not stopped or interrupted
     events = (_TURN_EVENTS if is_telling else ()) + (() if state is None else _STATE_EVENTS)
-    conditions = [*(map(condition_of, failures) if is_telling else ()), *(state or ())]
+    conditions = [*(map(condition_of_failure, failures) if is_telling else ()), *(state or ())]
     if turn.end is TurnEnd.LOOP_ENDED:
         events += (NoticeEvent.LOOP_ENDED,)
         conditions.append(Condition("loop", make_loop_end_item(turn.problem)))
@@ -105,7 +105,7 @@ def _make_ledger_condition(broken: str) -> Condition:
     return Condition("ledger", NoticeItem(event=NoticeEvent.LEDGER_BROKEN, facts=facts))
 
 
-def condition_of(failure: TurnFailure) -> Condition:
+def condition_of_failure(failure: TurnFailure) -> Condition:
     """Return a failure as a condition.
 
     The same cause at the same repo is the same condition, whatever its text says.

@@ -9,7 +9,7 @@ import click
 from hf_gate.base.display_text import pluralize
 from hf_gate.cli.framework import command, repo_type_option
 from hf_gate.cli.targets import find_stored_request, read_targets
-from hf_gate.cli.workspace import actor_of, open_workspace
+from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.core.people.members import Member, MemberRole
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def member_at_terminal(context: CommandContext) -> Member:
     account = context.account
     user_id = None if account is None else account.id
     proven_at = None if user_id is None else 0
-    return Member(name=actor_of(context), role=MemberRole.ADMIN, has_link=True, user_id=user_id, proven_at=proven_at)
+    return Member(name=find_actor(context), role=MemberRole.ADMIN, has_link=True, user_id=user_id, proven_at=proven_at)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from hf_gate.base.batches import group_pairs
 from hf_gate.cli.framework import CommandContext, GateCommand, command, repo_type_option
-from hf_gate.cli.targets import DecisionCommand, did_you_mean, expand_globs, read_targets, suggest_names
-from hf_gate.cli.workspace import announce
+from hf_gate.cli.targets import DecisionCommand, did_you_mean, expand_target_globs, read_targets, suggest_names
+from hf_gate.cli.workspace import announce_target
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.requests import REASON_LIMIT, check_reason
@@ -172,7 +172,7 @@ def _decide(context: CommandContext, verb: str, given: dict[str, object]) -> int
     if not decision.targets:
         print_result(context, decision, CommandResult())
         return 0
-    announce(context, writes=True)
+    announce_target(context, writes=True)
     if decision.effect in {"reject", "reset"} and not (decision.has_reason or given["no_reason"]):
         decision = replace(decision, reason=_ask_reason(context, decision))
     confirm_decision(context, decision)
@@ -197,7 +197,7 @@ def _read_decision(context: CommandContext, verb: str, given: dict[str, object])
     file = given["file"]
     repo = given["repo"]
     repo_type = given["repo_type"]
-    expanded = expand_globs(context, words, verb, repo_type)  # type: ignore[arg-type]
+    expanded = expand_target_globs(context, words, verb, repo_type)  # type: ignore[arg-type]
     targets = read_targets(context, expanded, file, repo, repo_type)  # type: ignore[arg-type]
     return DecisionCommand(
         verb,

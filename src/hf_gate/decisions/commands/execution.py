@@ -14,7 +14,7 @@ from hf_gate.base.display_text import limit_lines, pluralize, to_json
 from hf_gate.base.ids import Person
 from hf_gate.cli.output import Format, Output, clock_advice
 from hf_gate.cli.progress import Progress
-from hf_gate.cli.workspace import actor_of, executor_for, open_workspace
+from hf_gate.cli.workspace import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import OutcomeRecord
@@ -95,7 +95,7 @@ def decision_sender(
         workspace.hub,
         workspace.clock,
         workspace.zone,
-        actor_of(context),
+        find_actor(context),
         ApprovalGate(workspace),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         notify=context.out.say,

@@ -17,7 +17,7 @@ from hf_gate.base.private_files import read_regular_file, write_private_file
 from hf_gate.base.timestamps import format_span
 from hf_gate.cli.framework import command, full_evaluation_option
 from hf_gate.cli.output import clock_advice
-from hf_gate.cli.workspace import actor_of, open_for_runs, open_with_policies, remember_file
+from hf_gate.cli.workspace import find_actor, open_for_runs, open_with_policies, remember_file
 from hf_gate.config import parse_seconds
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import count_pending
@@ -172,10 +172,10 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
         acts = Counter(change.action for change in made.changes)
         author = authorize_run(context, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.create_run(
-            workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=actor_of(context), now=now, author=author
+            workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=find_actor(context), now=now, author=author
         )
     else:
-        known = resume_run(context, workspace, known, actor_of(context))
+        known = resume_run(context, workspace, known, find_actor(context))
         if (
             workspace.store.stop_request(known.id) == "pause"
         ):  # a second apply resumes a paused run, but not a run that is about to stop

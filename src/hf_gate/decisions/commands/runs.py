@@ -14,9 +14,9 @@ from hf_gate.cli.framework import CommandEntry, GateGroup, command, limit_option
 from hf_gate.cli.output import FIRST_ROWS
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import (
-    actor_of,
-    announce,
+    announce_target,
     executor_for,
+    find_actor,
     load_policies_for,
     open_for_runs,
     open_workspace,
@@ -107,8 +107,8 @@ def stop(context: CommandContext, ident: str, *, for_good: bool) -> int:
 def _request_stop(context: CommandContext, ident: str, word: str) -> int:
     from hf_gate.workspace.service import bootstrap
 
-    announce(context, writes=True, works_offline=True)
-    with bootstrap.open_workspace(context.connection, context.location, read_only=True) as workspace:
+    announce_target(context, writes=True, works_offline=True)
+    with bootstrap.connect_workspace(context.connection, context.location, read_only=True) as workspace:
         known = find_run(workspace, ident)
         if known.is_over:
             more = (
@@ -119,7 +119,7 @@ def _request_stop(context: CommandContext, ident: str, word: str) -> int:
             return _print_halt(context, known, None, f"Run {known.id} is already over: {known.state}.{more}")
         workspace.store.request_stop(known.id, word)
     try:
-        with bootstrap.open_workspace(
+        with bootstrap.connect_workspace(
             context.connection, context.location, waits=False, command="hf-gate runs stop"
         ) as workspace:
             known, message = _halt(workspace, known.id, word)
@@ -171,7 +171,7 @@ def continue_(context: CommandContext, ident: str) -> int:
     if document is not None:
         made = decode_plan(document, f"the plan of run {known.id}")
         check_plan_in_workspace(workspace, load_policies_for(workspace, made), made)
-    known = resume_run(context, workspace, known, actor_of(context))
+    known = resume_run(context, workspace, known, find_actor(context))
     workspace.store.request_stop(known.id, None)
     return execute_run(context, workspace, known)
 

@@ -14,7 +14,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.assignments import MAX_ASSIGNED, NOBODY, assign_requests, find_assignee, list_assignable
 from hf_gate.errors import Stale, UsageError
-from hf_gate.requests.pages.request_lines import RequestLine, request_key, request_lines
+from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, request_key
 from hf_gate.requests.rows.selections import count_selected, delete_selection, read_selected_requests, select_requests
 from hf_gate.web.http_context import HttpContext, Refused
 
@@ -74,7 +74,7 @@ def assign(context: HttpContext) -> Response:
     except (Refused, UsageError, Stale) as refused:
         name = ""
         problem = refused
-    (line,) = request_lines(context, [context.find_request(request_key(row))])
+    (line,) = build_request_lines(context, [context.find_request(request_key(row))])
     if problem is not None:
         text = str(problem)
         hint = problem.hint

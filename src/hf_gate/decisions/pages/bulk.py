@@ -27,7 +27,7 @@ from hf_gate.errors import UsageError
 from hf_gate.inbox.pages.queue import request_records
 from hf_gate.inbox.pages.queue_counts import count_matching, list_counts
 from hf_gate.members.service.members import ApprovalNeed
-from hf_gate.messages.pages.reason_texts import list_choices, preview_reason, read_reason
+from hf_gate.messages.pages.reason_texts import list_choices, preview_reason, read_chosen_reason
 from hf_gate.messages.service.inputs import is_confirmed, parse_reason
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.pages.queue_query import limit_to_visible_repos, parse_queue_query
@@ -35,10 +35,10 @@ from hf_gate.requests.pages.request_lines import version_with_terms
 from hf_gate.requests.pages.selection import (
     MAX_IN_TRAY,
     SelectionSummary,
+    iterate_decided_rows,
     lacks_choice,
     parse_bulk_ends,
     parse_unticked,
-    read_rows,
     read_selection_page,
     summarize_ends,
     summarize_selection,
@@ -204,7 +204,7 @@ class TypedForm(Struct, frozen=True):
         has_grants = context.form_value("verb") == "accept"
         return cls(
             context.form_value("after"),
-            "" if context.form_value("silent") == "yes" else read_reason(context),
+            "" if context.form_value("silent") == "yes" else read_chosen_reason(context),
             read_grants(context) if has_grants else (),
             read_grants(context, OFFERED) if has_grants else (),
         )
@@ -256,11 +256,13 @@ def _page(
     )
 
 
-def preview_part(context: HttpContext) -> Response:
+def bulk_preview_part(context: HttpContext) -> Response:
     """Return what each person will read as a part of the page. Nothing is stored."""
     _own_selection(context)
     verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
-    return context.render("parts/reason-preview.html", preview=preview_reason(verb, EACH_PERSON, read_reason(context)))
+    return context.render(
+        "parts/reason-preview.html", preview=preview_reason(verb, EACH_PERSON, read_chosen_reason(context))
+    )
 
 
 def _return_url(context: HttpContext) -> str:
@@ -273,7 +275,7 @@ def export(context: HttpContext) -> Response:
     pick = _own_selection(context)
     verb = require_one_of(context.query_value("verb"), VERBS)
     weighed = summarize_selection(context, pick, verb)
-    rows = (row for part in read_rows(context, weighed) for row in part)
+    rows = (row for part in iterate_decided_rows(context, weighed) for row in part)
     return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
@@ -356,7 +358,7 @@ def _decide(context: HttpContext, weighed: SelectionSummary, reason: str | None)
     way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_store_as_plan if way == "plan" else _start_run)(context, weighed, reason)
-    rows = [row for part in read_rows(context, weighed) for row in part]
+    rows = [row for part in iterate_decided_rows(context, weighed) for row in part]
     ends = _ends_of(context, weighed)
     seen = {row.id: version_with_terms(context, row, weighed.shown_terms.get(row.id)) for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
@@ -426,7 +428,7 @@ def _store_as_plan(context: HttpContext, weighed: SelectionSummary, reason: str 
     after = STATUS_AFTER_VERB[weighed.verb].value
     decided = _ends_of(context, weighed)
     changes = list[Change]()
-    for part in read_rows(context, weighed):
+    for part in iterate_decided_rows(context, weighed):
         ends = decided.assign(part)
         changes += [make_direct_change(row, after, reason, end=ends[row.id]) for row in part if row.id in ends]
     waiting = count_pending(store.repos())

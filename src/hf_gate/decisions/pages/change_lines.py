@@ -16,7 +16,7 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.stored_rows import ChangeRow
 from hf_gate.requests.pages.explanations import can_read_policy
 from hf_gate.requests.pages.request_lines import AnswerLine, list_answers
-from hf_gate.requests.pages.verdicts import read_repos
+from hf_gate.requests.pages.verdicts import read_repos_of_requests
 from hf_gate.verdicts.plan.words import describe_change_rule, describe_counts, describe_reasons
 from hf_gate.web.http_context import HttpContext
 
@@ -147,7 +147,7 @@ def add_examples(context: HttpContext, groups: Sequence[PlanGroup]) -> None:
     """Complete groups with the rule as a sentence and the answers of a few people; viewers see neither."""
     wanted = [change.row for group in groups for _, change in group.changes if change.row]
     rows = {} if context.is_masked else context.workspace.store.requests(wanted)
-    repos = read_repos(context.app_state, rows.values())
+    repos = read_repos_of_requests(context.app_state, rows.values())
     for group in groups:
         group.sentence = _describe_rule(context, group.first)
         examples = []

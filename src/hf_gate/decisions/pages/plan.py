@@ -290,7 +290,7 @@ def _need(context: HttpContext, view: VisiblePlan) -> ApprovalNeed:
     return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 
-def handle_action(context: HttpContext) -> Response:
+def handle_plan_action(context: HttpContext) -> Response:
     """Apply the plan, agree to it, exclude changes, or discard it."""
     view = _read_visible_plan(context)
     if not _can_apply(context, view):

@@ -108,7 +108,7 @@ def _list_runs(context: HttpContext) -> list[PlanOrRun]:
     ]
 
 
-def make_plan(context: HttpContext) -> Response:
+def start_plan(context: HttpContext) -> Response:
     """Start making a plan and redirect to it; if that takes long, redirect to the list."""
     maker = context.app_state.plan_maker
     maker.start(context.member, MAX_WAIT)

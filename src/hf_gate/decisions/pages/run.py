@@ -308,7 +308,7 @@ def _can_control(context: HttpContext, view: RunView) -> bool:
     )
 
 
-def handle_action(context: HttpContext) -> Response:
+def handle_run_action(context: HttpContext) -> Response:
     """Pause, resume or stop a run, or make a plan that retries or undoes it."""
     view = _read_run(context)
     if not _can_control(context, view):

@@ -18,11 +18,11 @@ from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.tray import DecisionRequest, QueueResult
 from hf_gate.inbox.rows import have_same_text
-from hf_gate.messages.pages.reason_texts import read_reason
+from hf_gate.messages.pages.reason_texts import read_chosen_reason
 from hf_gate.messages.service.inputs import parse_note, parse_reason
 from hf_gate.requests.pages.queue_query import limit_to_visible_repos, run_query
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
-from hf_gate.requests.pages.request_lines import RequestLine, request_key, request_lines
+from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, request_key
 from hf_gate.requests.rows.selections import select_matching_requests
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.store.reading.tray import (
@@ -106,7 +106,7 @@ def page(context: HttpContext) -> Response:
             continue
     if not context.is_part:
         return context.render("tray.html", title="Unsent", sent=_list_sent(context), days=_SENT_DAYS, most=_MAX_SENT)
-    return context.render("parts/updated-rows.html", lines=request_lines(context, rows), is_poll=True)
+    return context.render("parts/updated-rows.html", lines=build_request_lines(context, rows), is_poll=True)
 
 
 class SentDecision(Struct, frozen=True):
@@ -129,7 +129,7 @@ def _list_sent(context: HttpContext) -> list[SentDecision]:
         for row in app_state.workspace.store.requests([one.request for one in sent]).values()
         if context.can_see(row.repo)
     }
-    lines = {line.row.id: line for line in request_lines(context, list(rows.values()))}
+    lines = {line.row.id: line for line in build_request_lines(context, list(rows.values()))}
     latest: dict[int, QueuedDecision] = {}
     for one in sent:
         latest.setdefault(one.request, one)
@@ -148,12 +148,12 @@ def _list_sent(context: HttpContext) -> list[SentDecision]:
 # ---- decisions -------------------------------------------------------------------------------------------------------
 
 
-def decide(context: HttpContext) -> Response:
+def decide_requests(context: HttpContext) -> Response:
     """Queue one decision, if the request has not changed since the member saw it."""
     verb, key, version = _parse_decision(context)
     row = context.find_request(key)
     is_silent = context.form_value("silent") == "yes"
-    reason = parse_reason("" if is_silent else read_reason(context), verb, is_silent=is_silent)
+    reason = parse_reason("" if is_silent else read_chosen_reason(context), verb, is_silent=is_silent)
     app_state = context.app_state
     until = context.parse_chosen_end() if verb == "accept" else None
     text = context.form_value("note").strip() if verb == "accept" else ""
@@ -163,7 +163,7 @@ def decide(context: HttpContext) -> Response:
         DecisionRequest(verb, {row.id: version}, context.member, reason, until, note=note), context.now, hold
     )
     app_state.wake.set()
-    line = request_lines(context, [row])[0]
+    line = build_request_lines(context, [row])[0]
     app_state.presence.remove(row.id, context.member.name)
     if taken.count:
         done = formatting.DONE[verb] if line.approval is None or verb != "accept" else "Approved"
@@ -284,7 +284,7 @@ def dismiss_outcomes(context: HttpContext) -> Response:
 
 def _decision_lines(context: HttpContext, items: Sequence[QueuedDecision]) -> list[RequestLine]:
     rows = context.workspace.store.requests([item.request for item in items[:200]])
-    return request_lines(context, list(rows.values()))
+    return build_request_lines(context, list(rows.values()))
 
 
 # ---- alike decisions -------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hf_gate.cli.framework import CommandEntry, GateGroup, command, limit_option
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import find_stored_request, read_targets
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import actor_of, announce, open_with_policies, open_workspace
+from hf_gate.cli.workspace import announce_target, find_actor, open_with_policies, open_workspace
 from hf_gate.config import parse_seconds
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
@@ -151,10 +151,10 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
         question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
         confirm_ends(context, lines, question, yes=yes, max_changes=max_changes)
         if is_open:
-            endorse(workspace, digest_to_agree(moves, now), len(moves), me, actor_of(context), of="ends")
+            endorse(workspace, digest_to_agree(moves, now), len(moves), me, find_actor(context), of="ends")
             words = f"approval 1 of 2: {need.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
         else:
-            confirm_moves(workspace, bundle, team, moves, actor_of(context), now)
+            confirm_moves(workspace, bundle, team, moves, find_actor(context), now)
             words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
     kinds = {} if is_open else count_kinds(moves)
     document = {
@@ -295,14 +295,14 @@ def _mark_final(context: CommandContext, targets: tuple[str, ...], how: ChangeOp
     """Mark access that is not renewed, or remove the mark."""
     from hf_gate.decisions.service.decisions import renewal_entry
 
-    announce(context, writes=not how.dry_run)
+    announce_target(context, writes=not how.dry_run)
     with open_workspace(context, needs_folder=True, writes=not how.dry_run) as workspace:
         rows = [_find_grant(workspace, target) for target in read_targets(context, targets, None, None, None)]
         people = [row.person.identity for row in rows]
         require_member_for_ends(context, workspace, (row.repo for row in rows))
         authorize_run(context, workspace, {}, about=[(person.username, person.user_id) for person in people])
         now = workspace.clock.now()
-        actor = actor_of(context)
+        actor = find_actor(context)
         if not how.dry_run:
             with workspace.store.writing() as write:
                 for row in rows:
@@ -423,7 +423,7 @@ def _authorize_changes(
     if longer:
         about = [(who.username, who.user_id) for who in longer]
         authorize_run(context, workspace, {"accept": len(longer)}, about=about)
-    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=actor_of(context)))
+    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=find_actor(context)))
 
 
 def _changes_document(

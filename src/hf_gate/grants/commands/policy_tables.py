@@ -14,7 +14,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_iso, to_ms
 from hf_gate.cli.framework import CommandContext
 from hf_gate.cli.output import Row
-from hf_gate.cli.workspace import actor_of, open_workspace
+from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.errors import HfGateError, UsageError
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ def check_tables(
 
     `counts` also counts the pending requests in each table.
     """
-    from hf_gate.policies.drivers.workspace_folder import collect_table_specs, read_folder, read_tables
+    from hf_gate.policies.drivers.workspace_folder import collect_table_specs, read_all_tables, read_folder
     from hf_gate.verdicts.service.policy_bundle import load_tables
 
     read = read_folder(folder)
     with _open_workspace_of(context, folder) as workspace:
         if workspace is None:
-            tables = read_tables(read, policies, now=context.now(), previous={})
+            tables = read_all_tables(read, policies, now=context.now(), previous={})
         else:
             tables = load_tables(read, policies, workspace.store, context.now())
         found = _count_matches(read, policies, tables, workspace) if counts and workspace is not None else {}
@@ -133,7 +133,7 @@ def _open_workspace_of(context: CommandContext, folder: Path) -> Iterator[Worksp
 
     try:
         there = context.location.folder == folder and bootstrap.has_store(context.settings, context.location)
-        workspace = bootstrap.open_workspace(context.connection, context.location, read_only=True) if there else None
+        workspace = bootstrap.connect_workspace(context.connection, context.location, read_only=True) if there else None
     except HfGateError as problem:
         context.out.warn(f"the requests were not compared with the tables: {problem}")
         workspace = None
@@ -144,7 +144,7 @@ def _open_workspace_of(context: CommandContext, folder: Path) -> Iterator[Worksp
             yield workspace
 
 
-def accept_table(context: CommandContext, name: str) -> int:
+def accept_named_table(context: CommandContext, name: str) -> int:
     """Accept a table although it lost rows since it was last read; return its number of rows."""
     from hf_gate.grants.service.tables.own_tables import find_own_table
     from hf_gate.verdicts.service.table_store import accept_table
@@ -154,5 +154,5 @@ def accept_table(context: CommandContext, name: str) -> int:
     table = own.parse(own.read_file())
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only the loss of rows can be accepted. Correct the file.")
-    accept_table(workspace.store, table, actor_of(context), to_ms(workspace.now()))
+    accept_table(workspace.store, table, find_actor(context), to_ms(workspace.now()))
     return len(table.rows)

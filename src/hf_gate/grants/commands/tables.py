@@ -17,7 +17,7 @@ from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, comma
 from hf_gate.cli.output import Row
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import actor_of, describe_refusal, open_workspace
+from hf_gate.cli.workspace import describe_refusal, find_actor, open_workspace
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.grants import last_day
@@ -37,7 +37,7 @@ from hf_gate.grants.service.tables.own_tables import (
     find_rows,
     name_row,
     read_own_tables,
-    save_draft,
+    save_table_draft,
 )
 from hf_gate.grants.service.tables.table_effects import iterate_effects, read_bundle
 from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
@@ -293,7 +293,7 @@ def table_new(context: CommandContext, *, name: str, columns: tuple[str, ...]) -
     """Make the file of a table that hf-gate.yaml or a policy names: its key columns, yours, and `expires`."""
     workspace = open_workspace(context, needs_folder=True, writes=True)
     own = find_own_table(workspace, name)
-    create_table_file(workspace, own, columns, actor_of(context))
+    create_table_file(workspace, own, columns, find_actor(context))
     context.out.document({"table": own.name, "file": own.spec.file}, lambda: [f"Made {own.path}."], quiet=[own.name])
     return 0
 
@@ -443,10 +443,10 @@ def _finish(
     draft.check_removals(answers.max_removed)
     if answers.asks:
         _confirm(context, draft)
-    save_draft(
+    save_table_draft(
         workspace,
         draft,
-        actor_of(context),
+        find_actor(context),
         max_removed=answers.max_removed,
         kept=hashes_to_keep(grants),
         is_dry_run=answers.is_dry_run,

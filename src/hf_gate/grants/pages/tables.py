@@ -29,7 +29,7 @@ from hf_gate.grants.service.tables.own_tables import (
     list_own_tables,
     name_row,
     read_own_tables,
-    save_draft,
+    save_table_draft,
 )
 from hf_gate.grants.service.tables.table_effects import iterate_effects
 from hf_gate.grants.service.tables.table_imports import prepare_import
@@ -313,7 +313,7 @@ def _write(context: HttpContext, view: DraftView) -> None:
         draft.check_removals(removed if is_confirmed else None)
     except Guarded as problem:
         raise Guarded(str(problem), hint="Type the number of rows to confirm.") from None
-    save_draft(
+    save_table_draft(
         context.workspace,
         draft,
         context.member.name,

@@ -72,7 +72,7 @@ _split_records = make_json_decoder(list[msgspec.Raw]).decode
 _decode_record = make_json_decoder(_RawRequest).decode
 
 
-def read_page(body: bytes, repo: Repo, at: float, max_record: int | None = None) -> RequestPage:
+def read_request_page(body: bytes, repo: Repo, at: float, max_record: int | None = None) -> RequestPage:
     """Parse one page of a list. A body that is not a JSON array raises `UnreadableBody`; a bad record is quarantined.
 
     So is a record of more than `max_record` bytes: one person must not delay the requests of all others.
@@ -225,7 +225,7 @@ def _parse_time(value: Any) -> datetime | None:
         return None
 
 
-def format_time(time: datetime) -> str:
+def format_hub_time(time: datetime) -> str:
     """Format a time as the Hub does: with milliseconds and Z."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -277,7 +277,7 @@ def read_profile(body: bytes) -> Profile:
     )
 
 
-def read_account(body: bytes) -> Account:
+def read_whoami(body: bytes) -> Account:
     """Parse an answer from whoami-v2."""
     value = read_object(body)
     name = value.get("name")

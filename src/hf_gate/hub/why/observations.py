@@ -24,7 +24,7 @@ from hf_gate.hub.drivers.driver import Driver
 from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection, build_user_agent
 from hf_gate.hub.protocol import endpoints
 from hf_gate.hub.protocol.access_refusals import is_answer_of_hub
-from hf_gate.hub.protocol.codec import UnreadableBody, read_account, read_object, same_origin_path
+from hf_gate.hub.protocol.codec import UnreadableBody, read_object, read_whoami, same_origin_path
 from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from hf_gate.hub.protocol.replies import is_ok
 
@@ -183,7 +183,7 @@ def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, see
     seen.whoami = answer = caller.ask(endpoints.build_whoami_call(), secret)
     if is_ok(answer):
         try:
-            seen.account = read_account(answer.body)
+            seen.account = read_whoami(answer.body)
         except UnreadableBody:
             return is_answer_of_hub(answer)
     if not isinstance(answer, Reply) or answer.status >= 500 or answer.status == 429:

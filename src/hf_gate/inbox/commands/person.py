@@ -21,7 +21,7 @@ from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, comma
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import history_lines, repo_argument, target_argument, verdict_cell
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import actor_of, announce, open_stored_workspace, open_workspace, select_repos
+from hf_gate.cli.workspace import announce_target, find_actor, open_stored_workspace, open_workspace, select_repos
 from hf_gate.core.lifecycle import STATUSES
 from hf_gate.core.records import AttemptRecord, PersonRecord
 from hf_gate.errors import Guarded, NotAllowed, RequestNotFound, UsageError
@@ -115,7 +115,7 @@ def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[Reques
 
 def _attempts_on_hub(context: CommandContext, user: str, repo: Repo | None) -> list[AttemptRecord]:
     """Read the person's requests from the Hub; repos whose requests the token cannot read are skipped."""
-    announce(context)
+    announce_target(context)
     found = []
     for each in [repo] if repo else select_repos(context, (), None):
         try:
@@ -295,7 +295,7 @@ def person_erase(context: CommandContext, *, user: str, dry_run: bool, yes: bool
         _confirm_erasure(context, preview, user, yes=yes)
     if dry_run:
         return 0
-    done = erasure.erase(workspace, person, url, actor_of(context), owned)
+    done = erasure.erase(workspace, person, url, find_actor(context), owned)
     _print_erasure(context, done, preview.name)
     return 5 if any(copy.problem for copy in done.copies) else 0
 

@@ -17,10 +17,10 @@ from hf_gate.base.timestamps import format_age, from_ms
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import Format, Output
 from hf_gate.cli.progress import Progress
-from hf_gate.cli.request_table import request_lines
+from hf_gate.cli.request_table import format_request_lines
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import terminal_width, wrap_line
-from hf_gate.cli.workspace import actor_of, announce, open_stored_workspace, open_workspace
+from hf_gate.cli.workspace import announce_target, find_actor, open_stored_workspace, open_workspace
 from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, Status, label_verdict
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -131,7 +131,7 @@ def review(context: CommandContext, *, repo: str, newest_first: bool, lang: str,
         raise UsageError(
             "review needs a terminal.", hint="Without one, use `hf-gate ls --format jsonl` and `hf-gate accept -`."
         )
-    announce(context, writes=True)
+    announce_target(context, writes=True)
     requests = sorted(_pending_requests(context, where), key=lambda request: request.asked_at, reverse=newest_first)
     workspace = open_stored_workspace(context)
     review_context = None if workspace is None else ReviewContext(context, where, workspace)
@@ -158,7 +158,9 @@ def _pending_requests(context: CommandContext, where: Repo) -> list[AccessReques
                 from hf_gate.requests.service.sync import sync_repo
                 from hf_gate.requests.service.sync_schedule import SyncKind
 
-                sync_repo(context.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(context))
+                sync_repo(
+                    context.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=find_actor(context)
+                )
                 rows = workspace.store.iterate_requests(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
     return _list_pending(context, where)
@@ -394,7 +396,7 @@ def _print_screen(context: CommandContext, session: ReviewSession, request: Acce
         after = f"{why} z undoes it." if why else "It is sent when you continue; z undoes it."
         text = f"Not sent yet: {session.unsent}. {after}"
         lines += _style_lines(out, text, "cyan")
-    lines += request_lines(request, context.now(), None, columns)
+    lines += format_request_lines(request, context.now(), None, columns)
     for line in session.context.lines(request) if session.context is not None else ():
         lines += wrap_line(to_one_line(line), columns, 12)
     if session.is_help_shown:

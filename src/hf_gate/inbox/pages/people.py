@@ -32,7 +32,7 @@ from hf_gate.privacy.service.erasure import check_erasable, erase, preview_erasu
 from hf_gate.privacy.service.person_export import export_person, json_document, render_page
 from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_history import compare_answers, list_history
-from hf_gate.requests.pages.request_lines import RequestLine, describe_person, request_key, request_lines
+from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, describe_requester, request_key
 from hf_gate.requests.query_parser import MAX_CHARACTERS
 from hf_gate.requests.rows.selections import select_requests
 from hf_gate.requests.service.request_history import LastTransition, last_transition
@@ -99,7 +99,7 @@ def page(context: HttpContext) -> Response:
         most=PAGE_SIZE,
         person_url=person_url,
         display_name=partial(_display_name, context),
-        describe=lambda row: describe_person(row, context.now),
+        describe=lambda row: describe_requester(row, context.now),
     )
 
 
@@ -203,7 +203,7 @@ def _list_repos(context: HttpContext, attempts: Sequence[RequestRow]) -> list[Pe
     by_repo = group_by_repo(attempts)
     current = [next((row for row in here if row.is_current), here[-1]) for here in by_repo.values()]
     store = context.workspace.store
-    return [PersonAtRepo(line, last_transition(store, line.row)) for line in request_lines(context, current)]
+    return [PersonAtRepo(line, last_transition(store, line.row)) for line in build_request_lines(context, current)]
 
 
 def _list_events(context: HttpContext, attempts: Sequence[RequestRow]) -> list[tuple[Repo, HistoryRecord]]:
@@ -227,7 +227,7 @@ def _export_person(context: HttpContext, name: str, kind: str) -> Response:
 # ---- decision --------------------------------------------------------------------------------------------------------
 
 
-def decide(context: HttpContext) -> Response:
+def decide_person(context: HttpContext) -> Response:
     """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
     person = find_one_person(context)
     verb = context.form_value("verb")
@@ -270,7 +270,7 @@ def _queue_decision(context: HttpContext, person: PersonRow, verb: str, seen: Ma
     app_state.wake.set()
     if taken.count:
         return context.redirect_back(person_url(person))
-    (line,) = request_lines(context, list(context.workspace.store.requests(list(seen)).values()))
+    (line,) = build_request_lines(context, list(context.workspace.store.requests(list(seen)).values()))
     return conflict_response(context, taken, line)
 
 

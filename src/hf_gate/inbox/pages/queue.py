@@ -37,7 +37,7 @@ from hf_gate.requests.pages.queue_query import (
     queue_url,
     run_query,
 )
-from hf_gate.requests.pages.request_lines import RequestLine, request_lines
+from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.queue_counters import Counters
 from hf_gate.requests.rows.selections import count_selected, filter_selected
@@ -154,7 +154,7 @@ def _rows(
 
 def _page_values(context: HttpContext, found: QueryPage) -> dict[str, Any]:
     picks = filter_selected(context.workspace.store, context.selection_name, [row.id for row in found.rows])
-    return {"lines": request_lines(context, found.rows), "picks": picks, "next": found.next}
+    return {"lines": build_request_lines(context, found.rows), "picks": picks, "next": found.next}
 
 
 def _repo_values(

@@ -16,7 +16,7 @@ from hf_gate.core.stored_rows import PeoplePage, RequestRow
 from hf_gate.inbox.rows import read_people_page
 from hf_gate.inbox.service.request_chips import MAX_CHIPS, ChipKind
 from hf_gate.requests.pages.queue_query import limit_to_visible_repos
-from hf_gate.requests.pages.request_lines import ChipLabel, RequestLine, request_lines
+from hf_gate.requests.pages.request_lines import ChipLabel, RequestLine, build_request_lines
 from hf_gate.web.http_context import HttpContext
 
 BY_PERSON: Final = "person"
@@ -83,7 +83,7 @@ def read_people(
     """Return one page of people and the cursor of the next page."""
     found = _read_page(context, query, PAGE_SIZE, cursor, newest_first=newest_first)
     shown = [rows[:MAX_SHOWN] for rows in found.people if rows]
-    lines = {line.row.id: line for line in request_lines(context, [row for rows in shown for row in rows])}
+    lines = {line.row.id: line for line in build_request_lines(context, [row for rows in shown for row in rows])}
     counts = [len(rows) for rows in found.people if rows]
     people = [PersonRequests([lines[row.id] for row in rows], n) for rows, n in zip(shown, counts, strict=True)]
     return people, found.next

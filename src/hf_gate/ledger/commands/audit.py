@@ -31,7 +31,7 @@ from hf_gate.ledger.service.ledger_entries import (
     group_similar,
     parse_entry_name,
     read_entry,
-    summarize_group,
+    summarize_links,
 )
 from hf_gate.requests.service.targets import RequestTarget, find_attempts
 from hf_gate.store.reading.ledger import iterate_entries
@@ -133,7 +133,7 @@ def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Merge similar entries into one record: the newest, with a summary and the number of the oldest."""
     for some in group_similar(links, group_key):
         row = audit_record(some[0])
-        text = f"{summarize_group(some)} (to #{some[-1].seq})"
+        text = f"{summarize_links(some)} (to #{some[-1].seq})"
         yield row if len(some) == 1 else replace(row, request=None, text=text)
 
 

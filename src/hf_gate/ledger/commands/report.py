@@ -16,7 +16,7 @@ from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import repo_argument, target_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import announce, open_workspace
+from hf_gate.cli.workspace import announce_target, open_workspace
 from hf_gate.core.records import ReportRecord
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule
@@ -234,7 +234,7 @@ def _format_day(time: str | None) -> str:
 def report_hub(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
     """Print the Hub's own report: all requests in all statuses, without the answers."""
     where = parse_repo_argument(context, repo, repo_type)
-    announce(context)
+    announce_target(context)
     rows = [_report_row(where, record) for record in context.hub.access_report(where)]
     columns: list[Column[ReportRecord]] = [
         Column("USER", lambda row: row.user or "-"),

@@ -26,7 +26,7 @@ from hf_gate.core.parsing.query import is_pseudonym
 from hf_gate.core.records import AuditRecord
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.ledger.service.ledger_entries import audit_record, group_key, group_similar, summarize_group
+from hf_gate.ledger.service.ledger_entries import audit_record, group_key, group_similar, summarize_links
 from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.messages.service.inputs import parse_event_kind
@@ -207,7 +207,7 @@ def _build_groups(context: HttpContext, asked: AuditQuery, page: AuditPage, befo
     groups = []
     for rows in page.groups:
         named = list(islice(lines, min(len(rows), _MAX_NAMED)))
-        text = named[0].text if len(rows) == 1 else summarize_group([row.link for row in rows])
+        text = named[0].text if len(rows) == 1 else summarize_links([row.link for row in rows])
         since = from_ms(rows[-1].link.at).astimezone(context.workspace.zone)
         href = asked.href(before=before, each=rows[-1].id)
         groups.append(EntryGroup(named, len(rows), text, f"{since:%H:%M:%S}", href))

@@ -66,7 +66,7 @@ def group_key(link: LedgerLink) -> tuple[object, ...]:
     return link.chain, link.kind, link.actor, body_of_entry(link).get("run")
 
 
-def summarize_group(links: Sequence[LedgerLink]) -> str:
+def summarize_links(links: Sequence[LedgerLink]) -> str:
     """Return the most common sentences of a group with their counts: `218 times: to pending: done`."""
     counts = Counter(text_of_entry(link, None) for link in links)
     first = counts.most_common(_SENTENCES)

@@ -33,7 +33,7 @@ from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.rows import read_promotions
 from hf_gate.grants.rows import find_terms_faults
-from hf_gate.messages.rows.outbox import read_letters
+from hf_gate.messages.rows.outbox import read_letter_ends
 from hf_gate.requests.service.derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
 from hf_gate.store.database.schema_check import find_index_faults, find_trigger_faults
 from hf_gate.store.reading.ledger import iterate_chain_with_runs
@@ -245,7 +245,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     """Yield the differences between the tables and the events."""
     promotions = read_promotions(store)  # read before the events, because a later row also has a later entry
     approvals = set(list_approvals(store))
-    letters = read_letters(store, was_sent=True)
+    letters = read_letter_ends(store, was_sent=True)
     replay = _Replay(store)
     for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
         replay.begin(chain)
@@ -303,7 +303,7 @@ def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, in
     for ident, at in sent.items():
         if since is not None and at >= since and ident not in replay.letters:
             yield f"letter {ident} counts as sent, but no entry records it"
-    for ident in sorted(replay.letters & read_letters(store, was_sent=False).keys()):
+    for ident in sorted(replay.letters & read_letter_ends(store, was_sent=False).keys()):
         yield f"letter {ident} was sent, but is not stored as sent"
 
 

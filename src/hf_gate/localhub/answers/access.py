@@ -14,9 +14,9 @@ from hf_gate.hub.protocol.endpoints import MAX_BATCH_SIZE
 from hf_gate.localhub.context import BodyValidator, CallContext, build_refusal, get_json_type
 from hf_gate.localhub.http_messages import HttpError, HttpResponse, json_response, text_response
 from hf_gate.localhub.records import HubAccount, HubRepo, HubToken, StoredRequest
-from hf_gate.localhub.world import ALLOWED_MOVES, World, find_account, get_repo_permissions
+from hf_gate.localhub.world import ALLOWED_MOVES, World, find_hub_account, get_repo_permissions
 
-from .lists import find_request
+from .lists import find_request_in_view
 
 NOT_FOUND = "No access request found matching your criteria"
 ONE_OF_TWO = "Either userId or user must be provided, but not both"
@@ -67,7 +67,7 @@ def _parse_decision(world: World, body: BodyValidator) -> tuple[Status, str | No
 def _find_row(world: World, hub_repo: HubRepo, identifier: dict[str, str]) -> StoredRequest | None:
     if "requestId" in identifier:
         return hub_repo.requests.get(identifier["requestId"].lower())
-    account = find_account(world, identifier)
+    account = find_hub_account(world, identifier)
     if account is None:
         raise HttpError(404, "User not found")
     return hub_repo.people.get(account.id)
@@ -120,7 +120,7 @@ def grant(context: CallContext) -> HttpResponse:
     if len(identifier) != 1 and not body.problems:
         body.add_problem(ONE_OF_TWO)
     body.raise_problems()
-    account = find_account(context.world, identifier)
+    account = find_hub_account(context.world, identifier)
     if account is None:
         raise HttpError(404, "User not found")
     row = hub_repo.people.get(account.id)
@@ -219,7 +219,7 @@ def check_gate(context: CallContext) -> None:
             raise build_refusal(RefusalCause.TOKEN_ORG_POLICY, variant)
     if context.world.can_pass_gate(token, hub_repo):
         return
-    row = find_request(context.world, hub_repo, token.account, context.request.view, context.now_ms)
+    row = find_request_in_view(context.world, hub_repo, token.account, context.request.view, context.now_ms)
     status = None if row is None else row.status
     if status is not Status.ACCEPTED:
         raise build_refusal(_REFUSAL_CAUSES[status], what=what, page=page)

@@ -12,7 +12,7 @@ from hf_gate.localhub.world import World
 from . import access, files, lists, openid, repos
 
 HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
-    "list": lists.list_requests,
+    "list": lists.answer_list,
     "handle": access.handle,
     "batch": access.batch,
     "grant": access.grant,
@@ -37,7 +37,7 @@ HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
     "openid-configuration": openid.describe_provider,
     "openid-authorize": openid.authorize,
     "openid-token": openid.exchange_code,
-    "openid-userinfo": openid.describe_person,
+    "openid-userinfo": openid.describe_signed_in_person,
     "openid-keys": openid.list_keys,
 }
 # Only the official client makes this call, before it commits a README. It is not in hf-gate's list of endpoints.

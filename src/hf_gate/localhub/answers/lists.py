@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from hf_gate.core.lifecycle import STATUSES, Status
 from hf_gate.hub.protocol.endpoints import MAX_PAGE_SIZE, MIN_PAGE_SIZE
-from hf_gate.localhub.context import BodyValidator, CallContext, parse_number
+from hf_gate.localhub.context import BodyValidator, CallContext, parse_query_number
 from hf_gate.localhub.http_messages import (
     PLAIN_VIEW,
     HttpError,
@@ -47,7 +47,7 @@ class ListQuery(NamedTuple):
     prefix: str = ""
 
 
-def read_page(
+def read_list_page(
     world: World, hub_repo: HubRepo, status: Status, query: ListQuery, view: ReadView = PLAIN_VIEW, now_ms: int = 0
 ) -> ListPage:
     """Read one page, newest first.
@@ -131,7 +131,7 @@ def _find_past_rows(world: World, hub_repo: HubRepo, at_ms: int) -> dict[str, St
     return rows
 
 
-def find_request(
+def find_request_in_view(
     world: World, hub_repo: HubRepo, account: HubAccount, view: ReadView, now_ms: int
 ) -> StoredRequest | None:
     """Return one person's request, possibly from a lagging view."""
@@ -205,14 +205,14 @@ def _build_row(hub_repo: HubRepo, row: StoredRequest, status: str, *, is_old: bo
 # ---- lists -----------------------------------------------------------------------------------------------------------
 
 
-def list_requests(context: CallContext) -> HttpResponse:
+def answer_list(context: CallContext) -> HttpResponse:
     _, hub_repo = context.require_reviewer(can_decide=False)
     params = context.request.params
     world = context.world
     check = BodyValidator({"status": context.call.parts["status"]})
     status = Status(check.get_option("status", [s.value for s in world.statuses]))
     check.raise_problems()
-    limit = parse_number(params.get("limit"), "limit", MIN_PAGE_SIZE, MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+    limit = parse_query_number(params.get("limit"), "limit", MIN_PAGE_SIZE, MAX_PAGE_SIZE, MAX_PAGE_SIZE)
     before_ms = _parse_time(params, "before")
     after_ms = _parse_time(params, "after")
     check = BodyValidator(params)
@@ -220,7 +220,7 @@ def list_requests(context: CallContext) -> HttpResponse:
     check.raise_problems()
     view = context.request.view
     wanted = ListQuery(min(limit, world.page_size), _parse_cursor(params.get("cursor")), before_ms, after_ms, prefix)
-    rows, has_more = read_page(world, hub_repo, status, wanted, view, context.now_ms)
+    rows, has_more = read_list_page(world, hub_repo, status, wanted, view, context.now_ms)
     word = status.value
     is_old = world.is_old
     answer = json_response(None, raw=_encode([_build_row(hub_repo, row, word, is_old=is_old) for row in rows]))

@@ -225,7 +225,7 @@ def _make_claims(context: CallContext, known: SignInCode, how: str) -> dict[str,
     return {name: value for name, value in claims.items() if value is not None}
 
 
-def describe_person(context: CallContext) -> HttpResponse:
+def describe_signed_in_person(context: CallContext) -> HttpResponse:
     """Return the person of an access token, with their organisations and roles."""
     account = context.world.sign_in_tokens.get(context.request.bearer_token or "")
     if account is None:

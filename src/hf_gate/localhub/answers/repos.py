@@ -9,7 +9,7 @@ from hf_gate.base.ids import Repo, RepoType, parse_repo
 from hf_gate.base.yaml_parser import Mapping, Node, Scalar, Sequence, parse_yaml
 from hf_gate.errors import InvalidRepo
 from hf_gate.hub.protocol.access_refusals import RefusalCause
-from hf_gate.localhub.context import NO_RIGHT, BodyValidator, CallContext, build_refusal, parse_number
+from hf_gate.localhub.context import NO_RIGHT, BodyValidator, CallContext, build_refusal, parse_query_number
 from hf_gate.localhub.http_messages import HttpError, HttpResponse, format_ms, json_response, text_response
 from hf_gate.localhub.records import Commit, HubAccount, HubRepo, HubToken
 
@@ -107,8 +107,8 @@ def list_repos(context: CallContext) -> HttpResponse:
     token = context.token
     of = RepoType.DATASET if context.call.parts["T"] == "datasets" else RepoType.MODEL
     keys = _choose_keys(context, _FULL if params.get("full", "").lower() in {"true", "1"} else _BRIEF)
-    limit = parse_number(params.get("limit"), "limit", 1, 1000, 1000)
-    start = parse_number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
+    limit = parse_query_number(params.get("limit"), "limit", 1, 1000, 1000)
+    start = parse_query_number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
     found = [
         g
         for g in context.world.repos.values()
@@ -303,8 +303,8 @@ def list_members(context: CallContext) -> HttpResponse:
     if org is None:
         raise HttpError(404, "This organization does not exist")
     params = context.request.params
-    limit = parse_number(params.get("limit"), "limit", 10, 10000, 500)
-    start = parse_number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
+    limit = parse_query_number(params.get("limit"), "limit", 10, 10000, 500)
+    start = parse_query_number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
     email = params.get("email")
     search = params.get("search", "").lower()
     people = [context.world.accounts[hub_id] for hub_id in org.roles]

@@ -42,7 +42,7 @@ def make_proof_link(app_state: AppState, member: Member) -> str:
     return f"{app_state.url}/settings#prove={app_state.account_codes.issue(member.id)}"
 
 
-def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
+def look_up_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
     """Return name and id of a Hub account. Return None for a guess that the Hub does not know.
 
     Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own
@@ -152,7 +152,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     if ident is None or member is None:
         raise NotProven("this link is no longer valid. Get a new one on the settings page.", 404)
     try:
-        account = bootstrap.read_account(app_state.workspace.settings, token)
+        account = bootstrap.read_account_of_token(app_state.workspace.settings, token)
         user_id = _check_account(app_state, member, account)
         secret = secrets.token_urlsafe(32)
         at = to_ms(app_state.now())

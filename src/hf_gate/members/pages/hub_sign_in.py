@@ -15,7 +15,7 @@ from hf_gate.errors import UsageError
 from hf_gate.hub.credentials import Secret
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.drivers.openid import OpenIdClient
-from hf_gate.messages.channels.secret_references import read_secret
+from hf_gate.messages.channels.secret_references import resolve_secret
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.workspace.service import bootstrap
 
@@ -76,8 +76,8 @@ def _read_client(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str,
     config = location.config.sign_in
     folder = location.folder or Path()
     if config.client_id is not None and config.client_secret is not None:
-        client_id = read_secret(config.client_id, "sign_in.client_id", folder)
-        return client_id, read_secret(config.client_secret, "sign_in.client_secret", folder)
+        client_id = resolve_secret(config.client_id, "sign_in.client_id", folder)
+        return client_id, resolve_secret(config.client_secret, "sign_in.client_secret", folder)
     if find_space_origin(environ) is None:
         raise UsageError(
             "hf-gate.yaml has no sign_in with a client_id.", hint="docs/sign-in.md shows how to register one."

@@ -31,7 +31,7 @@ from hf_gate.members.sessions import (
     LinkState,
     NewSession,
     SignInMethod,
-    digest_of,
+    digest_secret,
 )
 from hf_gate.web import private_host
 from hf_gate.web.app_state import AppState
@@ -149,7 +149,7 @@ class Authenticator:
     def session_id(self, request: Request) -> str:
         """Return the id of the browser's session; empty without one."""
         secret = self._session_of(request.cookies.get(self.cookie, ""))
-        return "" if secret is None else digest_of(secret)
+        return "" if secret is None else digest_secret(secret)
 
     def _session_of(self, cookie: str) -> str | None:
         """Return the session that belongs to a cookie. Without HTTPS, a session ends with this process.

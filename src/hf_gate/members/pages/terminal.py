@@ -26,7 +26,7 @@ from hf_gate.settings.service.workspace import WorkspaceLocation
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
 
-from .account_proofs import find_account
+from .account_proofs import look_up_account
 from .sign_in import Authenticator
 
 
@@ -58,7 +58,7 @@ class Terminal:
     def announce(self) -> Iterator[None]:
         """Announce the desk's address and key while the desk runs."""
         path = _announcement_file(self._app_state.workspace.settings, self._app_state.workspace.location)
-        with bootstrap.announce(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
+        with bootstrap.publish_process(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
             yield
 
     def answer(self, authorization: str, body: bytes) -> Response:
@@ -145,11 +145,11 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
 def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
     """Return name and id of the invited Hub account: the one given, or the one named like the member."""
     if account:
-        return find_account(app_state, account, is_guess=False) or (None, None)
+        return look_up_account(app_state, account, is_guess=False) or (None, None)
     known = find_member(app_state.workspace.store, name)
     if known is not None and known.has_link:
         return None, None  # the stored account stays
-    found = find_account(app_state, name, is_guess=True)
+    found = look_up_account(app_state, name, is_guess=True)
     return None, None if found is None else found[1]
 
 

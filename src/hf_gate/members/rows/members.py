@@ -16,7 +16,7 @@ from hf_gate.core.people.members import (
     MemberOrigin,
     MemberRole,
 )
-from hf_gate.members.sessions import LINK_LIFETIME, digest_of
+from hf_gate.members.sessions import LINK_LIFETIME, digest_secret
 from hf_gate.store.reading import member_rows
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
@@ -49,7 +49,7 @@ def invite_member(store: Store, member: Member, secret: str, by: str, at: int) -
     Their account becomes unproven, because the inviter saw the link. A current member of that name keeps their id,
     unless the invitation names another Hub account.
     """
-    link = digest_of(secret)
+    link = digest_secret(secret)
     with store.writing() as write:
         known = next(
             (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
@@ -84,7 +84,7 @@ def admit_member(store: Store, member: Member, secret: str, by: str, at: int) ->
     Their earlier sessions end. `secret` is a link that nobody gets; without an id, the member is new. Return the
     member; None if they were revoked, or somebody else took the name, meanwhile.
     """
-    link = digest_of(secret)
+    link = digest_secret(secret)
     made = replace(member, id=member.id or create_member_id(), has_link=True, proven_at=at, link_until=None)
     seal = member_rows.seal_of(made, link)
     event = e.MemberInvited(member=made.id, role=made.role.value, repos=made.repos, account=made.user_id, seal=seal)
@@ -123,7 +123,7 @@ def prove_account(
     The person with the proof gets the new link if `is_given`; all other sessions and links end. Return False and
     change nothing if the member was revoked meanwhile.
     """
-    link = digest_of(secret)
+    link = digest_secret(secret)
     with store.writing() as write:
         known = next((one for one in member_rows.read_members(write.db) if one.id == member.id and one.has_link), None)
         if known is None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from hf_gate.core.people.members import SESSION_LIFETIME, Member
 from hf_gate.errors import StoreUnavailable
-from hf_gate.members.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, digest_of
+from hf_gate.members.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, digest_secret
 from hf_gate.store.reading import member_rows
 from hf_gate.store.sql import Database, Reader, decode_row
 from hf_gate.store.store import Store
@@ -73,19 +73,19 @@ def find_session_member(store: Store, secret: str, at: int, *, renew: bool = Tru
     """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
     row = store.reads.row(
         f"SELECT member, seen_at FROM sessions WHERE id = ? AND {_IS_OPEN}",
-        (digest_of(secret), *_open_times(at)),
+        (digest_secret(secret), *_open_times(at)),
     )
     if row is None:
         return None
     if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
         with suppress(StoreUnavailable), store.hold_write_lock(wait=0.0), store.writing() as write:
-            write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
+            write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_secret(secret)))
     return str(row[0])
 
 
 def delete_session_by_secret(store: Store, secret: str) -> None:
     """End the session of a browser's secret."""
-    delete_session(store, digest_of(secret))
+    delete_session(store, digest_secret(secret))
 
 
 def delete_session(store: Store, ident: str, member: str | None = None) -> bool:
@@ -124,20 +124,22 @@ def _open_times(at: int) -> tuple[int, int, int, int]:
 
 
 def _check_link(db: Database, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
-    member = member_rows.read_member_by_link(db, digest_of(link)) if link else None
+    member = member_rows.read_member_by_link(db, digest_secret(link)) if link else None
     if member is None:
         return None, LinkState.INVALID
     if member.link_until is not None:
         is_in_time = link_at <= member.link_until <= link_at + LINK_LIFETIME + _LEEWAY_MS
         return member, LinkState.VALID if is_in_time else LinkState.EXPIRED
     theirs = "SELECT 1 FROM devices WHERE id = ? AND member = ? AND seen_at >= ?"
-    is_bound = bool(device) and db.row(theirs, (digest_of(device), member.id, link_at - DEVICE_LIFETIME)) is not None
+    is_bound = (
+        bool(device) and db.row(theirs, (digest_secret(device), member.id, link_at - DEVICE_LIFETIME)) is not None
+    )
     return member, LinkState.VALID if is_bound else LinkState.OTHER_DEVICE
 
 
 def _bind_device(db: Database, member: str, device: str, link_at: int) -> None:
     """Make the personal link of a member work in a browser for the next 90 days."""
-    new = digest_of(device)
+    new = digest_secret(device)
     db.run("DELETE FROM devices WHERE (id = ? AND member = ?) OR seen_at < ?", (new, member, link_at - DEVICE_LIFETIME))
     newest = "SELECT id FROM devices WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
     db.run(f"DELETE FROM devices WHERE member = ? AND id NOT IN ({newest})", (member, member, MAX_DEVICES - 1))
@@ -150,5 +152,5 @@ def _insert_session(db: Database, secret: str, new: NewSession, at: int) -> None
     newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
     oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
     db.run(oldest, (new.member, new.member, MAX_SESSIONS - 1))
-    values = (digest_of(secret), new.member, new.method.value, new.browser, new.began_at, at)
+    values = (digest_secret(secret), new.member, new.method.value, new.browser, new.began_at, at)
     db.run(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values)

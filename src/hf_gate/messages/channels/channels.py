@@ -7,7 +7,7 @@ from pathlib import Path
 from hf_gate.core.letters.notices import ChannelKind, Destination
 
 from .apprise_channel import AppriseChannel
-from .secret_references import read_secret
+from .secret_references import resolve_secret
 from .smtp import MailChannel
 from .webhook import Webhook
 
@@ -17,7 +17,7 @@ def open_channel(destination: Destination, folder: Path) -> Webhook | MailChanne
     name = destination.name
 
     def secret(reference: str | None, key: str) -> str:
-        return read_secret(reference or "", f"{key} of {name}", folder)
+        return resolve_secret(reference or "", f"{key} of {name}", folder)
 
     if destination.mail is not None:
         server = destination.mail

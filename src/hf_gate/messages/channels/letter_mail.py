@@ -10,7 +10,7 @@ from hf_gate.core.letters.letters import LetterText
 from hf_gate.core.letters.messages import Delivery
 from hf_gate.core.letters.notices import MailServer
 
-from .secret_references import read_secret
+from .secret_references import resolve_secret
 from .smtp import make_mail, send_mail
 
 
@@ -28,7 +28,7 @@ class LetterChannel:
 
 def open_letter_channel(server: MailServer, folder: Path) -> LetterChannel:
     """Return the channel. Raises UsageError, without the secret, if the password is missing."""
-    password = None if server.password is None else read_secret(server.password, "letters: password", folder)
+    password = None if server.password is None else resolve_secret(server.password, "letters: password", folder)
     return LetterChannel(server, password)
 
 

@@ -38,7 +38,7 @@ def hide_address() -> Iterator[None]:
         _is_private.reset(token)
 
 
-async def send_call(method: str, address: str, headers: Mapping[str, str], content: bytes | None = None) -> int:
+async def send_private_call(method: str, address: str, headers: Mapping[str, str], content: bytes | None = None) -> int:
     """Call a secret address once; return the status of the answer. Redirects are not followed."""
     with hide_address():
         is_local = is_loopback_host(urlsplit(address).hostname or "")

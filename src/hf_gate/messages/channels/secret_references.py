@@ -12,7 +12,7 @@ from hf_gate.errors import UsageError
 _MAX_BYTES = 10_000
 
 
-def read_secret(reference: str, key: str, folder: Path) -> str:
+def resolve_secret(reference: str, key: str, folder: Path) -> str:
     """Return the secret. `key` is the key of hf-gate.yaml, for messages; `folder` is where relative paths begin.
 
     Raises UsageError if there is none, or if others can read the file. Messages never contain the secret.

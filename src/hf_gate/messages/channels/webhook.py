@@ -18,7 +18,7 @@ from hf_gate.core.letters.messages import Delivery, DeliveryKind
 from hf_gate.core.letters.notices import OutgoingMessage
 from hf_gate.errors import UsageError
 
-from .private_calls import TIMEOUT_S, send_call
+from .private_calls import TIMEOUT_S, send_private_call
 
 SIGNATURE_HEADER: Final = "x-hf-gate-signature"
 TIMESTAMP_HEADER: Final = "x-hf-gate-timestamp"
@@ -79,7 +79,7 @@ class Webhook:
             SIGNATURE_HEADER: sign(self._key, timestamp, body),
         }
         try:
-            status = asyncio.run(send_call("POST", self._address, headers, body))
+            status = asyncio.run(send_private_call("POST", self._address, headers, body))
         except (TimeoutError, httpx2.TimeoutException):
             return Delivery(DeliveryKind.UNKNOWN, f"no answer within {TIMEOUT_S:.0f} seconds")
         except (httpx2.ConnectError, ExceptionGroup):

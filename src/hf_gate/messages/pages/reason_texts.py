@@ -117,7 +117,7 @@ def _find_last_used(context: HttpContext, verb: str, templates: Iterable[ReasonT
     return None if is_personal else last.change.reason
 
 
-def read_reason(context: HttpContext) -> str:
+def read_chosen_reason(context: HttpContext) -> str:
     """Return the reason of a form: the text as written, else the text that was chosen."""
     return context.form_value("reason").strip() or context.form_value("text").strip()
 
@@ -131,12 +131,12 @@ def preview_reason(verb: str, who: str, text: str) -> ReasonPreview:
     return ReasonPreview(verb, who, text)
 
 
-def preview_part(context: HttpContext) -> Response:
+def reason_preview_part(context: HttpContext) -> Response:
     """Return the preview of a reason for one person as a part. Nothing is stored."""
     row = context.find_request(context.params["id"])
     verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
     who = row.person_name
-    return context.render("parts/reason-preview.html", preview=preview_reason(verb, who, read_reason(context)))
+    return context.render("parts/reason-preview.html", preview=preview_reason(verb, who, read_chosen_reason(context)))
 
 
 # ---- the sheet -------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ _SELECT: Final = (
 # ---- what is on ------------------------------------------------------------------------------------------------------
 
 
-def store_subscription(store: Store, config: LetterConfig, now: int) -> None:
+def write_subscription(store: Store, config: LetterConfig, now: int) -> None:
     """Store which kinds are on, and since when. Letters of kinds that are off now are dropped."""
     before = _read_subscription(store)
     after = LetterSubscription(
@@ -66,7 +66,7 @@ def _read_subscription(store: Store) -> LetterSubscription:
 # ---- sending ---------------------------------------------------------------------------------------------------------
 
 
-def find_due(store: Store, now: int, limit: int, *, other_than: str = "") -> list[LetterCase]:
+def find_due_letters(store: Store, now: int, limit: int, *, other_than: str = "") -> list[LetterCase]:
     """Return the letters of all kinds but one whose time has come, the oldest first. Some may no longer apply."""
     more = "AND m.next_at <= ? AND m.kind <> ? ORDER BY m.made_at, m.id LIMIT ?"
     return _read_cases(store.reads, more, (now, other_than, limit))
@@ -101,7 +101,7 @@ def claim_letter(
     return None
 
 
-def list_due(store: Store, config: LetterConfig, now: int, limit: int) -> list[LetterCase]:
+def list_next_letters(store: Store, config: LetterConfig, now: int, limit: int) -> list[LetterCase]:
     """Return the letters that would be sent, the oldest first."""
     due: list[LetterCase] = []
     cases = _read_cases(store.reads, "ORDER BY m.made_at, m.id", ())

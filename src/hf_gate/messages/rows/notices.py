@@ -46,7 +46,7 @@ _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 # ---- destinations ----------------------------------------------------------------------------------------------------
 
 
-def store_destinations(
+def write_destinations(
     store: Store,
     wanted: Mapping[str, Mapping[NoticeEvent, NoticeMode]],
     digests: Mapping[str, time],

@@ -93,7 +93,7 @@ def tidy(store: Store, now: int) -> None:
         write.db.run(f"DELETE FROM messages WHERE {_OLD_LETTER}", (now - _LETTER_DAYS * DAY_MS,))
 
 
-def claim(store: Store, destination: str, worker: str, now: int) -> OutboxRow | None:
+def claim_notice(store: Store, destination: str, worker: str, now: int) -> OutboxRow | None:
     """Return the oldest open notice of a destination, if it is due. Only the claimer sends it.
 
     The caller holds the lock of `Work.MESSAGES`, so a process that claimed the notice before has died. The claim is
@@ -164,7 +164,7 @@ def next_attempts(store: Store, now: int) -> dict[str, int]:
     return attempts
 
 
-def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int) -> bool:
+def settle_message(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int) -> bool:
     """Store how an attempt ended; return False if another process, a person or an erasure was first."""
     state = row.state_after(result.kind, now)
     accepted = msgspec.json.encode(sorted({*row.accepted, *result.accepted})).decode()
@@ -192,7 +192,7 @@ class MarkedMessages(NamedTuple):
     reminders: int
 
 
-def retry(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
+def requeue_messages(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
     """Let dead messages to these destinations wait again; None means all notices. Return the ids of the messages."""
     changes = "state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
     with store.writing() as write:
@@ -266,7 +266,7 @@ def read_messages(
     return [decode_message(row) for row in rows]
 
 
-def read_letters(store: Store, *, was_sent: bool) -> dict[str, int]:
+def read_letter_ends(store: Store, *, was_sent: bool) -> dict[str, int]:
     """Return when each letter that was sent, or each other one, ended (ms), by id; 0 for one that has not ended."""
     states = f"{'' if was_sent else 'NOT '}IN ('sent', 'marked_sent')"
     sql = f"SELECT id, coalesce(ended_at, 0) FROM messages WHERE kind <> '{NOTICE}' AND state {states}"

@@ -40,10 +40,10 @@ class SampleRecord(Record, frozen=True, kw_only=True):
 
 def store_subscription(workspace: Workspace) -> None:
     """Store which kinds of letters hf-gate.yaml names now, with the moment."""
-    letters.store_subscription(workspace.store, workspace.location.config.letters, to_ms(workspace.now()))
+    letters.write_subscription(workspace.store, workspace.location.config.letters, to_ms(workspace.now()))
 
 
-def render(
+def render_letter(
     case: LetterCase,
     row: RequestRow,
     config: LetterConfig,

@@ -21,7 +21,7 @@ from hf_gate.errors import HfGateError
 from hf_gate.messages.rows import letters, outbox
 from hf_gate.settings.service.workspace import Workspace
 
-from .letters import render
+from .letters import render_letter
 from .notifications import describe_place
 from .reminders import ReminderTimes, read_reminder_times
 
@@ -102,15 +102,15 @@ def list_messages(workspace: Workspace, limit: int, *, is_letter: bool | None = 
     requests = store.requests([row.request_id for row in rows if row.request_id is not None])
     attempts = outbox.next_attempts(store, to_ms(workspace.now()))
     records = [_record(row, requests.get(row.request_id or 0), next_at=attempts.get(row.id)) for row in rows]
-    return [*records, *(list_due(workspace, limit) if is_letter is not False else ())][:limit]
+    return [*records, *(preview_letters(workspace, limit) if is_letter is not False else ())][:limit]
 
 
-def list_due(workspace: Workspace, limit: int) -> list[MessageRecord]:
+def preview_letters(workspace: Workspace, limit: int) -> list[MessageRecord]:
     """Return the letters that would be sent now, with their recipients and texts."""
     store = workspace.store
     config = workspace.location.config.letters
     now = workspace.now()
-    cases = letters.list_due(store, config, to_ms(now), limit)
+    cases = letters.list_next_letters(store, config, to_ms(now), limit)
     rows = store.requests([case.request for case in cases])
     try:
         times = read_reminder_times(workspace, cases, rows, now)
@@ -120,7 +120,7 @@ def list_due(workspace: Workspace, limit: int) -> list[MessageRecord]:
     for case in cases:
         own = times.get(case.letter.id)
         ends_at = None if own is None else own.ends_at
-        text = render(case, rows[case.request], config, store.endpoint, workspace.zone, now, ends_at)
+        text = render_letter(case, rows[case.request], config, store.endpoint, workspace.zone, now, ends_at)
         row = rows[case.request]
         next_at = case.letter.next_at
         records.append(_record(case.letter, row, next_at=next_at, email=case.email, letter=text, times=own))
@@ -195,7 +195,7 @@ def describe_times(letter: MessageRecord, zone: tzinfo) -> str:
 
 def retry_messages(workspace: Workspace, idents: Sequence[str] | None) -> list[str]:
     """Let dead messages wait again; None means all notices. Return the ids of those that can be sent."""
-    return outbox.retry(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace))
+    return outbox.requeue_messages(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace))
 
 
 def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> outbox.MarkedMessages:

@@ -31,8 +31,8 @@ from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation, new
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Work
 
-from .letters import render as render_letter
-from .notifications import OpenChannel, channel_opener, describe_missing_channel, name_of, render
+from .letters import render_letter
+from .notifications import OpenChannel, channel_opener, describe_missing_channel, name_workspace, render_notice
 from .reminders import ReminderTimes, read_reminder_times
 
 DRAIN_S: Final = 60.0
@@ -121,7 +121,7 @@ def _send_lanes(
                 continue
             done = send()
             with store.hold_write_lock(_SETTLE_WAIT_S):  # without a result, a notice would be sent again
-                outbox.settle(store, row, worker, done, to_ms(clock.now()))
+                outbox.settle_message(store, row, worker, done, to_ms(clock.now()))
             result.counts[done.kind] += 1
             if done.problem:
                 result.problems[lane.name] = done.problem
@@ -140,7 +140,7 @@ def drain_workspace(
     """Send what is due to the destinations of a workspace. `location` replaces that of the workspace."""
     location = location or workspace.location
     open_channel = channel_opener(location)
-    name = name_of(location)
+    name = name_workspace(location)
     clock = workspace.clock
     lanes: list[MessageLane] = [
         NoticeLane(workspace.store, each, open_channel, clock, name) for each in location.config.notify
@@ -173,7 +173,7 @@ class NoticeLane:
 
     def claim(self, worker: str, now: int) -> OutboxRow | None:
         """Claim the oldest notice."""
-        return outbox.claim(self._store, self.name, worker, now)
+        return outbox.claim_notice(self._store, self.name, worker, now)
 
     def prepare(self, row: OutboxRow) -> Send:
         """Render a notice. A channel without its secret fails."""
@@ -182,7 +182,7 @@ class NoticeLane:
         except HfGateError as missing:
             result = describe_missing_channel(missing)
             return lambda: result
-        message = render(self._store, row, self._destination, self._workspace_name)
+        message = render_notice(self._store, row, self._destination, self._workspace_name)
         return lambda: channel.send(message, self._clock.now(), row.accepted)
 
 
@@ -234,13 +234,13 @@ class LetterLane:
         except HfGateError as missing:  # a secret: nothing is claimed before it is there
             self.problem = describe_missing_channel(missing).problem
             return False
-        self._batch = letters.find_due(workspace.store, now, _BATCH)
+        self._batch = letters.find_due_letters(workspace.store, now, _BATCH)
         self._rows = workspace.store.requests([case.request for case in self._batch])
         try:
             self._times = read_reminder_times(workspace, self._batch, self._rows, workspace.now())
         except HfGateError:
             self.problem = "a policy could not be read, so the date of the reminder is not known"
-            self._batch = letters.find_due(workspace.store, now, _BATCH, other_than=LetterKind.REMINDER.value)
+            self._batch = letters.find_due_letters(workspace.store, now, _BATCH, other_than=LetterKind.REMINDER.value)
             self._rows = workspace.store.requests([case.request for case in self._batch])
         return bool(self._batch)
 

@@ -40,7 +40,7 @@ def store_destinations(workspace: Workspace, location: WorkspaceLocation | None 
     modes = {one.name: one.modes for one in config.notify}
     digests = {one.name: one.digest_at for one in config.notify}
     after = {one.name: one.after for one in config.notify}
-    notices.store_destinations(workspace.store, modes, digests, config.timezone, to_ms(workspace.now()), after)
+    notices.write_destinations(workspace.store, modes, digests, config.timezone, to_ms(workspace.now()), after)
 
 
 def queue_store_recovery(workspace: Workspace, names: Collection[str]) -> None:
@@ -49,7 +49,7 @@ def queue_store_recovery(workspace: Workspace, names: Collection[str]) -> None:
     notices.queue_recovery(workspace.store, item, names, to_ms(workspace.now()))
 
 
-def name_of(location: WorkspaceLocation) -> str | None:
+def name_workspace(location: WorkspaceLocation) -> str | None:
     """Return how messages name a workspace."""
     return None if location.folder is None else make_visible(location.folder.name, one_line=True)
 
@@ -95,7 +95,9 @@ def describe_missing_channel(problem: HfGateError) -> Delivery:
 # ---- messages --------------------------------------------------------------------------------------------------------
 
 
-def render(store: Store, row: OutboxRow, destination: Destination, workspace_name: str | None) -> OutgoingMessage:
+def render_notice(
+    store: Store, row: OutboxRow, destination: Destination, workspace_name: str | None
+) -> OutgoingMessage:
     """Return a stored message as receivers see it. Names are read only for destinations that may have them."""
     named = None
     if destination.has_personal:

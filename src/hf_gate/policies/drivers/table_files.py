@@ -107,10 +107,10 @@ def parse_table(
     `previous_rows` is the number of rows at the last read. 0 means that an empty table was accepted.
     """
     read = parse_file(content, key, is_json=is_json)
-    return read_rows(read, name, key, zone, previous_rows=previous_rows, now=now)
+    return build_table_of_file(read, name, key, zone, previous_rows=previous_rows, now=now)
 
 
-def read_rows(
+def build_table_of_file(
     read: ParsedFile,
     name: str,
     key: Sequence[str],

@@ -68,7 +68,7 @@ def format_problem(problem: PolicyProblem) -> str:
     return f"{problem.source}:{problem.position.line}:{problem.position.column}: {problem.message}{hint}"
 
 
-def read_tables(
+def read_all_tables(
     folder: WorkspaceFolder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
 ) -> dict[str, Table]:
     """Read all tables of the workspace and of the policies by name.

@@ -34,12 +34,12 @@ class AcceptRules(Struct, frozen=True):
 def find_accept_rules(policy: Policy, conditions: Sequence[Condition]) -> AcceptRules | None:
     """Return the accept rules of a policy; None if none of them limits the access."""
     indexes = tuple(index for index, rule in enumerate(policy.rules) if rule.then is Action.ACCEPT)
-    if not any(has_terms(policy.rules[index]) for index in indexes):
+    if not any(has_end_terms(policy.rules[index]) for index in indexes):
         return None
     return AcceptRules(indexes, tuple(conditions[index] for index in indexes))
 
 
-def has_terms(rule: Rule) -> bool:
+def has_end_terms(rule: Rule) -> bool:
     """Tell whether access that this rule gives can end."""
     return rule.until is not None or rule.keep_while is not None
 

@@ -15,12 +15,12 @@ from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 from hf_gate.core.parsing.strict_yaml import read_yaml
 from hf_gate.core.people.members import MEMBER_NAME
 from hf_gate.core.policy_model import PolicyProblem
-from hf_gate.settings.letter_config import find_need_positions, read_letters
+from hf_gate.settings.letter_config import find_need_positions, read_letter_config
 from hf_gate.settings.notice_config import read_destinations, read_reference
 from hf_gate.settings.sign_in_config import read_sign_in
 from hf_gate.settings.workspace_config import RATES, RunGuards, WorkspaceConfig
 
-from .policy_parser import read_globs, read_tables, read_version
+from .policy_parser import read_globs, read_table_specs, read_version
 from .rule_parser import read_reasons
 
 KEYS = (
@@ -111,7 +111,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         repos=read_globs(reader, keys["repos"][1], "repos") if "repos" in keys else (),
         store=keys.read_value("store", _read_store) or plain.store,
         policies=keys.read_part("policies", _read_files, plain.policies),
-        tables=keys.read_part("tables", read_tables, ()),
+        tables=keys.read_part("tables", read_table_specs, ()),
         timezone=keys.read_value("timezone", _read_timezone, list_zones) or plain.timezone,
         guards=keys.read_part("guards", _read_guards, plain.guards),
         templates=keys.read_part("templates", _read_templates, {}),
@@ -120,7 +120,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         queues=keys.read_part("queues", _read_queues, {}),
         notify=keys.read_part("notify", read_destinations, ()),
         sign_in=keys.read_part("sign_in", read_sign_in, plain.sign_in),
-        letters=keys.read_part("letters", read_letters, plain.letters),
+        letters=keys.read_part("letters", read_letter_config, plain.letters),
         need_positions=find_need_positions(root),
         **keys.read_part("desk", _read_desk, dict[str, bool]()),
         source=reader.source.name,

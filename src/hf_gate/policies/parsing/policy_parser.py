@@ -164,7 +164,7 @@ def _read_policy(reader: NodeReader, root: Node, source: SourceText) -> Policy |
         rules=rules,
         mode=PolicyMode(mode) if mode else PolicyMode.SHADOW,
         judges=keys.read_part("judges", _read_judges, (Status.PENDING,)),
-        tables=keys.read_part("tables", read_tables, ()),
+        tables=keys.read_part("tables", read_table_specs, ()),
         roles=keys.read_part("roles", _read_roles, {}),
         let=keys.read_part("let", _read_lets, {}),
         tests=keys.read_part("tests", _read_tests, ()),
@@ -359,7 +359,7 @@ _MAILBOX = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,95})\Z")
 
 
-def read_tables(reader: NodeReader, node: Node) -> tuple[TableSpec, ...]:
+def read_table_specs(reader: NodeReader, node: Node) -> tuple[TableSpec, ...]:
     """Read the tables of a `tables:` map."""
     tables = []
     for key, value in reader.read_names(node, "tables"):

@@ -106,7 +106,7 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         keep_while=_read_expression(keys, "keep_while"),
         grace=keys.read_value("grace", _read_duration),
         at_end=at_end or (Action.RESET if until is not None or "keep_while" in keys else None),
-        end_reason=keys.read_value("end_reason", read_reason),
+        end_reason=keys.read_value("end_reason", read_text_for_people),
         notice=keys.read_value("notice", _read_notice) or (),
         queue=keys.read_value("queue", NodeReader.read_id),
         due=keys.read_value("due", _read_duration),
@@ -280,13 +280,13 @@ def _read_sentence(reader: NodeReader, node: Node, name: str) -> str | None:
 def read_reasons(reader: NodeReader, node: Node, what: str) -> str | dict[str, str] | None:
     """Read one text for people, or one for each language."""
     if not isinstance(node, Mapping):
-        return read_reason(reader, node, what)
+        return read_text_for_people(reader, node, what)
     found: dict[str, str] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar) or not _is_language(key.text):
             reader.add_problem(key, "bad_language", f"{what}: write a language code such as `en`, `de` or `zh`.")
             continue
-        text = read_reason(reader, value, f"{what} in {key.text}")
+        text = read_text_for_people(reader, value, f"{what} in {key.text}")
         if text is not None:
             found[key.text] = text
     return found or None
@@ -296,7 +296,7 @@ def _is_language(text: str) -> bool:
     return 2 <= len(text) <= 3 and text.isascii() and text.isalpha() and text.islower()
 
 
-def read_reason(reader: NodeReader, node: Node, what: str) -> str | None:
+def read_text_for_people(reader: NodeReader, node: Node, what: str) -> str | None:
     """Read one text for people and check its placeholders and its length."""
     text = reader.read_text(node, what)
     if text is None or not isinstance(node, Scalar):

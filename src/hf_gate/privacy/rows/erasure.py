@@ -29,7 +29,7 @@ from hf_gate.store.reading.tray import UNSENT, delete_waiting
 from hf_gate.store.sql import Database, Reader, Row
 from hf_gate.store.store import Store
 from hf_gate.store.writing.compression import Packer, decode_private_part
-from hf_gate.store.writing.erased import TO_SCRUB, read_secret, write_keys
+from hf_gate.store.writing.erased import TO_SCRUB, read_hash_key, write_keys
 from hf_gate.store.writing.writer import Writer
 from hf_gate.store.writing.writer_cache import read_dictionary
 
@@ -65,7 +65,7 @@ class Eraser:
         identity = read_full_identity(self._db, person)
         requests = [row[0] for row in self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))]
         self._register([identity], requests)
-        write_keys(self._db, [(hash_person(read_secret(self._db), identity.pseudonym), None)])
+        write_keys(self._db, [(hash_person(read_hash_key(self._db), identity.pseudonym), None)])
         self._delete_private_parts("x.person_id = ?", person, "erasure", identity.pseudonym)
         among, notes = self._db.in_clause(find_notes_about(self._db, identity))
         self._delete_private_parts(f"x.id {among}", notes, "erasure", identity.pseudonym)
@@ -127,7 +127,7 @@ class Eraser:
 
     def _register(self, people: Sequence[StoredIdentity], requests: Sequence[int]) -> None:
         """Store the hashes by which a sync recognises these requests."""
-        secret = read_secret(self._db)
+        secret = read_hash_key(self._db)
         by_id = {one.id: one for one in people}
         among, value = self._db.in_clause(requests)
         sql = f"SELECT id, person_id, asked_at, hub_request FROM requests WHERE id {among}"

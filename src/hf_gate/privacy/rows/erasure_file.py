@@ -17,7 +17,7 @@ from hf_gate.core.events.erasure import hash_account, hash_person, hash_request,
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.requests.rows.identity import read_full_identity
 from hf_gate.store.sql import Database, Reader
-from hf_gate.store.writing.erased import TO_SCRUB, find_keys, read_secret
+from hf_gate.store.writing.erased import TO_SCRUB, find_erased_hashes, read_hash_key
 
 FILE_NAME: Final = "erasures.jsonl"
 _BEGINNING: Final = b'{"store":"'
@@ -39,7 +39,7 @@ class ErasureHashes(msgspec.Struct, frozen=True):
 
 def make_record(reader: Reader, person: int, at: int) -> ErasureHashes:
     """Return the record of the erasure of a person."""
-    secret = read_secret(reader)
+    secret = read_hash_key(reader)
     identity = read_full_identity(reader, person)
     rows = reader.reads.rows("SELECT asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
     keys = [
@@ -121,9 +121,9 @@ def find_pending(db: Database, path: Path | None) -> list[ErasureHashes]:
     records = [] if path is None else read_records(path)
     if not records:
         return []
-    tag = hash_store(read_secret(db))
+    tag = hash_store(read_hash_key(db))
     own = {record.person: record for record in records if record.store == tag}
-    known = find_keys(db, [bytes.fromhex(person) for person in own])
+    known = find_erased_hashes(db, [bytes.fromhex(person) for person in own])
     return [one for person, one in own.items() if bytes.fromhex(person) not in known]
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from hf_gate.core.events.erasure import hash_account, hash_person
 from hf_gate.store.connections import StoreConnections
 from hf_gate.store.sql import Database, Postgres, Sqlite
-from hf_gate.store.writing.erased import TO_SCRUB, read_secret, write_keys
+from hf_gate.store.writing.erased import TO_SCRUB, read_hash_key, write_keys
 
 from .erasure import Eraser
 from .erasure_file import ErasureHashes, find_pending
@@ -49,7 +49,7 @@ def repeat_erasures(store: StoreConnections, path: Path | None, actor: str = _RE
 
 def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> None:
     wanted = {bytes.fromhex(one.person) for one in pending}
-    secret = read_secret(db)
+    secret = read_hash_key(db)
     accounts = {bytes.fromhex(one.account) for one in pending if one.account}
     for person, pseudonym, user_id, username in db.rows("SELECT id, pseudonym, user_id, username FROM people"):
         is_known = (user_id or username) and hash_account(secret, user_id, username) in accounts

@@ -68,7 +68,7 @@ def find_person(workspace: Workspace, text: str) -> PersonRow:
     return next(iter(found.values()))
 
 
-def name_of(person: PersonRow) -> str:
+def find_confirming_name(person: PersonRow) -> str:
     """Return the name that confirms an erasure: the username, else the pseudonym."""
     return person.identity.username or person.pseudonym
 
@@ -91,7 +91,7 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
         own.append(store.erasures)
     return ErasurePreview(
         person=person,
-        name=name_of(person),
+        name=find_confirming_name(person),
         parts=StoredParts(*map(sum, zip(*(count_parts(store, ident) for ident in everybody), strict=True))),
         obstacles=_join_obstacles([find_obstacles(store, ident) for ident in everybody]),
         others=others,

@@ -25,7 +25,7 @@ from hf_gate.policies.words.rule_phrases import describe_rule_of
 from hf_gate.requests.service.targets import RequestTarget
 from hf_gate.verdicts.commands.policy_files import Policies, print_errors, read_policies
 
-from .show import find_request
+from .show import find_listed_request
 
 if TYPE_CHECKING:
     from hf_gate.core.policy_model import Verdict
@@ -116,7 +116,7 @@ def _find_row(context: CommandContext, workspace: Workspace, target: RequestTarg
             f"{target.repo} is not a repo of this workspace, so no policy of the workspace applies to it.",
             hint=f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}.",
         )
-    return find_latest_request(workspace, target) or unstored_row(find_request(context, target))
+    return find_latest_request(workspace, target) or unstored_row(find_listed_request(context, target))
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def _evaluate_with_drafts(
 def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
     """Compile the given files as if they were enforced, with the workspace's tables and templates."""
     from hf_gate.core.policy_model import PolicyMode
-    from hf_gate.policies.drivers.workspace_folder import read_folder, read_tables
+    from hf_gate.policies.drivers.workspace_folder import read_all_tables, read_folder
     from hf_gate.verdicts.service.evaluation import (
         compile_policies,
         fill_templates,
@@ -158,7 +158,7 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
         replace(fill_templates(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()
     ]
-    tables = read_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
+    tables = read_all_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
     row = _repo_row(workspace, repo)
     policy_set = policies_of_repo(
         row,

@@ -15,7 +15,7 @@ from hf_gate.base.private_files import open_regular_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
 from hf_gate.cli.output import safe_lines
 from hf_gate.cli.targets import parse_repo_argument
-from hf_gate.cli.workspace import announce
+from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import GateForm, form_to_json, parse_gate_form
 from hf_gate.errors import NotAllowed, RepoNotFound, UsageError
@@ -95,7 +95,7 @@ def _capitalize(text: str) -> str:
 
 def _read_from_hub(context: CommandContext, repo: Repo) -> tuple[str | bool | None, GateForm]:
     """Return the gate mode of a repo and the form in its card."""
-    announce(context)
+    announce_target(context)
     try:
         return context.hub.gate(repo).mode, context.hub.gate_form(repo)
     except (RepoNotFound, NotAllowed) as problem:

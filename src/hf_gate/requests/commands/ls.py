@@ -21,7 +21,7 @@ from hf_gate.cli.progress import Progress
 from hf_gate.cli.request_table import ls_columns, target_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import announce, open_stored_workspace
+from hf_gate.cli.workspace import announce_target, open_stored_workspace
 from hf_gate.core.completeness import NO_RESET_LIST
 from hf_gate.core.lifecycle import STATUSES, Status
 from hf_gate.core.parsing.query import ASSIGNED_TO_ME, Query, one_of
@@ -97,7 +97,7 @@ def ls(
             "--query and --sort need the store, but these repos are not in it.",
             hint="Read the repos first: hf-gate sync REPO",
         )
-    announce(context)
+    announce_target(context)
     reader = _ListingReader(context, named or _own_repos(context), statuses, is_named=bool(named))
     rows: Iterable[RequestRecord] = (
         request_record(request, with_quality=context.out.should_rate_answers) for request in reader.requests()

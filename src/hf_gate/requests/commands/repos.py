@@ -14,7 +14,7 @@ from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, comma
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import announce
+from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.forms import GateForm
 from hf_gate.core.records import RepoRecord
 from hf_gate.errors import HfGateError, NotAllowed
@@ -44,7 +44,7 @@ repos = GateGroup(
 @click.argument("owners", nargs=-1, metavar="[OWNER]...")
 def repos_ls(context: CommandContext, *, owners: tuple[str, ...]) -> int:
     """List gated repos of OWNERs; by default, of the token's account and its organisations."""
-    announce(context)
+    announce_target(context)
     if not owners:
         owners = owners_of(context)
     rows = (gate_record(gate) for owner in owners for gate in context.hub.gated_repos(owner))
@@ -62,9 +62,9 @@ def repos_ls(context: CommandContext, *, owners: tuple[str, ...]) -> int:
 def repos_show(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
     where = parse_repo_argument(context, repo, repo_type)
-    announce(context)
+    announce_target(context)
     gate = context.hub.gate(where)
-    form = read_form(context, where)
+    form = read_gate_form(context, where)
     counts = _read_counts(context, where)
     record = replace(
         gate_record(gate),
@@ -76,7 +76,7 @@ def repos_show(context: CommandContext, *, repo: str, repo_type: str | None) -> 
     return 0
 
 
-def read_form(context: CommandContext, repo: Repo) -> GateForm | None:
+def read_gate_form(context: CommandContext, repo: Repo) -> GateForm | None:
     """Return the gate form of a repo; None if its card cannot be read."""
     try:
         return context.hub.gate_form(repo)

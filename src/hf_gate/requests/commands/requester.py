@@ -16,7 +16,7 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_regular_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import Row
-from hf_gate.cli.workspace import announce
+from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import collapse_whitespace
 from hf_gate.decisions.commands.confirmation import confirm
@@ -82,7 +82,7 @@ def _ask_for_access(
     context: CommandContext, repo: Repo, answers: dict[str, str], *, dry_run: bool, yes: bool
 ) -> tuple[str, bool]:
     """Send the request unless it changes nothing; return the state afterwards, and whether a request was sent."""
-    announce(context, writes=True)
+    announce_target(context, writes=True)
     if context.hub.gate(repo).mode is False:
         raise NotGated(f"{repo} is not gated.", hint="You can download it without asking.")
     form = context.hub.gate_form(repo)
@@ -113,7 +113,7 @@ def _ask_for_access(
 def withdraw(context: CommandContext, *, repo: str, dry_run: bool, repo_type: str | None) -> int:
     """Withdraw your own pending request; the Hub deletes it."""
     where = context.parse_repo(repo, repo_type)
-    announce(context, writes=True)
+    announce_target(context, writes=True)
     status = context.hub.check_access(where) if dry_run else ""
     try:
         if status in _WITHOUT_PENDING:

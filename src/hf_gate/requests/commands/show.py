@@ -11,10 +11,16 @@ import click
 
 from hf_gate.base.timestamps import format_age
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
-from hf_gate.cli.request_table import describe_assignee, history_lines, request_lines, target_argument, verdict_cell
+from hf_gate.cli.request_table import (
+    describe_assignee,
+    format_request_lines,
+    history_lines,
+    target_argument,
+    verdict_cell,
+)
 from hf_gate.cli.targets import did_you_mean, read_targets
 from hf_gate.cli.text_layout import terminal_width
-from hf_gate.cli.workspace import announce, open_stored_workspace
+from hf_gate.cli.workspace import announce_target, open_stored_workspace
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.records import NO_DETAILS, ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
 from hf_gate.errors import HfGateError, RequestNotFound
@@ -45,7 +51,7 @@ def show(context: CommandContext, *, target: tuple[str, ...], repo: str | None, 
     targets = read_targets(context, target, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; show takes one.")
-    announce(context)
+    announce_target(context)
     workspace = open_stored_workspace(context)
     attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
     record, request = _current_request(context, workspace, targets[0], attempts)
@@ -81,7 +87,7 @@ def _current_request(
         details = next(one for _, one in pair_with_details(workspace, attempts[-1:]))
         details = details._replace(approvals=read_approvals_record(workspace, attempts[-1]))  # also before the first
     try:
-        request = find_request(context, request_target)
+        request = find_listed_request(context, request_target)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
@@ -97,7 +103,7 @@ def _describe_approvals(approvals: ApprovalsRecord, now: datetime) -> str:
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
-    yield from request_lines(request, now, shown.account, terminal_width(sys.stdout))
+    yield from format_request_lines(request, now, shown.account, terminal_width(sys.stdout))
     if shown.assigned_to:
         yield f"  assigned  to {describe_assignee(shown)}"
     if shown.verdict:
@@ -111,7 +117,7 @@ def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterat
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 
 
-def find_request(context: CommandContext, request_target: RequestTarget) -> AccessRequest:
+def find_listed_request(context: CommandContext, request_target: RequestTarget) -> AccessRequest:
     """Return the request from the list that contains it. Raises RequestNotFound with suggestions."""
     target = request_target.target
     who = target.request or target.username

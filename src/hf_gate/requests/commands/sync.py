@@ -11,7 +11,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.progress import Progress
-from hf_gate.cli.workspace import actor_of, open_workspace, select_repos
+from hf_gate.cli.workspace import find_actor, open_workspace, select_repos
 from hf_gate.errors import HfGateError, HubUnavailable, Offline
 
 if TYPE_CHECKING:
@@ -66,18 +66,18 @@ class SyncCommand:
         """Sync one repo with the kind of sync that is due."""
         from hf_gate.requests.service.sync import sync_repo as read
 
-        run = self.context
+        context = self.context
         workspace = self.workspace
         due = self._due(repo)
         try:
-            with Progress(run.out, f"{due.kind} sync of {repo}") as bar:
+            with Progress(context.out, f"{due.kind} sync of {repo}") as bar:
                 synced = read(
                     workspace.hub,
                     workspace.store,
                     workspace.clock,
                     repo,
                     due.kind,
-                    actor=actor_of(run),
+                    actor=find_actor(context),
                     on_read=lambda count: bar.tick(many=count),
                     adds_failed=self.adds_failed,
                 )
@@ -85,7 +85,7 @@ class SyncCommand:
             raise
         except HfGateError as problem:
             self.failed.append((repo, problem))
-            run.out.warn(str(problem) if str(repo) in str(problem) else f"{repo} was not synced: {problem}")
+            context.out.warn(str(problem) if str(repo) in str(problem) else f"{repo} was not synced: {problem}")
         else:
             self.done.append((synced, due))
 

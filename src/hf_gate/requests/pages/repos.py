@@ -148,7 +148,7 @@ def export(context: HttpContext) -> Response:
 
 def repo_line(context: HttpContext, row: RepoRow) -> RepoLine:
     """Return the row of a repo."""
-    form, problems = read_form(row)
+    form, problems = read_stored_form(row)
     return RepoLine(row, _oldest_pending(context, row), form, problems, list_policies(context, row.repo))
 
 
@@ -160,7 +160,7 @@ def _oldest_pending(context: HttpContext, row: RepoRow) -> datetime | None:
     return from_ms(found[0].state.asked_at) if found else None
 
 
-def read_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
+def read_stored_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
     """Return the form as last read, and the problems of its card."""
     if row.form_card is None:
         return None, []

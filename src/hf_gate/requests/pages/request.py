@@ -30,7 +30,7 @@ from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_field
 from .explanations import explain_request, find_rule_url
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
 from .request_history import find_changes, find_reversal, fold_verdicts, list_history
-from .request_lines import RequestLine, request_key, request_lines
+from .request_lines import RequestLine, build_request_lines, request_key
 
 MAX_POSITION: Final = 1000  # later positions are not counted
 
@@ -96,7 +96,7 @@ def page(context: HttpContext) -> Response:
     row = context.find_request(context.params["id"])
     if (query := find_referring_query(context)) is not None:
         return RedirectResponse(f"{context.path}?{encode_query({'q': query})}", 303)
-    line = request_lines(context, [row])[0]
+    line = build_request_lines(context, [row])[0]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb", context.params.get("verb", ""))
@@ -147,7 +147,7 @@ def update_presence(context: HttpContext) -> Response:
 def explanation_part(context: HttpContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
-    line = request_lines(context, [row])[0]
+    line = build_request_lines(context, [row])[0]
     return context.render("parts/why.html", line=line, explanation=explain_request(context, row))
 
 
@@ -156,7 +156,7 @@ def list_other_requests(context: HttpContext, row: RequestRow) -> list[RequestLi
     if context.is_masked:
         return []
     others = context.workspace.store.attempts(None, row.person.id)
-    return request_lines(
+    return build_request_lines(
         context,
         [other for other in others if other.repo != row.repo and other.is_current and context.can_see(other.repo)],
     )
@@ -193,7 +193,7 @@ def add_note(context: HttpContext) -> Response:
 def sheet_part(context: HttpContext) -> Response:
     """Return the form of a decision as a part for a dialog, or within the page without a script."""
     row = context.find_request(context.params["id"])
-    line = request_lines(context, [row])[0]
+    line = build_request_lines(context, [row])[0]
     verb = context.params["verb"]
     if verb == ASSIGN:
         return _assign_sheet(context, line)

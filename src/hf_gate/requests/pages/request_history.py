@@ -23,7 +23,7 @@ from hf_gate.requests.service.request_history import history_records, last_trans
 from hf_gate.web.http_context import HttpContext, NotFound
 
 from .queue_query import run_query
-from .request_lines import AnswerLine, RequestLine, list_answers, possible_verbs, request_key, request_lines
+from .request_lines import AnswerLine, RequestLine, build_request_lines, list_answers, possible_verbs, request_key
 
 
 def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
@@ -123,7 +123,7 @@ def similar_part(context: HttpContext) -> Response:
     row = context.find_request(context.params["id"])
     if context.is_masked:
         raise NotFound
-    line = request_lines(context, [row])[0]
+    line = build_request_lines(context, [row])[0]
     template = "parts/similar.html" if context.is_part else "similar.html"
     groups = [_find_by_domain(context, row), _find_by_words(context, line)]
     return context.render(template, title=f"Like {line.who}'s request", line=line, groups=groups)
@@ -167,7 +167,7 @@ def _search_similar(context: HttpContext, row: RequestRow, what: str, term: Term
     href = "/queue?" + urlencode({"q": str(Query((term,)))})
     return SimilarRequests(
         what,
-        request_lines(context, others[:MAX_SHOWN]),
+        build_request_lines(context, others[:MAX_SHOWN]),
         len(others) > MAX_SHOWN,
         href,
         "" if others else "No other person.",

@@ -32,7 +32,7 @@ from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
 from hf_gate.web import formatting
 from hf_gate.web.http_context import HttpContext
 
-from .verdicts import read_repos, read_verdicts
+from .verdicts import read_repos_of_requests, read_verdicts
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
 _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
@@ -237,10 +237,10 @@ def request_key(row: RequestRow) -> str:
     return row.state.hub_request if row.state.hub_request and row.is_current else f"n{row.id}"
 
 
-def request_lines(context: HttpContext, rows: Sequence[RequestRow]) -> list[RequestLine]:
+def build_request_lines(context: HttpContext, rows: Sequence[RequestRow]) -> list[RequestLine]:
     """Return rows for requests in the same order; the requests of a repo are evaluated together."""
     app_state = context.app_state
-    repos = read_repos(app_state, rows)
+    repos = read_repos_of_requests(app_state, rows)
     said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
     decisions = find_latest_decisions(app_state.workspace.store, (row.id for row in rows), context.member.id)
     open_rows = [row for row in rows if "accept" in possible_verbs(row.state.status)]
@@ -349,7 +349,7 @@ def possible_verbs(status: str) -> tuple[str, ...]:
     return tuple(verb for verb in VERBS if verb in able)
 
 
-def describe_person(row: RequestRow, now: datetime) -> str:
+def describe_requester(row: RequestRow, now: datetime) -> str:
     """Describe a person by kind of mail, account age and domain: `academic · 3 y · rheinau.example`."""
     from hf_gate.verdicts.drivers.domain_lists import load_domain_lists
 

@@ -35,8 +35,8 @@ from hf_gate.requests.rows.selections import count_selection_buckets, iterate_re
 from hf_gate.web.http_context import HttpContext, local_path
 
 from .queue_query import queue_url
-from .request_lines import RequestLine, list_answers, request_lines
-from .verdicts import read_repos
+from .request_lines import RequestLine, build_request_lines, list_answers
+from .verdicts import read_repos_of_requests
 
 MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
 
@@ -96,7 +96,7 @@ def summarize_selection(context: HttpContext, pick: str, verb: str) -> Selection
 def _read_shown_terms(context: HttpContext, summary: SelectionSummary) -> Mapping[int, HandTerms]:
     """Return the terms that the page of a sent form showed, or the terms as they are now."""
     reader = context.app_state.terms_reader
-    rows = [row for part in read_rows(context, summary) for row in part]
+    rows = [row for part in iterate_decided_rows(context, summary) for row in part]
     name = f"{summary.scope.selection}:{context.form_value('terms')}"
     shown = {row.id: terms for row in rows if (terms := reader.shown.find(name, row.id, context.now))}
     return shown | reader.read_terms([row for row in rows if row.id not in shown], context.now)
@@ -126,7 +126,7 @@ def _add_bucket(summary: SelectionSummary, bucket: SelectionBucket) -> None:
         summary.remarkable["were accepted before"] += bucket.n
 
 
-def read_rows(context: HttpContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
+def iterate_decided_rows(context: HttpContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
     """Yield the requests that the decision applies to, part by part."""
     store = context.workspace.store
     for idents in iterate_ready_requests(store, weighed.scope):
@@ -198,9 +198,9 @@ def read_selection_page(context: HttpContext, scope: SelectionScope, count: int,
         known = store.requests([ident for _, ident in keys[:PAGE_SIZE]])
         rows = [known[ident] for _, ident in keys[:PAGE_SIZE] if ident in known]
         following = _format_cursor(*keys[PAGE_SIZE - 1]) if len(keys) > PAGE_SIZE else ""
-        return SelectionPage(request_lines(context, rows), after if start else "", following, False, None)
+        return SelectionPage(build_request_lines(context, rows), after if start else "", following, False, None)
     found = [row for idents in iterate_ready_requests(store, scope) for row in store.requests(idents).values()]
-    repos = read_repos(context.app_state, found)
+    repos = read_repos_of_requests(context.app_state, found)
     ordered = sorted(((_sort_key(row, repos.get(row.repo)), row) for row in found), key=lambda pair: pair[0])
     start_key = (-cursor[0], cursor[1], cursor[2]) if cursor is not None and len(cursor) == 3 else None
     left = [pair for pair in ordered if start_key is None or pair[0] > start_key]
@@ -209,7 +209,7 @@ def read_selection_page(context: HttpContext, scope: SelectionScope, count: int,
     if len(left) > PAGE_SIZE:
         length, asked_at, ident = shown[-1][0]
         following = _format_cursor(-length, asked_at, ident)
-    lines = request_lines(context, [row for _, row in shown])
+    lines = build_request_lines(context, [row for _, row in shown])
     return SelectionPage(lines, after if start_key else "", following, True, len({row.person.id for row in found}))
 
 

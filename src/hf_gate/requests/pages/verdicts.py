@@ -26,7 +26,7 @@ from .redaction import redact_rule
 _MAX_SINGLE_READS: Final = 4  # repos; for this many or more, all repos are read at once
 
 
-def read_repos(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
+def read_repos_of_requests(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
     """Return the stored repos of these requests."""
     wanted = {row.repo for row in rows}
     found = (
@@ -49,7 +49,7 @@ def read_verdicts(
 
     `hides`: hide what rules read of other repos.
     """
-    repos = read_repos(app_state, rows) if repos is None else repos
+    repos = read_repos_of_requests(app_state, rows) if repos is None else repos
     verdicts: dict[int, VerdictSummary] = {}
     standing = app_state.policies.current_verdicts
     for repo, group in group_by_repo(rows).items():

@@ -21,7 +21,7 @@ from hf_gate.core.stored_rows import (
     SelectionScope,
 )
 from hf_gate.store.reading.query_sql import build_conditions
-from hf_gate.store.reading.search import Key, PageRequest, find_keys
+from hf_gate.store.reading.search import Key, PageRequest, find_page_keys
 from hf_gate.store.reading.tray import UNSENT
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
@@ -53,7 +53,7 @@ def select_matching_requests(store: Store, pick: str, member: str, query: Query,
         conditions = build_conditions(query, write.db, now=at, zone=zone)
         after: Key | None = None
         while True:
-            keys = find_keys(write.db, conditions, PageRequest(_PAGE, after=after))
+            keys = find_page_keys(write.db, conditions, PageRequest(_PAGE, after=after))
             _add_requests(write, pick, [ident for _, ident in keys])
             if len(keys) < _PAGE:
                 return

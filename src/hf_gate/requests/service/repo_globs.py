@@ -9,7 +9,7 @@ from hf_gate.core.parsing.literals import glob_matches
 from hf_gate.core.ports import HubPort
 
 
-def expand_globs(globs: Iterable[str], hub: HubPort, owners: Sequence[str]) -> list[Repo]:
+def expand_repo_globs(globs: Iterable[str], hub: HubPort, owners: Sequence[str]) -> list[Repo]:
     """Return each repo once, in the order of the globs. A pattern in the owner part matches only `owners`."""
     found: dict[Repo, None] = {}
     gated: dict[str, list[Repo]] = {}

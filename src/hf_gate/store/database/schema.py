@@ -56,7 +56,7 @@ def list_revisions(migrations: Path = MIGRATIONS) -> tuple[str, ...]:
     return (_BASELINE, *sorted(path.name[:4] for path in migrations.glob("*.sql")))
 
 
-def list_tables() -> set[str]:
+def list_schema_tables() -> set[str]:
     """Return the names of the tables of this schema and of earlier ones."""
     files = (SCHEMA, *MIGRATIONS.glob("*.sql"))
     return {

@@ -16,7 +16,7 @@ from hf_gate.core.lifecycle import WITHDRAWN, Status
 from hf_gate.core.request_version import ContentDigest
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.stored_rows import DerivedRow, Identity, ListPosition, ListRange, PersonRow, RequestRow
-from hf_gate.hub.protocol.codec import read_page
+from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.store.sql import Database, Reader, Row, Values
 from hf_gate.store.writing.compression import Packer, decode_record
 from hf_gate.store.writing.state_columns import SELECT_STATE, Verdict, repo_of, state_of
@@ -67,7 +67,7 @@ class RowDecoder:
     def _records(self, packed: Sequence[bytes | None], repos: Sequence[Repo]) -> Sequence[AccessRequest | None]:
         raw = [None if part is None else decode_record(part) for part in self._packer.unpack_all(packed)]
         if raw and None not in raw and repos[0] == repos[-1] and len(set(repos)) == 1:
-            page = read_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
+            page = read_request_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
             if len(page.rows) == len(raw):
                 return page.rows
         return [None if one is None else decode_single(one, repo) for one, repo in zip(raw, repos, strict=True)]
@@ -115,7 +115,7 @@ class RowDecoder:
 
 def decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:
     """Return the request of one record; None if it cannot be read."""
-    rows = read_page(b"[" + raw + b"]", repo, 0.0).rows
+    rows = read_request_page(b"[" + raw + b"]", repo, 0.0).rows
     return rows[0] if rows else None
 
 
@@ -260,7 +260,7 @@ def find_split_points(db: Database, repo_id: int, status: str, size: int) -> lis
     return [(int(asked), int(ident)) for asked, ident in found]
 
 
-def read_history(
+def read_past_decisions(
     db: Database, repo_id: int, people: Iterable[int], within: Collection[int] | None = None
 ) -> tuple[list[Row], list[Row]]:
     """Return past decisions about people in this repo, and in how many other repos (of `within`, if given) each has

@@ -121,12 +121,12 @@ def build_changes(run: str, rows: Sequence[Row]) -> list[ChangeRow]:
 
 def count_changes(db: Database, run: str, repos: Collection[int] | None = None) -> dict[str, int]:
     """Return how many changes of a run are in each state."""
-    where, values = condition_of(db, run, None, repos)
+    where, values = build_change_condition(db, run, None, repos)
     sql = f"SELECT c.state, count(*) FROM changes c WHERE {where} GROUP BY c.state ORDER BY c.state"
     return dict(db.rows(sql, values))
 
 
-def condition_of(
+def build_change_condition(
     db: Database, run: str, states: Collection[str] | None, repos: Collection[int] | None
 ) -> tuple[str, list[object]]:
     """Return the condition of the changes of a run in these states at these repos, and its values."""
@@ -140,7 +140,7 @@ def condition_of(
     return where, values
 
 
-def read_repos(reader: Reader, run: str, states: Collection[str] = tuple(ChangeState)) -> list[Repo]:
+def read_run_repos(reader: Reader, run: str, states: Collection[str] = tuple(ChangeState)) -> list[Repo]:
     """Return the repos of the changes in these states, in the order of the plan."""
     among, value = reader.reads.in_clause(states)
     rows = reader.reads.rows(

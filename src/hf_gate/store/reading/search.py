@@ -45,7 +45,9 @@ class PageRequest(Struct, frozen=True):
     after: Key | None = None
 
 
-def find_keys(db: Database, conditions: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
+def find_page_keys(
+    db: Database, conditions: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES
+) -> list[Key]:
     """Return the keys of one page in order. An index is used if it finds at most `most` candidates."""
     if conditions.is_empty:
         return []

@@ -20,7 +20,7 @@ ERASURE_KEY: Final = "erasure key"
 """The setting with the key of the hashes. It is never exported."""
 
 
-def read_secret(reader: Reader) -> bytes:
+def read_hash_key(reader: Reader) -> bytes:
     """Return the key of the hashes."""
     found = reader.reads.setting(ERASURE_KEY)
     assert found is not None, "a store is created with this key"
@@ -36,9 +36,9 @@ def strip_erased(db: Database, seen: Sequence[AccessRequest]) -> tuple[list[Acce
     rows = dict[int, int]()
     if not records or db.row("SELECT 1 FROM erased LIMIT 1") is None:
         return records, rows
-    secret = read_secret(db)
+    secret = read_hash_key(db)
     keys = [hash_record(secret, record) for record in records]
-    known = find_keys(db, [key for some in keys for key in some])
+    known = find_erased_hashes(db, [key for some in keys for key in some])
     for index, some in enumerate(keys):
         if not any(key in known for key in some):
             continue
@@ -56,7 +56,7 @@ def find_erased_meanwhile(db: Database, updates: Sequence[RecordUpdate]) -> set[
     return {id(one) for one, now in zip(plain, records, strict=True) if isinstance(now, ErasedRequest)}
 
 
-def find_keys(reader: Reader, keys: Collection[bytes]) -> dict[bytes, int | None]:
+def find_erased_hashes(reader: Reader, keys: Collection[bytes]) -> dict[bytes, int | None]:
     """Return the stored hashes among these, with their request numbers."""
     found: dict[bytes, int | None] = {}
     for batch in split_into_batches(keys, 500):
@@ -70,15 +70,15 @@ def find_erased_names(reader: Reader, names: Collection[str]) -> set[str]:
     """Return those of these usernames that erased people had."""
     if not names or reader.reads.row("SELECT 1 FROM erased LIMIT 1") is None:
         return set()
-    secret = read_secret(reader)
+    secret = read_hash_key(reader)
     keys = {name: hash_account(secret, None, name) for name in names}
-    known = find_keys(reader, set(keys.values()))
+    known = find_erased_hashes(reader, set(keys.values()))
     return {name for name, key in keys.items() if key in known}
 
 
 def is_erased_account(reader: Reader, user_id: str) -> bool:
     """Tell whether an account belonged to an erased person, who may have made a later request."""
-    return bool(find_keys(reader, [hash_account(read_secret(reader), user_id, None)]))
+    return bool(find_erased_hashes(reader, [hash_account(read_hash_key(reader), user_id, None)]))
 
 
 def write_keys(db: Database, keys: Collection[tuple[bytes, int | None]]) -> None:

@@ -19,7 +19,7 @@ from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, comma
 from hf_gate.cli.output import Row
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.errors import UsageError
-from hf_gate.grants.commands.policy_tables import accept_table, relative_name
+from hf_gate.grants.commands.policy_tables import accept_named_table, relative_name
 from hf_gate.inbox.records import policy_record, problem_record
 from hf_gate.verdicts.records import PolicyRecord
 
@@ -81,7 +81,7 @@ def policy_check(context: CommandContext, *, files: tuple[str, ...], accepted: s
     are unknown to every rule until you accept the table with --accept-table.
     """
     if accepted is not None:
-        context.out.say(f"table {accepted}: accepted with {pluralize(accept_table(context, accepted), 'row')}")
+        context.out.say(f"table {accepted}: accepted with {pluralize(accept_named_table(context, accepted), 'row')}")
     policies = read_policies(context, files, counts_matches=True)
     counts = policies.counts()
     doc = {

@@ -202,7 +202,7 @@ def _stored_forms(context: CommandContext) -> dict[str, GateForm]:
     try:
         if not bootstrap.has_store(context.settings, context.location):
             return {}
-        workspace = bootstrap.open_workspace(context.connection, context.location, read_only=True)
+        workspace = bootstrap.connect_workspace(context.connection, context.location, read_only=True)
     except HfGateError as problem:
         context.out.warn(f"the forms of the repos were not checked: {problem}")
         return {}

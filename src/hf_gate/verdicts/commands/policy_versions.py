@@ -13,7 +13,7 @@ import click
 from hf_gate.base.display_text import clip, limit_lines, pluralize, to_one_line
 from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command
-from hf_gate.cli.workspace import actor_of, open_with_policies, open_workspace
+from hf_gate.cli.workspace import find_actor, open_with_policies, open_workspace
 from hf_gate.core.people.grants import read_duration
 from hf_gate.core.people.members import RunAuthor
 from hf_gate.core.stored_rows import count_pending
@@ -89,7 +89,7 @@ def compare(
 
 def _choose_policy(workspace: Workspace, found: Policies, name: str | None) -> tuple[Policy, Mapping[str, Table]]:
     """Return the policy with this name, or the only one, and the tables of the workspace and of the policy."""
-    from hf_gate.policies.drivers.workspace_folder import read_folder, read_tables
+    from hf_gate.policies.drivers.workspace_folder import read_all_tables, read_folder
     from hf_gate.verdicts.service.evaluation import fill_templates
 
     if found.folder is None or found.config is None:
@@ -98,7 +98,7 @@ def _choose_policy(workspace: Workspace, found: Policies, name: str | None) -> t
     if not policies:
         raise _make_unknown_policy_error(name or "", [each.name for _, _, each in found.without_errors()])
     policy = fill_templates(policies[0], found.config.templates)
-    return policy, read_tables(read_folder(found.folder), [policy], now=workspace.now(), previous={})
+    return policy, read_all_tables(read_folder(found.folder), [policy], now=workspace.now(), previous={})
 
 
 def _parse_selection(workspace: Workspace, last: int | None, since: str | None, query: str | None) -> DecisionSelection:
@@ -201,7 +201,7 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
     if not is_known:
         _confirm(context, workspace, policy, changes, yes=yes, max_changes=max_changes)
         author = RunAuthor(account=account.id if account else None)
-        promote(workspace.store, policy, actor_of(context), to_ms(workspace.clock.now()), author)
+        promote(workspace.store, policy, find_actor(context), to_ms(workspace.clock.now()), author)
     doc = {
         "policy": policy.name,
         "digest": policy.digest,

@@ -18,12 +18,12 @@ from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.policy_model import Action, Policy, TableSpec
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.errors import HfGateError, RequestNotFound, UsageError
-from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, read_tables
+from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, read_all_tables
 from hf_gate.policies.facts.fact_table import tables_of
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.words.explanations import Explanation, explain_verdict
 from hf_gate.requests.pages.queue_query import run_query
-from hf_gate.requests.pages.request_lines import RequestLine, request_lines
+from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
 from hf_gate.requests.pages.verdicts import read_verdicts
 from hf_gate.verdicts.drivers.fact_sources import FactSources
 from hf_gate.verdicts.service.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
@@ -102,7 +102,7 @@ class DraftTrial:
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
         without = replace(folder, config=dataclasses.replace(folder.config, tables=()))
-        tables = read_tables(without, [others], now=self.context.now, previous={})
+        tables = read_all_tables(without, [others], now=self.context.now, previous={})
         return tables | {name: read_already[name] for name in same}
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
@@ -136,7 +136,7 @@ class DraftTrial:
         trial.differing = len(differ)
         examples = pick_examples((said[row.id].rule, row) for row in tried)
         wanted = {row.id: row for row in (*differ[:MAX_DIFFERENCES], *(row for _, row in examples))}
-        lines = {line.row.id: line for line in request_lines(self.context, list(wanted.values()))}
+        lines = {line.row.id: line for line in build_request_lines(self.context, list(wanted.values()))}
         trial.differences = [(lines[row.id], said[row.id]) for row in differ[:MAX_DIFFERENCES]]
         for rule, row in examples:
             trial.examples.setdefault(rule, []).append(lines[row.id])
@@ -173,7 +173,7 @@ class DraftTrial:
 
     def explain(self, who: str) -> ExplainedRequest:
         """Return one request with every rule that was tried."""
-        row = find_request(self.context, who, self.policy)
+        row = find_trial_request(self.context, who, self.policy)
         store = self.context.workspace.store
         policy_set = self._policy_set(row.repo)
         if policy_set is None:
@@ -189,7 +189,9 @@ class DraftTrial:
         verdict = self.evaluator.evaluate_with_traces(case.facts, now=self.context.now)
         zone = self.context.workspace.zone
         explanation = None if verdict is None else explain_verdict(verdict, self.context.now, zone)
-        return ExplainedRequest(request_lines(self.context, [row])[0], explanation, row.state.status == Status.PENDING)
+        return ExplainedRequest(
+            build_request_lines(self.context, [row])[0], explanation, row.state.status == Status.PENDING
+        )
 
 
 def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, RequestRow]]:
@@ -229,7 +231,7 @@ def check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
             )
 
 
-def find_request(context: HttpContext, who: str, policy: Policy) -> RequestRow:
+def find_trial_request(context: HttpContext, who: str, policy: Policy) -> RequestRow:
     """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
     name, at, where = who.strip().rpartition("@")
     try:

@@ -144,7 +144,7 @@ def _evaluate(settings: Settings, digest: str, now: datetime) -> None:
     location = bootstrap.read_location(settings)
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, location, lends=True, command="hf-gate ui, evaluation") as workspace,
+        bootstrap.connect_workspace(connection, location, lends=True, command="hf-gate ui, evaluation") as workspace,
     ):
         bundle = load_policies(workspace)
         if bundle.digest != digest:

@@ -21,7 +21,7 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.policies.parsing.card_changes import CardChanges, CardMove
 from hf_gate.policies.parsing.cards import Card
 from hf_gate.requests.pages.queue_query import run_query
-from hf_gate.requests.pages.request_lines import RequestLine, request_lines
+from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
 from hf_gate.web.http_context import HttpContext
 
 from .draft_trial import MAX_EXAMPLES, TrialResult, pick_examples
@@ -145,7 +145,9 @@ def stored_examples(
     """Return what gives the examples of a rule, from the verdicts as last stored."""
     find = _find_shadowed if is_shadow else _find_decided
     found = pick_examples(find(context, policy, rules))
-    lines = {line.row.id: line for line in request_lines(context, list({row.id: row for _, row in found}.values()))}
+    lines = {
+        line.row.id: line for line in build_request_lines(context, list({row.id: row for _, row in found}.values()))
+    }
     by_rule = group_pairs((rule, lines[row.id]) for rule, row in found)
     return lambda rule: by_rule.get(rule, ())
 

@@ -110,20 +110,20 @@ def build_plan(
     )
     counts = {**summary, "remaining": dropped + len(ordered) - len(included)}
     plan = Plan(schema_version=SCHEMA_VERSION, plan=head, summary=counts, changes=included, guards=list(guards))
-    return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_of(plan)))
+    return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_plan(plan)))
 
 
 def make_partial_plan(plan: Plan, changes: Iterable[Change]) -> Plan:
     """Return a plan with only some changes of another plan."""
     part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.sort_key))
-    return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_of(part)))
+    return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_plan(part)))
 
 
 def _age_key(change: Change) -> tuple[str, tuple[str, str, str, str]]:
     return (change.asked_at, change.sort_key)
 
 
-def digest_of(plan: Plan) -> str:
+def digest_plan(plan: Plan) -> str:
     """Return the SHA-256 of the plan's canonical JSON without the digest."""
     return _digest_of_document(msgspec.to_builtins(plan))
 
@@ -229,7 +229,7 @@ def _is_moment(text: str) -> bool:
 def _check_digest(plan: Plan, raw: dict[str, Any], source: str) -> None:
     """Check that the content, including unknown keys, matches the digest."""
     expected = raw["plan"]["digest"]
-    if not digest_of(plan) == _digest_of_document(raw) == expected:
+    if not digest_plan(plan) == _digest_of_document(raw) == expected:
         raise Guarded(
             f"{source} was changed after the plan was made; nothing was sent.",
             hint="Do not edit a plan: change the policy and make a new plan with `hf-gate plan --out`.",

@@ -96,7 +96,7 @@ def write_table(write: Writer, name: str, current: EvaluatedTable, changed: Coll
             )
 
 
-def find_due(reader: Reader, repo_id: int, status: str, now: int) -> list[int]:
+def find_due_evaluations(reader: Reader, repo_id: int, status: str, now: int) -> list[int]:
     """Return the requests of a list that must be evaluated at `now` (ms), the oldest first."""
     sql = (
         "SELECT id FROM requests WHERE repo_id = ? AND status = ? AND is_current AND evaluate_at <= ?"

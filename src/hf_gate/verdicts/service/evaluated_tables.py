@@ -13,7 +13,7 @@ from hf_gate.core.events.events import canonical_json
 from hf_gate.policies.facts.fact_values import FactInputs
 from hf_gate.policies.facts.tables import KEYS, Table, TableRow
 from hf_gate.store.store import Store
-from hf_gate.store.writing.erased import read_secret
+from hf_gate.store.writing.erased import read_hash_key
 from hf_gate.verdicts.rows.evaluations import EvaluatedTable, read_table, read_table_digests, write_table
 
 _KINDS = KEYS  # user_id, email, username: the order of `Lookups`
@@ -23,7 +23,7 @@ class LookupHasher:
     """Returns the keyed hashes of what is looked up for a request."""
 
     def __init__(self, store: Store, tables: Mapping[str, Table]) -> None:
-        self._secret = read_secret(store) if tables else b""
+        self._secret = read_hash_key(store) if tables else b""
         kinds = {key for table in tables.values() for key in table.key}
         self._kinds = kinds | {"user_id"} if "username" in kinds else kinds  # a username can be bound to an account
 
@@ -70,7 +70,7 @@ def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool
 def _note_table(store: Store, name: str, table: Table, digest: str) -> str:
     before = read_table(store, name)
     shape = shape_of_table(table)
-    secret = read_secret(store)
+    secret = read_hash_key(store)
     keys = dict(_hash_rows(table, secret))
     is_same_shape = before is not None and before.shape == shape
     epoch = before.epoch if before is not None and is_same_shape else secrets.token_hex(8)

@@ -23,8 +23,8 @@ from hf_gate.policies.drivers.workspace_folder import (
     WorkspaceFolder,
     collect_table_specs,
     format_problem,
+    read_all_tables,
     read_folder,
-    read_tables,
 )
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
 from hf_gate.policies.facts.form_facts import QualityCache
@@ -163,7 +163,7 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
     """Read every table of the workspace. Of a refused file, the last good version is used."""
     all_policies = tuple(policies)
     specs = collect_table_specs(folder, all_policies)
-    tables = read_tables(folder, all_policies, now=now, previous=read_row_counts(store, specs))
+    tables = read_all_tables(folder, all_policies, now=now, previous=read_row_counts(store, specs))
     return use_versions(store, specs, tables)
 
 

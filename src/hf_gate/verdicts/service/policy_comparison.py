@@ -50,7 +50,7 @@ from .evaluation import (
     policies_of_repo,
     reminders_of,
 )
-from .table_store import read_history
+from .table_store import read_table_history
 
 _CHUNK: Final = 100  # decisions whose private parts are read together
 _Z: Final = 1.959964  # the quantile of the normal distribution for 95 %
@@ -143,7 +143,7 @@ class PastFactReader:
         read = past.then.versions.get(f"table:{name}")
         if read != table.digest[:8]:
             if name not in self._histories:
-                self._histories[name] = read_history(self.store, table)
+                self._histories[name] = read_table_history(self.store, table)
             history = self._histories[name]
             then = None if history is None else history.find(read, at)
             if then is None:

@@ -83,7 +83,7 @@ def _check_removed(store: Store, spec: TableSpec, table: Table, version: TableVe
     return replace(table, refusal=f"table {table.name}: {why}", problems=problems)
 
 
-def read_history(store: Store, table: Table) -> TableHistory | None:
+def read_table_history(store: Store, table: Table) -> TableHistory | None:
     """Return the stored versions of a table; None if none is stored, or they have another key."""
     stored = store.table_version(table.name)
     version = None if stored is None else decode_version(stored[0])

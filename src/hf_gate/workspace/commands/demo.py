@@ -22,7 +22,7 @@ from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.private_files import write_private_file
 from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
-from hf_gate.cli.request_table import ls_columns, request_lines
+from hf_gate.cli.request_table import format_request_lines, ls_columns
 from hf_gate.cli.text_layout import terminal_width
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
@@ -203,7 +203,7 @@ def _accept_newcomer(story: _Story, repo: Repo, token: str) -> None:
     with story.hub("owner") as hub:
         request = next(request for request in hub.list_pending(repo) if request.username == _NAME)
         columns = terminal_width(sys.stdout)
-        for line in request_lines(request, story.context.now(), None, columns and columns - 4):
+        for line in format_request_lines(request, story.context.now(), None, columns and columns - 4):
             story.print(f"    {line}")
         first = hub.accept(repo, request)
         second = hub.accept(repo, _NAME)

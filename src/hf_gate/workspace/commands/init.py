@@ -18,7 +18,7 @@ from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.lifecycle import Status
 from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.hub.commands.token_rights import owners_of, read_rights, rights_warnings, summarize_rights
-from hf_gate.requests.commands.repos import read_form
+from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def init(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | No
         )
     reviewed, skipped = _split_reviewable(context, found, is_named=bool(repos))
     rights = _report_rights(context, reviewed)
-    _write_files(folder, reviewed, [form for repo in reviewed if (form := read_form(context, repo)) is not None])
+    _write_files(folder, reviewed, [form for repo in reviewed if (form := read_gate_form(context, repo)) is not None])
     context.move_to(folder)
     sync = SyncCommand(context, open_workspace(context, writes=True), full=True)
     for repo in reviewed:

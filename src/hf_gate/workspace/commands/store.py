@@ -14,7 +14,7 @@ from msgspec import Struct
 from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.base.private_files import make_private_folder, write_private_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command
-from hf_gate.cli.workspace import actor_of, local_user, open_workspace, remember_file, waiting_notice
+from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
 from hf_gate.workspace.service.owner_files import list_owner_files
@@ -65,7 +65,7 @@ def store_path(context: CommandContext) -> Path | None:
     return file_of_store(bootstrap.store_url(context.settings, context.location))
 
 
-def open_store(context: CommandContext) -> Workspace:
+def open_store_to_read(context: CommandContext) -> Workspace:
     """Open the store for reading, without asking the Hub for the account."""
     from hf_gate.workspace.service import bootstrap
 
@@ -117,7 +117,7 @@ def store_check(context: CommandContext, *, repair: bool) -> int:
         from hf_gate.workspace.service.store_maintenance import check_store
 
         is_repaired = repair and path is not None and _repair_index(context, path)
-        damage, entries = check_store(open_store(context))
+        damage, entries = check_store(open_store_to_read(context))
         findings += damage
     except StoreDamaged as problem:
         findings.append(str(problem))
@@ -172,7 +172,7 @@ def store_export(context: CommandContext, *, folder: Path) -> int:
     path = store_path(context)
     left_out = find_other_files(context, [] if path is None else [path])
     owned = _owned_content(context.location, left_out)
-    lines = export_store(open_store(context), folder, owned)
+    lines = export_store(open_store_to_read(context), folder, owned)
     remember_file(context, folder)
     doc = {"folder": str(folder.absolute()), "files": lines, "left_out": [str(path) for path in left_out]}
     context.out.document(doc, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
@@ -232,7 +232,7 @@ def store_backup(context: CommandContext, *, file: Path) -> int:
     from hf_gate.workspace.service.store_maintenance import write_backup
 
     path = _require_file(context, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
-    open_store(context)  # raises an error if the file is not a store of this Hub
+    open_store_to_read(context)  # raises an error if the file is not a store of this Hub
     size = write_backup(path, file)
     doc = {"store": str(path), "file": str(file.absolute()), "bytes": size}
     context.out.document(
@@ -278,7 +278,7 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
         wait=bootstrap.store_wait(context.settings),
         on_wait=waiting_notice(context),
     )
-    repos = [str(row.repo) for row in open_store(context).store.repos()]
+    repos = [str(row.repo) for row in open_store_to_read(context).store.repos()]
     doc = {
         "store": str(path),
         "file": str(file.absolute()),
@@ -353,7 +353,7 @@ def store_retention(context: CommandContext, *, dry_run: bool, yes: bool) -> int
         if not yes:
             question = f"Delete the personal data of {pluralize(total, 'request')}?"
             confirm(context, question, "nothing was deleted", "Add --yes, or try --dry-run.")
-        counts = retention.apply_retention(workspace, actor_of(context), _NO_LIMIT)
+        counts = retention.apply_retention(workspace, find_actor(context), _NO_LIMIT)
     doc = {"deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
     context.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))
     return 0
@@ -488,7 +488,7 @@ def _write_checkpoint(context: CommandContext, removal: _Removal, target: Path |
         return
     if os.path.lexists(target):
         raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
-    opened = open_store(context)
+    opened = open_store_to_read(context)
     doc = checkpoint_to_dict(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
     opened.store.close()
     write_private_file(target.absolute(), (to_json(doc) + "\n").encode())

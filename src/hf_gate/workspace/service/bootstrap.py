@@ -98,7 +98,7 @@ def utc_now() -> datetime:
 # ---- accounts --------------------------------------------------------------------------------------------------------
 
 
-def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
+def find_token_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     """Return the account of the token, cached for a day by the token's hash; None without a token or a `whoami` answer.
 
     `hub` is called only if no account is cached, because a Hub client takes 50 ms to load.
@@ -132,7 +132,7 @@ def _ask_account(hub: Hub) -> Account | None:
         return None
 
 
-def read_account(settings: Settings, token: str) -> Account:
+def read_account_of_token(settings: Settings, token: str) -> Account:
     """Return the account of a given token from the configured Hub. It is not cached."""
     from hf_gate.hub.client import Hub
 
@@ -304,7 +304,7 @@ class Connection:
     @cached_property
     def account(self) -> Account | None:
         """The account of the token, cached by the token's hash; None without a token."""
-        return find_account(lambda: self.hub, self.settings)
+        return find_token_account(lambda: self.hub, self.settings)
 
     def read_account(self) -> Account | None:
         """Ask the Hub for the account of the token; None without a token or a `whoami` answer.
@@ -329,7 +329,7 @@ class Connection:
         self.close()
 
 
-def open_workspace(
+def connect_workspace(
     connection: Connection,
     location: WorkspaceLocation,
     *,
@@ -396,7 +396,7 @@ def hold_loop_lock(settings: Settings, location: WorkspaceLocation) -> AbstractC
 
 def reopen_workspace(settings: Settings) -> Workspace:
     """Open the workspace of these settings read-only, in another process."""
-    return open_workspace(Connection(settings), read_location(settings), read_only=True)
+    return connect_workspace(Connection(settings), read_location(settings), read_only=True)
 
 
 def name_of_local_zone() -> str:
@@ -409,7 +409,7 @@ def name_of_local_zone() -> str:
 
 
 @contextmanager
-def announce(path: Path, about: Mapping[str, object]) -> Iterator[None]:
+def publish_process(path: Path, about: Mapping[str, object]) -> Iterator[None]:
     """Publish `about` in a private file while this process runs; `locks.read_announcement` reads it.
 
     A later process may replace the file. The file is valid while the lock file that it names is held.
@@ -446,5 +446,5 @@ def publish_profile(settings: Settings, name: str, endpoint: str, token: str, fo
     path = settings.paths.profiles / f"{name}.json"
     cache = folder / ".cache" / "hf-gate"
     about = {"endpoint": endpoint, "token": token, "workspace": str(folder), "cache": str(cache)}
-    with announce(path, about):
+    with publish_process(path, about):
         yield path

@@ -23,7 +23,7 @@ from hf_gate.verdicts.plan.guards import PolicyStart
 from hf_gate.verdicts.plan.render import SHADOW
 from hf_gate.verdicts.rows.evaluations import (
     EvaluatedList,
-    find_due,
+    find_due_evaluations,
     find_removals,
     iterate_planned,
     read_counts,
@@ -93,7 +93,7 @@ class ListEvaluation:
         self._basis = basis
         self._now = now
         self._tables = tables
-        self.due = None if known.basis is None else find_due(store, repo_id, status, now)
+        self.due = None if known.basis is None else find_due_evaluations(store, repo_id, status, now)
 
     def store(self, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]) -> None:
         """Store results and new verdicts."""
@@ -141,7 +141,7 @@ def verb_of_group(status: str, group: EvaluationCount) -> str:
     )
 
 
-def summarize_group(status: str, group: EvaluationCount) -> Counter[str]:
+def summarize_evaluations(status: str, group: EvaluationCount) -> Counter[str]:
     """Return what a group adds to the summary of a plan."""
     counts: Counter[str] = Counter(judged=group.n)
     for policy, _, action in group.shadow:
@@ -271,7 +271,7 @@ class PlanLists:
         """
         groups = [(one, group) for one in lists for group in one.read_groups()]
         for one, group in groups:
-            self.counts.update(summarize_group(one.status, group))
+            self.counts.update(summarize_evaluations(one.status, group))
             if group.outcome == EvaluationOutcome.PROFILE:
                 for rows in islice(one.iterate_rows(group), 1 + self._max_profiles // CHUNK):
                     self._add(EvaluatedPart(missing_profiles=[row.person for row in rows[: self._max_profiles]]))

@@ -37,7 +37,7 @@ from hf_gate.grants.rows import write_terms
 from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.requests.service.restore_checks import check_synced_since_restore
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.runs import read_repos
+from hf_gate.store.reading.runs import read_run_repos
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.run_items import RunItem, SettledItem
@@ -385,7 +385,7 @@ class RunExecutor:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _repos_to_send(self, run: RunRow) -> list[Repo]:
-        return read_repos(self.store, run.id, (ChangeState.PLANNED,))
+        return read_run_repos(self.store, run.id, (ChangeState.PLANNED,))
 
     def _read_items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None

@@ -10,7 +10,7 @@ from typing import Final
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import from_ms, to_iso, to_ms
 from hf_gate.core.changes import Change
-from hf_gate.core.end_rows import list_agreements, list_tables
+from hf_gate.core.end_rows import list_agreements, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import RecordUpdate, diff_record, is_renewed_outside
 from hf_gate.core.lifecycle import Status
@@ -147,7 +147,7 @@ def make_intent_entry(item: RunItem, run: RunRow, at: int) -> e.LedgerEntry:
         plan=run.plan,
         has_reason=change.reason is not None,
     )
-    return _make_entry(item, event, at, actor_of(change, run), private)
+    return _make_entry(item, event, at, actor_of_change(change, run), private)
 
 
 def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
@@ -156,7 +156,7 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
     `skew` is how many seconds the Hub's clock is ahead of the clock that gave `at`.
     """
     change = settled.item.change
-    actor = actor_of(settled.item.change, run)
+    actor = actor_of_change(settled.item.change, run)
     hub_at = at + round(skew * 1000) if settled.hub_at is None else settled.hub_at
     event = e.ChangeSettled(
         run=run.id,
@@ -180,7 +180,7 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
             version=version or None,
             written=change.until,
             terms=terms.digest if terms else None,
-            lists=list_tables(change.rests_on),
+            lists=list_table_versions(change.rests_on),
             agreements=list_agreements(change.rests_on),
             cause="chosen" if change.is_chosen else None,
         )
@@ -219,7 +219,7 @@ def _reviewed_at(settled: SettledItem, hub_at: int) -> int | None:
     return hub_at
 
 
-def actor_of(change: Change, run: RunRow) -> str:
+def actor_of_change(change: Change, run: RunRow) -> str:
     """Return the actor of a change: the policy with its version, or else the actor of the run."""
     return e.policy_actor(change.policy, change.policy_digest) if change.policy else run.actor
 

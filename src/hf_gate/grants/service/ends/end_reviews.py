@@ -25,8 +25,8 @@ from hf_gate.grants.grant_conditions import TermsEvaluator
 from hf_gate.grants.rows import (
     END_LIST,
     find_due_reviews,
-    find_undecided,
-    has_terms,
+    find_undecided_grants,
+    has_grants_with_terms,
     iterate_grants_with_terms,
     read_shapes,
     read_terms,
@@ -133,7 +133,7 @@ class ChangedEnds:
             yield from iterate_grants_with_terms(self._store, ends.row.repo)
             return
         due = find_due_reviews(self._store, ends.row.id, self._now)
-        review.undecided |= find_undecided(self._store, ends.row.id).difference(due)
+        review.undecided |= find_undecided_grants(self._store, ends.row.id).difference(due)
         for batch in split_into_batches(due, CHUNK):
             yield list(self._store.requests(batch).values())
 
@@ -176,7 +176,7 @@ def _open_repos(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> It
         return
     evaluator = TermsEvaluator(shapes, fact_types(tables=bundle.tables))
     for row in store.repos():
-        if bundle.is_governed(row.repo) and has_terms(store, row.id):
+        if bundle.is_governed(row.repo) and has_grants_with_terms(store, row.id):
             yield _RepoEnds(workspace, bundle, evaluator, row, now)
 
 

@@ -313,7 +313,7 @@ def create_table_file(workspace: Workspace, own: OwnTable, columns: Sequence[str
     if empty.refusal:
         raise UsageError(f"{empty.refusal}.", hint="Give other columns.")
     draft = TableDraft(own, digest_of_file(b""), empty, content, empty, is_new=True)
-    save_draft(workspace, draft, actor)
+    save_table_draft(workspace, draft, actor)
 
 
 def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
@@ -342,7 +342,7 @@ def draft_without_line(own: OwnTable, line: int) -> TableDraft:
     return draft_edits(own, RowEdits(removed=[line]), content)
 
 
-def save_draft(
+def save_table_draft(
     workspace: Workspace,
     draft: TableDraft,
     actor: str,

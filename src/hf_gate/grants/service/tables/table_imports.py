@@ -11,7 +11,7 @@ from hf_gate.base.display_text import make_visible
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.stored_rows import PersonRow
 from hf_gate.errors import UsageError
-from hf_gate.policies.drivers.table_files import read_rows
+from hf_gate.policies.drivers.table_files import build_table_of_file
 from hf_gate.policies.drivers.table_text import (
     KEY_COLUMN,
     ParsedFile,
@@ -63,7 +63,7 @@ def prepare_import(
         if request.state.status == Status.PENDING:
             waiting[request.person.id] = request.person
     parsed = _add_keys(own, people, _parse(own, content, columns or {}, is_json=is_json))
-    table = read_rows(parsed, own.name, own.spec.key, own.folder.zone, previous_rows=0)
+    table = build_table_of_file(parsed, own.name, own.spec.key, own.folder.zone, previous_rows=0)
     wrong = next((problem for problem in table.problems if problem.is_error and problem.line), None)
     if table.refusal or wrong is not None:
         message = table.refusal.partition(": ")[2] if wrong is None else f"line {wrong.line}: {wrong.message[:-1]}"

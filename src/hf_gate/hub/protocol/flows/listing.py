@@ -23,9 +23,9 @@ from hf_gate.hub.protocol.codec import (
     RequestPage,
     UnreadableBody,
     find_next_link,
-    format_time,
+    format_hub_time,
     read_array,
-    read_page,
+    read_request_page,
     same_origin_path,
 )
 from hf_gate.hub.protocol.messages import MIB, AwaitCall, EmitValue, HubCall, Pause, Reply, StartCall
@@ -197,7 +197,7 @@ def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[
         if following is not None:
             ahead = (following, (yield StartCall(following)))
         try:
-            return answer, read_page(answer.body, pages.repo, answer.received_at, MAX_RECORD_BYTES), ahead
+            return answer, read_request_page(answer.body, pages.repo, answer.received_at, MAX_RECORD_BYTES), ahead
         except UnreadableBody as problem:
             failures += 1
             pause = context.retry_policy.pause_after(failures)
@@ -258,7 +258,7 @@ def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> 
     if oldest.year >= 9999:
         pages.add_doubt("the list contains times beyond the year 9998")
         return None
-    page = endpoints.build_list_call(pages.repo, pages.status, limit=pages.limit, before=format_time(oldest + _MS))
+    page = endpoints.build_list_call(pages.repo, pages.status, limit=pages.limit, before=format_hub_time(oldest + _MS))
     if page.path in pages.paths:
         pages.add_doubt("more than a page of requests share one millisecond, and there is no next link")
         return None

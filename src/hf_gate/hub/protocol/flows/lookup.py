@@ -16,7 +16,7 @@ from hf_gate.core.lifecycle import STATUSES
 from hf_gate.core.requests import AccessRequest, Target
 from hf_gate.errors import BadRequest, Incomplete
 from hf_gate.hub.protocol import endpoints
-from hf_gate.hub.protocol.codec import UnreadableBody, format_time, read_profile
+from hf_gate.hub.protocol.codec import UnreadableBody, format_hub_time, read_profile
 from hf_gate.hub.protocol.messages import EmitValue, HubCall, Reply, StartCall
 from hf_gate.hub.protocol.replies import is_ok
 
@@ -158,7 +158,7 @@ def _search_by_time(repo: Repo, order: Iterable[str], search: _Search, context: 
         asked_at = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
         if len(asked_at) < max(len(search.missing), 1) or max(asked_at.values()).year >= 9999:
             return  # the lists must be read for the others anyway
-        flow = list_requests(repo, status, context, before=format_time(max(asked_at.values()) + _MS), ahead=False)
+        flow = list_requests(repo, status, context, before=format_hub_time(max(asked_at.values()) + _MS), ahead=False)
         with suppress(BadRequest):
             yield from _read_until(flow, _TimeStop(search, asked_at), most=len(asked_at))
 

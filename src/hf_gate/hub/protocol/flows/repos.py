@@ -24,10 +24,10 @@ from hf_gate.hub.protocol.access_refusals import ADVICE, RefusalCause, find_refu
 from hf_gate.hub.protocol.codec import (
     UnreadableBody,
     find_next_link,
-    read_account,
     read_array,
     read_object,
     read_profile,
+    read_whoami,
 )
 from hf_gate.hub.protocol.messages import Answer, EmitValue, HubCall, Reply
 from hf_gate.hub.protocol.replies import build_error, is_ok, is_outcome_unknown
@@ -178,7 +178,7 @@ def fetch_account(context: FlowContext) -> Flow[Account]:
     """Return the token's account. The Hub's rate limit for this call is strict: send it once."""
     reply = yield from read_reply(endpoints.build_whoami_call(), context)
     try:
-        return read_account(reply.body)
+        return read_whoami(reply.body)
     except UnreadableBody as problem:
         raise build_unreadable_error(problem, reply, None) from None
 
