@@ -39,7 +39,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.ledger.service.access_report": "loads the store and CEL",
     "hf_gate.decisions.service.assignments": "loads the store",
     "hf_gate.approvals.service.approval_alarms": "checks audit logs; loads the store",
-    "hf_gate.approvals.service.approval_rules": "evaluates policies; loads CEL",
+    "hf_gate.approvals.service.policy_quorums": "evaluates policies; loads CEL",
     "hf_gate.approvals.service.approval_status": "reads approvals; loads the store",
     "hf_gate.approvals.service.approvals": "gates acceptances; loads the store",
     "hf_gate.decisions.service.decision_sender": "sends decisions; loads the store and the run executor",

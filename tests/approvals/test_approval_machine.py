@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from hf_gate.approvals.service.approval_status import read_approval_status, resolve_approvals
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
@@ -323,7 +323,7 @@ def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(pla
                     scene.clock,
                     scene.zone,
                     account,
-                    ApprovalGate(desk),
+                    ApprovalCheck(desk),
                     author=RunAuthor(account=account),
                 )
                 ask = DecisionTarget(scene.repos[0], Target(username=name))

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from hf_gate.approvals.service.approval_alarms import close_alarm, list_open_alarms
-from hf_gate.approvals.service.approval_needs import SingleNeeds, read_needs
 from hf_gate.approvals.service.approvals import as_approver
+from hf_gate.approvals.service.quorum_rules import SinglePersonRules, read_quorum_rules
 from hf_gate.automation.service.health import list_problems
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.core.events import events as e
@@ -187,7 +187,7 @@ def test_a_file_that_names_reviewers_in_comments_alone_does_not_ask_for_two_peop
     scene: HubWorkspace, line: str, *, can_ask: bool
 ) -> None:
     write_workspace(scene.folder, f"version: [\n{line}\n")  # such a file would block every acceptance, if it could ask
-    assert isinstance(read_needs(scene.workspace), SingleNeeds) is not can_ask
+    assert isinstance(read_quorum_rules(scene.workspace), SinglePersonRules) is not can_ask
 
 
 def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: HubWorkspace) -> None:

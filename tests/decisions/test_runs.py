@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome
@@ -81,7 +81,7 @@ def test_the_page_says_how_many_came_out_how_and_names_each(asked: Desk) -> None
 
 def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: Desk) -> None:
     space = asked.app_state.workspace
-    sender = DecisionSender(space.store, space.hub, space.clock, space.zone, "lena-brandt", ApprovalGate(space))
+    sender = DecisionSender(space.store, space.hub, space.clock, space.zone, "lena-brandt", ApprovalCheck(space))
     missing = DecisionTarget(parse_repo("acme/nowhere"), Target(username="cyd"), "Say more.")
     found = sender.decide(
         [DecisionTarget(asked.repo, Target(username="bob"), "Say more."), missing], Choice(Status.RESET), run_id="r_1"

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.base.ids import Repo
 from hf_gate.config import Flags
 from hf_gate.core.stored_rows import RunRow
@@ -195,7 +195,7 @@ def _make_executor(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
         clock=clock,
         open_hub=lambda: hub,
     )
-    return made(store, hub, clock, ZoneInfo("UTC"), ApprovalGate(workspace))
+    return made(store, hub, clock, ZoneInfo("UTC"), ApprovalCheck(workspace))
 
 
 def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:

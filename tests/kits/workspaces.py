@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, cast
 
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.automation.service.turn import ExecutorFactory, TurnContext, TurnResult, run_turn
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.config import Paths, Settings
@@ -125,8 +125,8 @@ class HubWorkspace:
         self.bundle = _BUNDLES[text]
 
     @property
-    def approvals(self) -> ApprovalGate:
-        return ApprovalGate(self.workspace)
+    def approvals(self) -> ApprovalCheck:
+        return ApprovalCheck(self.workspace)
 
     @property
     def zone(self) -> tzinfo:

@@ -239,7 +239,7 @@ def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
 
 def executor_for(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return an executor for a run that obeys stop requests."""
-    from hf_gate.approvals.service.approvals import ApprovalGate
+    from hf_gate.approvals.service.approvals import ApprovalCheck
     from hf_gate.decisions.service.runs.run_executor import make_executor
     from hf_gate.settings.service.unattended_stop import read_stop
 
@@ -253,4 +253,4 @@ def executor_for(workspace: Workspace, run: RunRow, tick: Callable[[int], None] 
         is_stopped = run.kind is RunKind.AUTO and read_stop(store) is not None
         return store.stop_request(run.id) or ("stop" if is_stopped else None)
 
-    return make_executor(workspace, ApprovalGate(workspace), read_stop_request=read_stop_request, progress=tick)
+    return make_executor(workspace, ApprovalCheck(workspace), read_stop_request=read_stop_request, progress=tick)

@@ -14,7 +14,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.ledger import LedgerLink, chain_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.approvals import Approval, ApprovalAlarm, ReviewerNeed
+from hf_gate.core.people.approvals import Approval, ApprovalAlarm, Quorum
 from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import Guarded, UsageError
@@ -23,8 +23,8 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import checked_entries_key
 from hf_gate.store.store import Store
 
-from .approval_needs import BundleReader, ReviewerNeeds, read_needs
 from .approvals import ApprovalBook
+from .quorum_rules import BundleReader, QuorumRules, read_quorum_rules
 
 MAX_ALARMS: Final = 200  # shown or counted at once
 _CHUNK: Final = 500
@@ -42,20 +42,20 @@ def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bund
 
     The first check of a repo only notes where its audit log ends: earlier acceptances may be older than the policy.
     """
-    needs = read_needs(workspace, read_bundle, should_remember=True)
-    return sum(_check_repo(workspace, repo, needs) for repo in repos)
+    rules = read_quorum_rules(workspace, read_bundle, should_remember=True)
+    return sum(_check_repo(workspace, repo, rules) for repo in repos)
 
 
-def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
+def _check_repo(workspace: Workspace, repo: Repo, rules: QuorumRules) -> int:
     store = workspace.store
     key = checked_entries_key(repo)
     known = store.setting(key)
     row = store.repo(repo)
-    if not needs.is_two_person_repo(repo):
+    if not rules.is_two_person_repo(repo):
         if known is not None:  # a later policy does not look back
             _write_setting(store, key, None)
         return 0
-    if row is None or row.full_at is None or needs.strictest(repo).problem:
+    if row is None or row.full_at is None or rules.strictest(repo).problem:
         return 0
     chain = chain_of(repo)
     head = store.chains().get(chain, (0, b""))[0]
@@ -63,7 +63,7 @@ def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
         _write_setting(store, key, str(head))
         return 0
     accepted = {link.request: link for link in store.links(chain, int(known) + 1) if _is_acceptance(store, link)}
-    found = list(_find_alarms(workspace, repo, needs, {ident: link for ident, link in accepted.items() if ident}))
+    found = list(_find_alarms(workspace, repo, rules, {ident: link for ident, link in accepted.items() if ident}))
     if found or head != int(known):
         at = to_ms(workspace.now())
         with store.writing() as write:
@@ -117,7 +117,7 @@ def _read_before(store: Store, link: LedgerLink) -> tuple[str | None, frozenset[
 
 
 def _find_alarms(
-    workspace: Workspace, repo: Repo, needs: ReviewerNeeds, accepted: Mapping[int, LedgerLink]
+    workspace: Workspace, repo: Repo, rules: QuorumRules, accepted: Mapping[int, LedgerLink]
 ) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
     store = workspace.store
     numbers = sorted(accepted)
@@ -125,25 +125,27 @@ def _find_alarms(
     for batch in split_into_batches(numbers, _CHUNK):
         found = store.requests(batch).values()
         rows = [row for row in found if row.state.status == Status.ACCEPTED]
-        wanted = needs.compute(repo, rows, workspace.now())
+        wanted = rules.compute(repo, rows, workspace.now())
         stored = book.list_stored([row.id for row in rows])
         for row in rows:
-            need = wanted.get(row.id)
-            if need is None:
+            quorum = wanted.get(row.id)
+            if quorum is None:
                 continue
             link = accepted[row.id]
             approvals = stored.get(row.id, ())
             accounts = _read_before(store, link)[1] if approvals else ()
-            given = _count_given(book, row, need, [approval for approval in approvals if approval.account in accounts])
-            if given < need.count:
-                yield ApprovalAlarm(row.id, link.at, given, need.count), row
+            given = _count_given(
+                book, row, quorum, [approval for approval in approvals if approval.account in accounts]
+            )
+            if given < quorum.count:
+                yield ApprovalAlarm(row.id, link.at, given, quorum.count), row
 
 
-def _count_given(book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Collection[Approval]) -> int:
+def _count_given(book: ApprovalBook, row: RequestRow, quorum: Quorum, stored: Collection[Approval]) -> int:
     """Count the approvals of these answers. The acceptance itself changed the status since."""
     current = row.version
     same = [one for one in stored if (one.version.attempt, one.version.answers) == (current.attempt, current.answers)]
-    return sum(len(book.select_counted(row, need, [one], one.version)) for one in same)
+    return sum(len(book.select_counted(row, quorum, [one], one.version)) for one in same)
 
 
 def _make_entry(alarm: ApprovalAlarm, row: RequestRow, at: int) -> e.LedgerEntry:

@@ -19,13 +19,13 @@ from hf_gate.base.ids import Repo, group_by_repo
 from hf_gate.base.timestamps import from_ms, ms_to_iso
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query
-from hf_gate.core.people.approvals import AgreedEnd, Approval, Approver, ReviewerNeed, is_current
+from hf_gate.core.people.approvals import Approval, ApprovedEnd, Approver, Quorum, is_current
 from hf_gate.core.records import ApprovalRecord, ApprovalsRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.settings.service.workspace import Workspace
 
-from .approval_needs import BundleReader, ReviewerNeeds, read_needs
 from .approvals import ApprovalBook
+from .quorum_rules import BundleReader, QuorumRules, read_quorum_rules
 
 _FEW: Final = 20  # requests whose approvals are looked at together until one is found
 _CHANGED: Final = "the request or the rule changed"
@@ -38,7 +38,7 @@ class ApprovalLine(Struct, frozen=True):
     actor: str
     at: int
     note: str | None = None
-    end: AgreedEnd = AgreedEnd()
+    end: ApprovedEnd = ApprovedEnd()
     is_mine: bool = False
     why: str = ""  # why it does not count
 
@@ -85,8 +85,8 @@ def read_approval_status(
     """Return the status of each request that needs two people, from the point of view of one person."""
     book = ApprovalBook(workspace.store)
     return {
-        row.id: _status_of(book, row, need, stored, me)
-        for row, need, stored in _iterate_doubles(workspace, book, rows, read_needs(workspace, read_bundle))
+        row.id: _status_of(book, row, quorum, stored, me)
+        for row, quorum, stored in _iterate_doubles(workspace, book, rows, read_quorum_rules(workspace, read_bundle))
     }
 
 
@@ -112,8 +112,8 @@ class ApprovalsReader:
         self._approved = frozenset(find_approved(workspace.store))
 
     @cached_property
-    def _needs(self) -> ReviewerNeeds:
-        return read_needs(self._workspace, self._read_bundle)
+    def _rules(self) -> QuorumRules:
+        return read_quorum_rules(self._workspace, self._read_bundle)
 
     def read_records(self, rows: Iterable[RequestRow]) -> dict[int, ApprovalsRecord]:
         """Return the approvals that count now, of pending requests with at least one."""
@@ -122,9 +122,9 @@ class ApprovalsReader:
             return {}
         book = ApprovalBook(self._workspace.store)
         counted = {
-            row.id: (need.count, book.select_counted(row, need, stored))
-            for row, need, stored in _iterate_doubles(self._workspace, book, found, self._needs)
-            if not need.problem
+            row.id: (quorum.count, book.select_counted(row, quorum, stored))
+            for row, quorum, stored in _iterate_doubles(self._workspace, book, found, self._rules)
+            if not quorum.problem
         }
         return {ident: _record_of(needed, given) for ident, (needed, given) in counted.items() if given}
 
@@ -162,43 +162,43 @@ def _find_half_approved(
     if not rows:
         return
     book = ApprovalBook(workspace.store)
-    needs = read_needs(workspace, read_bundle)
-    for row, need, stored in _iterate_doubles(workspace, book, rows, needs):
-        if 0 < len(book.select_counted(row, need, stored)) < need.count:
+    rules = read_quorum_rules(workspace, read_bundle)
+    for row, quorum, stored in _iterate_doubles(workspace, book, rows, rules):
+        if 0 < len(book.select_counted(row, quorum, stored)) < quorum.count:
             yield row.id
 
 
 def _iterate_doubles(
-    workspace: Workspace, book: ApprovalBook, rows: Iterable[RequestRow], needs: ReviewerNeeds
-) -> Iterator[tuple[RequestRow, ReviewerNeed, Sequence[Approval]]]:
-    """Yield the requests that need two people, each with its need and its stored approvals."""
+    workspace: Workspace, book: ApprovalBook, rows: Iterable[RequestRow], rules: QuorumRules
+) -> Iterator[tuple[RequestRow, Quorum, Sequence[Approval]]]:
+    """Yield the requests that need two people, each with its quorum and its stored approvals."""
     now = workspace.now()
     for repo, here in group_by_repo(rows).items():
-        wanted = needs.compute(repo, here, now)
+        wanted = rules.compute(repo, here, now)
         stored = book.list_stored(wanted)
         yield from ((row, wanted[row.id], stored.get(row.id, ())) for row in here if row.id in wanted)
 
 
 def _status_of(
-    book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Sequence[Approval], me: Approver
+    book: ApprovalBook, row: RequestRow, quorum: Quorum, stored: Sequence[Approval], me: Approver
 ) -> ApprovalStatus:
-    if need.problem:
-        return ApprovalStatus(need.count, (), problem=need.problem)
-    counted = book.select_counted(row, need, stored)
+    if quorum.problem:
+        return ApprovalStatus(quorum.count, (), problem=quorum.problem)
+    counted = book.select_counted(row, quorum, stored)
     notes = book.read_notes(row.id) if any(one.has_note for one in stored) else {}
-    ends = book.read_agreed_ends(row.id) if stored else {}
-    lines = {one.account: _line_of(one, notes, ends.get(one.account, AgreedEnd()), me) for one in stored}
+    ends = book.read_approved_ends(row.id) if stored else {}
+    lines = {one.account: _line_of(one, notes, ends.get(one.account, ApprovedEnd()), me) for one in stored}
     given = [lines[one.account] for one in counted]
     lapsed = [
-        replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, need) else _NOT_ABLE)
+        replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, quorum) else _NOT_ABLE)
         for one in stored
         if one.account not in {each.account for each in counted}
     ]
-    problem = "" if any(one.is_mine for one in given) else book.explain(row, need, me)
-    return ApprovalStatus(need.count, given, lapsed, problem)
+    problem = "" if any(one.is_mine for one in given) else book.explain(row, quorum, me)
+    return ApprovalStatus(quorum.count, given, lapsed, problem)
 
 
-def _line_of(approval: Approval, notes: Mapping[str, str], end: AgreedEnd, me: Approver) -> ApprovalLine:
+def _line_of(approval: Approval, notes: Mapping[str, str], end: ApprovedEnd, me: Approver) -> ApprovalLine:
     return ApprovalLine(
         approval.actor, approval.at, notes.get(approval.account), end, is_mine=approval.account == me.account
     )

@@ -2,7 +2,7 @@
 approved.
 
 A person endorses an act: a click, a selection, a plan, or ends that move earlier. Its digest covers its changes. When a
-run starts, `ApprovalGate.admit` makes an approval of each change from the endorsements of its act, in the transaction
+run starts, `ApprovalCheck.admit` makes an approval of each change from the endorsements of its act, in the transaction
 that stores its intents. So an act that is undone before leaves none, a click by one person and a selection by another
 meet, and no command, page, plan, retry or resumed run can send an acceptance without the approvals that the policies
 ask for.
@@ -36,12 +36,12 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.approvals import (
-    AgreedEnd,
     Approval,
+    ApprovedEnd,
     Approver,
     PolicyAuthor,
-    ReviewerNeed,
-    agree_to,
+    Quorum,
+    approved_end_of,
     is_current,
     why_not_counted,
 )
@@ -60,7 +60,7 @@ from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.run_items import RunItem, SettledItem
 from hf_gate.verdicts.rows.policy_authors import read_policy_authors
 
-from .approval_needs import BundleReader, ReviewerNeeds, read_needs
+from .quorum_rules import BundleReader, QuorumRules, read_quorum_rules
 
 NO_REQUEST: Final = "two people must approve here, and this person has no request; ask them to request access first"
 
@@ -87,7 +87,7 @@ def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor:
         why = "Your account is not proven, so you do not count as one of the two."
         raise Guarded(why, hint="Open Settings and prove it.")
     event = e.PlanAgreed(plan=act, changes=changes, account=account, of=of)
-    rules = read_needs(workspace).rules
+    rules = read_quorum_rules(workspace).digest
     with workspace.store.writing() as write:
         if of == "ends":
             delete_endorsed_ends(write, other_than=act)
@@ -116,7 +116,7 @@ class ApprovalBook:
     def __init__(self, store: Store, write: Writer | None = None) -> None:
         self._store = store
         self._reader = write or store
-        self.recorded_ends: dict[int, dict[str, AgreedEnd]] = {}  # by this transaction; `Store.entries` misses them
+        self.recorded_ends: dict[int, dict[str, ApprovedEnd]] = {}  # by this transaction; `Store.entries` misses them
 
     @cached_property
     def _members(self) -> list[Member]:
@@ -147,9 +147,9 @@ class ApprovalBook:
             if member.proven_account in accounts and member.proven_account != run.account
         ]
 
-    def authors(self, need: ReviewerNeed) -> list[PolicyAuthor]:
+    def authors(self, quorum: Quorum) -> list[PolicyAuthor]:
         """Return the people who promoted or saved the policy versions that ask for two people."""
-        return read_policy_authors(self._reader, need.policies)
+        return read_policy_authors(self._reader, quorum.policies)
 
     def list_stored(self, requests: Collection[int]) -> dict[int, list[Approval]]:
         """Return all stored approvals of these requests, whether they count or not."""
@@ -166,72 +166,72 @@ class ApprovalBook:
                     notes.setdefault(event.account, note)
         return notes
 
-    def read_agreed_ends(self, request: int) -> dict[str, AgreedEnd]:
+    def read_approved_ends(self, request: int) -> dict[str, ApprovedEnd]:
         """Return the end of access that each account approved last, by account, as far as it is recorded."""
         found = dict(self.recorded_ends.get(request, {}))
         for entry in self._store.entries(request=request, limit=_MAX_ENTRIES):
             if entry.link.kind == e.kind_of(e.ApprovalGiven):
                 event = e.decode_event(entry.link.body)
                 if isinstance(event, e.ApprovalGiven) and event.until is not None:
-                    found.setdefault(event.account, AgreedEnd(event.until, event.conditions))
+                    found.setdefault(event.account, ApprovedEnd(event.until, event.conditions))
         return found
 
-    def find_counted(
-        self, row: RequestRow, need: ReviewerNeed, version: RequestVersion | None = None
-    ) -> list[Approval]:
+    def find_counted(self, row: RequestRow, quorum: Quorum, version: RequestVersion | None = None) -> list[Approval]:
         """Return the approvals of a request that count now, the oldest first."""
-        return self.select_counted(row, need, self.list_stored([row.id]).get(row.id, ()), version)
+        return self.select_counted(row, quorum, self.list_stored([row.id]).get(row.id, ()), version)
 
     def select_counted(
-        self, row: RequestRow, need: ReviewerNeed, stored: Iterable[Approval], version: RequestVersion | None = None
+        self, row: RequestRow, quorum: Quorum, stored: Iterable[Approval], version: RequestVersion | None = None
     ) -> list[Approval]:
         """Return those of the stored approvals of a request that count now."""
         who = row.person.identity
-        authors = self.authors(need)
+        authors = self.authors(quorum)
         able = self.able_accounts(row.repo)
         asker = (who.username, who.user_id)
         return [
             one
             for one in stored
-            if is_current(one, version or row.version, need)
+            if is_current(one, version or row.version, quorum)
             and not why_not_counted(Approver(one.actor, one.member, one.account), asker, authors, able)
         ]
 
-    def explain(self, row: RequestRow, need: ReviewerNeed, approver: Approver) -> str:
+    def explain(self, row: RequestRow, quorum: Quorum, approver: Approver) -> str:
         """Return why the approval of this person would not count; "" if it would."""
         who = row.person.identity
-        return why_not_counted(approver, (who.username, who.user_id), self.authors(need), self.able_accounts(row.repo))
+        return why_not_counted(
+            approver, (who.username, who.user_id), self.authors(quorum), self.able_accounts(row.repo)
+        )
 
 
 @dataclass(slots=True)
-class ApprovalGate:
+class ApprovalCheck:
     """Admits the acceptances of runs. In a long run, the policies are read again every few seconds."""
 
     workspace: Workspace
     read_bundle: BundleReader | None = None
     note: str | None = None
-    _needs: ReviewerNeeds | None = field(default=None, init=False)
+    _rules: QuorumRules | None = field(default=None, init=False)
     _read_at: float = field(default=0.0, init=False)
 
-    def read_needs(
+    def read_quorums(
         self, repo: Repo, items: Sequence[RunItem], *, should_remember: bool = True
-    ) -> Mapping[int, ReviewerNeed]:
-        """Return the needs of the acceptances among these changes, by number of the change. Reads files."""
+    ) -> Mapping[int, Quorum]:
+        """Return the quorums of the acceptances among these changes, by number of the change. Reads files."""
         accepts = [item for item in items if item.change.after == Status.ACCEPTED]
         if not accepts:
             return {}
-        needs = self._read_policies(should_remember=should_remember)
+        rules = self._read_rules(should_remember=should_remember)
         rows = [item.row for item in accepts if item.row is not None]
-        by_row = needs.compute(repo, rows, self.workspace.now()) if rows else {}
+        by_row = rules.compute(repo, rows, self.workspace.now()) if rows else {}
         found = {}
         for item in accepts:
-            need = needs.strictest(repo) if item.row is None else by_row.get(item.row.id)
-            if need is not None and need.is_double:
-                found[item.n] = need
+            quorum = rules.strictest(repo) if item.row is None else by_row.get(item.row.id)
+            if quorum is not None and quorum.is_double:
+                found[item.n] = quorum
         return found
 
     def admit(
-        self, write: Writer, run: RunRow, items: Sequence[RunItem], needs: Mapping[int, ReviewerNeed], at: int
+        self, write: Writer, run: RunRow, items: Sequence[RunItem], quorums: Mapping[int, Quorum], at: int
     ) -> tuple[list[RunItem], list[SettledItem]]:
         """Record the approvals of those who endorsed the run and of its starter, unless they took them back since.
 
@@ -240,14 +240,14 @@ class ApprovalGate:
         book = ApprovalBook(self.workspace.store, write)
         ready = list[RunItem]()
         held = list[SettledItem]()
-        endorsers = book.find_endorsers(run, self._read_policies().rules) if needs else []
+        endorsers = book.find_endorsers(run, self._read_rules().digest) if quorums else []
         approvers = [*endorsers, self._find_starter(run)]
-        requests = [item.row.id for item in items if item.n in needs and item.row is not None]
+        requests = [item.row.id for item in items if item.n in quorums and item.row is not None]
         withdrawn = read_withdrawals(write, requests, run) if requests else set()
         shortened = list[tuple[int, bytes]]()
         for item in items:
-            need = needs.get(item.n)
-            if need is None:
+            quorum = quorums.get(item.n)
+            if quorum is None:
                 ready.append(item)
                 continue
             ident = 0 if item.row is None else item.row.id
@@ -255,7 +255,7 @@ class ApprovalGate:
                 None if approver is not None and (ident, approver.account) in withdrawn else approver
                 for approver in approvers
             ]
-            result = [self._hold(write, book, run, item, need, at, approver) for approver in present][-1]
+            result = [self._hold(write, book, run, item, quorum, at, approver) for approver in present][-1]
             if isinstance(result, SettledItem):
                 held.append(result)
                 continue
@@ -267,33 +267,33 @@ class ApprovalGate:
 
     def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
         """Return the changes that `admit` would keep back. Nothing is recorded."""
-        needs = self.read_needs(repo, items, should_remember=False)
+        quorums = self.read_quorums(repo, items, should_remember=False)
         book = ApprovalBook(self.workspace.store)
         at = run.made_at
         starter = self._find_starter(run)
-        held = [self._hold(None, book, run, item, needs[item.n], at, starter) for item in items if item.n in needs]
+        held = [self._hold(None, book, run, item, quorums[item.n], at, starter) for item in items if item.n in quorums]
         return [one for one in held if isinstance(one, SettledItem)]
 
-    def read_end_needs(self, rows: Sequence[RequestRow], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
+    def read_end_quorums(self, rows: Sequence[RequestRow], *, should_remember: bool = True) -> Mapping[int, Quorum]:
         """Return how many people must approve longer access of these people, by row; only where it is more than one."""
         if not rows:
             return {}
-        needs = self._read_policies(should_remember=should_remember)
-        found = dict[int, ReviewerNeed]()
+        rules = self._read_rules(should_remember=should_remember)
+        found = dict[int, Quorum]()
         for repo, here in group_by_repo(rows).items():
-            by_row = needs.compute(repo, here, self.workspace.now())
-            found |= {ident: need for ident, need in by_row.items() if need.is_double}
+            by_row = rules.compute(repo, here, self.workspace.now())
+            found |= {ident: quorum for ident, quorum in by_row.items() if quorum.is_double}
         return found
 
     def find_problem(self, repo: Repo) -> str:
         """Return why nobody knows who must approve at a repo, so that nothing is accepted there; "" if they do."""
-        return self._read_policies().strictest(repo).problem
+        return self._read_rules().strictest(repo).problem
 
-    def _read_policies(self, *, should_remember: bool = True) -> ReviewerNeeds:
-        if self._needs is None or time.monotonic() - self._read_at > _READ_INTERVAL:
-            self._needs = read_needs(self.workspace, self.read_bundle, should_remember=should_remember)
+    def _read_rules(self, *, should_remember: bool = True) -> QuorumRules:
+        if self._rules is None or time.monotonic() - self._read_at > _READ_INTERVAL:
+            self._rules = read_quorum_rules(self.workspace, self.read_bundle, should_remember=should_remember)
             self._read_at = time.monotonic()
-        return self._needs
+        return self._rules
 
     def _find_starter(self, run: RunRow) -> Approver | None:
         return None if run.kind is RunKind.AUTO else Approver(run.actor, run.member, run.account)
@@ -304,7 +304,7 @@ class ApprovalGate:
         book: ApprovalBook,
         run: RunRow,
         item: RunItem,
-        need: ReviewerNeed,
+        quorum: Quorum,
         at: int,
         approver: Approver | None,
     ) -> RunItem | SettledItem:
@@ -313,8 +313,8 @@ class ApprovalGate:
         """
         row = item.row
         change = item.change
-        if need.problem:
-            return SettledItem(item, OutcomeKind.DEFERRED, need.problem)
+        if quorum.problem:
+            return SettledItem(item, OutcomeKind.DEFERRED, quorum.problem)
         if row is None:
             return SettledItem(item, OutcomeKind.REFUSED, NO_REQUEST)
         version = row.version
@@ -322,14 +322,14 @@ class ApprovalGate:
             version = version_of_record(item.hub_record, row.state.last_moved_at)
         end = None if change.until is None and change.terms is None else GrantEnd(change.until, terms=change.terms)
         is_fixed = change.is_chosen or run.plan is not None
-        asked = AskedApproval(row, version, need, agree_to(end), approver, self.note, is_fixed=is_fixed)
+        asked = ProposedApproval(row, version, quorum, approved_end_of(end), approver, self.note, is_fixed=is_fixed)
         kind, text = approve(write, book, asked, at, self.workspace.zone)
         if kind is not None:
             return SettledItem(item, kind, text)
         return item.with_earlier_end(text) if text else item
 
 
-class AskedApproval(Struct, frozen=True):
+class ProposedApproval(Struct, frozen=True):
     """What a person wants to approve: an acceptance, or longer access. Without an approver, nothing is recorded.
 
     If the end `is_fixed`, because a person chose it or a plan has it, an earlier end that others approved refuses it.
@@ -338,28 +338,28 @@ class AskedApproval(Struct, frozen=True):
 
     row: RequestRow
     version: RequestVersion
-    need: ReviewerNeed
-    end: AgreedEnd
+    quorum: Quorum
+    end: ApprovedEnd
     approver: Approver | None
     note: str | None = None
     is_fixed: bool = True
 
 
 def approve(
-    write: Writer | None, book: ApprovalBook, asked: AskedApproval, at: int, zone: tzinfo
+    write: Writer | None, book: ApprovalBook, asked: ProposedApproval, at: int, zone: tzinfo
 ) -> tuple[OutcomeKind | None, str]:
     """Record an approval; return the outcome and what is lacking, or None and the earlier ends that hold, as written.
 
     Without `write`, nothing is recorded.
     """
     row = asked.row
-    need = asked.need
+    quorum = asked.quorum
     approver = asked.approver
     now = from_ms(at)
-    given = book.find_counted(row, need, asked.version)
-    agreed = book.read_agreed_ends(row.id) if given else {}
+    given = book.find_counted(row, quorum, asked.version)
+    agreed = book.read_approved_ends(row.id) if given else {}
     mine = next((one for one in given if approver is not None and one.account == approver.account), None)
-    state = f"approval {len(given)} of {need.count}"
+    state = f"approval {len(given)} of {quorum.count}"
     earlier = list[str]()
     for one in given:
         theirs = agreed.get(one.account)
@@ -373,10 +373,10 @@ def approve(
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
             why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose the same or an earlier end"
             return kind, f"{state}: {why}, or ask {one.actor} to approve the same"
-    why = "" if approver is None or mine is not None else book.explain(row, need, approver)
-    is_new = len(given) < need.count if mine is None else agreed.get(mine.account) != asked.end
+    why = "" if approver is None or mine is not None else book.explain(row, quorum, approver)
+    is_new = len(given) < quorum.count if mine is None else agreed.get(mine.account) != asked.end
     if approver is not None and approver.account is not None and not why and is_new:
-        identity = row.content.identity if need.reads_identity else b""  # it counts only if the rules read it
+        identity = row.content.identity if quorum.reads_identity else b""  # it counts only if the rules read it
         approval = Approval(
             request=row.id,
             account=approver.account,
@@ -384,23 +384,23 @@ def approve(
             actor=approver.actor,
             at=at,
             version=msgspec.structs.replace(asked.version, identity=identity),
-            need=need.digest,
+            need=quorum.digest,
             has_note=bool(asked.note),
         )
         if write is not None:
             _record_approval(write, asked, approval)
             book.recorded_ends.setdefault(row.id, {})[approval.account] = asked.end
         given = [*(one for one in given if one is not mine), approval]
-    if len(given) >= need.count:
+    if len(given) >= quorum.count:
         return None, ",".join(earlier)
-    state = f"approval {len(given)} of {need.count}"
+    state = f"approval {len(given)} of {quorum.count}"
     if why:
         return OutcomeKind.REFUSED, f"{state}: yours does not count, because {why}"
     again = "" if mine is None else ": yours counts once; another person must approve"
     return OutcomeKind.DEFERRED, f"{state}{again}"
 
 
-def _record_approval(write: Writer, asked: AskedApproval, approval: Approval) -> None:
+def _record_approval(write: Writer, asked: ProposedApproval, approval: Approval) -> None:
     """Store an approval, and record it in the chain of the repo; the note and the version are private there."""
     write_approval(write, approval)
     event = e.ApprovalGiven(

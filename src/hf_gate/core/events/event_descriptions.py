@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_minute, from_ms
 from hf_gate.core.lifecycle import label_verdict
-from hf_gate.core.people.approvals import AgreedEnd
+from hf_gate.core.people.approvals import ApprovedEnd
 from hf_gate.core.people.grants import first_lapse
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.runs import ChangeOrigin
@@ -141,7 +141,7 @@ def _describe_letter(event: e.LetterSent | e.ReminderAccepted, _entry: _Entry) -
 
 
 def _describe_approval(event: e.ApprovalGiven, entry: _Entry) -> str:
-    until = "" if event.until in (None, NO_END_WORD) else f", {AgreedEnd(str(event.until)).words}"
+    until = "" if event.until in (None, NO_END_WORD) else f", {ApprovedEnd(str(event.until)).words}"
     return f"approved as Hub account {event.account}{until}{entry.quote('note')}"
 
 

@@ -35,7 +35,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     has_note: bool = False
 
 
-class AgreedEnd(NamedTuple):
+class ApprovedEnd(NamedTuple):
     """The end of access that a person approves: as written, or `none`; and the digests of the
     conditions of the access.
     """
@@ -43,7 +43,7 @@ class AgreedEnd(NamedTuple):
     until: str = NO_END_WORD
     conditions: tuple[str, ...] = ()
 
-    def exceeds(self, agreed: AgreedEnd, now: datetime, zone: tzinfo) -> bool:
+    def exceeds(self, agreed: ApprovedEnd, now: datetime, zone: tzinfo) -> bool:
         """Tell whether this gives more access than what another person agreed to."""
         return not set(agreed.conditions) <= set(self.conditions) or is_later(self.until, agreed.until, now, zone)
 
@@ -57,12 +57,12 @@ class AgreedEnd(NamedTuple):
         return f"{until}, under a condition" if self.conditions else until
 
 
-def agree_to(end: GrantEnd | None) -> AgreedEnd:
+def approved_end_of(end: GrantEnd | None) -> ApprovedEnd:
     """Return what a person agrees to who gives access with this end."""
     if end is None:
-        return AgreedEnd()
+        return ApprovedEnd()
     conditions = () if end.terms is None else tuple(sorted(one.digest for one in end.terms.keep_while))
-    return AgreedEnd(end.written or NO_END_WORD, conditions)
+    return ApprovedEnd(end.written or NO_END_WORD, conditions)
 
 
 class PolicyAuthor(NamedTuple):
@@ -83,7 +83,7 @@ class ApprovalAlarm(NamedTuple):
     needed: int
 
 
-class ReviewerNeed(Struct, frozen=True):
+class Quorum(Struct, frozen=True):
     """The number of people who must approve a request before it is accepted, and the rules that say so.
 
     `digest` covers these rules, and `policies` are the digests of their policies. `problem` says why the policies
@@ -102,8 +102,8 @@ class ReviewerNeed(Struct, frozen=True):
         return self.count > 1 or bool(self.problem)
 
 
-ONE_PERSON = ReviewerNeed()
-"""The need of a request that one person may accept."""
+ONE_PERSON = Quorum()
+"""The quorum of a request that one person may accept."""
 
 
 class Approver(NamedTuple):
@@ -140,9 +140,9 @@ def why_not_counted(
     return ""
 
 
-def is_current(approval: Approval, version: RequestVersion, need: ReviewerNeed) -> bool:
+def is_current(approval: Approval, version: RequestVersion, quorum: Quorum) -> bool:
     """Tell whether an approval is for the current version of the request and for the current rules."""
-    if approval.need != need.digest:
+    if approval.need != quorum.digest:
         return False
-    identity = need.reads_identity and bool(approval.version.identity)
+    identity = quorum.reads_identity and bool(approval.version.identity)
     return approval.version.difference(version, with_identity=identity) is None

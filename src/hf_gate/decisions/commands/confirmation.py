@@ -209,7 +209,7 @@ def authorize_run(
     NotAllowed if this user is one of them and another admin could decide.
     """
     from hf_gate.approvals.service.approvals import read_plan_approvals
-    from hf_gate.members.service.members import compute_need, read_team
+    from hf_gate.members.service.members import compute_act_quorum, read_team
 
     me = read_this_member(context)
     store = workspace.store
@@ -223,25 +223,25 @@ def authorize_run(
             "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide about it."
         )
     original_total, approvers = (0, []) if plan is None else read_plan_approvals(store, plan)
-    need = compute_need(store, team, new, now, original_total=original_total, approvers=approvers)
-    if need.is_open:
+    quorum = compute_act_quorum(store, team, new, now, original_total=original_total, approvers=approvers)
+    if quorum.is_open:
         where = "" if plan is None else f"The plan is in the desk: /plans/{plan}."
-        raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
-    return need.author
+        raise Guarded(f"{quorum.why} Nothing was sent.", hint=f"{quorum.team.describe_next_step()}{where}")
+    return quorum.author
 
 
 def resume_run(context: CommandContext, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run. Raises Guarded if a second person must do so."""
     from hf_gate.decisions.service.runs.runs import record_resume
-    from hf_gate.members.service.members import compute_resume_need, read_team
+    from hf_gate.members.service.members import compute_resume_quorum, read_team
 
     store = workspace.store
     now = workspace.clock.now()
-    need = compute_resume_need(store, read_team(store, read_this_member(context), now), known, now)
-    if need.is_open:
+    quorum = compute_resume_quorum(store, read_team(store, read_this_member(context), now), known, now)
+    if quorum.is_open:
         end = f"hf-gate runs stop {known.id} --for-good"
         hint = f"Let another admin with a proven account continue the run, or end it: {end}"
-        raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
+        raise Guarded(f"{quorum.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)
 
 

@@ -87,7 +87,7 @@ def decision_sender(
 
     Raises an error if the decisions need a second person or a target is this user's own request.
     """
-    from hf_gate.approvals.service.approvals import ApprovalGate
+    from hf_gate.approvals.service.approvals import ApprovalCheck
     from hf_gate.decisions.service.decision_sender import DecisionSender
 
     return DecisionSender(
@@ -96,7 +96,7 @@ def decision_sender(
         workspace.clock,
         workspace.zone,
         find_actor(context),
-        ApprovalGate(workspace),
+        ApprovalCheck(workspace),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         notify=context.out.say,
         author=authorize_run(context, workspace, new, about=_target_people(workspace, targets)),

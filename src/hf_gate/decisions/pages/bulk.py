@@ -20,13 +20,13 @@ from hf_gate.core.lifecycle import STATUS_AFTER_VERB, VERBS, VERBS_WITH_REASON, 
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import RunRow, count_pending
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
-from hf_gate.decisions.service.grants_in_advance import Grant, find_new_requests
+from hf_gate.decisions.service.grants_in_advance import GrantInAdvance, find_new_requests
 from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import UsageError
 from hf_gate.inbox.pages.queue import request_records
 from hf_gate.inbox.pages.queue_counts import count_matching, list_counts
-from hf_gate.members.service.members import ApprovalNeed
+from hf_gate.members.service.members import ActQuorum
 from hf_gate.messages.pages.reason_texts import list_choices, preview_reason, read_chosen_reason
 from hf_gate.messages.service.inputs import is_confirmed, parse_reason
 from hf_gate.requests.answer_ratings import Quality
@@ -195,8 +195,8 @@ class TypedForm(Struct, frozen=True):
 
     after: str = ""
     reason: str = ""
-    grants: Sequence[Grant] = ()
-    offered: Sequence[Grant] = ()
+    grants: Sequence[GrantInAdvance] = ()
+    offered: Sequence[GrantInAdvance] = ()
 
     @classmethod
     def read_form(cls, context: HttpContext) -> TypedForm:
@@ -215,7 +215,7 @@ def _page(
 ) -> Response:
     weighed = summarize_selection(context, pick, require_one_of(verb, VERBS))
     count = weighed.count + len(typed.grants)
-    need = context.app_state.membership.compute_need(context.member, {verb: count})
+    quorum = context.app_state.membership.compute_act_quorum(context.member, {verb: count})
     choices = list_choices(context, verb, None, "you")
     chosen = next((choice.text for choice in choices if choice.is_chosen), "")
     ends = summarize_ends(context, weighed.terms, typed.grants)
@@ -248,9 +248,9 @@ def _page(
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
-        goes=_choose_route(weighed, need),
-        why_two=need.why if need.is_large else "",
-        next_step=need.team.describe_next_step() if need.is_large else "",
+        goes=_choose_route(weighed, quorum),
+        why_two=quorum.why if quorum.is_large else "",
+        next_step=quorum.team.describe_next_step() if quorum.is_large else "",
         other="reset" if verb == "reject" else None,
         back=_return_url(context),
     )
@@ -335,9 +335,11 @@ def _find_mistake(context: HttpContext, weighed: SelectionSummary, typed: TypedF
     """Return what is wrong with the form; "" if it can be confirmed."""
     count = weighed.count + len(typed.grants)
     grants = len(typed.grants)
-    need = context.app_state.membership.compute_need(context.member, {weighed.verb: count})
-    if grants and need.is_large:
-        return f"{need.why} A plan cannot contain people who never asked. Untick them, and grant them in smaller lists."
+    quorum = context.app_state.membership.compute_act_quorum(context.member, {weighed.verb: count})
+    if grants and quorum.is_large:
+        return (
+            f"{quorum.why} A plan cannot contain people who never asked. Untick them, and grant them in smaller lists."
+        )
     is_typed = _confirmation_for(context, weighed, grants) is Confirmation.TYPED
     if is_typed and not is_confirmed(context.form_value("typed"), count):
         return f"Type {count} to confirm."
@@ -355,7 +357,7 @@ def _decide(context: HttpContext, weighed: SelectionSummary, reason: str | None)
     """Queue the decisions, start a run or make a plan."""
     verb = weighed.verb
     pick = weighed.scope.selection
-    way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
+    way = _choose_route(weighed, context.app_state.membership.compute_act_quorum(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_store_as_plan if way == "plan" else _start_run)(context, weighed, reason)
     rows = [row for part in iterate_decided_rows(context, weighed) for row in part]
@@ -390,9 +392,9 @@ def _leave_out(context: HttpContext, pick: str, requests: Sequence[int]) -> None
         remove_left_out(context.workspace.store, context.selection_name, pick)
 
 
-def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
+def _choose_route(weighed: SelectionSummary, quorum: ActQuorum) -> str:
     """Return how decisions are sent: `plan` if two people must agree, `tray`, or `run` for very many."""
-    if need.is_large:
+    if quorum.is_large:
         return "plan"
     return "tray" if weighed.count <= MAX_IN_TRAY else "run"
 

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from hf_gate.base.ids import Person, Repo, is_id, parse_repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.hand_terms import NO_END_WORD, choose_end
-from hf_gate.decisions.service.grants_in_advance import Grant, create_grant_run
+from hf_gate.decisions.service.grants_in_advance import GrantInAdvance, create_grant_run
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.grants.service.tables.people_lists import (
     MAX_ENTRIES,
@@ -78,7 +78,7 @@ def _page(
         pick=pick,
         waiting=waiting,
         grants={
-            match.entry: grant_value(context, Grant(repo, match.person))
+            match.entry: grant_value(context, GrantInAdvance(repo, match.person))
             for match in matches
             if match.state is EntryState.NEVER_ASKED and match.person is not None and repo is not None
         },
@@ -107,7 +107,7 @@ OFFERED: Final = "offered"
 """The names of the fields: the ticked people, and all who are shown."""
 
 
-def grant_value(context: HttpContext, grant: Grant) -> str:
+def grant_value(context: HttpContext, grant: GrantInAdvance) -> str:
     """Return a grant as the value of a tick box, sealed: the name and the id are those that were found together."""
     text = f"{grant.repo}:{grant.person.id}:{grant.person.username or ''}"
     return f"{text}:{_seal(context, text)}"
@@ -120,7 +120,7 @@ def _seal(context: HttpContext, text: str) -> str:
     return hmac.new(key, owned.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
 
 
-def read_grants(context: HttpContext, name: str = GRANTED) -> list[Grant]:
+def read_grants(context: HttpContext, name: str = GRANTED) -> list[GrantInAdvance]:
     """Return the grants in a field, each once. Raises Refused for one that the member may not make."""
     texts = dict.fromkeys(context.form.get(name, [])[: MAX_ENTRIES + 1])
     if len(texts) > MAX_ENTRIES:
@@ -129,7 +129,7 @@ def read_grants(context: HttpContext, name: str = GRANTED) -> list[Grant]:
     return list({(grant.repo, grant.person.id): grant for grant in grants}.values())
 
 
-def _parse_grant(context: HttpContext, text: str) -> Grant:
+def _parse_grant(context: HttpContext, text: str) -> GrantInAdvance:
     text, _, seal = text.rpartition(":")
     if not hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), _seal(context, text).encode()):
         raise Refused("Nothing was granted: the list is not the one that was looked up.", hint="Paste the list again.")
@@ -144,16 +144,16 @@ def _parse_grant(context: HttpContext, text: str) -> Grant:
     is_stored = context.workspace.store.repo(repo) is not None
     if not is_stored or not context.can_see(repo) or context.member.is_own(name, user_id):
         raise Refused("Nothing was granted: you may not grant this access.", hint="Paste the list again.", status=403)
-    return Grant(repo, Person(user_id.lower(), name or None))
+    return GrantInAdvance(repo, Person(user_id.lower(), name or None))
 
 
-def describe_new_requests(asked: Sequence[Grant]) -> str:
+def describe_new_requests(asked: Sequence[GrantInAdvance]) -> str:
     """Say that these people have a request by now."""
     names = ", ".join(grant.person.username or "somebody" for grant in asked[:5])
     return f"{len(asked)} asked meanwhile: {names}. To see their requests, paste the list again."
 
 
-def start_grants(context: HttpContext, grants: Sequence[Grant], until: str | None) -> Response:
+def start_grants(context: HttpContext, grants: Sequence[GrantInAdvance], until: str | None) -> Response:
     """Start the run of grants and redirect to it. `until`: the chosen end, as written in rules, or `none`."""
     app_state = context.app_state
     ident = new_id("r")

@@ -12,8 +12,8 @@ from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from hf_gate.approvals.rows.plans import delete_plans, find_plan
-from hf_gate.approvals.service.approval_needs import read_needs
 from hf_gate.approvals.service.approvals import endorse, name_accounts, read_act_endorsers, read_plan_approvals
+from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.display_text import pluralize
@@ -27,7 +27,7 @@ from hf_gate.core.stored_rows import PlanRow, RunRow, count_pending
 from hf_gate.decisions.service.runs import runs as run_cases
 from hf_gate.errors import Guarded
 from hf_gate.inbox.records import change_record
-from hf_gate.members.service.members import ApprovalNeed
+from hf_gate.members.service.members import ActQuorum
 from hf_gate.messages.service.inputs import is_confirmed
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.verdicts.plan import guards
@@ -221,17 +221,17 @@ def _apply_state(context: HttpContext, view: VisiblePlan) -> ApplyState:
         hint = "Ask an admin of the desk."
     if not no:
         no, hint = _refusal(context.app_state, view.plan, context)
-    need = _need(context, view) if may and not no else None
-    is_large = need is not None and need.is_large
+    quorum = _read_quorum(context, view) if may and not no else None
+    is_large = quorum is not None and quorum.is_large
     mine = context.member.proven_account
     return ApplyState(
         rung,
         no,
         hint,
-        need is not None and need.is_open,
+        quorum is not None and quorum.is_open,
         can_approve=is_large and mine is not None and mine not in (maker, *_read_current_endorsers(context, view)),
-        why_two=need.why if need is not None and is_large else "",
-        next_step=need.team.describe_next_step() if need is not None and need.is_open else "",
+        why_two=quorum.why if quorum is not None and is_large else "",
+        next_step=quorum.team.describe_next_step() if quorum is not None and quorum.is_open else "",
         can_edit=may and view.is_whole and bool(view.plan.changes),
         approved=approved,
     )
@@ -239,7 +239,7 @@ def _apply_state(context: HttpContext, view: VisiblePlan) -> ApplyState:
 
 def _read_current_endorsers(context: HttpContext, view: VisiblePlan) -> list[str]:
     """Return who agreed to the plan under the rules as they are now. The others can agree again."""
-    rules = read_needs(context.workspace, lambda: context.app_state.policies.current).rules
+    rules = read_quorum_rules(context.workspace, lambda: context.app_state.policies.current).digest
     return read_act_endorsers(context.workspace.store, view.plan.digest, rules)
 
 
@@ -283,11 +283,11 @@ def _count_pending(app_state: AppState) -> int:
     return count_pending(app_state.workspace.store.repos())
 
 
-def _need(context: HttpContext, view: VisiblePlan) -> ApprovalNeed:
+def _read_quorum(context: HttpContext, view: VisiblePlan) -> ActQuorum:
     """Return whether two people must agree, and whether they have: maker, approvers and this member count."""
     acts = Counter(change.action for change in view.plan.changes)
     whole, seen = read_plan_approvals(context.workspace.store, view.plan.digest)
-    return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
+    return context.app_state.membership.compute_act_quorum(context.member, acts, original_total=whole, approvers=seen)
 
 
 def handle_plan_action(context: HttpContext) -> Response:
@@ -328,10 +328,10 @@ def _apply(context: HttpContext, view: VisiblePlan) -> Response:
     refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
-    need = _need(context, view)
-    if need.is_open:
+    quorum = _read_quorum(context, view)
+    if quorum.is_open:
         return _page(
-            context, view, wrong=f"A second person has to agree first. {need.team.describe_next_step()}", status=409
+            context, view, wrong=f"A second person has to agree first. {quorum.team.describe_next_step()}", status=409
         )
     app_state = context.app_state
     plan = view.plan
@@ -340,13 +340,13 @@ def _apply(context: HttpContext, view: VisiblePlan) -> Response:
 
     def begin() -> RunRow:
         with app_state.tray_service.lock:
-            need = _need(context, view)
-            if need.is_open:
-                raise Guarded(f"A second person has to agree first. {need.team.describe_next_step()}")
+            quorum = _read_quorum(context, view)
+            if quorum.is_open:
+                raise Guarded(f"A second person has to agree first. {quorum.team.describe_next_step()}")
             name = context.member.name
             now = app_state.now()
             return run_cases.create_run(
-                app_state.workspace.store, plan, run_id=ident, kind=kind, actor=name, now=now, author=need.author
+                app_state.workspace.store, plan, run_id=ident, kind=kind, actor=name, now=now, author=quorum.author
             )
 
     load = app_state.run_worker.enqueue(ident, begin)
@@ -367,7 +367,7 @@ def _approve(context: HttpContext, view: VisiblePlan) -> Response:
     if refused is not None:
         return refused
     if context.member.proven_account is None:
-        return _page(context, view, wrong=_need(context, view).team.describe_next_step(), status=409)
+        return _page(context, view, wrong=_read_quorum(context, view).team.describe_next_step(), status=409)
     digest = view.plan.digest
     endorse(context.workspace, digest, len(view.plan.changes), context.member, context.member.name)
     return RedirectResponse(f"/plans/{digest}", 303)

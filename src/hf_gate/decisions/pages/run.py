@@ -343,13 +343,13 @@ def _resume(context: HttpContext, view: RunView) -> Response:
 
     def begin() -> RunRow:
         with app_state.tray_service.lock:
-            need = app_state.membership.compute_resume_need(context.member, run)
-            if need.is_open:
-                raise Guarded(f"{need.why} {_OTHERS_MAY}")
+            quorum = app_state.membership.compute_resume_quorum(context.member, run)
+            if quorum.is_open:
+                raise Guarded(f"{quorum.why} {_OTHERS_MAY}")
             return run_cases.record_resume(app_state.workspace.store, run, context.member.name, app_state.now())
 
-    if view.can_resume and (need := app_state.membership.compute_resume_need(context.member, run)).is_open:
-        return _page(context, view, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
+    if view.can_resume and (quorum := app_state.membership.compute_resume_quorum(context.member, run)).is_open:
+        return _page(context, view, wrong=f"{quorum.why} {_OTHERS_MAY}", status=409)
     if view.is_live or view.can_resume:
         app_state.workspace.store.request_stop(run.id, None)
         app_state.run_worker.enqueue(run.id, begin)

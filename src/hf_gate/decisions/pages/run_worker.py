@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member
 from hf_gate.core.runs import ChangeState, RunState
@@ -170,7 +170,7 @@ class RunWorker:
 
         make_executor(
             self._workspace,
-            ApprovalGate(self._workspace),
+            ApprovalCheck(self._workspace),
             read_stop_request=read_stop_request,
             progress=count_progress,
             on_outcome=note_outcome,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from hf_gate.approvals.service.approval_needs import BundleReader
 from hf_gate.approvals.service.approval_status import ApprovalsReader
+from hf_gate.approvals.service.quorum_rules import BundleReader
 from hf_gate.base.batches import split_into_batches
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms

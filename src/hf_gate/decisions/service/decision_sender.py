@@ -16,7 +16,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.base.ids import Person, Repo, group_by_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
@@ -101,7 +101,7 @@ class DecisionSender(Struct):
     clock: ClockPort
     zone: tzinfo
     actor: str
-    approvals: ApprovalGate
+    approvals: ApprovalCheck
     author: RunAuthor = NO_AUTHOR
     progress: Callable[[int], None] = lambda _: None
     notify: Callable[[str], None] = lambda _: None

@@ -20,7 +20,7 @@ from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.change_builders import make_change_without_request
 
 
-class Grant(Struct, frozen=True):
+class GrantInAdvance(Struct, frozen=True):
     """A person who never asked and gets access to a repo."""
 
     repo: Repo
@@ -29,7 +29,7 @@ class Grant(Struct, frozen=True):
 
 def create_grant_run(
     store: Store,
-    grants: Sequence[Grant],
+    grants: Sequence[GrantInAdvance],
     *,
     run_id: str,
     actor: str,
@@ -57,6 +57,6 @@ def create_grant_run(
     return run
 
 
-def find_new_requests(store: Store, grants: Sequence[Grant]) -> list[Grant]:
+def find_new_requests(store: Store, grants: Sequence[GrantInAdvance]) -> list[GrantInAdvance]:
     """Return the grants for people who have a request at that repo by now, whatever its state."""
     return [grant for grant in grants if store.find_by_identity(grant.repo, grant.person.id or "")]

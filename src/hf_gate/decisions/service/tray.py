@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 
 from hf_gate.approvals.rows.approvals import delete_approval
 from hf_gate.approvals.service.approval_status import read_approval_status
-from hf_gate.approvals.service.approvals import ApprovalGate, as_approver
+from hf_gate.approvals.service.approvals import ApprovalCheck, as_approver
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
@@ -236,7 +236,7 @@ class TrayService(Struct):
             )
 
     def _make_target(
-        self, item: QueuedDecision, row: RequestRow | None, now: datetime, gate: ApprovalGate
+        self, item: QueuedDecision, row: RequestRow | None, now: datetime, approvals: ApprovalCheck
     ) -> DecisionTarget:
         """Return what is sent for a decision.
 
@@ -247,7 +247,7 @@ class TrayService(Struct):
         member = self.membership.find_by_id(item.run.member)
         if not self.membership.can_decide(member, [row.repo]) or (member is not None and _is_own(member, row)):
             raise NotAllowed(f"{item.run.actor} may no longer decide at this repo")
-        if item.verb == ACCEPT and (problem := gate.find_problem(row.repo)):
+        if item.verb == ACCEPT and (problem := approvals.find_problem(row.repo)):
             raise UnreadablePolicies(problem)
         end = self._read_end(item.change.end, row, now) if item.verb == ACCEPT else None
         return DecisionTarget(row.repo, _target_of(row), item.change.reason, end, item)
@@ -274,7 +274,7 @@ class TrayService(Struct):
     def recover(self) -> None:
         """Settle the decisions that a dead process was sending. Those that it did not send wait again."""
         for run in list_begun_decision_runs(self.workspace.store):
-            make_executor(self.workspace, ApprovalGate(self.workspace)).settle_and_keep(run)
+            make_executor(self.workspace, ApprovalCheck(self.workspace)).settle_and_keep(run)
 
 
 def _make_waiting(
@@ -337,7 +337,7 @@ def _make_decision_sender(membership: Membership, actor: str, member: str | None
     desk = membership.workspace
     is_free = found is not None and membership.read_team(found).is_alone
     author = RunAuthor(member=member, account=None if found is None else found.proven_account, is_free=is_free)
-    return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, ApprovalGate(desk), author=author)
+    return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, ApprovalCheck(desk), author=author)
 
 
 def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:

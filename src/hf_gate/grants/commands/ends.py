@@ -128,9 +128,9 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     from hf_gate.approvals.service.approvals import endorse
     from hf_gate.decisions.service.ends.held_ends import (
         AGREE_TASK,
-        compute_held_need,
+        compute_held_quorum,
         confirm_moves,
-        digest_to_agree,
+        digest_to_endorse,
         list_held_moves,
     )
     from hf_gate.grants.service.ends.grant_ends import count_kinds, require_right_clock
@@ -145,14 +145,14 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
         require_right_clock(workspace.hub, moves[0].row.repo)
         me = require_member_for_ends(context, workspace, (move.row.repo for move in moves))
         team = read_team(workspace.store, me, now)
-        need = compute_held_need(workspace, bundle, team, moves, now)
-        is_open = need.is_open
+        quorum = compute_held_quorum(workspace, bundle, team, moves, now)
+        is_open = quorum.is_open
         lines = [_move_line(move, now) for move in moves]
         question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
         confirm_ends(context, lines, question, yes=yes, max_changes=max_changes)
         if is_open:
-            endorse(workspace, digest_to_agree(moves, now), len(moves), me, find_actor(context), of="ends")
-            words = f"approval 1 of 2: {need.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
+            endorse(workspace, digest_to_endorse(moves, now), len(moves), me, find_actor(context), of="ends")
+            words = f"approval 1 of 2: {quorum.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
         else:
             confirm_moves(workspace, bundle, team, moves, find_actor(context), now)
             words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
@@ -412,7 +412,7 @@ def _authorize_changes(
     context: CommandContext, workspace: Workspace, bundle: PolicyBundle, changes: Sequence[EndChange]
 ) -> EndChanger:
     """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
-    from hf_gate.approvals.service.approvals import ApprovalGate, as_approver
+    from hf_gate.approvals.service.approvals import ApprovalCheck, as_approver
     from hf_gate.decisions.service.ends.approved_ends import EndChanger
     from hf_gate.grants.service.ends.grant_ends import require_right_clock
 
@@ -423,7 +423,7 @@ def _authorize_changes(
     if longer:
         about = [(who.username, who.user_id) for who in longer]
         authorize_run(context, workspace, {"accept": len(longer)}, about=about)
-    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=find_actor(context)))
+    return EndChanger(ApprovalCheck(workspace, lambda: bundle), as_approver(me)._replace(actor=find_actor(context)))
 
 
 def _changes_document(

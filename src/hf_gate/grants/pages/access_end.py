@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from hf_gate.approvals.service.approval_status import read_approval_status
-from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalGate, as_approver
+from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalCheck, as_approver
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
@@ -123,10 +123,10 @@ def change_end(context: HttpContext) -> Response:
     store = app_state.workspace.store
     zone = app_state.workspace.zone
     changer = EndChanger(
-        ApprovalGate(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
+        ApprovalCheck(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
     )
     terms = app_state.terms_reader.read_terms([row], context.now)[row.id]
-    needs = changer.read_needs([change_end_by_hand(store, row, until, terms, context.now, zone)])
+    quorums = changer.read_quorums([change_end_by_hand(store, row, until, terms, context.now, zone)])
     with store.writing() as write:
         fresh = store.request(row.id)
         _check_change(context, fresh)
@@ -139,7 +139,7 @@ def change_end(context: HttpContext) -> Response:
         held = changer.write(
             write,
             [change_end_by_hand(store, fresh or row, until, terms, context.now, zone)],
-            needs,
+            quorums,
             to_ms(context.now),
         )
     if held and held[0].kind is OutcomeKind.REFUSED:

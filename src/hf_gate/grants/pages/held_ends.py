@@ -11,10 +11,10 @@ from hf_gate.approvals.service.approvals import endorse, name_accounts, read_act
 from hf_gate.base.timestamps import from_ms
 from hf_gate.decisions.service.ends.held_ends import (
     AGREE_TASK,
-    compute_held_need,
+    compute_held_quorum,
     confirm_moves,
     digest_of_moves,
-    digest_to_agree,
+    digest_to_endorse,
     list_held_moves,
 )
 from hf_gate.grants.service.ends.end_moves import EndMove, MoveKind
@@ -70,7 +70,7 @@ def confirm(context: HttpContext) -> Response:
     name = context.member.name
     now = context.now
     if context.form_value("do") == "agree":
-        endorse(workspace, digest_to_agree(moves, now), len(moves), context.member, name, of="ends")
+        endorse(workspace, digest_to_endorse(moves, now), len(moves), context.member, name, of="ends")
         return RedirectResponse("/ends", 303)
     confirm_moves(workspace, bundle, _read_team(context), moves, name, now)
     return RedirectResponse(f"/ends?done={len(moves)}", 303)
@@ -87,7 +87,7 @@ def _read_team(context: HttpContext) -> Team:
     return context.app_state.membership.read_team(context.member)
 
 
-class HeldAgreement(Struct, frozen=True):
+class HeldEndorsement(Struct, frozen=True):
     """Whether two people must agree to the ends (`why_two`), who has, and what the member can do."""
 
     why_two: str = ""
@@ -97,21 +97,21 @@ class HeldAgreement(Struct, frozen=True):
     next_step: str = ""
 
 
-def _read_agreement(context: HttpContext, moves: list[EndMove]) -> HeldAgreement:
+def _read_endorsement(context: HttpContext, moves: list[EndMove]) -> HeldEndorsement:
     bundle = context.app_state.policies.current
     if bundle is None or not moves or not sees_all_repos(context):
-        return HeldAgreement()
+        return HeldEndorsement()
     team = _read_team(context)
     store = context.workspace.store
-    known = read_act_endorsers(store, digest_to_agree(moves, context.now))
-    need = compute_held_need(context.workspace, bundle, team, moves, context.now)
+    known = read_act_endorsers(store, digest_to_endorse(moves, context.now))
+    quorum = compute_held_quorum(context.workspace, bundle, team, moves, context.now)
     mine = context.member.proven_account
-    return HeldAgreement(
-        why_two=need.why,
-        agreed=name_accounts(store, known) if need.is_large else (),
-        can_agree=need.is_open and mine is not None and mine not in known,
-        can_confirm=not need.is_open,
-        next_step=team.describe_next_step(AGREE_TASK) if need.is_open else "",
+    return HeldEndorsement(
+        why_two=quorum.why,
+        agreed=name_accounts(store, known) if quorum.is_large else (),
+        can_agree=quorum.is_open and mine is not None and mine not in known,
+        can_confirm=not quorum.is_open,
+        next_step=team.describe_next_step(AGREE_TASK) if quorum.is_open else "",
     )
 
 
@@ -127,7 +127,7 @@ def _render(context: HttpContext, *, wrong: str = "", status: int = 200) -> Resp
         total=len(found),
         held=[_make_line(context, move) for move in found[:MAX_SHOWN]],
         sees_all=sees_all_repos(context),
-        agreement=_read_agreement(context, found),
+        endorsement=_read_endorsement(context, found),
         seen=digest_of_moves(found),
         unknown=unknown,
         wrong=wrong,

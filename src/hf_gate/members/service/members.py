@@ -85,7 +85,7 @@ class Team(Struct, frozen=True):
         return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
 
 
-class ApprovalNeed(Struct, frozen=True):
+class ActQuorum(Struct, frozen=True):
     """Whether changes need two people (`is_large`), whether two have agreed (`is_met`), and `why` two are needed."""
 
     team: Team
@@ -114,7 +114,7 @@ def read_team(store: Store, me: Member, now: datetime) -> Team:
     return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
 
 
-def compute_need(
+def compute_act_quorum(
     store: Store,
     team: Team,
     counts: Mapping[str, int],
@@ -123,40 +123,40 @@ def compute_need(
     original_total: int = 0,
     approvers: Collection[str] = (),
     resumed: RunRow | None = None,
-) -> ApprovalNeed:
-    """Return the approval that changes need. `counts` is the number of changes by verb (accept, reset, reject, cancel).
+) -> ActQuorum:
+    """Return the quorum of changes. `counts` is the number of changes by verb (accept, reset, reject, cancel).
 
     `original_total` is the number of changes before some were excluded,
     `approvers` the accounts that agreed. `resumed` is the run to which the changes belong, with counts of what the run
     has sent.
     """
     if team.is_alone:
-        return ApprovalNeed(team, is_large=False, is_met=False, why="")
+        return ActQuorum(team, is_large=False, is_met=False, why="")
     total = max(original_total, sum(counts.values()))
     spent = _count_recent_changes(store, team, now, resumed)
     worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
     is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
     accounts = team.approving_accounts([*approvers, team.me.proven_account])
-    return ApprovalNeed(
-        team, is_large=is_large, is_met=len(accounts) > 1, why=_explain_need(total, sum(counts.values()), worst)
+    return ActQuorum(
+        team, is_large=is_large, is_met=len(accounts) > 1, why=_explain_quorum(total, sum(counts.values()), worst)
     )
 
 
-def compute_resume_need(store: Store, team: Team, run: RunRow, now: datetime) -> ApprovalNeed:
-    """Return the approval that the rest of a run needs, because other changes may have been sent while the run waited.
+def compute_resume_quorum(store: Store, team: Team, run: RunRow, now: datetime) -> ActQuorum:
+    """Return the quorum of the rest of a run, because other changes may have been sent while the run waited.
 
     The person who started the run agreed to the run, so it counts as approved if another person resumes it.
     """
     counts = store.count_changes(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
     if run.kind is RunKind.AUTO or run.is_free or not left:
-        return ApprovalNeed(team, is_large=False, is_met=False, why="")
+        return ActQuorum(team, is_large=False, is_met=False, why="")
     new = {verb: min(n, left) for verb, n in run.verbs.items()}
     sent = replace(run, state=RunState.ENDED, counts=counts)
-    return compute_need(store, team, new, now, approvers=[run.account] if run.account else (), resumed=sent)
+    return compute_act_quorum(store, team, new, now, approvers=[run.account] if run.account else (), resumed=sent)
 
 
-def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
+def _explain_quorum(total: int, count: int, worst: tuple[int, str]) -> str:
     if count > SINGLE_PERSON_LIMIT:
         return f"More than {SINGLE_PERSON_LIMIT} changes need two people."
     if total > SINGLE_PERSON_LIMIT:
@@ -236,10 +236,10 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
     return max(0, SINGLE_PERSON_LIMIT - changed)
 
 
-def compute_ends_need(
+def compute_ends_quorum(
     store: Store, team: Team, count: int, now: datetime, *, rule: str = "", approvers: Collection[str] = ()
-) -> ApprovalNeed:
-    """Return the approval that `count` earlier ends need. `rule` says why two people are needed whatever the number is.
+) -> ActQuorum:
+    """Return the quorum of `count` earlier ends. `rule` says why two people are needed whatever the number is.
 
     In a workspace without an owner and members, every account with a right token counts, as for approvals of requests.
     """
@@ -248,7 +248,7 @@ def compute_ends_need(
     accounts = {account for account in (*approvers, team.me.proven_account) if account is not None}
     able = accounts if len(team.all_members) == 1 else team.approving_accounts(accounts)
     why = rule or f"More than {SINGLE_PERSON_LIMIT} ends within 24 hours need two people."
-    return ApprovalNeed(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
+    return ActQuorum(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
 
 
 def _is_policy_or_program(actor: str) -> bool:
@@ -366,11 +366,11 @@ class Membership:
         """Return the current team from the point of view of this member."""
         return read_team(self.workspace.store, member, self.workspace.now())
 
-    def compute_need(
+    def compute_act_quorum(
         self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()
-    ) -> ApprovalNeed:
+    ) -> ActQuorum:
         """Return whether a member needs a second person for these changes, counted by verb."""
-        return compute_need(
+        return compute_act_quorum(
             self.workspace.store,
             self.read_team(member),
             counts,
@@ -379,16 +379,16 @@ class Membership:
             approvers=approvers,
         )
 
-    def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
+    def compute_resume_quorum(self, member: Member, run: RunRow) -> ActQuorum:
         """Return whether a member needs a second person to resume a run."""
-        return compute_resume_need(self.workspace.store, self.read_team(member), run, self.workspace.now())
+        return compute_resume_quorum(self.workspace.store, self.read_team(member), run, self.workspace.now())
 
     def check_limit(self, member: Member, verb: str, count: int, *, refused: str, hint: str = "") -> RunAuthor:
         """Return the author of these changes. Raises Guarded if they exceed what one person may send alone."""
-        need = self.compute_need(member, {verb: count})
-        if need.is_large:
-            raise Guarded(f"{refused} {need.why}", hint=f"{hint}{need.team.describe_next_step()}")
-        return need.author
+        quorum = self.compute_act_quorum(member, {verb: count})
+        if quorum.is_large:
+            raise Guarded(f"{refused} {quorum.why}", hint=f"{hint}{quorum.team.describe_next_step()}")
+        return quorum.author
 
 
 @lru_cache(8192)

@@ -28,7 +28,7 @@ from hf_gate.core.stored_rows import (
     SelectionScope,
 )
 from hf_gate.decisions.service.bulk_decisions import BulkEnds
-from hf_gate.decisions.service.grants_in_advance import Grant
+from hf_gate.decisions.service.grants_in_advance import GrantInAdvance
 from hf_gate.grants.pages.access_end import EndChoices, list_end_choices
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
 from hf_gate.requests.rows.selections import count_selection_buckets, iterate_ready_requests, list_ready_by_age
@@ -298,7 +298,9 @@ class EndSummary(Struct, frozen=True):
         return hashlib.blake2b(repr(counted).encode(), digest_size=8).hexdigest()
 
 
-def summarize_ends(context: HttpContext, terms: Mapping[HandTerms, int], grants: Sequence[Grant] = ()) -> EndSummary:
+def summarize_ends(
+    context: HttpContext, terms: Mapping[HandTerms, int], grants: Sequence[GrantInAdvance] = ()
+) -> EndSummary:
     """Return the ends of acceptances with these terms, and of people who never asked."""
     counted = sort_terms(terms)
     named = [

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from hf_gate.approvals.rows.approvals import delete_approvals
-from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalGate, AskedApproval, approve
+from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalCheck, ProposedApproval, approve
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.approvals import Approver, ReviewerNeed, agree_to
+from hf_gate.core.people.approvals import Approver, Quorum, approved_end_of
 from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.grants.rows import read_terms
 from hf_gate.store.writing.writer import Writer
@@ -29,22 +29,22 @@ class HeldChange(NamedTuple):
 class EndChanger(Struct, frozen=True):
     """Writes new ends for one person. Those that give more access wait for the approvals that an acceptance needs."""
 
-    gate: ApprovalGate
+    approvals: ApprovalCheck
     approver: Approver
 
-    def read_needs(self, changes: Sequence[EndChange], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
+    def read_quorums(self, changes: Sequence[EndChange], *, should_remember: bool = True) -> Mapping[int, Quorum]:
         """Return how many people must approve these changes, by row, where it is more than one. Reads files."""
         old = read_terms(
-            self.gate.workspace.store, {change.row.state.terms for change in changes if change.row.state.terms}
+            self.approvals.workspace.store, {change.row.state.terms for change in changes if change.row.state.terms}
         )
         more = [change.row for change in changes if change.gives_more(old.get(change.row.state.terms or ""))]
-        return self.gate.read_end_needs(more, should_remember=should_remember)
+        return self.approvals.read_end_quorums(more, should_remember=should_remember)
 
     def write(
-        self, write: Writer, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
+        self, write: Writer, changes: Sequence[EndChange], quorums: Mapping[int, Quorum], at: int
     ) -> list[HeldChange]:
         """Write the changes, in a transaction, or the approval of the person; return those that lack approvals."""
-        held = self._approve(write, changes, needs, at)
+        held = self._approve(write, changes, quorums, at)
         left = {one.change.row.id for one in held}
         ready = [change for change in changes if change.row.id not in left]
         for change in ready:
@@ -53,20 +53,20 @@ class EndChanger(Struct, frozen=True):
         return held
 
     def _approve(
-        self, write: Writer | None, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
+        self, write: Writer | None, changes: Sequence[EndChange], quorums: Mapping[int, Quorum], at: int
     ) -> list[HeldChange]:
         """Record the approval of the person where one is needed (not without `write`); return what lacks approvals."""
-        workspace = self.gate.workspace
+        workspace = self.approvals.workspace
         held = list[HeldChange]()
         book = ApprovalBook(workspace.store, write)
         for change in changes:
-            need = needs.get(change.row.id)
-            if need is None:
+            quorum = quorums.get(change.row.id)
+            if quorum is None:
                 continue
-            end = agree_to(GrantEnd(change.format_day(workspace.zone), terms=change.terms))
-            asked = AskedApproval(change.row, change.row.version, need, end, self.approver)
-            if need.problem:
-                held.append(HeldChange(change, OutcomeKind.REFUSED, need.problem))
+            end = approved_end_of(GrantEnd(change.format_day(workspace.zone), terms=change.terms))
+            asked = ProposedApproval(change.row, change.row.version, quorum, end, self.approver)
+            if quorum.problem:
+                held.append(HeldChange(change, OutcomeKind.REFUSED, quorum.problem))
                 continue
             kind, why = approve(write, book, asked, at, workspace.zone)
             if kind is not None:
@@ -75,10 +75,10 @@ class EndChanger(Struct, frozen=True):
 
     def preview(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
         """Return the changes that would lack approvals. Nothing is written."""
-        return self._approve(None, changes, self.read_needs(changes, should_remember=False), at)
+        return self._approve(None, changes, self.read_quorums(changes, should_remember=False), at)
 
     def record(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
         """Write the changes in a transaction of their own; return those that lack approvals."""
-        needs = self.read_needs(changes)
-        with self.gate.workspace.store.writing() as write:
-            return self.write(write, changes, needs, at)
+        quorums = self.read_quorums(changes)
+        with self.approvals.workspace.store.writing() as write:
+            return self.write(write, changes, quorums, at)

@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import Final
 
 from hf_gate.approvals.rows.approvals import delete_endorsed_ends, read_endorsers
-from hf_gate.approvals.service.approval_needs import read_needs
+from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.display_text import join_words
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.errors import Guarded
 from hf_gate.grants.service.ends.end_moves import SHORTEN_AHEAD, EndMove
 from hf_gate.grants.service.ends.end_reviews import review_ends
 from hf_gate.grants.service.ends.grant_ends import record_moves, require_right_clock, store_held_ends
-from hf_gate.members.service.members import ApprovalNeed, Team, compute_ends_need
+from hf_gate.members.service.members import ActQuorum, Team, compute_ends_quorum
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
@@ -35,7 +35,7 @@ def digest_of_moves(moves: Sequence[EndMove]) -> str:
     return _digest(moves, lambda until: until // DAY_MS)[:16]
 
 
-def digest_to_agree(moves: Sequence[EndMove], now: datetime) -> str:
+def digest_to_endorse(moves: Sequence[EndMove], now: datetime) -> str:
     """Return the digest of moves for agreements. A date that is 7 days ahead stays the same although days pass."""
     soonest = to_ms(now + SHORTEN_AHEAD)
     by_row = sorted(moves, key=lambda move: move.row.id)
@@ -57,17 +57,17 @@ def _digest(moves: Sequence[EndMove], simplify: Callable[[int], int | None]) -> 
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def compute_held_need(
+def compute_held_quorum(
     workspace: Workspace, bundle: PolicyBundle, team: Team, moves: Sequence[EndMove], now: datetime
-) -> ApprovalNeed:
+) -> ActQuorum:
     """Return whether two people must agree to these ends, because of their number or of a policy, and
     whether two have.
     """
-    needs = read_needs(workspace, lambda: bundle)
-    double = sorted({str(move.row.repo) for move in moves if needs.is_two_person_repo(move.row.repo)})
+    rules = read_quorum_rules(workspace, lambda: bundle)
+    double = sorted({str(move.row.repo) for move in moves if rules.is_two_person_repo(move.row.repo)})
     rule = f"The policies of {join_words(double[:3], 'and')} ask for two people." if double else ""
-    agreed = read_endorsers(workspace.store, digest_to_agree(moves, now))
-    return compute_ends_need(workspace.store, team, len(moves), now, rule=rule, approvers=agreed)
+    agreed = read_endorsers(workspace.store, digest_to_endorse(moves, now))
+    return compute_ends_quorum(workspace.store, team, len(moves), now, rule=rule, approvers=agreed)
 
 
 def confirm_moves(
@@ -76,9 +76,9 @@ def confirm_moves(
     """Move these ends. Raises Guarded if a second person must agree first, or if the clock is wrong."""
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
-        need = compute_held_need(workspace, bundle, team, moves, now)
-        if need.is_open:
-            raise Guarded(f"{need.why} A second person has to agree first.", hint=team.describe_next_step(AGREE_TASK))
+        quorum = compute_held_quorum(workspace, bundle, team, moves, now)
+        if quorum.is_open:
+            raise Guarded(f"{quorum.why} A second person has to agree first.", hint=team.describe_next_step(AGREE_TASK))
         record_moves(workspace.store, moves, actor=actor, at=to_ms(now))
         with workspace.store.writing() as write:
             delete_endorsed_ends(write)

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from hf_gate.approvals.service.approvals import ApprovalGate
+from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.base.batches import split_into_batches
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.ids import Repo, group_by_repo
@@ -79,7 +79,7 @@ class RunExecutor:
     hub: SendPort
     clock: ClockPort
     zone: tzinfo
-    approvals: ApprovalGate
+    approvals: ApprovalCheck
     read_stop_request: Callable[[], str | None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
     on_outcome: Callable[[Outcome], None] = lambda _: None
@@ -310,9 +310,9 @@ class RunExecutor:
         Approvals are checked in the same transaction, so that none can be taken back between the check and the intent.
         """
         at = self._at()
-        needs = self.approvals.read_needs(repo, items)
+        quorums = self.approvals.read_quorums(repo, items)
         with self.store.writing() as write:
-            ready, deferred = self.approvals.admit(write, run, items, needs, at)
+            ready, deferred = self.approvals.admit(write, run, items, quorums, at)
             write.append(repo, [make_intent_entry(item, run, at) for item in ready])
             write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in ready])
         self._store_settled(run, repo, deferred)
@@ -401,7 +401,7 @@ class RunExecutor:
 
 def make_executor(
     workspace: Workspace,
-    approvals: ApprovalGate,
+    approvals: ApprovalCheck,
     *,
     store: Store | None = None,
     hub: SendPort | None = None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from hf_gate.approvals.service.approval_needs import BundleReader
+from hf_gate.approvals.service.quorum_rules import BundleReader
 from hf_gate.base.ids import Repo, group_by_repo
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms, TermsKind

@@ -12,7 +12,7 @@ from hf_gate.base.ids import Repo
 from hf_gate.core.events.events import canonical_json
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
-from hf_gate.core.people.approvals import ONE_PERSON, ReviewerNeed
+from hf_gate.core.people.approvals import ONE_PERSON, Quorum
 from hf_gate.core.policy_model import Action, Facts, Opinion, Policy, Rule
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
@@ -24,12 +24,12 @@ from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from hf_gate.verdicts.service.policy_saves import PolicyHold
 
 
-class PolicyNeeds(Struct, frozen=True):
-    """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
+class PolicyQuorumRules(Struct, frozen=True):
+    """Computes the quorums of requests. `bundle` are the compiled policies; None if they cannot be read.
 
     With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
     these policies asked for two people. `holds` are the policies that were saved from the desk and not promoted since:
-    such a save ends no need for two people.
+    such a save lowers no quorum.
     """
 
     workspace: Workspace
@@ -39,23 +39,23 @@ class PolicyNeeds(Struct, frozen=True):
     holds: Sequence[PolicyHold] = ()
 
     @property
-    def rules(self) -> str:
+    def digest(self) -> str:
         """The digest of all rules that ask for two people. An endorsement counts only under the same rules."""
         policies = () if self.bundle is None else self.bundle.policies
-        need = _make_need([(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule], ())
+        quorum = _make_quorum([(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule], ())
         saved = [self.bundle.digest] if self.holds and self.bundle is not None else []
-        return "-".join([need.digest, *saved])
+        return "-".join([quorum.digest, *saved])
 
     def is_two_person_repo(self, repo: Repo) -> bool:
         """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
         return self._is_blocked(repo) or bool(self._policies_at(repo)) or self._find_hold(repo) is not None
 
-    def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:
-        """Return the needs of the requests that need two people."""
+    def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, Quorum]:
+        """Return the quorums of the requests that need two people."""
         if not self.is_two_person_repo(repo):
             return {}
         if self._is_blocked(repo):
-            return {row.id: ReviewerNeed(2, problem=self.problem) for row in rows}
+            return {row.id: Quorum(2, problem=self.problem) for row in rows}
         found = dict.fromkeys((row.id for row in rows), self.strictest(repo))
         policy_set = self._policy_set(repo)
         if policy_set is None:
@@ -64,27 +64,27 @@ class PolicyNeeds(Struct, frozen=True):
         sources = open_fact_sources(self.workspace)
         known = [row for row in rows if row.request is not None]
         for case in build_inputs(store, policy_set, sources, known, now):
-            need = _need_of(policy_set, self._policies_at(repo), case.facts, now)
-            found[case.row.id] = self._raise_if_held(repo, need)
-        return {ident: need for ident, need in found.items() if need.is_double}
+            quorum = _quorum_of(policy_set, self._policies_at(repo), case.facts, now)
+            found[case.row.id] = self._raise_if_held(repo, quorum)
+        return {ident: quorum for ident, quorum in found.items() if quorum.is_double}
 
-    def strictest(self, repo: Repo) -> ReviewerNeed:
-        """Return the need of a person without a stored request: the most people that any rule asks for."""
+    def strictest(self, repo: Repo) -> Quorum:
+        """Return the quorum of a person without a stored request: the most people that any rule asks for."""
         if self._is_blocked(repo):
-            return ReviewerNeed(2, problem=self.problem)
-        need = _make_need([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
-        return self._raise_if_held(repo, need)
+            return Quorum(2, problem=self.problem)
+        quorum = _make_quorum([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
+        return self._raise_if_held(repo, quorum)
 
-    def _raise_if_held(self, repo: Repo, need: ReviewerNeed) -> ReviewerNeed:
-        """Return the need of two people if a saved policy would let one person accept here; the author
+    def _raise_if_held(self, repo: Repo, quorum: Quorum) -> Quorum:
+        """Return a quorum of two if a saved policy would let one person accept here; the author
         does not count.
         """
-        hold = None if need.is_double else self._find_hold(repo)
+        hold = None if quorum.is_double else self._find_hold(repo)
         if hold is None or self.bundle is None:
-            return need
+            return quorum
         saved = [policy.digest for policy in self.bundle.policies if policy.name == hold.policy]
         digest = hashlib.sha256(canonical_json([hold.policy, hold.before, *saved])).hexdigest()
-        return ReviewerNeed(2, digest, tuple(saved), reads_identity=True)
+        return Quorum(2, digest, tuple(saved), reads_identity=True)
 
     def _find_hold(self, repo: Repo) -> PolicyHold | None:
         """Return a policy that was saved from the desk and not promoted, at a repo where two people were
@@ -105,11 +105,11 @@ class PolicyNeeds(Struct, frozen=True):
         return None if self.bundle is None else self.bundle.for_repo(row, open_fact_sources(self.workspace))
 
 
-# ---- the need of one request -----------------------------------------------------------------------------------------
+# ---- the quorum of one request -------------------------------------------------------------------------------------
 
 
-def _need_of(policy_set: RepoPolicies, double: Sequence[Policy], facts: Facts, now: datetime) -> ReviewerNeed:
-    """Return the need of a request with these facts.
+def _quorum_of(policy_set: RepoPolicies, double: Sequence[Policy], facts: Facts, now: datetime) -> Quorum:
+    """Return the quorum of a request with these facts.
 
     A policy without an opinion counts only if no enforced policy has one.
     """
@@ -120,7 +120,7 @@ def _need_of(policy_set: RepoPolicies, double: Sequence[Policy], facts: Facts, n
     compiled = [one for one in evaluator.policies if one.policy.name in names]
     counted = [one for one in compiled if one.policy.name in opinions or not opinions]
     found = [(one.policy, _count_of(policy_set, one, opinions.get(one.policy.name), facts)) for one in counted]
-    return _make_need(found, [name for one in counted for name in one.facts])
+    return _make_quorum(found, [name for one in counted for name in one.facts])
 
 
 def _count_of(policy_set: RepoPolicies, compiled: CompiledPolicy, opinion: Opinion | None, facts: Facts) -> int:
@@ -146,7 +146,7 @@ def _most(rules: Iterable[Rule]) -> int:
     return max((rule.reviewers for rule in rules), default=1)
 
 
-def _make_need(found: Sequence[tuple[Policy, int]], facts: Iterable[str]) -> ReviewerNeed:
+def _make_quorum(found: Sequence[tuple[Policy, int]], facts: Iterable[str]) -> Quorum:
     asking = [policy for policy, count in found if count > 1]
     if not asking:
         return ONE_PERSON
@@ -154,7 +154,7 @@ def _make_need(found: Sequence[tuple[Policy, int]], facts: Iterable[str]) -> Rev
         [policy.name, dict(policy.let), [canonical_rule(rule) for rule in policy.rules if rule.reviewers > 1]]
         for policy in sorted(asking, key=lambda policy: policy.name)
     ]
-    return ReviewerNeed(
+    return Quorum(
         count=max(count for _, count in found),
         digest=hashlib.sha256(canonical_json(rules)).hexdigest(),
         policies=tuple(sorted(policy.digest for policy in asking)),

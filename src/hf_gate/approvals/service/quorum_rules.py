@@ -11,7 +11,7 @@ import msgspec
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_regular_file
-from hf_gate.core.people.approvals import ONE_PERSON, ReviewerNeed
+from hf_gate.core.people.approvals import ONE_PERSON, Quorum
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError
 from hf_gate.settings.service.workspace import Workspace
@@ -27,34 +27,34 @@ _SIGNS: Final = (b"reviewers", b"\\u", b"\\U", b"\\x", b"\\\n", b"\\\r", b"\x00"
 _EVERY_REPO: Final = ("*/*", "datasets/*/*")
 
 
-class ReviewerNeeds(Protocol):
+class QuorumRules(Protocol):
     """Computes how many people must approve requests."""
 
     @property
-    def rules(self) -> str: ...
+    def digest(self) -> str: ...
     def is_two_person_repo(self, repo: Repo) -> bool: ...
-    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]: ...
-    def strictest(self, repo: Repo) -> ReviewerNeed: ...
+    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, Quorum]: ...
+    def strictest(self, repo: Repo) -> Quorum: ...
 
 
-class SingleNeeds:
+class SinglePersonRules:
     """One person may accept every request, because no policy asks for two people."""
 
-    rules = ""
+    digest = ""
 
-    def is_two_person_repo(self, repo: Repo) -> bool:  # noqa: ARG002 - the signature of ReviewerNeeds
+    def is_two_person_repo(self, repo: Repo) -> bool:  # noqa: ARG002 - the signature of QuorumRules
         return False
 
-    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:  # noqa: ARG002
+    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, Quorum]:  # noqa: ARG002
         return {}
 
-    def strictest(self, repo: Repo) -> ReviewerNeed:  # noqa: ARG002 - the signature of ReviewerNeeds
+    def strictest(self, repo: Repo) -> Quorum:  # noqa: ARG002 - the signature of QuorumRules
         return ONE_PERSON
 
 
-def read_needs(
+def read_quorum_rules(
     workspace: Workspace, read_bundle: BundleReader | None = None, *, should_remember: bool = False
-) -> ReviewerNeeds:
+) -> QuorumRules:
     """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
 
     With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while
@@ -66,17 +66,17 @@ def read_needs(
     if folder is None or (
         not known and not is_held and not _may_ask_for_two(folder, workspace.location.config.policies)
     ):
-        return SingleNeeds()
+        return SinglePersonRules()
     from hf_gate.verdicts.service.policy_bundle import load_policies
     from hf_gate.verdicts.service.policy_saves import read_active_holds
 
-    from .approval_rules import PolicyNeeds
+    from .policy_quorums import PolicyQuorumRules
 
     try:
         bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
     except HfGateError as problem:
         why = f"the policies cannot be read: {problem}"
-        return PolicyNeeds(workspace, problem=why, blocked=_list_globs(known) or _EVERY_REPO)
+        return PolicyQuorumRules(workspace, problem=why, blocked=_list_globs(known) or _EVERY_REPO)
     present = {policy.name for policy in bundle.policies}
     missing = {name: globs for name, globs in known.items() if name not in present}
     asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if policy.has_two_person_rule}
@@ -86,8 +86,8 @@ def read_needs(
             write.write_setting(TWO_PERSON_POLICIES, text)
     holds = read_active_holds(workspace.store, bundle.policies) if is_held else ()
     if not asking and not missing and not any(hold.two_person_globs for hold in holds):
-        return SingleNeeds()
-    return PolicyNeeds(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)
+        return SinglePersonRules()
+    return PolicyQuorumRules(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)
 
 
 def _list_globs(policies: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
