@@ -144,7 +144,7 @@ def test_a_loop_that_misses_a_file_of_the_package_names_it_and_says_what_to_do(
 ) -> None:
     policy = tmp_path / "policies" / "starter.yaml"
     policy.write_text(POLICY.replace("id: all,", "id: all, when: email.academic,"), "utf-8")
-    (package / "sources" / "data" / "academic.txt").unlink()
+    (package / "verdicts" / "drivers" / "lists" / "academic.txt").unlink()
     with start_copy(console, package, "run", "--every", "1s") as loop:
         _, err = loop.communicate(timeout=120)
     assert loop.returncode == 1, err

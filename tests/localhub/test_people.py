@@ -406,7 +406,7 @@ def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(
 
 
 def test_the_sample_is_what_its_tool_makes_of_its_sources() -> None:
-    frozen = ROOT / "src" / "hf_gate" / "localhub" / "people.json"
+    frozen = ROOT / "src" / "hf_gate" / "localhub" / "population" / "people.json"
     assert frozen.stat().st_size < 500_000
     assert len([row for kinds in load_sample().people.values() for rows in kinds.values() for row in rows]) > 1_800
     made = make_sample.encode_sample(make_sample.build_sample())

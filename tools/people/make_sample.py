@@ -22,7 +22,7 @@ from tools.people.make_gates import build_gates
 from tools.people.make_people import SHARES, PeopleSampler, draw_free_address
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE.parents[1] / "src" / "hf_gate" / "localhub" / "people.json"
+TARGET = HERE.parents[1] / "src" / "hf_gate" / "localhub" / "population" / "people.json"
 SEED = 20261130
 GATES_EACH = 12
 SHEETS_EACH = 200
