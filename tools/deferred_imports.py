@@ -122,7 +122,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.policies.checks.policy_checker": "checks policies; loads CEL",
     "hf_gate.policies.parsing.policy_parser": "parses policies; loads the YAML parser",
     "hf_gate.verdicts.policy_tests": "runs the tests of a policy; loads CEL",
-    "hf_gate.policies.checks.reminder_checks": "loads the model of policies",
     "hf_gate.verdicts.request_classifier": "rates answers; loads the word lists",
     "hf_gate.core.parsing.strict_yaml": "the YAML parser",
     "hf_gate.policies.parsing.config_parser": "parses hf-gate.yaml; loads the YAML parser",

@@ -1,17 +1,20 @@
-"""Checks a parsed policy: compiles its expressions and checks names, constants, form labels and tests."""
+"""Checks a parsed policy: compiles its expressions and checks names, constants, form labels, tests, ends of access and
+reminders.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 
 from msgspec import Struct, field
 
-from hf_gate.base.yaml_parser import Scalar
+from hf_gate.base.yaml_parser import Node, Scalar
 from hf_gate.core.forms.forms import GateForm
 from hf_gate.core.parsing.literals import glob_matches_path, globs_overlap
 from hf_gate.core.parsing.strict_yaml import (
     ScalarSource,
+    YamlDocument,
     items_of,
     nodes_of_lets,
     nodes_of_rules,
@@ -19,20 +22,152 @@ from hf_gate.core.parsing.strict_yaml import (
     suggest,
     value_of,
 )
-from hf_gate.core.policy_model import Policy, PolicyProblem, SourcePosition
+from hf_gate.core.people.grants import Duration
+from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyProblem, Rule, SourcePosition
 from hf_gate.policies.expressions.expression_bounds import MAX_POLICY_COST, policy_cost_problem
 from hf_gate.policies.expressions.expression_problems import ExpressionProblem
 from hf_gate.policies.expressions.expressions import Expression, compile_expression
 from hf_gate.policies.facts.example_facts import check_tests
-from hf_gate.policies.facts.fact_table import ANSWER_ROLES, CelType, fact_types
+from hf_gate.policies.facts.fact_table import ANSWER_ROLES, CelType, fact_types, find_declaration
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy
 from hf_gate.settings.workspace_config import WorkspaceConfig
 
-from .end_checks import check_ends
 from .lint import lint_policy
 from .reasons import choose_text, reason_length_problem
 from .reference_checks import check_constants, check_labels, check_roles
-from .reminder_checks import check_reminders
+
+
+def check_reminders(policy: Policy, config: WorkspaceConfig | None) -> Iterator[PolicyProblem]:
+    """Yield warnings if reminders are on. A rule with `after: human` ends with a person anyway."""
+    letters = None if config is None else config.letters
+    if letters is None or not letters.has_reminders:
+        return
+    for rule in policy.rules:
+        if rule.then is not Action.WAIT or rule.after in (None, Action.HUMAN):
+            continue
+        lead = f"rule {rule.id}: reminders are on, but `letters` has no"
+        if rule.id not in letters.needs:
+            words = f"{lead} `needs` for this rule. Nobody is reminded, and a person decides after `at_most`."
+            yield _warning(policy, rule, "no_reminder_text", words, f"Add `needs: {{{rule.id}: Send ... to ...}}`.")
+        elif letters.mail is None:
+            words = (
+                f"{lead} `smtp`. Only reminders that you mark as sent count; otherwise, a person decides after "
+                "`at_most`."
+            )
+            hint = "Add `smtp` to `letters`, or see hf-gate messages mark-sent --help."
+            yield _warning(policy, rule, "no_reminder_server", words, hint)
+
+
+def check_needs(config: WorkspaceConfig, policies: Collection[Policy]) -> Iterator[PolicyProblem]:
+    """Yield a warning for each text of `needs` whose rule is in none of the policies of the workspace, or does not
+    wait.
+    """
+    rules = [rule for policy in policies for rule in policy.rules]
+    waiting = {rule.id for rule in rules if rule.then is Action.WAIT}
+    for name in config.letters.needs:
+        if name in waiting:
+            continue
+        is_known = any(rule.id == name for rule in rules)
+        what = f"the rule `{name}` does not have `then: wait`" if is_known else f"no policy has a rule `{name}`"
+        near = None if is_known else suggest(name, sorted(waiting))
+        hint = f"Did you mean `{near}`?" if near else "Remove it, or write the id of a rule with `then: wait`."
+        yield PolicyProblem(
+            "unknown_rule",
+            f"letters: {what}, so nobody gets this text of `needs`.",
+            config.source,
+            config.need_positions[name],
+            is_error=False,
+            hint=hint,
+            fix=near,
+            length=len(name),
+        )
+
+
+def _warning(policy: Policy, rule: Rule, code: str, words: str, hint: str) -> PolicyProblem:
+    position = rule.key_positions.get("after", rule.position)
+    return PolicyProblem(code, words, policy.source, position, is_error=False, hint=hint)
+
+
+PROFILE_SOURCE = "profile"
+_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def check_ends(
+    document: YamlDocument,
+    policy: Policy,
+    declared: Mapping[str, CelType],
+    conditions: Mapping[tuple[str, str], Expression],
+    today: date | None,
+) -> Iterator[PolicyProblem]:
+    """Yield the problems of the ends in a policy. Without `today`, past dates are not reported."""
+    nodes = nodes_of_rules(document)
+    for rule in policy.rules:
+        node = nodes.get(rule.id)
+        until = value_of(node, "until")
+        if isinstance(rule.until, FactEnd) and isinstance(until, Scalar):
+            yield from _check_fact(document, rule, rule.until.name, until, declared)
+        elif isinstance(rule.until, date) and today is not None and rule.until < today and until is not None:
+            words = f"rule {rule.id}: `until` is in the past ({rule.until}); access would end before it starts."
+            yield document.source.problem_at(until, "past_end", words, None, "Write a later date, or 1y.")
+        yield from _check_notice(document, rule, value_of(node, "notice"), today)
+        yield from _check_condition(document, rule, value_of(node, "keep_while"), conditions)
+
+
+def _check_fact(
+    document: YamlDocument, rule: Rule, name: str, node: Scalar, declared: Mapping[str, CelType]
+) -> Iterator[PolicyProblem]:
+    dates = sorted(each for each in declared if each.startswith("tables.") and declared[each] is CelType.TIMESTAMP)
+    if name in dates:
+        return
+    if declared.get(name) is CelType.TIMESTAMP:
+        words = f"rule {rule.id}: `{name}` is never in the future; access would end before it starts."
+    elif name in declared:
+        words = f"rule {rule.id}: `{name}` is not a date, so access cannot end with it."
+    else:
+        words = (
+            f"rule {rule.id}: `until` takes a date, a duration or the name of a fact; there is no fact `{name[:40]}`."
+        )
+    near = f"{name}.expires" if f"{name}.expires" in dates else suggest(name, dates)
+    hint = f"Did you mean `{near}`?" if near else _hint(dates)
+    yield document.source.problem_at(node, "bad_until", words, near, hint)
+
+
+def _hint(dates: list[str]) -> str:
+    return (
+        f"Write {dates[0]}, 1y, or a date such as 2027-06-30." if dates else "Write 1y, or a date such as 2027-06-30."
+    )
+
+
+def _check_notice(document: YamlDocument, rule: Rule, node: Node | None, today: date | None) -> Iterator[PolicyProblem]:
+    """Report a notice that is due before the access starts."""
+    if node is None or not rule.notice:
+        return
+    start = _ANY_DAY if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC)
+    if isinstance(rule.until, Duration):
+        end = rule.until.after(start)
+    elif isinstance(rule.until, date) and today is not None and rule.until >= today:
+        end = datetime(rule.until.year, rule.until.month, rule.until.day, 23, 59, tzinfo=UTC)
+    else:
+        return
+    early = next((step for step in rule.notice if step.after(start) > end), None)
+    if early is not None:
+        words = f"rule {rule.id}: a notice {early} before the end is due before access starts."
+        yield document.source.problem_at(node, "early_notice", words, None, "Write a shorter time, or remove it.")
+
+
+def _check_condition(
+    document: YamlDocument, rule: Rule, node: Node | None, conditions: Mapping[tuple[str, str], Expression]
+) -> Iterator[PolicyProblem]:
+    """Report a condition on facts from profiles, because profiles are not read again after an acceptance."""
+    keep = conditions.get((rule.id, "keep_while"))
+    if keep is None or node is None:
+        return
+    found = ((name, find_declaration(name)) for name in sorted(keep.facts))
+    name = next((name for name, known in found if known is not None and known.source == PROFILE_SOURCE), None)
+    if name is not None:
+        words = f"rule {rule.id}: `keep_while` cannot use {name}: profiles are not read again after an acceptance."
+        yield document.source.problem_at(node, "profile_in_keep_while", words, None, "Use it in `when`.")
+
 
 _MAX_REFUSED = 50  # the most expressions of one policy whose mistakes are reported
 _MAX_FIXES = 6  # the most fixes applied to one expression, one after the other

@@ -24,7 +24,7 @@ from hf_gate.inbox.pages.queue_counts import MAX_COUNTED, count_matching, format
 from hf_gate.inbox.rows import find_queue_neighbours
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.messages.service.inputs import parse_note
-from hf_gate.policies.words.number_phrases import describe_age
+from hf_gate.policies.words.phrases import describe_age
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
 
 from .explanations import explain_request, find_rule_url

@@ -139,7 +139,7 @@ def read_policies(
 
 def _check_needs(found: Policies, config: WorkspaceConfig) -> tuple[PolicyProblem, ...]:
     """Report rules in `needs` that are in no policy; nothing if a policy has errors, because it may have the rule."""
-    from hf_gate.policies.checks.reminder_checks import check_needs
+    from hf_gate.policies.checks.policy_checker import check_needs
 
     policies = [policy for _, _, policy in found.without_errors()]
     return tuple(check_needs(config, policies)) if len(policies) == len(found.checked) else ()

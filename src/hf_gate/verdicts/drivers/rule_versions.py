@@ -24,7 +24,6 @@ _RULES: Final = (
     "base/normalization.py",
     "requests/thin_answers.py",
     "core/forms/roles.py",
-    "core/forms/role_patterns.py",
     "policies/facts/email_addresses.py",
     "policies/facts/form_facts.py",
     "verdicts/request_classifier.py",
