@@ -114,16 +114,16 @@ CREATE TABLE requests (
     started_at INTEGER,
     record_id INTEGER,  -- the row of `private` with the record
     raw BLOB NOT NULL,
-    answers BLOB NOT NULL,  -- digests, see domain/request_version.py
+    answers BLOB NOT NULL,  -- digests, see core/request_version.py
     identity BLOB NOT NULL,
     domain TEXT,
     country TEXT,
     decided_rule TEXT,  -- policy/rule, if a rule made the last decision
-    quality TEXT,  -- of the purpose; for this and the next two, see domain/classification.py
+    quality TEXT,  -- of the purpose; for this and the next two, see core/events/classification.py
     mail TEXT,
     fingerprint INTEGER,
     reason TEXT,  -- the last reason given to the person
-    -- this column and the next five are the stored evaluation: see domain/evaluations.py
+    -- this column and the next five are the stored evaluation: see core/events/evaluations.py
     evaluation_version INTEGER DEFAULT 0 NOT NULL,
     outcome TEXT,
     evaluate_at INTEGER DEFAULT 0,
@@ -212,7 +212,7 @@ CREATE TABLE evaluation_counts (
     PRIMARY KEY (repo_id, status, outcome, verdict_id)
 ) WITHOUT ROWID;
 
--- see domain/activity.py
+-- see core/events/activity.py
 CREATE TABLE weekly (
     kind TEXT NOT NULL,
     week INTEGER NOT NULL,
