@@ -6,9 +6,11 @@ import re
 from datetime import time
 from typing import Final
 
+from hf_gate.base.display_text import join_words
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.base.yaml_parser import Node, Scalar
 from hf_gate.core.letters.notices import (
+    CHANNEL_KEYS,
     DEFAULT_AFTER,
     DEFAULT_MODES,
     LASTING,
@@ -23,10 +25,7 @@ from hf_gate.core.letters.notices import (
 from hf_gate.core.parsing.literals import InvalidLiteralError
 from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 
-DESTINATION_KEYS: Final = (
-    "name", "webhook", "key", "smtp", "from", "to", "user", "password", "apprise", "events", "after", "digest",
-    "personal",
-)  # fmt: skip
+_CHANNEL_KEYS: Final = tuple(dict.fromkeys(key for kind, keys in CHANNEL_KEYS.items() for key in (kind.value, *keys)))
 MAX_DESTINATIONS: Final = 20
 _MAX_RECIPIENTS: Final = 20
 _SYNONYMS: Final = {
@@ -45,11 +44,6 @@ _SERVER: Final = re.compile(
 )
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z", re.ASCII)
 _TURNS: Final = re.compile(r"(\d{1,3})(?: turns?)?\Z", re.ASCII)
-_ALLOWED: Final = {
-    ChannelKind.WEBHOOK: ("key",),
-    ChannelKind.SMTP: ("from", "to", "user", "password"),
-    ChannelKind.APPRISE: (),
-}
 
 
 def read_destinations(reader: NodeReader, node: Node) -> tuple[Destination, ...]:
@@ -69,7 +63,9 @@ def read_destinations(reader: NodeReader, node: Node) -> tuple[Destination, ...]
 
 
 def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
-    keys = reader.read_keys(node, "a destination", DESTINATION_KEYS, synonyms=_SYNONYMS)
+    keys = reader.read_keys(
+        node, "a destination", ("name", *_CHANNEL_KEYS, "events", "after", "digest", "personal"), synonyms=_SYNONYMS
+    )
     if keys is None:
         return None
     if "name" not in keys:
@@ -80,14 +76,14 @@ def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
     if name is None:
         return None
     if len(kinds) != 1:
-        words = f"Destination {name} needs exactly one of webhook, smtp and apprise."
+        words = f"Destination {name} needs exactly one of {join_words([*ChannelKind], 'and')}."
         reader.add_problem(
             node, "no_channel", words, hint="For example, write `webhook: env:NAME`; see docs/notices.md."
         )
         return None
     kind = kinds[0]
-    for other in ("key", "from", "to", "user", "password"):
-        if other in keys and other not in _ALLOWED[kind]:
+    for other in _CHANNEL_KEYS:
+        if other in keys and other not in (kind, *CHANNEL_KEYS[kind]):
             reader.add_problem(keys[other][0], "other_channel", f"`{other}` does not belong to {kind.value}.")
     mail = read_mail_server(reader, keys, node) if kind is ChannelKind.SMTP else None
     if kind is ChannelKind.SMTP and mail is None:

@@ -101,6 +101,14 @@ class ChannelKind(StrEnum):
     APPRISE = "apprise"
 
 
+CHANNEL_KEYS: Final[Mapping[ChannelKind, tuple[str, ...]]] = {
+    ChannelKind.WEBHOOK: ("key",),
+    ChannelKind.SMTP: ("from", "to", "user", "password"),
+    ChannelKind.APPRISE: (),
+}
+"""The keys that a destination of each kind may have in hf-gate.yaml, beside the kind and the keys of all kinds."""
+
+
 class MailServer(msgspec.Struct, frozen=True, kw_only=True):
     """A mail server and the addresses of a destination. `password` is a reference to a secret."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_gate.core.letters.notices import ChannelKind, Destination
+from hf_gate.core.ports import ChannelPort
 
 from .apprise_channel import AppriseChannel
 from .secret_references import resolve_secret
@@ -12,7 +13,7 @@ from .smtp import MailChannel
 from .webhook import Webhook
 
 
-def open_channel(destination: Destination, folder: Path) -> Webhook | MailChannel | AppriseChannel:
+def open_channel(destination: Destination, folder: Path) -> ChannelPort:
     """Return the channel. Raises UsageError, without the secret, if a secret is missing or not usable."""
     name = destination.name
 
