@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from hf_gate.core.policy_model import Fact, Facts, FactValue, Trust, UnknownReas
 from hf_gate.core.requests import AccessRequest
 from hf_gate.policies.facts.countries import country_key
 from hf_gate.policies.facts.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types, find_declaration
-from hf_gate.policies.facts.fact_values import DecisionHistory, EmailFacts, ProfileFact, TableHit
+from hf_gate.policies.facts.fact_values import DAY_COUNTS, DecisionHistory, EmailFacts, ProfileFact, TableHit
 from hf_gate.policies.facts.facts import FactReader
 from hf_gate.policies.facts.form_facts import FormRoles, QualityCache, form_roles
 
@@ -121,6 +122,11 @@ def test_what_no_source_gives_yet_is_in_the_law_and_in_no_expression() -> None:
     assert not any(name.startswith("terms.") for name in fact_types(tables=["dua"]))
     with pytest.raises(KeyError):
         FactReader(["terms.current"])
+
+
+def test_every_fact_that_counts_days_says_from_which_moment() -> None:
+    counted = {name for name, fact in FACTS.items() if fact.type is CelType.INT and "days" in re.split(r"[._]", name)}
+    assert counted == set(DAY_COUNTS)
 
 
 @pytest.mark.parametrize(

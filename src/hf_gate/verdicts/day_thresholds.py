@@ -10,10 +10,7 @@ from typing import Final
 
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
 from hf_gate.policies.expressions.expressions import Expression
-from hf_gate.policies.facts.fact_values import FactInputs, UnknownValue, account_created_at
-
-DAY_FACTS: Final[tuple[str, ...]] = ("request.age_days", "person.account_days", "history.days_since_last")
-"""The facts that count days."""
+from hf_gate.policies.facts.fact_values import DAY_COUNTS, FactInputs
 
 _FAR: Final = 1_000_000  # days; a threshold beyond is never reached
 _ORDER = ("==", "!=", "<", "<=", ">", ">=", "in")
@@ -44,13 +41,10 @@ def iterate_day_changes(
     at: FactInputs, thresholds: Mapping[str, Sequence[int] | None], now: datetime
 ) -> Iterator[datetime]:
     """Yield when each of these facts that count days reaches its next threshold."""
-    if "request.age_days" in thresholds:
-        yield from _next_change(at.request.asked_at, now, thresholds["request.age_days"])
-    if "person.account_days" in thresholds and not isinstance(created := account_created_at(at), UnknownValue):
-        yield from _next_change(created, now, thresholds["person.account_days"])
-    last_at = None if at.history is None else at.history.last_at
-    if "history.days_since_last" in thresholds and last_at is not None:
-        yield from _next_change(last_at, now, thresholds["history.days_since_last"])
+    for name, numbers in thresholds.items():
+        since = DAY_COUNTS[name](at)
+        if isinstance(since, datetime):
+            yield from _next_change(since, now, numbers)
 
 
 def _next_change(since: datetime, now: datetime, thresholds: Sequence[int] | None) -> Iterator[datetime]:

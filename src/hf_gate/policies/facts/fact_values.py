@@ -433,6 +433,13 @@ GETTERS: Mapping[str, Getter] = {
 }
 """The getters by fact name; `answer_getters` and `table_getters` make the getters of roles and tables."""
 
+DAY_COUNTS: Mapping[str, Callable[[FactInputs], datetime | UnknownValue | None]] = {
+    "request.age_days": lambda at: at.request.asked_at,
+    "person.account_days": account_created_at,
+    "history.days_since_last": lambda at: at.history.last_at if at.history else None,
+}
+"""The facts that count days, and the moment from which each counts. They change although nothing happens."""
+
 
 def request_read_at(request: AccessRequest) -> datetime | None:
     """Return when a request was read from the Hub, if known."""

@@ -15,12 +15,12 @@ from hf_gate.core.events.events import canonical_json
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.policy_model import FactEnd, Facts
 from hf_gate.policies.evaluation.opinions import grant_end
-from hf_gate.policies.facts.fact_values import FactInputs
+from hf_gate.policies.facts.fact_values import DAY_COUNTS, FactInputs
 from hf_gate.policies.facts.facts import RequestFacts
 from hf_gate.policies.facts.form_facts import FormRoles
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
-from hf_gate.verdicts.day_thresholds import DAY_FACTS, find_thresholds, iterate_day_changes
+from hf_gate.verdicts.day_thresholds import find_thresholds, iterate_day_changes
 from hf_gate.verdicts.drivers.profile import MAX_AGE
 from hf_gate.verdicts.drivers.rule_versions import read_fact_code_version
 from hf_gate.verdicts.rows.evaluations import EvaluatedList, read_table_digests
@@ -121,7 +121,7 @@ class EvaluationTimes:
         self._now = now
         self._facts = evaluator.facts
         self._thresholds = {
-            name: find_thresholds(evaluator.policies, name) for name in DAY_FACTS if name in self._facts
+            name: find_thresholds(evaluator.policies, name) for name in DAY_COUNTS if name in self._facts
         }
         self._reads_profiles = policy_set.should_read_profiles
         policies = [compiled.policy for compiled in evaluator.policies]

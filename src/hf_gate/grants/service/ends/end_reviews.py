@@ -33,9 +33,10 @@ from hf_gate.grants.rows import (
     write_reviews,
 )
 from hf_gate.policies.facts.fact_table import fact_types
+from hf_gate.policies.facts.fact_values import DAY_COUNTS
 from hf_gate.policies.facts.facts import RequestFacts
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.verdicts.day_thresholds import DAY_FACTS, find_thresholds_in, iterate_day_changes
+from hf_gate.verdicts.day_thresholds import find_thresholds_in, iterate_day_changes
 from hf_gate.verdicts.drivers.profile import MAX_AGE
 from hf_gate.verdicts.rows.evaluations import EvaluatedList, read_list, write_list
 from hf_gate.verdicts.service.evaluated_tables import LookupHasher
@@ -264,7 +265,7 @@ class _RepoEnds:
         if key not in self._thresholds:
             used = self._evaluator.facts_of(terms)
             expressions = self._evaluator.expressions_of(terms)
-            self._thresholds[key] = {name: find_thresholds_in(expressions, name) for name in DAY_FACTS if name in used}
+            self._thresholds[key] = {name: find_thresholds_in(expressions, name) for name in DAY_COUNTS if name in used}
         return self._thresholds[key]
 
     def _notice_times(self, state: RequestState, terms: GrantTerms) -> Iterator[datetime]:
