@@ -6,7 +6,7 @@
     │   ├── SpaceNotSupported                 Spaces have no access requests on the Hub
     │   ├── InvalidStatus                     not pending, accepted, rejected or reset
     │   ├── InvalidTarget                     not a person or request, or more than one
-    │   ├── ReasonTooLong                     over 200 UTF-16 units
+    │   ├── ReasonTooLong                     more UTF-16 units than the Hub allows
     │   ├── EndNeeded                         the rules do not know the end of an acceptance
     │   ├── InsecureEndpoint                  a token would be sent unencrypted
     │   ├── InvalidQuery                      not a search query for requests
@@ -113,7 +113,7 @@ class InvalidTarget(UsageError):
 
 
 class ReasonTooLong(UsageError):
-    """The reason is longer than the 200 UTF-16 code units that the Hub accepts."""
+    """The reason has more UTF-16 code units than the Hub accepts."""
 
 
 class EndNeeded(UsageError):

@@ -19,6 +19,7 @@ from .lifecycle import Status
 from .request_version import ContentDigest, RequestVersion, digest_content
 
 REASON_LIMIT = 200
+"""The most UTF-16 units of a reason, as the Hub counts them."""
 
 
 class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):

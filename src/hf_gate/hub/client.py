@@ -162,9 +162,9 @@ class Hub(HubBase[Listing], listing="Listing"):
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Operation[Outcome]:
-        """Deny access; the person **cannot ask again** and sees `reason` (at most 200 UTF-16 units).
+        """Deny access; the person **cannot ask again** and sees `reason`. Use `reset` to let them ask again.
 
-        Use `reset` to let them ask again.
+        Raises ReasonTooLong, before anything is sent, for a reason that the Hub would refuse.
         """
         return self._decision(Status.REJECTED, reason, repo, user, request_id, user_id, repo_type)
 
@@ -194,7 +194,7 @@ class Hub(HubBase[Listing], listing="Listing"):
     ) -> Operation[Outcome]:
         """Send the request back: the person can fill in the form again.
 
-        The Hub e-mails them `reason` (at most 200 UTF-16 units).
+        The Hub e-mails them `reason`. Raises ReasonTooLong, before anything is sent, for one that the Hub would refuse.
         """
         return self._decision(Status.RESET, reason, repo, user, request_id, user_id, repo_type)
 

@@ -267,7 +267,7 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Plan
     plan: str
     changes: int
     account: str
-    of: str = "plan"  # ends: earlier ends of access that wait for a confirmation; `plan` is then their digest
+    of: str = "plan"  # the kind of act; if it is not a plan, such as `ends`, `plan` is its digest
 
 
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalGiven"):
