@@ -142,6 +142,13 @@ def test_a_link_that_loops_ends_the_listing_with_a_doubt() -> None:
     assert "back" in played.result.why
 
 
+def test_a_link_to_another_list_is_not_followed_and_leaves_a_doubt() -> None:
+    link = f'<https://hub.test{LIST.replace("pending", "accepted")}?cursor=1>; rel="next"'
+    played = listed(lambda _: reply([row(1)], link=link))
+    assert len(played.sent) == 1
+    assert "another list" in played.result.why
+
+
 @pytest.mark.parametrize("link", ["https://evil.test/api/x", "http://hub.test/api/x", "https://hub.test:8443/x", "//evil.test/x", "https://a@hub.test/x", "https://hub.test\\@evil.test/x"])  # fmt: skip
 def test_a_link_to_another_origin_is_refused_before_anything_is_sent_there(link: str) -> None:
     played = listed(lambda _: reply([row(1)], link=f'<{link}>; rel="next"'))

@@ -318,6 +318,9 @@ def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_
     console: Console, cut_off: str
 ) -> None:
     assert console.run("runs", "stop", cut_off, "--for-good").out == f"Run {cut_off} has stopped.\n"
+    continued = console.run("runs", "continue", cut_off)
+    assert "nothing is left to send" in continued.out + continued.err
+    assert status_of(console.hub, "ada-l") == "pending"
     assert "hf-gate policy promote voices" in console.run("run", "--once").out
     assert status_of(console.hub, "ada-l") == "pending"
     assert console.run("policy", "promote", "voices", "--yes").code == 0

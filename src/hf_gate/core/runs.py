@@ -1,4 +1,21 @@
-"""The kinds and states of runs and of their changes."""
+"""The kinds and states of runs and of their changes, and what may happen to them.
+
+A run sends changes that were decided before it began. One plan begins at most one run. A queued run is not begun: lists
+and commands do not show it. In `decisions/service/runs/`, `run_executor.py` sends changes and `settling.py` finds their
+outcomes.
+
+1. A change is planned, then started, then has an outcome. It is stored as started before its call is sent.
+2. Before that, its request is compared with the Hub. If the request changed since the plan, or there is a new attempt,
+   nothing is sent.
+3. It is stored as done only if the Hub confirmed it or a later read showed it.
+4. An unknown outcome is open, never a guess. The request is read before the change is sent again.
+5. A process that dies leaves started changes. The next one waits until a late call must have arrived, then reads, then
+   sends.
+6. A started change that did not reach the Hub is planned again.
+7. A pause or a stop takes effect between batches. The outcomes of calls that were sent are still stored.
+8. An error about one repo does not keep the changes at others. An error about the token or the Hub interrupts the run.
+9. A paused or interrupted run can go on. A stopped run sends nothing more.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,7 @@
 """Records who agrees to what, and decides which acceptances may be sent: those that enough different, proven people
 approved.
 
-A person endorses an act: a click, a selection, a plan, or ends that move earlier. Its digest covers its changes. When a
-run starts, `ApprovalCheck.admit` makes an approval of each change from the endorsements of its act, in the transaction
-that stores its intents. So an act that is undone before leaves none, a click by one person and a selection by another
-meet, and no command, page, plan, retry or resumed run can send an acceptance without the approvals that the policies
-ask for.
+`core/people/approvals.py` says which approvals count, and what never happens without them.
 """
 
 from __future__ import annotations

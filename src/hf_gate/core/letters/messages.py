@@ -1,7 +1,18 @@
 """Messages in the outbox: their states, what each kind promises, and when a delivery is tried again.
 
 A notice to the staff is sent at least once, and in the order of its destination. A letter to an applicant is sent at
-most once, and has no order.
+most once, and has no order. `messages/rows/outbox.py` stores both, `messages/service/message_sending.py` sends them.
+
+1. A message is written in the transaction of what it tells. A destination gets nothing from before it was turned on.
+2. It leaves the state `waiting` in a transaction that ends before it is sent. Only one process can do that.
+3. Only the oldest open notice of a destination can be sent. If its process dies, the next one sends it again, with the
+   same id.
+4. A letter whose outcome is unknown, or whose process died, is `unknown`. It is sent again only if a person says so.
+5. A letter waits again only if nothing arrived. It goes only to the account's e-mail address as the Hub gave it.
+6. A message that the receiver refused is dead at once, and the next one is sent.
+7. A message that did not arrive is removed only by a person or an erasure; a letter also by time.
+8. No letter is sent while unattended work is stopped.
+9. Sending ends after a bounded time, whatever the receivers do. It never fails a turn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,21 @@
-"""Approvals of requests that two people must approve: who approved which version, and which approvals count."""
+"""Approvals of requests that two people must approve: who approved which version, and which approvals count.
+
+A person endorses an act: a click, a selection, a plan, or ends that move earlier. Its digest covers its changes. When a
+run starts, endorsements become approvals of its requests, in the transaction that stores its intents. Thus a click by
+one person and a selection by another meet (`approvals/service/approvals.py`).
+
+1. No acceptance is sent without the approvals that the policies ask for: by a command, page, plan, turn, retry or
+   resumed run.
+2. A person counts once, by the id of a proven account, whatever ways and names they use.
+3. The requester, an author of the policy version, and a person who may not decide there now never count.
+4. An approval counts for one version of the request and under the same rules. A change of either ends it.
+5. An approval can be taken back until it is used. It does not return when a run is resumed. An undone act leaves none.
+6. Nobody gives more access than each approver approved: no later end, and no condition fewer. Longer access needs the
+   same approvals.
+7. One person can reject, and shorten access. An earlier end deletes the approvals of a longer one.
+8. While the policies that ask for two people are missing or cannot be read, nobody is accepted at their repos.
+9. An acceptance outside hf-gate without approvals is not undone. It raises an alarm until a person acknowledges it.
+"""
 
 from __future__ import annotations
 

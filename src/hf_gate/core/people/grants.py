@@ -1,4 +1,20 @@
-"""Parses the durations and dates of rules, computes when a grant ends, and defines the terms stored with a grant."""
+"""Parses the durations and dates of rules, computes when a grant ends, and defines the terms stored with a grant.
+
+A grant is access that can end. Its terms are those of the rules when access was given. Each turn reads the facts of the
+terms and moves the end (`grants/service/ends/grant_ends.py`). The first plan after the end takes the access away. A
+person can set another end; the numbers 3 to 5 are about ends that facts move.
+
+1. A changed policy changes no grant by itself.
+2. What is unknown moves no end and ends no access.
+3. A later date counts at once. An earlier date takes effect no sooner than 7 days ahead.
+4. If one turn would move more than 20 ends to an earlier time, a person must confirm them first.
+5. No end moves to an earlier time while this machine's clock is wrong or cannot be compared with the Hub's. No access
+   ends while it is wrong.
+6. A condition that is false ends access after its grace. If it is true again before, access stays.
+7. A grant that a person marked as not to be renewed gets no later date.
+8. Access never ends early: a late plan ends it late, and an end that moved since the plan is not sent.
+9. Access whose rule says that a person decides at the end stays until a person does.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,6 @@
 """Stores messages until they are delivered: notices to the staff, and letters to applicants.
 
-Guarantees:
-1. A message is written in the transaction of what it tells (`notice_queue`, `letter_queue`).
-2. It leaves the state `waiting` in a transaction that ends before it is sent, and only one process can do that.
-3. Only the oldest open notice of a destination can be claimed. If the claimer dies, the next process sends it again.
-4. A letter becomes `waiting` again only if nothing arrived, by the process that tried, or if a person says so. If the
-   claimer dies, it is `unknown`.
-5. Nothing removes a message that did not arrive but a person and an erasure; for letters also the time.
+`core/letters/messages.py` says what may happen to a message.
 """
 
 from __future__ import annotations

@@ -1,10 +1,6 @@
 """Sends what the outbox has: notices to the staff, and letters to applicants.
 
-Guarantees:
-1. A notice is sent at least once, in the order of its destination, or ends as a dead message that is shown.
-2. A letter is sent only after its intent is stored, and one whose outcome is unknown is never sent again by itself. It
-   goes only to the account's e-mail address as the Hub gave it.
-3. Work ends after a bounded time, whatever the receivers do.
+`core/letters/messages.py` says what may happen to a message.
 """
 
 from __future__ import annotations

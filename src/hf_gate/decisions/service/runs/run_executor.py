@@ -1,10 +1,6 @@
 """Executes a run: sends its planned changes to the Hub and records every outcome.
 
-Guarantees:
-1. A change is stored as started before its request is sent.
-2. A change is stored as done only if the Hub confirmed it or a later read showed it.
-3. A change whose outcome is unknown is read back before it is sent again.
-A process that dies leaves started changes behind; the next executor settles them first.
+`core/runs.py` says what may happen to a run and to a change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Settles changes of a run: matches outcomes and reads with changes, and makes the ledger entries."""
+"""Settles changes of a run: matches outcomes and reads with changes, and makes the ledger entries.
+
+`core/runs.py` says what may happen to a change.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,6 @@
 """Moves the ends of grants and records notices; moves that would end much access early wait for a person.
 
-Guarantees:
-1. What is unknown moves no end and ends no access.
-2. A later date counts at once; an earlier date takes effect no sooner than 7 days ahead.
-3. If one turn would move more than 20 ends to an earlier time, a person must confirm it first.
-4. No end moves to an earlier time while this machine's clock is wrong or cannot be compared with the Hub's.
-5. A grant that a person marked as not to be renewed gets no later date.
+`core/people/grants.py` says what may happen to an end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reads one status list of a repo: lazily, one page ahead, with a statement of how complete the listing is."""
+"""Reads one status list of a repo: lazily, one page ahead, with a statement of how complete the listing is.
+
+`core/completeness.py` says when a listing is proved to be complete.
+"""
 
 from __future__ import annotations
 
