@@ -77,10 +77,10 @@ FACT: Final = (
         '    "request.answer_count": "number of answers",\n    "person.hidden": "whether',
     ),
     Edit(
-        "policies/words/number_phrases.py",
-        '    "person.models": ',
+        "policies/words/phrases.py",
+        '    "person.models": _CountPhrases(',
         '    "request.answer_count": _CountPhrases("has answers", "no answers", "{} {}", "answer", "answers"),\n'
-        '    "person.models": ',
+        '    "person.models": _CountPhrases(',
     ),
 )
 CHANNEL: Final = (
