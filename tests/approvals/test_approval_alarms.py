@@ -8,7 +8,7 @@ from hf_gate.approvals.rows.approvals import write_alarms
 from hf_gate.approvals.service.approval_alarms import MAX_ALARMS, find_open_alarm, list_open_alarms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.approvals import ApprovalAlarm
-from hf_gate.decisions.service.decisions import Choice
+from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.store.store import Store
 from tests.kits.approvals import OWNER, author_of, create_member, decide_as, list_alarms
 from tests.kits.approvals import two_people as scene

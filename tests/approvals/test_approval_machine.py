@@ -27,7 +27,7 @@ from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.errors import HfGateError

@@ -16,7 +16,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.approvals import Approver, PolicyAuthor, why_not_counted
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
-from hf_gate.decisions.service.decisions import Choice
+from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import invite_member, prove_account, revoke_member

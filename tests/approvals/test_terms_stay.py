@@ -19,7 +19,7 @@ from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget, PendingDecision
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, PendingDecision
 from hf_gate.decisions.service.ends.approved_ends import EndChanger
 from hf_gate.decisions.service.ends.end_changes import renew_by_rules
 from hf_gate.decisions.service.tray import DecisionRequest, TrayService

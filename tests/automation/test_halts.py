@@ -15,7 +15,7 @@ from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.rows import delete_halts_of
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs.run_executor import halt_run
 from hf_gate.reports.service.workspace_status import read_workspace_status
 from tests.kits.in_process_hub import InProcessHub

@@ -16,7 +16,7 @@ from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs.runs import check_plan, plan_retry, plan_undo, policy_versions
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.reports.service.workspace_status import read_workspace_status

@@ -17,7 +17,7 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest, Target, target_of
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionResult, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionResult, DecisionTarget
 from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.runs.run_executor import LATE_CALL_WAIT
 from hf_gate.errors import HubUnavailable, NotAllowed, PersonNotFound, RequestNotFound, Stale, StoreUnavailable

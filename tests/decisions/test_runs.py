@@ -24,7 +24,7 @@ from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.pages.plan import read_plan
 from hf_gate.decisions.pages.run_worker import RunEventStream, RunJob
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs as run_cases
 from hf_gate.requests.service.sync_schedule import SyncKind
 from hf_gate.testing import LocalHub

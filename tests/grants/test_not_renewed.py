@@ -13,7 +13,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget, renewal_entry
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, renewal_entry
 from hf_gate.decisions.service.runs.runs import plan_undo
 from hf_gate.grants.service.ends.grant_ends import refresh_ends
 from tests.kits.grant_workspaces import SIGNED, GrantWorkspace, make_grant_workspace

@@ -44,7 +44,7 @@ FIELD: Final = (
         "    approvals: ApprovalsRecord | None = None\n    label: str | None = None\n",
     ),
     Edit(
-        "inbox/service/request_record_builders.py",
+        "inbox/service/request_records.py",
         "        grant=details.grant,\n",
         "        answer_count=len(request.answers),\n        label=details.label,\n        grant=details.grant,\n",
     ),

@@ -14,7 +14,7 @@ from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.members.rows.members import find_member_by_id, invite_member, prove_account
 from hf_gate.settings import setting_keys
 from tests.kits.in_process_hub import InProcessHub

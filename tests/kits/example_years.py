@@ -15,7 +15,7 @@ from hf_gate.core.people.hand_terms import end_of_terms
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import invite_member, prove_account

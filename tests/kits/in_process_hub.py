@@ -19,8 +19,8 @@ from hf_gate.hub.drivers.driver import Driver
 from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection
 from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from hf_gate.localhub import control_api
-from hf_gate.localhub.answers import dispatch as handlers
 from hf_gate.localhub.faults import FaultPlan, FaultSet, parse_spec
+from hf_gate.localhub.handlers import dispatch as handlers
 from hf_gate.localhub.http_messages import HttpRequest
 from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_quota
 from hf_gate.localhub.population.seeding import seed_world

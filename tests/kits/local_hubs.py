@@ -13,9 +13,9 @@ from huggingface_hub import HfApi
 from hf_gate import AccessRequest, Hub
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.lifecycle import Status
-from hf_gate.localhub.answers.dispatch import answer_call, find_call
-from hf_gate.localhub.answers.files import commit_files
 from hf_gate.localhub.faults import FaultSet
+from hf_gate.localhub.handlers.dispatch import answer_call, find_call
+from hf_gate.localhub.handlers.files import commit_files
 from hf_gate.localhub.http_messages import PLAIN_VIEW, HttpRequest, HttpResponse, ReadView
 from hf_gate.localhub.population.seeding import make_id
 from hf_gate.localhub.records import HubAccount, HubRepo, HubToken, StoredRequest

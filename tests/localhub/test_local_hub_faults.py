@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hf_gate.localhub.answers.dispatch import find_call
 from hf_gate.localhub.faults import BAD_RECORDS, FAULT_KINDS, FaultSet, parse_spec
+from hf_gate.localhub.handlers.dispatch import find_call
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import ACCESS, LocalHubKit
 from tests.kits.paths import ROOT

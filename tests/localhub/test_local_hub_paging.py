@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hf_gate.core.lifecycle import Status
-from hf_gate.localhub.answers import lists as handlers_lists
-from hf_gate.localhub.answers.lists import ListQuery, read_list_page
+from hf_gate.localhub.handlers import lists as handlers_lists
+from hf_gate.localhub.handlers.lists import ListQuery, read_list_page
 from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
 from hf_gate.localhub.world import World
 from tests.kits.local_hubs import ACCESS, PENDING, LocalHubKit

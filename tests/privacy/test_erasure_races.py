@@ -16,7 +16,7 @@ from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs
 from hf_gate.errors import Guarded
 from hf_gate.privacy.rows.erasure_file import append_record, make_record

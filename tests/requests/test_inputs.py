@@ -8,17 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from hf_gate.base.ids import Repo, RepoType
+from hf_gate.decisions.typed_input import is_confirmed, parse_end, parse_event_kind, parse_note, parse_reason
 from hf_gate.errors import ReasonTooLong, UsageError
-from hf_gate.messages.service.inputs import (
-    ReasonTemplate,
-    check_templates,
-    find_template,
-    is_confirmed,
-    parse_end,
-    parse_event_kind,
-    parse_note,
-    parse_reason,
-)
+from hf_gate.messages.reason_templates import ReasonTemplate, check_templates, find_template
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")

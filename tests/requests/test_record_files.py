@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hf_gate.core.records import Record, RequestRecord, RunRecord, VerdictRecord, keys_of
 from hf_gate.hub.flat_rows import ANSWER_COLUMNS
-from hf_gate.inbox.service.request_record_builders import request_record
+from hf_gate.inbox.service.request_records import request_record
 from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
 from tests.kits.requests import make_request
 

@@ -13,7 +13,7 @@ from hf_gate.base.timestamps import format_age, to_iso
 from hf_gate.core.forms.roles import role_of
 from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_verdict
 from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
-from hf_gate.inbox.service.request_record_builders import rate_answers
+from hf_gate.inbox.service.request_records import rate_answers
 
 from .output import safe_lines
 from .text_layout import Column, wrap_line

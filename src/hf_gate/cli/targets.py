@@ -31,9 +31,9 @@ from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from hf_gate.core.stored_rows import RequestRow
-    from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+    from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
     from hf_gate.hub.client import Hub
-    from hf_gate.messages.service.inputs import ReasonTemplate
+    from hf_gate.messages.reason_templates import ReasonTemplate
     from hf_gate.settings.service.workspace import Workspace
 
     from .framework import CommandContext
@@ -163,14 +163,14 @@ class DecisionCommand(Struct, frozen=True):
     @property
     def choice(self) -> Choice:
         """Return the decision that applies to all targets."""
-        from hf_gate.decisions.service.decisions import Choice
+        from hf_gate.decisions.service.direct_decisions import Choice
 
         is_grant = self.verb == "grant"
         return Choice(STATUS_AFTER_VERB[self.effect], is_grant=is_grant, note=self.note, until=self.until)
 
     def decision_targets(self) -> list[DecisionTarget]:
         """Return the targets, each with its reason."""
-        from hf_gate.decisions.service.decisions import DecisionTarget
+        from hf_gate.decisions.service.direct_decisions import DecisionTarget
 
         return [DecisionTarget(target.repo, target.target, self.reason_for(target)) for target in self.targets]
 

@@ -1,6 +1,7 @@
 """Output records, one struct for each kind, used by `--json`, CSV, the desk's files, the JSON API and `schema`.
 
-A value that is absent, unknown or hidden is null; its key is never missing. `*record_builders.py` fill the records.
+A value that is absent, unknown or hidden is null; its key is never missing. The records are filled by `records.py` and
+`*_records.py` of the rooms.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.errors import HfGateError
-from hf_gate.localhub.answers.access import add_request
-from hf_gate.localhub.answers.files import commit_files
+from hf_gate.localhub.handlers.access import add_request
+from hf_gate.localhub.handlers.files import commit_files
 
 from .context import BodyValidator
 from .faults import parse_spec

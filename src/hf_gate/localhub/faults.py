@@ -15,8 +15,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from hf_gate.hub.protocol.endpoints import ENDPOINTS, RecognizedCall
-from hf_gate.localhub.answers.dispatch import get_error_shape
-from hf_gate.localhub.answers.openid import SIGN_IN_FAULTS
+from hf_gate.localhub.handlers.dispatch import get_error_shape
+from hf_gate.localhub.handlers.openid import SIGN_IN_FAULTS
 
 from .http_messages import HTML_TYPE, HttpError, HttpRequest, HttpResponse, json_response
 from .records import HubRepo

@@ -25,8 +25,8 @@ from hf_gate.localhub.population.generator import GeneratedData
 from hf_gate.localhub.population.seeding import encode_oracle, seed_world
 
 from . import control_api
-from .answers import dispatch
 from .faults import FaultPlan, FaultSet
+from .handlers import dispatch
 from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
 from .hub_state import HubState, LocalHubClock, RateLimiter, parse_quota
 from .world import World

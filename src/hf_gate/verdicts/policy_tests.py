@@ -12,7 +12,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.policy_model import Action, PolicyMode, PolicyTest, Verdict
 from hf_gate.policies.checks.policy_checker import CheckedPolicy
 from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
-from hf_gate.policies.facts.example_facts import build_test_facts
+from hf_gate.policies.facts.policy_test_facts import build_test_facts
 from hf_gate.policies.words.explanation_lines import render_rule
 
 MAX_TRACED_PARTS = 50_000  # the most parts of conditions whose values all explanations together may show

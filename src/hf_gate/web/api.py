@@ -20,10 +20,10 @@ from hf_gate.core.records import Record, RequestRecord, TermsRecord, extend_reco
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
 from hf_gate.errors import HfGateError
 from hf_gate.hub.credentials import name_token_source
-from hf_gate.inbox.service.request_record_builders import stored_request
-from hf_gate.messages.service.inputs import NOTE_LIMIT, parse_note, parse_reason
+from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
 from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
 from hf_gate.store.reading.tray import list_unsent_decisions, undo_waiting_decisions

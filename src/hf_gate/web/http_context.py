@@ -23,7 +23,7 @@ from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.requests import REASON_LIMIT, utf16_units
 from hf_gate.core.stored_rows import RepoRow, RequestRow
-from hf_gate.messages.service.inputs import parse_end
+from hf_gate.decisions.typed_input import parse_end
 from hf_gate.policies.words.explanation_lines import render_explanation
 from hf_gate.settings.service.workspace import Workspace
 

@@ -12,8 +12,8 @@ from hf_gate.base.display_text import limit_lines, make_visible, pluralize, to_j
 from hf_gate.cli.workspace import open_stored_workspace, require_present_member
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.stored_rows import count_pending
+from hf_gate.decisions.typed_input import is_confirmed
 from hf_gate.errors import Guarded, NotAllowed
-from hf_gate.messages.service.inputs import is_confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

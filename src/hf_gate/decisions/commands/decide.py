@@ -16,8 +16,9 @@ from hf_gate.cli.workspace import announce_target
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.requests import REASON_LIMIT, check_reason
+from hf_gate.decisions.typed_input import parse_end, parse_note
 from hf_gate.errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError, to_command_hint
-from hf_gate.messages.service.inputs import ReasonTemplate, parse_end, parse_note
+from hf_gate.messages.reason_templates import ReasonTemplate
 from hf_gate.messages.service.reason_texts import find_reason_text
 from hf_gate.requests.service.targets import RequestTarget
 

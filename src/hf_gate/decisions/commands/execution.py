@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hf_gate.core.changes import Change
     from hf_gate.core.stored_rows import ChangeRow, RunRow
     from hf_gate.decisions.service.decision_sender import DecisionSender
-    from hf_gate.decisions.service.decisions import DecisionTarget
+    from hf_gate.decisions.service.direct_decisions import DecisionTarget
     from hf_gate.requests.service.targets import RequestTarget
     from hf_gate.settings.service.workspace import Workspace
 

@@ -23,12 +23,12 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, cre
 from hf_gate.decisions.service.grants_in_advance import GrantInAdvance, find_new_requests
 from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.decisions.typed_input import is_confirmed, parse_reason
 from hf_gate.errors import UsageError
 from hf_gate.inbox.pages.queue import request_records
 from hf_gate.inbox.pages.queue_counts import count_matching, list_counts
 from hf_gate.members.service.members import ActQuorum
 from hf_gate.messages.pages.reason_texts import list_choices, preview_reason, read_chosen_reason
-from hf_gate.messages.service.inputs import is_confirmed, parse_reason
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.pages.queue_query import limit_to_visible_repos, parse_queue_query
 from hf_gate.requests.pages.request_lines import version_with_terms

@@ -25,10 +25,10 @@ from hf_gate.core.records import ChangeRecord
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import PlanRow, RunRow, count_pending
 from hf_gate.decisions.service.runs import runs as run_cases
+from hf_gate.decisions.typed_input import is_confirmed
 from hf_gate.errors import Guarded
 from hf_gate.inbox.records import change_record
 from hf_gate.members.service.members import ActQuorum
-from hf_gate.messages.service.inputs import is_confirmed
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.guards import Confirmation

@@ -17,9 +17,9 @@ from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.tray import DecisionRequest, QueueResult
+from hf_gate.decisions.typed_input import parse_note, parse_reason
 from hf_gate.inbox.rows import have_same_text
 from hf_gate.messages.pages.reason_texts import read_chosen_reason
-from hf_gate.messages.service.inputs import parse_note, parse_reason
 from hf_gate.requests.pages.queue_query import limit_to_visible_repos, run_query
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, request_key

@@ -57,7 +57,7 @@ from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.run_items import RunItem, SettledItem
 
-from .decisions import (
+from .direct_decisions import (
     ERASED_HAS_NO_END,
     UNSENT_KINDS,
     Choice,

@@ -49,7 +49,7 @@ from hf_gate.store.reading.tray import (
 )
 
 from .decision_sender import DecisionSender
-from .decisions import Choice, DecisionTarget, PendingDecision, make_change_of
+from .direct_decisions import Choice, DecisionTarget, PendingDecision, make_change_of
 
 
 class DecisionRequest(Struct, frozen=True):

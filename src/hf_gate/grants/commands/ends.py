@@ -23,9 +23,9 @@ from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.decisions.commands.confirmation import authorize_run, confirm_ends, require_member_for_ends
+from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.inbox.records import grant_end_record
-from hf_gate.messages.service.inputs import parse_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -293,7 +293,7 @@ def _adopt_ends(
 
 def _mark_final(context: CommandContext, targets: tuple[str, ...], how: ChangeOptions, *, is_final: bool) -> int:
     """Mark access that is not renewed, or remove the mark."""
-    from hf_gate.decisions.service.decisions import renewal_entry
+    from hf_gate.decisions.service.direct_decisions import renewal_entry
 
     announce_target(context, writes=not how.dry_run)
     with open_workspace(context, needs_folder=True, writes=not how.dry_run) as workspace:

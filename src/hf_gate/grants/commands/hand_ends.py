@@ -25,7 +25,7 @@ from hf_gate.errors import EndNeeded, HfGateError, UsageError
 
 if TYPE_CHECKING:
     from hf_gate.cli.framework import CommandContext
-    from hf_gate.decisions.service.decisions import PendingDecision
+    from hf_gate.decisions.service.direct_decisions import PendingDecision
     from hf_gate.settings.service.workspace import Workspace
 
 HINT = "Choose an end: --until 1y, --until 2027-06-30, or --until none."
@@ -96,7 +96,7 @@ def _ask_end(
 
 def parse_typed_end(context: CommandContext, workspace: Workspace, text: str, terms: Iterable[HandTerms]) -> str:
     """Return a typed end as written in rules, or `none`. Raises UsageError if it is not valid, or beyond a ceiling."""
-    from hf_gate.messages.service.inputs import parse_end
+    from hf_gate.decisions.typed_input import parse_end
 
     has_workspace = workspace.location.folder is not None
     if text != NO_END_WORD:

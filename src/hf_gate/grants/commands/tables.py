@@ -24,7 +24,7 @@ from hf_gate.core.people.grants import last_day
 from hf_gate.core.requests import REASON_LIMIT, check_reason, target_of
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.decisions.commands.execution import decision_sender
-from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
 from hf_gate.grants.service.tables.own_tables import (

@@ -17,11 +17,11 @@ from hf_gate.decisions.service.ends.held_ends import (
     digest_to_endorse,
     list_held_moves,
 )
+from hf_gate.decisions.typed_input import is_confirmed
 from hf_gate.grants.service.ends.end_moves import EndMove, MoveKind
 from hf_gate.grants.service.ends.grant_ends import read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import list_unknown_conditions
 from hf_gate.members.service.members import Team
-from hf_gate.messages.service.inputs import is_confirmed
 from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from hf_gate.web.http_context import HttpContext, Refused, require_all_repos, sees_all_repos

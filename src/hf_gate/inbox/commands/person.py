@@ -27,7 +27,7 @@ from hf_gate.core.records import AttemptRecord, PersonRecord
 from hf_gate.errors import Guarded, NotAllowed, RequestNotFound, UsageError
 from hf_gate.inbox.records import person_record
 from hf_gate.inbox.rows import read_people_page
-from hf_gate.inbox.service.request_record_builders import attempt_record, stored_attempt
+from hf_gate.inbox.service.request_records import attempt_record, stored_attempt
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.service.request_history import history_records
 from hf_gate.workspace.commands.store import store_path

@@ -34,10 +34,11 @@ from hf_gate.decisions.commands.execution import (
     outcomes_document,
     person_label,
 )
+from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
 from hf_gate.errors import EndNeeded, HfGateError, NotGated, ReasonTooLong, UsageError
 from hf_gate.grants.commands.hand_ends import check_shown_end, describe_end, parse_typed_end
 from hf_gate.inbox.records import outcome_record
-from hf_gate.messages.service.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
+from hf_gate.messages.reason_templates import ReasonTemplate, check_templates
 from hf_gate.messages.service.reason_texts import LANGUAGES, list_ready_texts
 
 if TYPE_CHECKING:
@@ -350,7 +351,7 @@ def _send_unsent(context: CommandContext, session: ReviewSession) -> bool:
     session.unsent = None
     if unsent is None:
         return True
-    from hf_gate.decisions.service.decisions import Choice, DecisionTarget
+    from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
     from hf_gate.settings.service.workspace import new_id
 
     request = unsent.request

@@ -27,7 +27,7 @@ from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import HfGateError
 from hf_gate.inbox.records import person_record
-from hf_gate.inbox.service.request_record_builders import stored_attempt
+from hf_gate.inbox.service.request_records import stored_attempt
 from hf_gate.privacy.service.erasure import check_erasable, erase, preview_erasure
 from hf_gate.privacy.service.person_export import export_person, json_document, render_page
 from hf_gate.requests.pages.queue_query import run_query

@@ -24,7 +24,7 @@ from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import InvalidQuery
 from hf_gate.grants.service.hold_reasons import count_holds, format_holds
-from hf_gate.inbox.service.request_record_builders import stored_request
+from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.members.rows.members import list_saved_views, set_saved_view
 from hf_gate.requests.pages.queue_query import (
     PENDING,

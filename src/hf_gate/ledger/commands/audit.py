@@ -98,7 +98,7 @@ def audit_ls(
     The table shows four or more consecutive similar entries as one row, e.g. the changes of one run. The formats json,
     jsonl, csv and quiet list every entry.
     """
-    from hf_gate.messages.service.inputs import parse_event_kind
+    from hf_gate.decisions.typed_input import parse_event_kind
 
     workspace = open_workspace(context)
     known_kind = None if kind is None else parse_event_kind(kind)

@@ -25,11 +25,11 @@ from hf_gate.core.events.ledger import WORKSPACE_CHAIN
 from hf_gate.core.parsing.query import is_pseudonym
 from hf_gate.core.records import AuditRecord
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
+from hf_gate.decisions.typed_input import parse_event_kind
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.ledger_entries import audit_record, group_key, group_similar, summarize_links
 from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
-from hf_gate.messages.service.inputs import parse_event_kind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.reading.ledger import iterate_entries, search_entries
 from hf_gate.web.exports import export_response, file_response

@@ -10,7 +10,7 @@ import msgspec
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.lifecycle import Status
-from hf_gate.localhub.answers.files import commit_files
+from hf_gate.localhub.handlers.files import commit_files
 from hf_gate.localhub.records import HubAccount, HubRepo, HubToken, StoredRequest
 from hf_gate.localhub.world import World
 

@@ -27,8 +27,8 @@ from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyProblem, Ru
 from hf_gate.policies.expressions.expression_bounds import MAX_POLICY_COST, policy_cost_problem
 from hf_gate.policies.expressions.expression_problems import ExpressionProblem
 from hf_gate.policies.expressions.expressions import Expression, compile_expression
-from hf_gate.policies.facts.example_facts import check_tests
 from hf_gate.policies.facts.fact_table import ANSWER_ROLES, CelType, fact_types, find_declaration
+from hf_gate.policies.facts.policy_test_facts import check_tests
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy
 from hf_gate.settings.workspace_config import WorkspaceConfig
 

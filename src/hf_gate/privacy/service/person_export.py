@@ -23,7 +23,7 @@ from hf_gate.core.records import ChangeRecord, Count, ExportedRequest, PersonRec
 from hf_gate.core.stored_rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.inbox.records import change_record, person_record
-from hf_gate.inbox.service.request_record_builders import exported_request
+from hf_gate.inbox.service.request_records import exported_request
 from hf_gate.privacy.rows.person_data import join_person_data, read_person_data
 from hf_gate.requests.rows.identity import find_same_account, read_full_identity
 from hf_gate.settings.service.workspace import Workspace

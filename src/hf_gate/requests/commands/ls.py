@@ -29,7 +29,7 @@ from hf_gate.core.records import HubRequestRecord, RequestRecord
 from hf_gate.decisions.commands.assign import member_at_terminal
 from hf_gate.errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
 from hf_gate.hub.commands.token_rights import owners_of
-from hf_gate.inbox.service.request_record_builders import request_record, stored_request
+from hf_gate.inbox.service.request_records import request_record, stored_request
 from hf_gate.requests.query_parser import parse_query
 
 if TYPE_CHECKING:

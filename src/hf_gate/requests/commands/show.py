@@ -25,7 +25,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.records import NO_DETAILS, ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
 from hf_gate.errors import HfGateError, RequestNotFound
 from hf_gate.inbox.records import account_record
-from hf_gate.inbox.service.request_record_builders import request_record, stored_request, verdict_record
+from hf_gate.inbox.service.request_records import request_record, stored_request, verdict_record
 from hf_gate.requests.service.request_history import history_records
 from hf_gate.requests.service.targets import RequestTarget, find_attempts
 

@@ -17,13 +17,13 @@ from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
 from hf_gate.core.lifecycle import MEANING, VERBS, Status
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
 from hf_gate.decisions.pages.assignments import choose_assignee
-from hf_gate.decisions.service.decisions import note_entry
+from hf_gate.decisions.service.direct_decisions import note_entry
+from hf_gate.decisions.typed_input import parse_note
 from hf_gate.grants.pages.access_end import EndChoices, list_accept_choices, list_end_choices
 from hf_gate.grants.service.grant_records import describe_access_end
 from hf_gate.inbox.pages.queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
 from hf_gate.inbox.rows import find_queue_neighbours
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
-from hf_gate.messages.service.inputs import parse_note
 from hf_gate.policies.words.phrases import describe_age
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
 

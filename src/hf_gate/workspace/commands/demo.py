@@ -29,7 +29,7 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.requests import Decision
 from hf_gate.errors import HfGateError
-from hf_gate.inbox.service.request_record_builders import rate_answers, request_record
+from hf_gate.inbox.service.request_records import rate_answers, request_record
 from hf_gate.localhub.openid_client import CLIENT_ID, CLIENT_SECRET
 from hf_gate.web.commands import open_browser
 

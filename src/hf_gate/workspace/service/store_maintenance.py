@@ -17,7 +17,7 @@ from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import StoreDamaged
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.inbox.service.request_record_builders import exported_request
+from hf_gate.inbox.service.request_records import exported_request
 from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.privacy.rows.copies import find_written_files, record_file
