@@ -20,11 +20,11 @@ from hf_gate.core.requests import Target
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, PendingDecision
-from hf_gate.decisions.service.ends.approved_ends import EndChanger
-from hf_gate.decisions.service.ends.end_changes import renew_by_rules
 from hf_gate.decisions.service.tray import DecisionRequest, TrayService
 from hf_gate.errors import UsageError
 from hf_gate.grants.rows import read_terms_of
+from hf_gate.grants.service.ends.approved_ends import EndChanger
+from hf_gate.grants.service.ends.end_changes import renew_by_rules
 from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member

@@ -12,8 +12,8 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
-from hf_gate.decisions.service.ends.approved_ends import EndChanger
-from hf_gate.decisions.service.ends.end_adoption import (
+from hf_gate.grants.service.ends.approved_ends import EndChanger
+from hf_gate.grants.service.ends.end_adoption import (
     CHOSEN,
     Adoption,
     count_outdated_ends,

@@ -9,8 +9,8 @@ from pathlib import Path
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.people.approvals import Approver
-from hf_gate.decisions.service.ends.approved_ends import EndChanger, HeldChange
-from hf_gate.decisions.service.ends.end_changes import change_end_by_hand
+from hf_gate.grants.service.ends.approved_ends import EndChanger, HeldChange
+from hf_gate.grants.service.ends.end_changes import change_end_by_hand
 from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.verdicts.service.policy_bundle import load_policies
 from tests.kits.in_process_hub import InProcessHub

@@ -20,7 +20,7 @@ from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import entry_about
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
-from hf_gate.decisions.service.ends.end_changes import renew_by_rules, write_end_changes
+from hf_gate.grants.service.ends.end_changes import renew_by_rules, write_end_changes
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.grants.service.grant_records import pair_with_grants
 from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule, read_access

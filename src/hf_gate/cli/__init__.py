@@ -1,1 +1,1 @@
-"""The command line: one module for each group of commands. Importing this package loads none of them."""
+"""The command line: its tree, options and output; the commands are in `commands` of their rooms."""

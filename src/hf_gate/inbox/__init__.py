@@ -1,4 +1,4 @@
-"""What a reviewer looks at: the queue, one request, one person, and their records.
+"""What a reviewer works through: the queue, requests one by one, and people; and output records of all kinds.
 
 It shows and selects. A decision that is made there is carried out by `decisions`.
 """

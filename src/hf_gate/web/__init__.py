@@ -1,1 +1,1 @@
-"""The desk, the web app: server-rendered pages, one module each, on top of the application."""
+"""The desk, the web app: its server, routes, security and formatting; the pages are in `pages` of their rooms."""

@@ -66,8 +66,8 @@ def plan(
     prints the plan. The same store, policies and --now give the same plan, byte for byte.
     """
     from hf_gate.automation.service.turn_permissions import register_plan
-    from hf_gate.decisions.service.ends.end_adoption import count_outdated_ends, outdated_ends_note
     from hf_gate.decisions.service.plans.planning import make_plan
+    from hf_gate.grants.service.ends.end_adoption import count_outdated_ends, outdated_ends_note
     from hf_gate.grants.service.ends.grant_ends import held_ends_note
     from hf_gate.verdicts.plan.model import encode_plan
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool

@@ -30,8 +30,6 @@ from hf_gate.core.ports import ClockPort, HubPort, SendPort
 from hf_gate.core.requests import AccessRequest, Decision, Target, target_of
 from hf_gate.core.runs import ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, unstored_row, update_row
-from hf_gate.decisions.service.ends.approved_ends import EndChanger
-from hf_gate.decisions.service.ends.end_changes import change_end_by_hand
 from hf_gate.decisions.service.runs.run_executor import make_executor
 from hf_gate.decisions.service.runs.runs import write_new_run
 from hf_gate.decisions.service.runs.settling import (
@@ -42,6 +40,8 @@ from hf_gate.decisions.service.runs.settling import (
     store_records,
 )
 from hf_gate.errors import HfGateError, HubError, PersonNotFound
+from hf_gate.grants.service.ends.approved_ends import EndChanger
+from hf_gate.grants.service.ends.end_changes import change_end_by_hand
 from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.hub.protocol.flows.single_decision import (
     DUPLICATE,

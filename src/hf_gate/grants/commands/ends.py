@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from hf_gate.cli.framework import CommandContext
     from hf_gate.core.people.hand_terms import HandTerms
     from hf_gate.core.stored_rows import RequestRow
-    from hf_gate.decisions.service.ends.approved_ends import EndChanger
-    from hf_gate.decisions.service.ends.end_adoption import Adoption
-    from hf_gate.decisions.service.ends.end_changes import EndChange
+    from hf_gate.grants.service.ends.approved_ends import EndChanger
+    from hf_gate.grants.service.ends.end_adoption import Adoption
+    from hf_gate.grants.service.ends.end_changes import EndChange
     from hf_gate.grants.service.ends.end_moves import EndMove
     from hf_gate.requests.service.targets import RequestTarget
     from hf_gate.settings.service.workspace import Workspace
@@ -68,7 +68,7 @@ _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With -
 @limit_options
 def ls(context: CommandContext, within: str, without_end: bool, limit: int | None) -> int:
     """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
-    from hf_gate.decisions.service.ends.end_adoption import iterate_accepted
+    from hf_gate.grants.service.ends.end_adoption import iterate_accepted
 
     workspace = open_workspace(context)
     now = workspace.now()
@@ -126,14 +126,14 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     run` ends the access when it is due. If two people must agree, the first one only records that they agree.
     """
     from hf_gate.approvals.service.approvals import endorse
-    from hf_gate.decisions.service.ends.held_ends import (
+    from hf_gate.grants.service.ends.grant_ends import count_kinds, require_right_clock
+    from hf_gate.grants.service.ends.held_ends import (
         AGREE_TASK,
         compute_held_quorum,
         confirm_moves,
         digest_to_endorse,
         list_held_moves,
     )
-    from hf_gate.grants.service.ends.grant_ends import count_kinds, require_right_clock
     from hf_gate.members.service.members import read_team
 
     workspace, bundle = open_with_policies(context)
@@ -256,7 +256,7 @@ def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], 
 
 def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
     """Set the end that is written, or the end of the policies."""
-    from hf_gate.decisions.service.ends.end_changes import change_end_by_hand, renew_by_rules
+    from hf_gate.grants.service.ends.end_changes import change_end_by_hand, renew_by_rules
 
     workspace, bundle = open_with_policies(context, is_preview=how.dry_run)
     now = workspace.clock.now()
@@ -276,7 +276,7 @@ def _adopt_ends(
     context: CommandContext, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool
 ) -> int:
     """Set the ends of the policies for everybody whose access has none. Shows them first and asks."""
-    from hf_gate.decisions.service.ends.end_adoption import iterate_accepted, plan_adoption
+    from hf_gate.grants.service.ends.end_adoption import iterate_accepted, plan_adoption
     from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 
     workspace, bundle = open_with_policies(context, is_preview=how.dry_run)
@@ -330,7 +330,7 @@ def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
 
 
 def _read_rows(workspace: Workspace, bundle: PolicyBundle, targets: Iterable[RequestTarget]) -> list[RequestRow]:
-    from hf_gate.decisions.service.ends.end_changes import check_has_access
+    from hf_gate.grants.service.ends.end_changes import check_has_access
 
     rows = []
     for target in targets:
@@ -372,7 +372,7 @@ def _apply(
     adoption: Adoption | None = None,
 ) -> int:
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
-    from hf_gate.decisions.service.ends.end_changes import ONLY_SHORTER
+    from hf_gate.grants.service.ends.end_changes import ONLY_SHORTER
 
     lacking = Counter({} if adoption is None else adoption.left)
     planned = len(changes)
@@ -413,7 +413,7 @@ def _authorize_changes(
 ) -> EndChanger:
     """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
     from hf_gate.approvals.service.approvals import ApprovalCheck, as_approver
-    from hf_gate.decisions.service.ends.approved_ends import EndChanger
+    from hf_gate.grants.service.ends.approved_ends import EndChanger
     from hf_gate.grants.service.ends.grant_ends import require_right_clock
 
     me = require_member_for_ends(context, workspace, (change.row.repo for change in changes))

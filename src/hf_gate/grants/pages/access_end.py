@@ -18,10 +18,10 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.direct_decisions import renewal_entry
-from hf_gate.decisions.service.ends.approved_ends import EndChanger
-from hf_gate.decisions.service.ends.end_changes import ONLY_SHORTER, change_end_by_hand
 from hf_gate.decisions.typed_input import NO_WORKSPACE
 from hf_gate.errors import Guarded, NotAllowed, UsageError
+from hf_gate.grants.service.ends.approved_ends import EndChanger
+from hf_gate.grants.service.ends.end_changes import ONLY_SHORTER, change_end_by_hand
 from hf_gate.grants.service.ends.grant_ends import require_right_clock
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 from hf_gate.members.service.members import explain_end_limit

@@ -9,7 +9,10 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.approvals.service.approvals import endorse, name_accounts, read_act_endorsers
 from hf_gate.base.timestamps import from_ms
-from hf_gate.decisions.service.ends.held_ends import (
+from hf_gate.decisions.typed_input import is_confirmed
+from hf_gate.grants.service.ends.end_moves import EndMove, MoveKind
+from hf_gate.grants.service.ends.grant_ends import read_held_ends
+from hf_gate.grants.service.ends.held_ends import (
     AGREE_TASK,
     compute_held_quorum,
     confirm_moves,
@@ -17,9 +20,6 @@ from hf_gate.decisions.service.ends.held_ends import (
     digest_to_endorse,
     list_held_moves,
 )
-from hf_gate.decisions.typed_input import is_confirmed
-from hf_gate.grants.service.ends.end_moves import EndMove, MoveKind
-from hf_gate.grants.service.ends.grant_ends import read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import list_unknown_conditions
 from hf_gate.members.service.members import Team
 from hf_gate.requests.pages.request_lines import request_key

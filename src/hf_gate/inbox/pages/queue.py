@@ -24,6 +24,7 @@ from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import InvalidQuery
 from hf_gate.grants.service.hold_reasons import count_holds, format_holds
+from hf_gate.inbox.queue_counters import Counters
 from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.members.rows.members import list_saved_views, set_saved_view
 from hf_gate.requests.pages.queue_query import (
@@ -39,7 +40,6 @@ from hf_gate.requests.pages.queue_query import (
 )
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.requests.queue_counters import Counters
 from hf_gate.requests.rows.selections import count_selected, filter_selected
 from hf_gate.verdicts.pages.drafts import visible_tables
 from hf_gate.web.exports import export_response

@@ -10,9 +10,9 @@ from hf_gate.core.events.classification import MailKind
 from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query, Term
+from hf_gate.inbox.queue_counters import CounterRow, Counters, CounterTable
 from hf_gate.inbox.rows import read_counters
 from hf_gate.requests.pages.queue_query import QUALITY_CHOICES, WORDS, QueueQuery, count_up_to, queue_url
-from hf_gate.requests.queue_counters import CounterRow, Counters, CounterTable
 from hf_gate.web.http_context import HttpContext
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query

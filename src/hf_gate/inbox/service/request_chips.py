@@ -15,9 +15,9 @@ from hf_gate.core.forms.roles import Role
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.stored_rows import RepoRow, RequestRow, RowClass
 from hf_gate.inbox.rows import MAX_SAME_TEXT, read_row_classes
+from hf_gate.inbox.software_instructions import any_addresses_software
 from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.form_facts import FormRoles, contains_address, form_roles, layout_answers
-from hf_gate.requests.software_instructions import any_addresses_software
 from hf_gate.store.store import Store
 
 MAX_CHIPS: Final = 3

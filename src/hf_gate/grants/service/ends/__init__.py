@@ -1,1 +1,1 @@
-"""When access ends: moved with its facts and conditions, and reviewed each turn."""
+"""When access ends: moved with its facts and conditions, reviewed each turn, and changed by people."""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hf_gate.requests.software_instructions import addresses_software
+from hf_gate.inbox.software_instructions import addresses_software
 from tests.kits.paths import DATA
 from tests.kits.shared_files import shared_file
 

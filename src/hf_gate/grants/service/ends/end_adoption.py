@@ -23,13 +23,13 @@ from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.rows import read_set_ends, read_terms
-from hf_gate.grants.service.ends.terms_reader import TermsReader, load_terms_reader
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import FOLLOWED_POLICIES
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 from .end_changes import EndChange, change_by_rules
+from .terms_reader import TermsReader, load_terms_reader
 
 ADOPT_COMMAND: Final = "hf-gate ends set --all --with-end"
 CHOSEN: Final = "a person chose the end"

@@ -15,12 +15,13 @@ from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.display_text import join_words
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.errors import Guarded
-from hf_gate.grants.service.ends.end_moves import SHORTEN_AHEAD, EndMove
-from hf_gate.grants.service.ends.end_reviews import review_ends
-from hf_gate.grants.service.ends.grant_ends import record_moves, require_right_clock, store_held_ends
 from hf_gate.members.service.members import ActQuorum, Team, compute_ends_quorum
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+
+from .end_moves import SHORTEN_AHEAD, EndMove
+from .end_reviews import review_ends
+from .grant_ends import record_moves, require_right_clock, store_held_ends
 
 AGREE_TASK: Final = "open Ends of access in the desk, or run hf-gate ends confirm,"
 

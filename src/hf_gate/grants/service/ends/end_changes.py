@@ -25,10 +25,11 @@ from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import UsageError
 from hf_gate.grants.rows import read_terms_of, write_terms
-from hf_gate.grants.service.ends.end_moves import SHORTEN_AHEAD
-from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
+
+from .end_moves import SHORTEN_AHEAD
+from .terms_reader import describe_terms_problem
 
 ONLY_SHORTER: Final = "Here, one person can only shorten access. Longer access needs two people, as an acceptance does."
 

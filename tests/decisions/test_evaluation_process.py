@@ -18,6 +18,7 @@ from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
 from hf_gate.config import Paths, Settings
 from hf_gate.core.lifecycle import Status
+from hf_gate.decisions.pages.evaluation_process import NICENESS, EvaluationProcess
 from hf_gate.errors import HfGateError
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import sync_repo
@@ -25,7 +26,6 @@ from hf_gate.requests.service.sync_schedule import SyncKind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.write_lock import read_holder
 from hf_gate.testing import LocalHub
-from hf_gate.verdicts.pages.evaluation_process import NICENESS, EvaluationProcess
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
 from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
 
@@ -185,7 +185,7 @@ def test_the_evaluation_ends_with_a_desk_that_was_killed(settings: Settings) -> 
         from pathlib import PosixPath
         from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
         from hf_gate.verdicts.service.policy_bundle import load_policies
-        from hf_gate.verdicts.pages.evaluation_process import EvaluationProcess
+        from hf_gate.decisions.pages.evaluation_process import EvaluationProcess
         settings = {settings!r}
         workspace = connect_workspace(Connection(settings), read_location(settings), lends=True)
         process = EvaluationProcess(workspace, min_requests=50)

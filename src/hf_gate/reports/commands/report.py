@@ -34,11 +34,11 @@ report = GateGroup(
     "report",
     {
         "overview": CommandEntry(
-            "hf_gate.ledger.commands.report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."
+            "hf_gate.reports.commands.report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."
         ),
-        "access": CommandEntry("hf_gate.ledger.commands.report:report_access", "Who has access, or had it on a date."),
+        "access": CommandEntry("hf_gate.reports.commands.report:report_access", "Who has access, or had it on a date."),
         "hub": CommandEntry(
-            "hf_gate.ledger.commands.report:report_hub", "The Hub's own report of all requests of a repo."
+            "hf_gate.reports.commands.report:report_hub", "The Hub's own report of all requests of a repo."
         ),
     },
     help="Reports: numbers of the workspace without personal data, who has access, and the Hub's own report.",

@@ -1,1 +1,0 @@
-"""Changes of ends of access by people: set, confirmed, adopted."""
