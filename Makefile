@@ -32,7 +32,7 @@ test-pythons: dev-env ## test the wheel on the oldest 3.11, 3.12 and 3.13 of thi
 torture: dev-env witness chromium ## run the property tests with larger numbers; PART=kills runs one part (tools/torture.py)
 	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)
 
-check: dev-env ## check format, lint, types, layers and house rules
+check: dev-env ## check format, lint, types, rooms and house rules
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy $(wildcard src tests tools bench)

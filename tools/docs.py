@@ -29,8 +29,8 @@ def build_code_map() -> str:
 def _list_rooms() -> list[str]:
     """Return the rooms from the lowest to the highest, as import-linter knows them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["id"] == "rooms")
-    return [room for layer in reversed(layers) if (PACKAGE / (room := layer.strip("()"))).is_dir()]
+    order = next(contract["layers"] for contract in contracts if contract["id"] == "rooms")
+    return [room for entry in reversed(order) if (PACKAGE / (room := entry.strip("()"))).is_dir()]
 
 
 def _find_packages() -> list[str]:

@@ -56,7 +56,7 @@ def test_there_are_two_hundred_payloads_and_all_are_used() -> None:
 
 def test_every_way_that_shows_something_is_looked_at(scene: HostileDesk) -> None:
     missing = {way.path for way in ROUTES if way.method == "GET"} - set(scene.pages(0))
-    assert not missing, "say in hostile_scene.py by which addresses it is seen"
+    assert not missing, "say in hostile_desk.py by which addresses it is seen"
 
 
 # ---- as it is sent -------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class SendPort(Protocol):
 
 
 class HubPort(SendPort, Protocol):
-    """The methods of `Hub` that the application calls."""
+    """The methods of `Hub` that services call."""
 
     endpoint: str
 

@@ -1,4 +1,4 @@
-"""The keys of the store's settings that the application uses."""
+"""The keys of the settings in the store."""
 
 from __future__ import annotations
 

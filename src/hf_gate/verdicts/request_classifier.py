@@ -54,7 +54,7 @@ def fingerprint_of(text: str, secret: bytes) -> int | None:
 
 
 class AnswerClassifier:
-    """The implementation of `domain.classification.RequestClassifier`.
+    """The implementation of `core.events.classification.RequestClassifier`.
 
     `open_lists` loads the domain lists at the first address. `read_rules_version` changes with these lists and with the
     rules of this package.

@@ -130,7 +130,7 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
     at_end: str = "reset"
     rule: str | None = None
     written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
-    terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
+    terms: str | None = None  # digest of what can move the end later; see `core.people.grants.GrantTerms`
     lapses: tuple[int | None, ...] = ()  # ms; of each condition of `keep_while` that is false, when it ends access
     cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside, chosen; None: by the rule
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name

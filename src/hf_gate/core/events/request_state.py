@@ -54,7 +54,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     open_before: str | None = None
     open_after: str | None = None
     moved_at: int | None = None  # our last change, by the Hub's clock if known
-    terms: str | None = None  # digest of what can move the end; see `domain.grants.GrantTerms`
+    terms: str | None = None  # digest of what can move the end; see `core.people.grants.GrantTerms`
     lapses: tuple[int | None, ...] = ()  # of each condition of `keep_while` that is false, when it ends access
     noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases

@@ -110,7 +110,7 @@ class ClockOwner(Protocol):
 
 
 class HubClock:
-    """The clock of the application: this machine's clock, or with HF_GATE_CLOCK=hub the local Hub's clock."""
+    """The clock of a workspace: this machine's clock, or with HF_GATE_CLOCK=hub the local Hub's clock."""
 
     def __init__(self, endpoint: str, open_hub: Callable[[], ClockOwner]) -> None:
         own = clock_for(endpoint)

@@ -2,7 +2,7 @@
 
 The order is part of the meaning. A token that the Hub does not accept comes before everything that this token cannot
 see, a missing repo before its gate, and the state of a request before the files. The Hub's words decide only through
-the table of `protocol.access_refusals`; other words are shown, and decide nothing.
+the table of `hub.protocol.access_refusals`; other words are shown, and decide nothing.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ StoredProfiles: TypeAlias = Mapping[int, tuple[bytes | None, int]]
 
 
 class SourcesPort(Protocol):
-    """Facts from outside a request; implemented by `sources.fact_sources.FactSources`."""
+    """Facts from outside a request; implemented by `verdicts.drivers.fact_sources.FactSources`."""
 
     @property
     def countries(self) -> Mapping[str, str]: ...
