@@ -25,6 +25,7 @@ VIOLATIONS = {
     "SQL decides": ("rows", "privacy/rows/erasure.py", "from hf_gate.privacy.service import retention"),
     "a record reads the store": ("records", "inbox/records.py", "from hf_gate.store import store"),
     "a service knows a page": ("services", "reports/service/overview.py", "from hf_gate.reports.pages import metrics"),
+    "a driver decides": ("drivers", "verdicts/drivers/profile.py", "from hf_gate.verdicts.service import evaluation"),
     "a page writes SQL": ("front", "web/help_page.py", "from hf_gate.store import sql"),
     "the local Hub opens httpx2": ("only-httpx2", "localhub/__init__.py", "import httpx2"),
     "the local Hub uses the official client": (

@@ -7,6 +7,8 @@ file", so purity is checked here.
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from tests.kits.paths import PACKAGE
+from tests.kits.paths import PACKAGE, ROOT
 from tests.kits.source_files import list_modules
 
 MOST_MODULES: Final = 45
@@ -72,6 +74,15 @@ def test_no_room_and_no_folder_is_larger_than_people_can_survey() -> None:
     folders = Counter("/".join(parts[:-1]) for parts in names if len(parts) > 1 and parts[-1] != "__init__.py")
     assert {room: count for room, count in rooms.items() if count > MOST_MODULES} == {}
     assert {folder: count for folder, count in folders.items() if count > MOST_FILES} == {}
+
+
+def test_the_list_of_rooms_in_architecture_md_has_the_order_of_the_contract() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    block = text.partition("```text\n")[2].partition("```")[0]
+    listed = [room for line in block.splitlines() for room in re.split(r" {3,}", line.strip())[0].split()]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    order = [name.strip("()") for name in next(each for each in contracts if each["id"] == "rooms")["layers"]]
+    assert listed == [name for name in order if (PACKAGE / name).is_dir()]
 
 
 def test_each_folder_says_what_it_is_for_and_exports_nothing() -> None:

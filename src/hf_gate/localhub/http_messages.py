@@ -33,7 +33,7 @@ class ReadView(Struct, frozen=True):
 
     is_shuffled: bool = False
     lag_ms: int = 0
-    sign_in: str = ""  # one of `answers.openid.SIGN_IN_FAULTS`
+    sign_in: str = ""  # one of `handlers.openid.SIGN_IN_FAULTS`
 
 
 PLAIN_VIEW = ReadView()
