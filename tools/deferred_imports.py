@@ -91,7 +91,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.workspace.service.starter_workspace": "writes a workspace; loads the policy parser",
     "hf_gate.workspace.service.store_maintenance": "copies, checks and exports stores",
     "hf_gate.requests.service.sync": "reads the Hub; loads the flows and the store",
-    "hf_gate.requests.service.sync_schedule": "loads the sync",
+    "hf_gate.requests.sync_schedule": "loads the sync",
     "hf_gate.automation.service.turn": "one turn of `run`; loads everything but the web",
     "hf_gate.messages.service.message_records": "loads the store",
     "hf_gate.messages.service.message_sending": "loads the store",

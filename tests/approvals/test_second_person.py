@@ -29,7 +29,7 @@ from hf_gate.grants.service.ends.end_changes import change_end_by_hand, write_en
 from hf_gate.ledger.service.ledger_entries import text_of_entry
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.requests.rows.selections import select_requests
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.model import build_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 

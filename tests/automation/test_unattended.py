@@ -10,7 +10,7 @@ from hf_gate import Hub
 from hf_gate.automation.rows import begin_turn, write_turn_end
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.turns import TurnEnd, TurnRow
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk, open_desk, parse_page
 
 

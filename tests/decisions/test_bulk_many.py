@@ -21,7 +21,7 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_r
 from hf_gate.errors import Guarded
 from hf_gate.requests.pages.selection import summarize_selection
 from hf_gate.requests.rows.selections import iterate_ready_requests
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.web.http_context import HttpContext
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import wait_for_run

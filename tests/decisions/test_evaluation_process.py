@@ -22,7 +22,7 @@ from hf_gate.decisions.pages.evaluation_process import NICENESS, EvaluationProce
 from hf_gate.errors import HfGateError
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import sync_repo
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.write_lock import read_holder
 from hf_gate.testing import LocalHub

@@ -26,7 +26,7 @@ from hf_gate.decisions.pages.run_worker import RunEventStream, RunJob
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs as run_cases
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.plan.model import Plan, make_partial_plan
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk, run_desk_program, text_of, write_desk

@@ -14,7 +14,7 @@ from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.events.events import decode_event
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.grants.service.ends.grant_ends import read_held_ends
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.stores import read_links

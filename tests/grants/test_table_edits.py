@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.errors import UsageError
-from hf_gate.grants.drivers import RowEdits, edit_table
+from hf_gate.grants.table_edits import RowEdits, edit_table
 from hf_gate.policies.drivers.table_files import parse_table
 
 TEXT = '# the students of 2026\nemail;name;expires\n\n# first term\nada@x.example;"Ada; L";2027-01-01\nbob@x.example;Bob;\n'

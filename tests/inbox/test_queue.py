@@ -14,7 +14,7 @@ import pytest
 from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.requests.pages.queue_query import describe_term, merge_search
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page, text_of

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from playwright.sync_api import Browser, expect
 
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.reading.tray import list_waiting_decisions
 from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, serve_desk

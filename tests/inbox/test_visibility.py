@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.base.ids import Repo, parse_repo
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
 
 POLICY = """\

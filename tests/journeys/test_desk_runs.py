@@ -20,7 +20,7 @@ from hf_gate.core.events.events import GrantDated, LedgerEntry, canonical_json
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.service.runs.runs import create_run
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.requests.service.sync_schedule import minimum_pause
+from hf_gate.requests.sync_schedule import minimum_pause
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.plan.model import decode_plan
 from hf_gate.workspace.commands.schemas import schema_of

@@ -19,7 +19,7 @@ from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import invite_member, prove_account
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings import setting_keys
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import load_policies

@@ -20,7 +20,7 @@ from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.core.events.events import LedgerEntry, StatusMoved
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import UsageError
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import Desk, Visitor, open_desk
 from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.hostile_texts import CLASSES, payload

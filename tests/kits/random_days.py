@@ -19,7 +19,7 @@ from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.errors import HfGateError
 from hf_gate.hub.protocol.messages import HubCall
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.verdicts.plan.model import Plan
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import InProcessHub

@@ -15,7 +15,7 @@ from hf_gate.core.ports import HubPort
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import SyncResult, sync_repo
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.rows.opening import open_store

@@ -21,7 +21,7 @@ from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.errors import HfGateError
 from hf_gate.requests.service.sync import SyncResult, sync_repo
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.model import Plan

@@ -14,7 +14,7 @@ from hf_gate import Decision, Hub
 from hf_gate.base.timestamps import to_iso
 from hf_gate.core.records import keys_of
 from hf_gate.ledger.service.access_report import AccessRecord
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.workspace.commands.schemas import SCHEMAS
 from tests.kits.desk import GOOD, Desk, Visitor
 

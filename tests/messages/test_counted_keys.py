@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from hf_gate.messages.service.reason_texts import list_ready_texts
+from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.store.reading.tray import list_waiting_decisions
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk

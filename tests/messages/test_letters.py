@@ -37,9 +37,9 @@ from hf_gate.core.letters.notices import MailServer
 from hf_gate.errors import StoreBusy
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.messages.channels.letter_mail import open_letter_channel
+from hf_gate.messages.reason_texts import LANGUAGES
 from hf_gate.messages.service.letters import render_letter, store_subscription
 from hf_gate.messages.service.message_records import preview_letters
-from hf_gate.messages.service.reason_texts import LANGUAGES
 from hf_gate.privacy.rows.erasure import delete_expired
 from hf_gate.privacy.rows.erasure_file import append_record, make_record
 from hf_gate.privacy.rows.erasure_repetition import repeat_erasures

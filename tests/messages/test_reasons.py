@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.core.requests import check_reason
-from hf_gate.messages.service.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
+from hf_gate.messages.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
 from hf_gate.store.reading.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
 

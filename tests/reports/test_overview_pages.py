@@ -13,7 +13,7 @@ from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
 from hf_gate.core.records import keys_of
 from hf_gate.reports.service.overview import OverviewRecord
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk
 
 _SVG = "{http://www.w3.org/2000/svg}"

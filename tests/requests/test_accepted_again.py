@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.core.events.events import GrantDated, decode_event
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import HubWorkspace, accept_for_thirty_days
 

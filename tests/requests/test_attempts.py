@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk, Visitor, parse_page
 
 ASKED = {"Purpose": "test", "Country": "NL", "Institution": "ETH"}

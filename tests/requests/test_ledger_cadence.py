@@ -17,7 +17,7 @@ from hf_gate.policies.checks.policy_checker import check_policy
 from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.reports.service.workspace_status import format_answered_line
-from hf_gate.requests.service.sync_schedule import (
+from hf_gate.requests.sync_schedule import (
     FULL_SYNC_INTERVAL,
     FULL_SYNC_RETRY,
     MAX_PAUSE,

@@ -18,7 +18,7 @@ from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.errors import Guarded
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import sync_repo
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_verdict
 from hf_gate.verdicts.plan.model import encode_plan

@@ -9,7 +9,7 @@ from pathlib import Path
 from hf_gate import Decision, Hub
 from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.verdicts.pages.draft_report import MAX_REQUESTS
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.requests.service.sync_schedule import SyncKind
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.web.http_context import ENVIRONMENT
 from hf_gate.web.markdown import MAX_CHARACTERS, Node, parse_markdown
 from tests.kits.desk import Desk, parse_page

@@ -234,7 +234,7 @@ class _Loop:
 
     def _adapt_pause(self, pause: float | None) -> None:
         """Choose the next pause, or warn once if the given one uses more than the usual share of the token's calls."""
-        from hf_gate.requests.service.sync_schedule import minimum_pause, next_pause
+        from hf_gate.requests.sync_schedule import minimum_pause, next_pause
 
         seen = self.context.hub.outlook()
         calls = 4 * len(self._repos)
@@ -339,7 +339,7 @@ class _Loop:
 
 def budget_warning(pause: float, least: float, repos: int) -> str:
     """Return the warning for an interval that uses more than the usual share of the token's calls."""
-    from hf_gate.requests.service.sync_schedule import QUOTA_SHARE
+    from hf_gate.requests.sync_schedule import QUOTA_SHARE
 
     return (
         f"Syncing {pluralize(repos, 'repo')} every {format_span(pause)} uses {QUOTA_SHARE * least / pause:.0%} of "

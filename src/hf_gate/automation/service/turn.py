@@ -30,7 +30,7 @@ from hf_gate.inbox.records import run_record
 from hf_gate.ledger.service.ledger_checks import stop_if_broken
 from hf_gate.privacy.service.retention import apply_daily
 from hf_gate.requests.service.sync import SyncResult, count_by_report, sync_repo
-from hf_gate.requests.service.sync_schedule import SyncKind, choose_sync
+from hf_gate.requests.sync_schedule import SyncKind, choose_sync
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.reading.runs import read_run_repos

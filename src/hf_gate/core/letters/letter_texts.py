@@ -160,4 +160,4 @@ LETTER_TEXTS: Final[Mapping[LetterKind, Mapping[str, str]]] = {
     LetterKind.ENDS: _ENDS,
     LetterKind.ENDED: _ENDED,
 }
-"""The text of each kind in each language of `messages.service.reason_texts.LANGUAGES`."""
+"""The text of each kind in each language of `messages.reason_texts.LANGUAGES`."""

@@ -19,7 +19,7 @@ from hf_gate.core.requests import REASON_LIMIT, check_reason
 from hf_gate.decisions.typed_input import parse_end, parse_note
 from hf_gate.errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError, to_command_hint
 from hf_gate.messages.reason_templates import ReasonTemplate
-from hf_gate.messages.service.reason_texts import find_reason_text
+from hf_gate.messages.reason_texts import find_reason_text
 from hf_gate.requests.service.targets import RequestTarget
 
 from .confirmation import confirm_decision

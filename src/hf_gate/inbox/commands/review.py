@@ -39,7 +39,7 @@ from hf_gate.errors import EndNeeded, HfGateError, NotGated, ReasonTooLong, Usag
 from hf_gate.grants.commands.hand_ends import check_shown_end, describe_end, parse_typed_end
 from hf_gate.inbox.records import outcome_record
 from hf_gate.messages.reason_templates import ReasonTemplate, check_templates
-from hf_gate.messages.service.reason_texts import LANGUAGES, list_ready_texts
+from hf_gate.messages.reason_texts import LANGUAGES, list_ready_texts
 
 if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
@@ -157,7 +157,7 @@ def _pending_requests(context: CommandContext, where: Repo) -> list[AccessReques
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
                 from hf_gate.requests.service.sync import sync_repo
-                from hf_gate.requests.service.sync_schedule import SyncKind
+                from hf_gate.requests.sync_schedule import SyncKind
 
                 sync_repo(
                     context.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=find_actor(context)

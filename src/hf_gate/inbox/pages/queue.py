@@ -23,7 +23,7 @@ from hf_gate.core.stored_rows import QueryPage, QueueCount, RequestRow
 from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import InvalidQuery
-from hf_gate.grants.service.hold_reasons import count_holds, format_holds
+from hf_gate.grants.hold_reasons import count_holds, format_holds
 from hf_gate.inbox.queue_counters import Counters
 from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.members.rows.members import list_saved_views, set_saved_view

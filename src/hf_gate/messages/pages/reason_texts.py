@@ -15,7 +15,7 @@ from hf_gate.core.requests import check_reason
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.messages.reason_templates import ReasonTemplate, texts_by_language
-from hf_gate.messages.service.reason_texts import LANGUAGES, list_ready_texts, list_reason_texts
+from hf_gate.messages.reason_texts import LANGUAGES, list_ready_texts, list_reason_texts
 from hf_gate.policies.checks.reasons import fill_reason
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine

@@ -21,8 +21,7 @@ from hf_gate.core.people.grants import FAR_END, end_of_day
 from hf_gate.policies.facts.email_addresses import parse_address, parse_domain
 from hf_gate.policies.facts.fact_values import clean_text
 from hf_gate.policies.facts.tables import KEYS, Table, TableProblem, TableRow, build_table
-
-from .table_text import KNOWN_COLUMNS, ParsedFile, has_key_column, parse_file, spread_key
+from hf_gate.policies.parsing.table_text import KNOWN_COLUMNS, ParsedFile, has_key_column, parse_file, spread_key
 
 MAX_BYTES = 64 << 20
 SHRINK_LIMIT = 0.25

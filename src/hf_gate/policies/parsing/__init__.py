@@ -1,1 +1,1 @@
-"""Policy files and hf-gate.yaml as values, and changes of single values that keep the rest of a file."""
+"""Policy files, hf-gate.yaml and table files as values, and changes of single values that keep the rest of a file."""

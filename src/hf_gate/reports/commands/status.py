@@ -17,7 +17,7 @@ from hf_gate.cli.workspace import open_stored_workspace, open_workspace
 from hf_gate.config import parse_seconds
 from hf_gate.core.turns import HealthState
 from hf_gate.errors import HfGateError, NotAllowed, UsageError
-from hf_gate.grants.service.hold_reasons import format_holds
+from hf_gate.grants.hold_reasons import format_holds
 from hf_gate.hub.protocol.clock_skew import WARN_ABOVE_S
 from hf_gate.inbox.records import run_record
 from hf_gate.reports.service.workspace_status import add_holds, repo_status_record

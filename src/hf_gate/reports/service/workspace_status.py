@@ -24,7 +24,7 @@ from hf_gate.core.records import RepoStatusRecord, extend_record
 from hf_gate.core.runs import UNSETTLED, RunKind, RunState
 from hf_gate.core.stored_rows import RepoRow, RunRow
 from hf_gate.errors import HfGateError
-from hf_gate.grants.service.hold_reasons import count_holds
+from hf_gate.grants.hold_reasons import count_holds
 from hf_gate.inbox.records import repo_record
 from hf_gate.inbox.rows import read_counters
 from hf_gate.policies.drivers.workspace_folder import read_folder

@@ -17,7 +17,7 @@ from hf_gate.errors import HfGateError, HubUnavailable, Offline
 if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
     from hf_gate.requests.service.sync import SyncResult
-    from hf_gate.requests.service.sync_schedule import DueSync
+    from hf_gate.requests.sync_schedule import DueSync
     from hf_gate.settings.service.workspace import Workspace
 
 
@@ -90,7 +90,7 @@ class SyncCommand:
             self.done.append((synced, due))
 
     def _due(self, repo: Repo) -> DueSync:
-        from hf_gate.requests.service.sync_schedule import DueSync, SyncKind, choose_sync
+        from hf_gate.requests.sync_schedule import DueSync, SyncKind, choose_sync
 
         if self.is_full:
             return DueSync(SyncKind.FULL, "requested")

@@ -34,13 +34,13 @@ from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.errors import HfGateError
 from hf_gate.requests.rows.initial_load import defer_indexes
 from hf_gate.requests.rows.reclassification import reclassify_part
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.store import Store
 from hf_gate.store.writing.gate_texts import write_gate_text
 from hf_gate.store.writing.search_text import fold_answers
 from hf_gate.store.writing.writer import Writer
 
 from .restore_checks import clear_restore_mark
-from .sync_schedule import SyncKind
 
 HUB_PAGE: Final = 1000  # requests on a page of the Hub
 TRANSACTION_SIZE: Final = (

@@ -147,7 +147,7 @@ def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm])
 def _compare_with_report(context: CommandContext, sync: SyncCommand, repo: Repo) -> list[str]:
     """Compare the Hub's own report with the lists that were read; return the differences."""
     from hf_gate.requests.service.sync import count_by_report
-    from hf_gate.requests.service.sync_schedule import list_differences
+    from hf_gate.requests.sync_schedule import list_differences
 
     synced = next((one for one, _ in sync.done if one.repo == repo), None)
     if synced is None:

@@ -18,7 +18,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.parsing.strict_yaml import suggest
 from hf_gate.core.policy_model import FactEnd, Policy, Rule, TableSpec
 from hf_gate.errors import Guarded, Stale, UsageError
-from hf_gate.grants.drivers import Cells, RowEdits, edit_table
+from hf_gate.grants.table_edits import Cells, RowEdits, edit_table
 from hf_gate.policies.drivers.table_files import (
     MAX_BYTES,
     SHRINK_LIMIT,
@@ -27,12 +27,12 @@ from hf_gate.policies.drivers.table_files import (
     parse_table,
     read_content,
 )
-from hf_gate.policies.drivers.table_text import column_name, decode, has_key_column, header_line, parse_csv, spread_key
 from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from hf_gate.policies.expressions.expression_parser import read_names
 from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.fact_table import tables_of
 from hf_gate.policies.facts.tables import KEYS, Table, TableRow
+from hf_gate.policies.parsing.table_text import column_name, decode, has_key_column, header_line, parse_csv, spread_key
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.drivers.policy_files import digest_of_file, replace_file

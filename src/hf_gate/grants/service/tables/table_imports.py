@@ -12,7 +12,9 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.stored_rows import PersonRow
 from hf_gate.errors import UsageError
 from hf_gate.policies.drivers.table_files import build_table_of_file
-from hf_gate.policies.drivers.table_text import (
+from hf_gate.policies.facts.email_addresses import parse_address
+from hf_gate.policies.facts.tables import KEYS, TableRow
+from hf_gate.policies.parsing.table_text import (
     KEY_COLUMN,
     ParsedFile,
     has_key_column,
@@ -20,8 +22,6 @@ from hf_gate.policies.drivers.table_text import (
     rename_columns,
     spread_key,
 )
-from hf_gate.policies.facts.email_addresses import parse_address
-from hf_gate.policies.facts.tables import KEYS, TableRow
 from hf_gate.settings.service.workspace import Workspace
 
 from .own_tables import OwnTable, TableDraft, columns_of, draft_import

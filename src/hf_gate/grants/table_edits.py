@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from hf_gate.base.display_text import csv_cell
 from hf_gate.base.ids import is_id
 from hf_gate.errors import UsageError
-from hf_gate.policies.drivers.table_text import (
+from hf_gate.policies.parsing.table_text import (
     KEY_COLUMN,
     KNOWN_COLUMNS,
     MAX_COLUMNS,

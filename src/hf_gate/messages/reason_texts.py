@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from hf_gate.base.ids import Repo
 from hf_gate.errors import UsageError
-from hf_gate.messages.reason_templates import ReasonTemplate, Templates, check_templates, find_template
+
+from .reason_templates import ReasonTemplate, Templates, check_templates, find_template
 
 # ---- texts of hf-gate ------------------------------------------------------------------------------------------------
 
