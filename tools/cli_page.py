@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from hf_gate.cli.framework import COMMON, GateCommand, GateGroup
+from hf_gate.cli.framework import COMMON, LazyGroup, ProgramCommand
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
 from hf_gate.workspace.commands.schemas import SCHEMAS
@@ -19,19 +19,19 @@ def build_page() -> str:
     return "\n".join([*_format_group(root, "hf-gate"), *_format_common(), *_format_topics()])
 
 
-def _format_group(group: GateGroup, path: str) -> Iterator[str]:
+def _format_group(group: LazyGroup, path: str) -> Iterator[str]:
     ctx = click.Context(group, info_name=path)
     for name, entry in group.table.items():
         if entry.is_hidden:
             continue
         command = group.get_command(ctx, name)
-        if isinstance(command, GateGroup):
+        if isinstance(command, LazyGroup):
             yield from _format_group(command, f"{path} {name}")
-        elif isinstance(command, GateCommand):
+        elif isinstance(command, ProgramCommand):
             yield from _format_command(command, f"{path} {name}", entry.summary)
 
 
-def _format_command(command: GateCommand, path: str, summary: str) -> Iterator[str]:
+def _format_command(command: ProgramCommand, path: str, summary: str) -> Iterator[str]:
     ctx = click.Context(command, info_name=path)
     words = " ".join(param.make_metavar(ctx) for param in command.params if isinstance(param, click.Argument))
     yield f"## `{path}{' ' + words if words else ''}`\n"

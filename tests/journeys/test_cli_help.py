@@ -13,25 +13,25 @@ import click
 import pytest
 
 from hf_gate import __version__
-from hf_gate.cli.framework import OLD_WORDS, GateCommand, GateGroup
+from hf_gate.cli.framework import OLD_WORDS, LazyGroup, ProgramCommand
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
 from hf_gate.workspace.commands.schemas import ALIASES, SCHEMAS
 from tests.kits.command_line import PROGRAM
 
 
-def _commands(group: GateGroup, path: str = "hf-gate") -> Iterator[tuple[str, str, click.Command]]:
+def _commands(group: LazyGroup, path: str = "hf-gate") -> Iterator[tuple[str, str, click.Command]]:
     for name, entry in group.table.items():
         if entry.is_hidden:
             continue
         command = group.get_command(click.Context(group), name)
         assert command is not None
         yield f"{path} {name}", entry.summary, command
-        if isinstance(command, GateGroup):
+        if isinstance(command, LazyGroup):
             yield from _commands(command, f"{path} {name}")
 
 
-LEAVES = [(path, command) for path, _, command in _commands(root) if isinstance(command, GateCommand)]
+LEAVES = [(path, command) for path, _, command in _commands(root) if isinstance(command, ProgramCommand)]
 
 
 def _run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +51,7 @@ def test_the_hf_completion_trap_is_silent() -> None:
 
 
 @pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
-def test_each_command_has_help_and_two_examples_that_it_accepts(path: str, command: GateCommand) -> None:
+def test_each_command_has_help_and_two_examples_that_it_accepts(path: str, command: ProgramCommand) -> None:
     assert command.help
     assert len(command.examples) >= 2
     for example in command.examples:
@@ -68,10 +68,10 @@ def _calls(example: str) -> list[list[str]]:
     return [shlex.split(part) for part in inner.split(" | ")]
 
 
-def _parse(group: GateGroup, args: list[str]) -> None:
+def _parse(group: LazyGroup, args: list[str]) -> None:
     command = group.get_command(click.Context(group), args[0])
     assert command is not None, args
-    if isinstance(command, GateGroup):
+    if isinstance(command, LazyGroup):
         _parse(command, args[1:])
     else:
         command.make_context("hf-gate", args[1:])
@@ -122,7 +122,7 @@ def test_an_old_word_names_a_command_that_exists(old: str) -> None:
     assert (ended.returncode, "any more" in error or "No such option" in error) == (2, True)
     words = hint.removeprefix("Hint: Use `hf-gate ").removesuffix("`.").split()
     command = root.get_command(click.Context(root), words[0])
-    if isinstance(command, GateGroup) and len(words) > 1:
+    if isinstance(command, LazyGroup) and len(words) > 1:
         assert words[1] in command.table
     assert command is not None
 

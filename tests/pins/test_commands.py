@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from hf_gate.cli.framework import GateGroup
+from hf_gate.cli.framework import LazyGroup
 from hf_gate.cli.main import root
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
@@ -21,11 +21,11 @@ def console() -> Iterator[Console]:
         yield Console(hub)
 
 
-def _list_commands(group: GateGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _list_commands(group: LazyGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
     for name in group.table:
         command = group.get_command(click.Context(group), name)
-        if isinstance(command, GateGroup):
+        if isinstance(command, LazyGroup):
             yield from _list_commands(command, (*path, name))
         else:
             yield (*path, name)

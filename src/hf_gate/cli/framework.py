@@ -224,7 +224,7 @@ COMMON: tuple[click.Option, ...] = (
 )
 
 
-class GateCommand(click.Command):
+class ProgramCommand(click.Command):
     """A command with the common options and with examples, which the tests run."""
 
     def __init__(self, name: str | None, *, examples: Sequence[str] = (), **more: Any) -> None:  # noqa: ANN401
@@ -316,7 +316,7 @@ OLD_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-class GateGroup(click.Group):
+class LazyGroup(click.Group):
     """A group whose commands are only imported when called. The help of the group needs only the table."""
 
     def __init__(
@@ -382,7 +382,7 @@ class GateGroup(click.Group):
         for group, entry in self.table.items():
             if f" {name}" in entry.summary.partition(":")[2].replace(",", " ").replace(".", " "):
                 found = self.get_command(ctx, group)
-                if isinstance(found, GateGroup) and name in found.table:
+                if isinstance(found, LazyGroup) and name in found.table:
                     return f"{group} {name}"
         return None
 
@@ -404,7 +404,7 @@ class GateGroup(click.Group):
             formatter.write(f"\n{self.epilog}\n")
 
 
-class RootGroup(GateGroup):
+class RootGroup(LazyGroup):
     """The program. Its help has a line for each section, with names only; commands without a section are left out."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
@@ -442,11 +442,11 @@ def repeat_command(words: Sequence[str]) -> str:
     return shlex.join(parts)
 
 
-def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], GateCommand]:
+def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], ProgramCommand]:
     """Make a command from a function that returns the exit code (None means 0)."""
 
-    def decorate(function: Callable[..., object]) -> GateCommand:
-        return click.command(name, cls=GateCommand, examples=examples)(pass_context(function))
+    def decorate(function: Callable[..., object]) -> ProgramCommand:
+        return click.command(name, cls=ProgramCommand, examples=examples)(pass_context(function))
 
     return decorate
 

@@ -18,13 +18,13 @@ from hf_gate.core.parsing.query import KEYS
 from hf_gate.errors import UsageError
 from hf_gate.hub.commands.token_rights import HELP_TOPIC
 
-from .framework import COMMON, CommandContext, CommandEntry, GateGroup, command
+from .framework import COMMON, CommandContext, CommandEntry, LazyGroup, command
 from .main import COMPLETE_VARIABLE, root
 
 # ---- config path, completion, schema ---------------------------------------------------------------------------------
 
 
-config = GateGroup(
+config = LazyGroup(
     "config",
     {"path": CommandEntry("hf_gate.cli.program_info:config_path", "Print the paths of files and folders.")},
     help="Configuration files and folders of hf-gate.",

@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.cli.output import Format
 from hf_gate.config import parse_seconds
 from hf_gate.errors import HfGateError, UsageError
 
-hub = GateGroup(
+hub = LazyGroup(
     "hub",
     {"serve": CommandEntry("hf_gate.localhub.commands:serve", "Run a local Hub with invented people until Ctrl-C.")},
     help="The local Hub: behaves like the Hub, but on this machine, without accounts or network.",

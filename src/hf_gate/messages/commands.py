@@ -8,7 +8,7 @@ import click
 
 from hf_gate.base.display_text import join_words, make_visible, pluralize
 from hf_gate.base.timestamps import to_iso
-from hf_gate.cli.framework import CommandEntry, GateGroup, command
+from hf_gate.cli.framework import CommandEntry, LazyGroup, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import announce_target, find_actor, open_workspace
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hf_gate.messages.service.message_records import DestinationRecord, MessageRecord
     from hf_gate.settings.service.workspace import Workspace
 
-messages = GateGroup(
+messages = LazyGroup(
     "messages",
     {
         "ls": CommandEntry(

@@ -34,7 +34,7 @@ from hf_gate.hub.credentials import name_token_source
 from hf_gate.members.pages import account_proofs
 from hf_gate.members.pages.hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
 from hf_gate.members.pages.hub_sign_in_pages import HubSignInPages
-from hf_gate.members.pages.member_limits import MemberLimits, Turn, find_network
+from hf_gate.members.pages.member_limits import Admission, MemberLimits, find_network
 from hf_gate.members.pages.sign_in import STORE_FAILED, Authenticator
 from hf_gate.members.pages.terminal import Terminal
 from hf_gate.reports.pages import metrics
@@ -147,10 +147,11 @@ class DeskApp:
         member = await self.run_in_thread(lambda: self._find_member(request))
         if member is None:
             return await self.run_in_thread(lambda: work(None), pool)
-        async with self._turns.acquire(member.id) as turn:
-            if turn is Turn.WAITED or pool is not None:  # the session may have ended, or the member's role changed
+        async with self._turns.acquire(member.id) as admission:
+            # The session may have ended meanwhile, or the member's role changed.
+            if admission is Admission.WAITED or pool is not None:
                 return await self.run_in_thread(lambda: work(self._find_member(request)), pool)
-            if turn is Turn.AT_ONCE:
+            if admission is Admission.AT_ONCE:
                 return await self.run_in_thread(lambda: work(member), pool)
         if private_host.is_navigation(request):
             return self.authenticator.busy_page()
@@ -221,8 +222,8 @@ class DeskApp:
         One network gets half of these threads at most, so that nobody can keep all others out.
         """
         network = find_network(request, is_proxied=self.app_state.is_https)
-        async with nullcontext(Turn.AT_ONCE) if network is None else self._networks.acquire(network) as turn:
-            if turn is Turn.REFUSED or self._provider_waiting >= _MAX_PROVIDER_WAITING:
+        async with nullcontext(Admission.AT_ONCE) if network is None else self._networks.acquire(network) as admission:
+            if admission is Admission.REFUSED or self._provider_waiting >= _MAX_PROVIDER_WAITING:
                 return self.authenticator.sign_in_page(503, "Too many people are signing in. Try again in a moment.")
             self._provider_waiting += 1
             try:

@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from hf_gate.base.batches import group_pairs
-from hf_gate.cli.framework import CommandContext, GateCommand, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, ProgramCommand, command, repo_type_option
 from hf_gate.cli.targets import DecisionCommand, did_you_mean, expand_target_globs, read_targets, suggest_names
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.outcomes import OutcomeKind
@@ -77,7 +77,7 @@ def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
 
 def _make_command(
     name: str, about: str, *more: Callable[..., Callable[..., object]], examples: Sequence[str]
-) -> GateCommand:
+) -> ProgramCommand:
     def function(context: CommandContext, **given: object) -> int:
         return _decide(context, name, given)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import format_minute, format_seconds, from_ms, to_ms
-from hf_gate.cli.framework import CommandEntry, GateGroup, command, limit_options, repeat_command
+from hf_gate.cli.framework import CommandEntry, LazyGroup, command, limit_options, repeat_command
 from hf_gate.cli.output import FIRST_ROWS
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _NO_LIMIT: Final = 2**31 - 1
 
-runs = GateGroup(
+runs = LazyGroup(
     "runs",
     {
         "ls": CommandEntry("hf_gate.decisions.commands.runs:ls", "List runs, newest first."),

@@ -362,7 +362,7 @@ def _apply(context: HttpContext, view: VisiblePlan) -> Response:
 
 
 def _approve(context: HttpContext, view: VisiblePlan) -> Response:
-    """Record the member's agreement, so that another member may apply the plan."""
+    """Record the member's endorsement, so that another member may apply the plan."""
     refused = _check_confirmation(context, view)
     if refused is not None:
         return refused

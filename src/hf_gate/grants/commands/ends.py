@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_distance, format_minute, from_ms, to_ms
-from hf_gate.cli.framework import CommandEntry, GateGroup, command, limit_options
+from hf_gate.cli.framework import CommandEntry, LazyGroup, command, limit_options
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import find_stored_request, read_targets
 from hf_gate.cli.text_layout import Column
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 
-ends = GateGroup(
+ends = LazyGroup(
     "ends",
     {
         "ls": CommandEntry("hf_gate.grants.commands.ends:ls", "List grants by the end of access."),

@@ -13,7 +13,7 @@ import click
 from hf_gate.base.display_text import limit_lines, name_first, pluralize, to_one_line
 from hf_gate.base.private_files import open_regular_file
 from hf_gate.base.timestamps import format_minute
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options
 from hf_gate.cli.output import Row
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.text_layout import Column
@@ -60,7 +60,7 @@ from hf_gate.settings.service.workspace import new_id
 if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace
 
-table = GateGroup(
+table = LazyGroup(
     "table",
     {
         "ls": CommandEntry("hf_gate.grants.commands.tables:table_ls", "List the tables of the workspace."),

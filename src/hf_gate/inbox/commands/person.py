@@ -17,7 +17,7 @@ from hf_gate.base.batches import iterate_cursor_pages
 from hf_gate.base.display_text import limit_lines, pluralize, to_one_line
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_age, to_ms
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options, repo_type_option
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import history_lines, repo_argument, target_argument, verdict_cell
 from hf_gate.cli.text_layout import Column
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hf_gate.privacy.service.erasure import ErasurePreview
     from hf_gate.settings.service.workspace import Workspace
 
-person = GateGroup(
+person = LazyGroup(
     "person",
     {
         "ls": CommandEntry(

@@ -17,7 +17,7 @@ from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_private_file, open_regular_file, write_private_file
 from hf_gate.base.timestamps import format_seconds
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options, repo_type_option
 from hf_gate.cli.output import FIRST_ROWS, safe_lines
 from hf_gate.cli.targets import parse_person_or_repo
 from hf_gate.cli.text_layout import Column
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hf_gate.ledger.service.ledger_verification import LedgerReport
     from hf_gate.settings.service.workspace import Workspace
 
-audit = GateGroup(
+audit = LazyGroup(
     "audit",
     {
         "ls": CommandEntry("hf_gate.ledger.commands.audit:audit_ls", "List entries, newest first."),

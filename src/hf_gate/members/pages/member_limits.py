@@ -16,7 +16,7 @@ MAX_RUNNING: Final = 2  # requests of a member that run at the same time; there 
 MAX_OPEN: Final = 24  # requests of a member that run or wait; a browser opens six connections
 
 
-class Turn(Enum):
+class Admission(Enum):
     """Whether a request may run."""
 
     REFUSED = "refused"  # too many are open
@@ -39,21 +39,21 @@ class MemberLimits:
         self._by_member: WeakValueDictionary[str, _OpenRequests] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def acquire(self, member: str) -> AsyncIterator[Turn]:
+    async def acquire(self, member: str) -> AsyncIterator[Admission]:
         """Wait until the member's request may run; yield REFUSED at once if too many are open."""
-        turns = self._by_member.get(member)
-        if turns is None:
-            turns = self._by_member[member] = _OpenRequests()
-        if turns.count >= MAX_OPEN:
-            yield Turn.REFUSED
+        open_requests = self._by_member.get(member)
+        if open_requests is None:
+            open_requests = self._by_member[member] = _OpenRequests()
+        if open_requests.count >= MAX_OPEN:
+            yield Admission.REFUSED
             return
-        turns.count += 1
+        open_requests.count += 1
         try:
-            turn = Turn.WAITED if turns.semaphore.locked() else Turn.AT_ONCE
-            async with turns.semaphore:
-                yield turn
+            admission = Admission.WAITED if open_requests.semaphore.locked() else Admission.AT_ONCE
+            async with open_requests.semaphore:
+                yield admission
         finally:
-            turns.count -= 1
+            open_requests.count -= 1
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------

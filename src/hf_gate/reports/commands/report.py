@@ -11,7 +11,7 @@ import click
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_span
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, limit_options, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options, repo_type_option
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import repo_argument, target_argument
 from hf_gate.cli.targets import parse_repo_argument
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace
 
 
-report = GateGroup(
+report = LazyGroup(
     "report",
     {
         "overview": CommandEntry(

@@ -12,7 +12,7 @@ import click
 from hf_gate.base.display_text import clip, limit_lines
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_regular_file
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
 from hf_gate.cli.output import safe_lines
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.workspace import announce_target
@@ -31,7 +31,7 @@ _MODES: Final = {
     None: "a local card; the Hub decides whether its repo is gated.",
 }
 
-form = GateGroup(
+form = LazyGroup(
     "form",
     {
         "check": CommandEntry(

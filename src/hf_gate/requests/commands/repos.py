@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hf_gate.core.people.accounts import Gate
 
 
-repos = GateGroup(
+repos = LazyGroup(
     "repos",
     {
         "ls": CommandEntry(

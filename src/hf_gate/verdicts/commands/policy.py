@@ -15,7 +15,7 @@ import click
 from hf_gate.base.display_text import make_visible, name_first, pluralize
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.private_files import write_private_file
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command, repo_type_option
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
 from hf_gate.cli.output import Row
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.errors import UsageError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hf_gate.settings.workspace_config import WorkspaceConfig
     from hf_gate.verdicts.policy_tests import PolicyTestResult
 
-policy = GateGroup(
+policy = LazyGroup(
     "policy",
     {
         "check": CommandEntry(

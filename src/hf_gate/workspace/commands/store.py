@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.base.private_files import make_private_folder, write_private_file
-from hf_gate.cli.framework import CommandContext, CommandEntry, GateGroup, command
+from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
@@ -22,7 +22,7 @@ from hf_gate.workspace.service.owner_files import list_owner_files
 if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
 
-store = GateGroup(
+store = LazyGroup(
     "store",
     {
         "check": CommandEntry(

@@ -37,7 +37,7 @@ def digest_of_moves(moves: Sequence[EndMove]) -> str:
 
 
 def digest_to_endorse(moves: Sequence[EndMove], now: datetime) -> str:
-    """Return the digest of moves for agreements. A date that is 7 days ahead stays the same although days pass."""
+    """Return the digest of moves for endorsements. A date that is 7 days ahead stays the same although days pass."""
     soonest = to_ms(now + SHORTEN_AHEAD)
     by_row = sorted(moves, key=lambda move: move.row.id)
     return _digest(by_row, lambda until: None if until <= soonest else until)
