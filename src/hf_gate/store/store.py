@@ -44,7 +44,7 @@ from hf_gate.store.reading.requests import (
 from hf_gate.store.reading.search import PageRequest, cursor_of, find_page_keys, key_of
 from hf_gate.store.writing.compression import Packer
 from hf_gate.store.writing.erased import strip_erased
-from hf_gate.store.writing.state_columns import Verdict, VerdictCache
+from hf_gate.store.writing.state_columns import StoredVerdict, VerdictCache
 from hf_gate.store.writing.writer_cache import read_dictionary
 
 from .connections import StoreConnections
@@ -136,7 +136,7 @@ class Store(StoreConnections):
     def _reader(self) -> RowDecoder:
         return RowDecoder(self._packer, self._verdicts.lookup(self.reads))
 
-    def verdict_lookup(self) -> Callable[[int | None], Verdict]:
+    def verdict_lookup(self) -> Callable[[int | None], StoredVerdict]:
         """Return a function that finds a verdict with its shadow verdicts by number."""
         return self._verdicts.lookup(self.reads)
 

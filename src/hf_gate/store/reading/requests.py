@@ -19,7 +19,7 @@ from hf_gate.core.stored_rows import DerivedRow, Identity, ListPosition, ListRan
 from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.store.sql import Database, Reader, Row, Values
 from hf_gate.store.writing.compression import Packer, decode_record
-from hf_gate.store.writing.state_columns import SELECT_STATE, Verdict, repo_of, state_of
+from hf_gate.store.writing.state_columns import SELECT_STATE, StoredVerdict, repo_of, state_of
 
 PAGE: Final = 1000
 _STATUS: Final = {status.value: status for status in Status}
@@ -47,7 +47,7 @@ IS_ENDABLE: Final = (
 class RowDecoder:
     """Converts database rows to `RequestRow` values. `verdict_of` returns a verdict by its number."""
 
-    def __init__(self, packer: Packer, verdict_of: Callable[[int | None], Verdict]) -> None:
+    def __init__(self, packer: Packer, verdict_of: Callable[[int | None], StoredVerdict]) -> None:
         self._packer = packer
         self._verdict_of = verdict_of
         self._repos: dict[tuple[str, str, str], Repo] = {}
@@ -133,7 +133,7 @@ class LatestAttemptReader:
     A record with another account id belongs to another person, whatever its request id says.
     """
 
-    def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
+    def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], StoredVerdict]) -> None:
         self._db = db
         self._repo_id = repo_id
         self._verdict_of = verdict_of

@@ -23,7 +23,7 @@ from hf_gate.core.events.request_state import RequestState, apply_event
 from hf_gate.core.lifecycle import STATUSES, WITHDRAWN, Status
 from hf_gate.store.sql import Database, Row
 
-from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, Verdict, encode_hand_terms, state_of, values_of
+from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, StoredVerdict, encode_hand_terms, state_of, values_of
 from .weekly import WeeklyCounts, deciding_rule, is_person
 from .writer_cache import WriterCache
 
@@ -46,6 +46,8 @@ kind of e-mail address.
 """
 
 LOOKUP_COLUMNS: Final = ("lookup_user", "lookup_email", "lookup_name")
+MARK_DUE: Final = "UPDATE requests SET evaluate_at = 0, review_at = 0, evaluation_version = evaluation_version + 1"
+"""Has requests evaluated, and their ends reviewed, in the next turn; a condition follows."""
 
 
 class LoadedRequest(Struct):
@@ -74,7 +76,7 @@ class Projection:
         self._counts: Counter[_Counted] = Counter()
         self._history: list[Row] = []
         self._hits: dict[int, frozenset[str]] = {}
-        self._outcomes: Counter[tuple[int, str, str, Verdict]] = Counter()
+        self._outcomes: Counter[tuple[int, str, str, StoredVerdict]] = Counter()
         self._decided_people: set[int] = set()  # their other requests must be evaluated again
         self._weekly = WeeklyCounts(db)
 
@@ -327,10 +329,10 @@ class Projection:
             self._db.run_many(f"UPDATE requests SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?", rows)
 
     def _values(self, state: RequestState) -> Row:
-        verdict: Verdict = (state.verdict, state.shadow, state.hand_terms)
+        verdict: StoredVerdict = (state.verdict, state.shadow, state.hand_terms)
         return values_of(state, None if verdict == NO_VERDICT else self._verdict_id(verdict))
 
-    def _verdict_id(self, verdict: Verdict) -> int:
+    def _verdict_id(self, verdict: StoredVerdict) -> int:
         verdicts = self._memory.verdicts
         if verdict not in verdicts.ids:
             verdicts.load(self._db)
@@ -372,11 +374,7 @@ class Projection:
 def mark_people_due(db: Database, people: Iterable[int]) -> None:
     """Have every current request of these people evaluated, and its end reviewed, in the next turn."""
     among, value = db.in_clause(list(people))
-    db.run(
-        "UPDATE requests SET evaluate_at = 0, review_at = 0, evaluation_version = evaluation_version + 1"
-        f" WHERE person_id {among} AND is_current",
-        (value,),
-    )
+    db.run(f"{MARK_DUE} WHERE person_id {among} AND is_current", (value,))
 
 
 def _sum_up(counts: Mapping[_Counted, int]) -> Counter[tuple[int, str, str]]:

@@ -14,12 +14,12 @@ from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.people.hand_terms import HandTerms
 from hf_gate.store.sql import Database, Row
 
-Verdict: TypeAlias = tuple[
+StoredVerdict: TypeAlias = tuple[
     tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...], HandTerms | None
 ]
 """Verdict, shadow verdicts and terms by hand of a state. Equal ones are stored once for many requests."""
 
-NO_VERDICT: Final[Verdict] = (None, (), None)
+NO_VERDICT: Final[StoredVerdict] = (None, (), None)
 
 COLUMNS: Final = (
     "status",
@@ -84,7 +84,7 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
     )
 
 
-def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) -> RequestState:
+def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerdict]) -> RequestState:
     """Build the state whose `SELECT_STATE` columns start at index `start`."""
     (
         person,
@@ -176,8 +176,8 @@ class VerdictCache:
     """The distinct verdicts of the store by number; reloaded when an unknown number is looked up."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, Verdict] = {}
-        self.ids: dict[Verdict, int] = {}
+        self._by_id: dict[int, StoredVerdict] = {}
+        self.ids: dict[StoredVerdict, int] = {}
 
     def load(self, db: Database) -> None:
         """Load all verdicts."""
@@ -192,10 +192,10 @@ class VerdictCache:
         }
         self.ids = {verdict: ident for ident, verdict in self._by_id.items()}
 
-    def lookup(self, db: Database) -> Callable[[int | None], Verdict]:
+    def lookup(self, db: Database) -> Callable[[int | None], StoredVerdict]:
         """Return a function that finds a verdict by number and reloads from `db` if necessary."""
 
-        def look(ident: int | None) -> Verdict:
+        def look(ident: int | None) -> StoredVerdict:
             if ident is None:
                 return NO_VERDICT
             if ident not in self._by_id:
@@ -204,7 +204,7 @@ class VerdictCache:
 
         return look
 
-    def add(self, ident: int, verdict: Verdict) -> None:
+    def add(self, ident: int, verdict: StoredVerdict) -> None:
         """Add a verdict that was just written."""
         self._by_id[ident] = verdict
         self.ids[verdict] = ident

@@ -13,7 +13,7 @@ from hf_gate.core.request_version import VERSION_COLUMNS
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
-from hf_gate.store.writing.projection import LOOKUP_COLUMNS
+from hf_gate.store.writing.projection import LOOKUP_COLUMNS, MARK_DUE
 from hf_gate.store.writing.writer import Writer
 
 _PAGE = 1000
@@ -89,11 +89,7 @@ def write_table(write: Writer, name: str, current: EvaluatedTable, changed: Coll
     if changed:
         among, value = write.db.in_clause(list(changed))
         for column in LOOKUP_COLUMNS:
-            write.db.run(
-                "UPDATE requests SET evaluate_at = 0, review_at = 0, evaluation_version = evaluation_version + 1"
-                f" WHERE {column} {among} AND {column} IS NOT NULL",
-                (value,),
-            )
+            write.db.run(f"{MARK_DUE} WHERE {column} {among} AND {column} IS NOT NULL", (value,))
 
 
 def find_due_evaluations(reader: Reader, repo_id: int, status: str, now: int) -> list[int]:
