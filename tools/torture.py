@@ -52,7 +52,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/localhub/test_people.py",
         "tests/requests/test_query.py",
         "tests/hub/test_ratelimit_headers.py",
-        "tests/policies/test_literals.py",
+        "tests/core/test_literals.py",
         "tests/core/test_state.py",
         "tests/base/test_text.py",
         "tests/base/test_yamltext.py",
