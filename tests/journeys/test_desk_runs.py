@@ -155,7 +155,7 @@ def test_only_of_a_policys_changes_it_is_said_that_they_come_again(console: Cons
 def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_in(console: Console) -> None:
     console.run("run", "--once")
     lines = [line for line in console.run("undo", "--out", "back.json").out.splitlines() if "undo" in line][:2]
-    assert [re.sub(r"\s+", " ", line) for line in lines] == [" · cancel 1 undo 1", " × cancel, with access 1 undo 1"]
+    assert [re.sub(r"\s+", " ", line) for line in lines] == [" · cancel 1 undo 1", " - cancel, with access 1 undo 1"]
     assert len({line.index("1   undo") for line in lines}) == 1
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, TypeVar
 
 from hf_gate.base.display_text import display_width, make_visible, to_json, to_one_line
 from hf_gate.base.timestamps import describe_clock_skew
@@ -29,6 +29,28 @@ Row = Mapping[str, object]
 FIRST_ROWS = 30
 _FROM_REQUESTERS = frozenset({"fullname", "answers", "facts", "private"})  # keys with text of requesters
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+STYLE_OF_MEANING: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("+", "✓", "accept", "accepted", "grant", "granted", "done"), "green"),
+    **dict.fromkeys(("↺", "reset"), "cyan"),
+    **dict.fromkeys(("✗", "-", "reject", "rejected", "revoke", "revoked", "refused"), "red"),
+    **dict.fromkeys(("?", "overdue", "stale", "gone", "open", "deferred"), "yellow"),
+}
+"""The colours of marks, actions, statuses and outcomes. A coloured part always has its mark or word too."""
+
+
+class StyledLine(NamedTuple):
+    """A line of which `part`, where it first occurs, has a colour by its meaning; an empty part is the whole line."""
+
+    text: str
+    meaning: str
+    part: str = ""
+
+
+def style_mark(text: str) -> StyledLine:
+    """Return a line whose leading mark, e.g. `✓`, has a colour. Give only lines that begin with our own words."""
+    mark, has_rest, _ = text.lstrip(" ").partition(" ")
+    is_mark = len(mark) == 1 and has_rest and mark in STYLE_OF_MEANING
+    return StyledLine(text, mark, mark) if is_mark else StyledLine(text, "")
 
 
 class Format(StrEnum):
@@ -97,13 +119,15 @@ class Output:
 
     # ---- messages: stderr---------------------------------------------------------------------------------------------
 
-    def say(self, text: str, style: str = "") -> None:
+    def say(self, text: str | StyledLine, style: str = "") -> None:
         """Write one line to stderr, with outside text made visible."""
-        shown = make_visible(text, one_line=True)
+        shown = make_visible(text.text if isinstance(text, StyledLine) else text, one_line=True)
         if self.write_log is not None:
             self.write_log(shown, style)
-            return
-        self.write_stderr((self.style(shown, style, sys.stderr) if style else shown) + "\n")
+        elif isinstance(text, StyledLine):
+            self.write_stderr(self.style_part(text, sys.stderr) + "\n")
+        else:
+            self.write_stderr((self.style(shown, style, sys.stderr) if style else shown) + "\n")
 
     @staticmethod
     def write_stderr(text: str) -> None:
@@ -128,6 +152,13 @@ class Output:
             return text
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
+    def style_part(self, line: StyledLine, stream: TextIO | None = None) -> str:
+        """Return a line with outside text made visible, and its part in the colour of its meaning."""
+        shown = make_visible(line.text, one_line=True)
+        style = STYLE_OF_MEANING.get(line.meaning)
+        part = line.part or shown
+        return shown if style is None or not part else shown.replace(part, self.style(part, style, stream), 1)
+
     # ---- data: stdout ------------------------------------------------------------------------------------------------
 
     def write_results(self, print_results: Callable[[], None], *, is_changed: bool) -> int:
@@ -148,17 +179,20 @@ class Output:
             return 5 if is_changed else 1
         return 0
 
-    def line(self, text: str = "") -> None:
+    def line(self, text: str | StyledLine = "") -> None:
         """Write one line of data, with outside text made visible."""
-        sys.stdout.write(make_visible(text, one_line=True) + "\n")
+        shown = self.style_part(text) if isinstance(text, StyledLine) else make_visible(text, one_line=True)
+        sys.stdout.write(shown + "\n")
 
-    def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
+    def document(self, doc: Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()) -> None:
         """Print one object with the version of its schema as JSON, `key TAB value`, a CSV row, `lines` or `quiet`
         names.
         """
         self.print_object({"schema_version": 1, **doc}, lines, quiet=quiet)
 
-    def print_object(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
+    def print_object(
+        self, doc: Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()
+    ) -> None:
         """Print one object as `document` does, without a version."""
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
@@ -173,7 +207,9 @@ class Output:
             for text in lines() if self.is_human else quiet:
                 self.line(text)
 
-    def record(self, record: Record, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
+    def record(
+        self, record: Record, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()
+    ) -> None:
         """Print one record, as `document` does."""
         import msgspec
 
@@ -200,7 +236,7 @@ class Output:
         source = iter(rows)
         taken = source if limit is None or limit < 0 else islice(source, limit)
         if self.is_human:
-            self._table(taken, columns, empty)
+            self._table(list(taken), columns, empty)
         elif self.format is Format.QUIET:
             for row in taken:
                 self.line(name(row))
@@ -225,7 +261,7 @@ class Output:
             lines = record_files.json_lines(rows) if self.format is Format.JSONL else record_files.csv_lines(kind, rows)
             sys.stdout.writelines(lines)
 
-    def _table(self, rows: Iterable[R], columns: Sequence[Column[R]], empty: str) -> None:
+    def _table(self, rows: Sequence[R], columns: Sequence[Column[R]], empty: str) -> None:
         titles = [
             make_visible(column.title, one_line=True) for column in columns
         ]  # labels of a form are text from outside too
@@ -239,8 +275,18 @@ class Output:
         )
         self.hidden_columns = tuple(title for n, title in enumerate(titles) if n not in widths)
         sys.stdout.write(self.style(format_row(titles, widths, columns), "bold") + "\n")
-        for row in cells:
-            sys.stdout.write(format_row(row, widths, columns) + "\n")
+        for row, texts in zip(rows, cells, strict=True):
+            sys.stdout.write(format_row(texts, widths, columns, self._style_cells(row, columns)) + "\n")
+
+    def _style_cells(self, row: R, columns: Sequence[Column[R]]) -> Callable[[int, str], str]:
+        """Return a function that styles the text of a column, given its number, by the meaning of the cell."""
+        styles = [STYLE_OF_MEANING.get(column.meaning(row)) for column in columns]
+
+        def style(number: int, text: str) -> str:
+            name = styles[number]
+            return text if name is None else self.style(text, name)
+
+        return style
 
 
 def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:

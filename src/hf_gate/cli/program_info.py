@@ -113,7 +113,7 @@ HF_GATE_DEBUG, HF_DEBUG            1: print the traceback of an error
 HTTPS_PROXY, ALL_PROXY, NO_PROXY   as usual; a Hub on this machine is never called through a proxy
 SSL_CERT_FILE                      as usual
 XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME   folders of files: `hf-gate config path`
-NO_COLOR, FORCE_COLOR, TERM=dumb   colours
+NO_COLOR, FORCE_COLOR, TERM=dumb   colours: green accepts, cyan sends back, red rejects or ends access, yellow warns
 
 Precedence: flags, then the profile, then the environment, then config.toml. Example of config.toml:
   profile = "work"

@@ -54,14 +54,21 @@ def ls_columns(
     if with_repo:
         columns.append(Column("REPO", repo_argument))
     if with_status:
-        columns.append(Column("STATUS", lambda row: row.status))
+        columns.append(Column("STATUS", lambda row: row.status, meaning=lambda row: row.status))
     if any(row.assigned_to for row in rows):
         columns.append(Column("ASSIGNED", describe_assignee, is_flexible=True, min_width=8, drop_rank=4))
     if any(row.approvals for row in rows):
         columns.append(Column("APPROVALS", _approvals_cell))
     if any(row.verdict for row in rows):
         columns.append(
-            Column("VERDICT", lambda row: verdict_cell(row, now), is_flexible=True, min_width=10, drop_rank=5)
+            Column(
+                "VERDICT",
+                lambda row: verdict_cell(row, now),
+                is_flexible=True,
+                min_width=10,
+                drop_rank=5,
+                meaning=lambda row: "overdue" if is_overdue(row, now) else verdict_meaning(row),
+            )
         )
     if any(row.fullname for row in rows):
         columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=30))
@@ -80,10 +87,19 @@ def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
     verdict = row.verdict
     if verdict is None:
         return "-"
-    due = None if verdict.due_at is None else datetime.fromisoformat(verdict.due_at)
-    is_late = row.status == Status.PENDING and due is not None and now is not None and due < now
-    late = "OVERDUE · " if is_late else ""
+    late = "OVERDUE · " if now is not None and is_overdue(row, now) else ""
     return f"{late}{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
+
+
+def is_overdue(row: RequestRecord, now: datetime) -> bool:
+    """Return whether a person should have decided before now."""
+    due = None if row.verdict is None or row.verdict.due_at is None else datetime.fromisoformat(row.verdict.due_at)
+    return row.status == Status.PENDING and due is not None and due < now
+
+
+def verdict_meaning(row: RequestRecord) -> str:
+    """Return the action of the verdict, which gives its cell a colour."""
+    return "" if row.verdict is None else row.verdict.action
 
 
 def describe_assignee(row: RequestRecord) -> str:

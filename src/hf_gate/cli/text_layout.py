@@ -44,6 +44,7 @@ class Column(Struct, Generic[R], frozen=True):
     min_width: int = 8
     is_tail_shown: bool = False
     drop_rank: int = 0
+    meaning: Callable[[R], str] = lambda _: ""  # what the cell means, e.g. `accepted`; gives it a colour
 
 
 def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
@@ -89,16 +90,26 @@ def _cut_ids(widths: dict[int, int], tails: dict[int, int]) -> int:
     return saved
 
 
-def format_row(cells: Sequence[str], widths: dict[int, int], columns: Sequence[Column[Any]]) -> str:
-    """Return one line of a table."""
-    return (" " * _GAP).join(_fit_cell(cells[n], width, columns[n]) for n, width in widths.items()).rstrip()
+def format_row(
+    cells: Sequence[str],
+    widths: dict[int, int],
+    columns: Sequence[Column[Any]],
+    style: Callable[[int, str], str] = lambda _, text: text,
+) -> str:
+    """Return one line of a table. `style` gets the number and the text of each cell, and returns the styled text."""
+    line = ""
+    for n, width in widths.items():
+        text = _cut_cell(cells[n], width, columns[n])
+        space = " " * (width - display_width(text))
+        styled = style(n, text)
+        line += (space + styled if columns[n].is_right_aligned else styled + space) + " " * _GAP
+    return line.rstrip()
 
 
-def _fit_cell(text: str, width: int, column: Column[Any]) -> str:
-    if display_width(text) > width:
-        text = "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.is_tail_shown else clip(text, width)
-    space = " " * (width - display_width(text))
-    return space + text if column.is_right_aligned else text + space
+def _cut_cell(text: str, width: int, column: Column[Any]) -> str:
+    if display_width(text) <= width:
+        return text
+    return "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.is_tail_shown else clip(text, width)
 
 
 # ---- lines -----------------------------------------------------------------------------------------------------------

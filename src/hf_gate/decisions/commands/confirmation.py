@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hf_gate.base.display_text import limit_lines, make_visible, pluralize, to_json
+from hf_gate.cli.output import style_mark
 from hf_gate.cli.workspace import open_stored_workspace, require_present_member
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.stored_rows import count_pending
@@ -75,7 +76,7 @@ def confirm_plan(
 
     def show() -> None:
         for line in (*render_changes(changes[:_SHOWN]), summarize_changes(changes)):
-            context.out.say(line)
+            context.out.say(style_mark(line))
 
     waiting = count_pending(workspace.store.repos())
     _require_confirmation(

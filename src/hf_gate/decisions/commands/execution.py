@@ -10,9 +10,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from hf_gate.base.decoding import decode_json
-from hf_gate.base.display_text import limit_lines, pluralize, to_json
+from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.base.ids import Person
-from hf_gate.cli.output import Format, Output, clock_advice
+from hf_gate.cli.output import Format, Output, StyledLine, clock_advice
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.workspace import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
@@ -231,22 +231,35 @@ def _run_lines(
     count: Mapping[str, int],
     *,
     whole: bool,
-) -> list[str]:
+) -> list[str | StyledLine]:
     """Return lines for the changes that did not succeed (with `whole`, for all changes), then the totals and next
     steps.
     """
-    lines = [
-        f"{row.user or row.user_id} at {change.repo_ref}: {_describe_change(change, row)}"
-        for (change, _), row in zip(changes, rows, strict=True)
-        if whole or row.outcome in _NEEDS_LOOK
+    wanted = [
+        (change, row) for (change, _), row in zip(changes, rows, strict=True) if whole or row.outcome in _NEEDS_LOOK
     ]
-    lines = lines if whole else limit_lines(lines, _MAX_LINES)
+    lines: list[str | StyledLine] = [
+        _style_outcome(
+            f"{row.user or row.user_id} at {change.repo_ref}: {_describe_change(change, row)}",
+            row.outcome,
+            change.action,
+        )
+        for change, row in (wanted if whole else wanted[:_MAX_LINES])
+    ]
+    if len(lines) < len(wanted):
+        lines.append(f"and {len(wanted) - len(lines):,} more")
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
     done = describe_done(change for change, row in changes if row.state is ChangeState.DONE)
     lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
     if count[OutcomeKind.DONE] and not whole:
         lines.append(f"Details: hf-gate runs show {ended.id}.  Undo: hf-gate undo {ended.id} --out back.json")
     return lines
+
+
+def _style_outcome(line: str, outcome: OutcomeKind | None, verb: str) -> StyledLine:
+    """Return a line about an outcome, with what was done or the outcome in colour."""
+    is_done = outcome is OutcomeKind.DONE
+    return StyledLine(line, verb, f": {PAST[verb]}") if is_done else StyledLine(line, str(outcome), f"{outcome}:")
 
 
 def _describe_change(change: Change, row: OutcomeRecord) -> str:
@@ -337,7 +350,7 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
     out = context.out
     for target, outcome in zip(decision.targets, outcomes, strict=True):
         if line := _describe_outcome(decision, target, outcome, is_single=len(outcomes) == 1):
-            out.line(line)
+            out.line(line if decision.is_dry_run else _style_outcome(line, outcome.kind, decision.verb))
     count = Counter(outcome.kind for outcome in outcomes)
     others = [f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]]
     if decision.is_dry_run:

@@ -16,7 +16,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.private_files import read_regular_file, write_private_file
 from hf_gate.base.timestamps import format_span
 from hf_gate.cli.framework import command, full_evaluation_option
-from hf_gate.cli.output import clock_advice
+from hf_gate.cli.output import clock_advice, style_mark
 from hf_gate.cli.workspace import find_actor, open_for_runs, open_with_policies, remember_file
 from hf_gate.config import parse_seconds
 from hf_gate.core.runs import ChangeOrigin, RunKind
@@ -95,7 +95,7 @@ def plan(
     if path is not None:
         write_private_file(path, encode_plan(made))
         remember_file(context, path)
-    context.out.document(_document(made), lambda: _plan_lines(workspace, bundle, made, path))
+    context.out.document(_document(made), lambda: map(style_mark, _plan_lines(workspace, bundle, made, path)))
     return CHANGES if detailed_exitcode and made.changes else 0
 
 

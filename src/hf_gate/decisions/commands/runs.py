@@ -11,7 +11,7 @@ import msgspec
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import format_minute, format_seconds, from_ms, to_ms
 from hf_gate.cli.framework import CommandEntry, LazyGroup, command, limit_options, repeat_command
-from hf_gate.cli.output import FIRST_ROWS
+from hf_gate.cli.output import FIRST_ROWS, style_mark
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import (
     announce_target,
@@ -69,7 +69,7 @@ def ls(context: CommandContext, limit: int | None) -> int:
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
-        Column("STATE", lambda row: row.state),
+        Column("STATE", lambda row: row.state, meaning=lambda row: row.state),
         Column("STARTED", lambda row: format_seconds(row.made_at)),
         Column("STARTED BY", lambda row: row.actor, is_flexible=True),
         Column("CHANGES", lambda row: f"{row.planned:,}", is_right_aligned=True),
@@ -261,7 +261,9 @@ def _save_plan(
         again = repeat_command([ident])
         closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then hf-gate apply plan.json"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
-    context.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, closing))
+    context.out.document(
+        msgspec.to_builtins(made), lambda: map(style_mark, (*render_plan(made), *shown, *notes, closing))
+    )
     return 0
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from hf_gate.base.display_text import clip, pluralize, to_one_line
 from hf_gate.base.timestamps import format_age, from_ms
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
-from hf_gate.cli.output import Format, Output
+from hf_gate.cli.output import Format, Output, style_mark
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.request_table import format_request_lines
 from hf_gate.cli.targets import parse_repo_argument
@@ -399,7 +399,8 @@ def _print_screen(context: CommandContext, session: ReviewSession, request: Acce
         lines += _style_lines(out, text, "cyan")
     lines += format_request_lines(request, context.now(), None, columns)
     for line in session.context.lines(request) if session.context is not None else ():
-        lines += wrap_line(to_one_line(line), columns, 12)
+        first, *rest = wrap_line(to_one_line(line), columns, 12)
+        lines += [out.style_part(style_mark(first), sys.stderr), *rest]
     if session.is_help_shown:
         lines += ["", *(line for text in _HELP for line in wrap_line(text, columns, 7))]
         session.is_help_shown = False

@@ -13,6 +13,7 @@ from hf_gate.base.display_text import make_visible
 from hf_gate.base.ids import Repo, is_id
 from hf_gate.base.timestamps import format_age, format_minute, from_ms
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
+from hf_gate.cli.output import style_mark
 from hf_gate.cli.targets import find_latest_request, read_targets
 from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
@@ -81,7 +82,7 @@ def explain(
     explanation = explain_evaluation(workspace.store, evaluation, workspace.clock.now(), workspace.zone)
     context.out.record(
         explanation_record(evaluation, explanation, transition, says),
-        lambda: _lines(evaluation, explanation, transition, says),
+        lambda: map(style_mark, _lines(evaluation, explanation, transition, says)),
         quiet=[str(evaluation.verdict.action)],
     )
     return 0

@@ -11,12 +11,14 @@ import click
 
 from hf_gate.base.timestamps import format_age
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
+from hf_gate.cli.output import StyledLine
 from hf_gate.cli.request_table import (
     describe_assignee,
     format_request_lines,
     history_lines,
     target_argument,
     verdict_cell,
+    verdict_meaning,
 )
 from hf_gate.cli.targets import did_you_mean, read_targets
 from hf_gate.cli.text_layout import terminal_width
@@ -63,7 +65,7 @@ def show(context: CommandContext, *, target: tuple[str, ...], repo: str | None, 
         account=None if profile is None else account_record(profile, request.person.created_at),
         history=None if workspace is None else _read_history(workspace, attempts),
     )
-    context.out.record(shown, lambda: _lines(request, shown, context.now()), quiet=[target_argument(shown)])
+    context.out.record(shown, lambda: _color_lines(request, shown, context.now()), quiet=[target_argument(shown)])
     return 0
 
 
@@ -100,6 +102,16 @@ def _current_request(
 def _describe_approvals(approvals: ApprovalsRecord, now: datetime) -> str:
     given = ", ".join(f"{one.by}, {format_age(datetime.fromisoformat(one.at), now)} ago" for one in approvals.given)
     return f"{len(approvals.given)} of {approvals.needed}{f': {given}' if given else ''}"
+
+
+def _color_lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[StyledLine]:
+    """Return the lines, with the status and the verdict of the request in colour."""
+    verdict = f"  verdict   {verdict_cell(shown)}"
+    for line in _lines(request, shown, now):
+        if line.startswith(f"  status    {shown.status}"):
+            yield StyledLine(line, shown.status, shown.status)
+        else:
+            yield StyledLine(line, verdict_meaning(shown) if line == verdict else "", verdict_cell(shown))
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:

@@ -18,7 +18,7 @@ from .words import describe_change_rule, describe_effects, describe_reasons
 SHADOW: Final = "shadow/"
 """The prefix of summary keys that count shadow verdicts: `shadow/POLICY/ACTION`."""
 
-_SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
+_SIGNS: Final = {"accept": "+", "reject": "✗", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
@@ -69,7 +69,7 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
 
 
 def _sign_of(change: Change) -> str:
-    return "×" if change.verb == "remove" else _SIGNS[change.action]
+    return "-" if change.verb == "remove" else _SIGNS[change.action]
 
 
 def _group_by_action(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
