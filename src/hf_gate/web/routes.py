@@ -13,6 +13,7 @@ from hf_gate.inbox.pages import people, queue
 from hf_gate.ledger.pages import access, audit, audit_entries
 from hf_gate.members.pages import settings_page
 from hf_gate.messages.pages import letters, reason_texts
+from hf_gate.privacy import pages as privacy
 from hf_gate.reports.pages import overview
 from hf_gate.requests.pages import repos, request, request_history, selection
 from hf_gate.verdicts.pages import policies, policy_compare
@@ -96,9 +97,9 @@ ROUTES: Final = (
     Route("POST", "/ends", _REVIEWER, held_ends.confirm),
     Route("GET", "/people", _VIEWER, people.page),
     Route("GET", "/people.{kind}", _REVIEWER, people.export),
-    Route("GET", "/people/{id}/erase", _ADMIN, people.erase_page),
-    Route("POST", "/people/{id}/erase", _ADMIN, people.erase_person),
-    Route("GET", "/people/{id}/export", _ADMIN, people.export_file),
+    Route("GET", "/people/{id}/erase", _ADMIN, privacy.erase_page),
+    Route("POST", "/people/{id}/erase", _ADMIN, privacy.erase_person),
+    Route("GET", "/people/{id}/export", _ADMIN, privacy.export_file),
     Route("GET", "/people/{id}", _VIEWER, people.person_page),
     Route("POST", "/people/{id}", _REVIEWER, people.decide_person),
     Route("GET", "/policies", _VIEWER, policies.page),

@@ -1,4 +1,4 @@
-"""The pages of people: a search, one person over all repos with a decision, and the export or erasure of a person."""
+"""The pages of people: a search, and one person over all repos with a decision."""
 
 from __future__ import annotations
 
@@ -21,15 +21,11 @@ from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import AttemptRecord, HistoryRecord, PersonRecord
 from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.decisions.pages.bulk import redirect_to_bulk
-from hf_gate.decisions.pages.plan import forget_recent_plans
 from hf_gate.decisions.pages.tray import conflict_response
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
-from hf_gate.errors import HfGateError
 from hf_gate.inbox.records import person_record
 from hf_gate.inbox.service.request_records import stored_attempt
-from hf_gate.privacy.service.erasure import check_erasable, erase, preview_erasure
-from hf_gate.privacy.service.person_export import export_person, json_document, render_page
 from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_history import compare_answers, list_history
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, describe_requester, request_key
@@ -37,11 +33,8 @@ from hf_gate.requests.query_parser import MAX_CHARACTERS
 from hf_gate.requests.rows.selections import select_requests
 from hf_gate.requests.service.request_history import LastTransition, last_transition
 from hf_gate.settings.service.workspace import new_id
-from hf_gate.web.exports import export_response, file_response
-from hf_gate.web.http_context import HttpContext, NotFound, Refused, require_all_repos, require_one_of
-from hf_gate.workspace.service import bootstrap
-from hf_gate.workspace.service.owner_files import list_owner_files
-from hf_gate.workspace.service.store_maintenance import file_of_store, files_of
+from hf_gate.web.exports import export_response
+from hf_gate.web.http_context import HttpContext, NotFound, Refused
 
 PAGE_SIZE: Final = 50
 MAX_COMPARED: Final = 6  # attempts whose answers are compared
@@ -278,69 +271,3 @@ def _must_choose_end(context: HttpContext, verb: str, requests: Iterable[int]) -
     """Whether the end of an acceptance is not known, so that the next page must ask for it."""
     rows = context.workspace.store.requests(list(requests)).values() if verb == "accept" else ()
     return any(terms.needs_choice for terms in context.app_state.terms_reader.read_terms(rows, context.now).values())
-
-
-# ---- export and erasure ----------------------------------------------------------------------------------------------
-
-
-_NEEDS_ALL_REPOS = "Nothing was done: this concerns every repo, and you cannot see all of them."
-
-
-def erase_page(context: HttpContext) -> Response:
-    """Show what an erasure would delete, and ask for the name."""
-    person = _find_person(context)
-    preview = preview_erasure(context.workspace, person, _url(context), list_owner_files(context.workspace.location))
-    obstacle = None
-    try:
-        check_erasable(preview)
-    except HfGateError as problem:
-        obstacle = problem
-    return context.render(
-        "person-erase.html",
-        title="Erase a person",
-        record=preview.record(),
-        name=preview.name,
-        obstacle=obstacle,
-        headers={"cache-control": "no-store"},
-    )
-
-
-def erase_person(context: HttpContext) -> Response:
-    """Erase a person whose name was typed, and show what was deleted and what stays."""
-    person = _find_person(context)
-    preview = preview_erasure(context.workspace, person, _url(context))
-    if context.form_value("name").strip() != preview.name:
-        raise Refused("Nothing was erased: the name is not the same.", hint="Go back and type the name as it is shown.")
-    check_erasable(preview)
-    owned = list_owner_files(context.workspace.location)
-    record = erase(context.workspace, person, _url(context), context.member.name, owned)
-    forget_recent_plans()
-    return context.render(
-        "person-erase.html",
-        title="Person erased",
-        record=record,
-        name=record.person,
-        obstacle=None,
-        headers={"cache-control": "no-store"},
-    )
-
-
-def export_file(context: HttpContext) -> Response:
-    """Return everything that is held about a person, as JSON or as a page to be downloaded."""
-    person = _find_person(context)
-    kind = require_one_of(context.query_value("as", "html"), {"json", "html"})
-    path = file_of_store(_url(context))
-    record = export_person(context.workspace, person, [] if path is None else files_of(path))
-    name = f"{record.person.person}.{kind}"
-    if kind == "json":
-        return file_response([json_document(record)], "application/json", name)
-    return file_response((part.encode() for part in render_page(record)), "text/html; charset=utf-8", name)
-
-
-def _find_person(context: HttpContext) -> PersonRow:
-    require_all_repos(context, _NEEDS_ALL_REPOS)
-    return find_one_person(context)
-
-
-def _url(context: HttpContext) -> str:
-    return bootstrap.store_url(context.workspace.settings, context.workspace.location)
