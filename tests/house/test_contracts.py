@@ -21,6 +21,7 @@ VIOLATIONS = {
         "grants/service/ends/grant_ends.py",
         "from hf_gate.decisions.service import runs",
     ),
+    "the local Hub uses the client": ("localhub", "localhub/records.py", "from hf_gate.hub import client"),
     "a room that is on no plan": ("rooms", "attic/__init__.py", '"""Nobody\'s room."""'),
     "SQL decides": ("rows", "privacy/rows/erasure.py", "from hf_gate.privacy.service import retention"),
     "a record reads the store": ("records", "inbox/records.py", "from hf_gate.store import store"),
