@@ -1,7 +1,8 @@
 /* Decides rows, undoes decisions, and shows the reasons of verdicts. */
 
+import { announce } from "./announcements.js";
 import { enqueueSelection, postDecision, waitForSelection } from "./calls.js";
-import { announce, find } from "./dom.js";
+import { find } from "./dom.js";
 import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
 import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
 import { setTicks, tickOf } from "./selection.js";

@@ -1,6 +1,7 @@
 /* Starts the scripts of the desk. Without them every page works by links and forms. */
 
-import { announce, find, pageName } from "./dom.js";
+import { announce, watchAnnouncements } from "./announcements.js";
+import { find, pageName } from "./dom.js";
 import { watchUndo } from "./decisions.js";
 import { watchForms } from "./forms.js";
 import { areKeysOn, showKeySwitch, watchKeys } from "./keyboard.js";
@@ -11,7 +12,6 @@ import { watchSheet } from "./sheet.js";
 import { watchTray } from "./tray.js";
 
 function watchAnswers() {
-  document.addEventListener("desk-said", (event) => announce(event.detail.value));
   document.addEventListener("htmx:sendError", () => announce("The desk does not answer. Nothing was decided."));
   document.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status === 401) location.reload();
@@ -47,6 +47,7 @@ function focusFirstRow() {
   focusRow(linked || allRows()[0], { scroll: Boolean(linked) });
 }
 
+watchAnnouncements();
 watchAnswers();
 followPointerAndFocus();
 watchForms();

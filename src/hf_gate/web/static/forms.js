@@ -1,7 +1,8 @@
 /* Forms and links that are answered in place on the queue page. Without this script they work as plain forms and links. */
 
+import { announce } from "./announcements.js";
 import { postDecision, waitForSelection } from "./calls.js";
-import { announce, find, pageName } from "./dom.js";
+import { find, pageName } from "./dom.js";
 import { assignRow, decide, noteTrayCall, showLeaving } from "./decisions.js";
 import { focusRow, nextUndecidedRow, rowById, rowOf } from "./rows.js";
 import { selectAll } from "./selection.js";

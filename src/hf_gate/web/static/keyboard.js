@@ -1,5 +1,6 @@
 /* Single keys. The page /keys lists them. */
 
+import { hideAnnouncement } from "./announcements.js";
 import { find, findAll, pageName } from "./dom.js";
 import { assignByKey, decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
 import { writeOwnText } from "./reasons.js";
@@ -104,6 +105,7 @@ function actionOf(event) {
 export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") hideAnnouncement();
     if (keepEarlyKey(event.key)) {
       event.preventDefault();
       return;
