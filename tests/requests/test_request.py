@@ -14,7 +14,7 @@ from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.reading.tray import list_waiting_decisions
 from hf_gate.web.app_state import BEAT, LEASE, Presence
-from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, text_of
 
 
 @pytest.fixture
@@ -161,6 +161,36 @@ def test_a_change_is_one_line_of_the_history_with_its_reason(asked: Desk) -> Non
     assert "pending to reset, with the reason &#34;Say more.&#34;" in page
     assert "begun" not in page
     assert page.count("by lena-brandt") == 1
+
+
+def _answer_on_top(page: str) -> str:
+    """Return the line below the name of a decided request, before the answers."""
+    found = re.search(r'</h1>.*<p class="decided">(.*?)</p>.*id="h-a"', page, re.DOTALL)
+    assert found is not None
+    return text_of(found[1]).replace(" ,", ",").replace(" :", ":")
+
+
+def test_a_decided_request_says_first_by_whom_when_and_why(asked: Desk) -> None:
+    lena, mia, viewer = asked.visitor(), asked.reviewer("mia"), asked.viewer()
+    assert 'class="decided"' not in _page(asked, lena, "ada")
+    _decide(asked, mia, "reject", "ada", reason="Not <b>ours</b>.")
+    assert 'class="decided"' not in _page(asked, lena, "ada"), "it is not sent yet"
+    asked.send_due()
+    page = _page(asked, lena, "ada")
+    assert re.fullmatch(r"Rejected by mia, \S.*\d\d:\d\d: Not <b>ours</b>\.", _answer_on_top(page))
+    assert page.index("What the rules would say now") > page.index("<h1")
+    assert _answer_on_top(_page(asked, mia, "ada")).startswith("Rejected by you, ")
+    assert "ours" not in _page(asked, viewer, "ada")
+    assert _answer_on_top(_page(asked, viewer, "ada")).startswith("Rejected by mia, ")
+
+
+def test_a_decision_outside_the_desk_is_said_first_too(asked: Desk) -> None:
+    with Hub(asked.local.tokens["admin"], asked.local.url) as other:
+        other.reject(asked.repo, "ada", reason="outside")
+    asked.read(SyncKind.FULL)
+    lena, viewer = asked.visitor(), asked.viewer()
+    assert re.match(r"Rejected( by \S+)?, outside the desk, ", _answer_on_top(_page(asked, lena, "ada")))
+    assert _answer_on_top(_page(asked, viewer, "ada")).startswith("Rejected outside the desk, ")
 
 
 # ---- who else looks --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from hf_gate.requests.pages.queue_query import limit_to_visible_repos, run_query
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, request_key
 from hf_gate.requests.rows.selections import select_matching_requests
+from hf_gate.requests.service.request_history import last_transition
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.store.reading.tray import (
     find_latest_decisions,
@@ -138,10 +139,12 @@ def _list_sent(context: HttpContext) -> list[SentDecision]:
             one,
             lines[one.request],
             context.format_time(from_ms(one.run.made_at)),
-            find_reversal(context, rows[one.request]) if latest[one.request] is one else None,
+            find_reversal(context, row, last_transition(app_state.workspace.store, row))
+            if latest[one.request] is one
+            else None,
         )
         for one in sent
-        if one.request in rows
+        if (row := rows.get(one.request)) is not None
     ]
 
 

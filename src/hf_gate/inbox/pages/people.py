@@ -13,7 +13,6 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.ids import Repo, group_by_repo, id_time
 from hf_gate.base.timestamps import from_ms, to_ms
-from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
 from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.lifecycle import VERBS, Status
 from hf_gate.core.parsing.query import Query, is_pseudonym, one_of
@@ -143,12 +142,7 @@ class PersonAtRepo(Struct, frozen=True):
         """Return who decided, and the rule or the way; empty for a pending request."""
         if self.line.status == Status.PENDING or self.last_transition is None:
             return "", ""
-        if self.last_transition.is_first:
-            return "", "before the first sync"
-        if self.last_transition.run_id is None:
-            return self.last_transition.hub_user or "somebody", "outside the desk"
-        is_rule = self.last_transition.rule not in ORIGIN_PHRASES
-        return self.last_transition.actor, f"rule {self.last_transition.rule}" if is_rule else ""
+        return self.last_transition.decided_by
 
 
 def person_page(context: HttpContext) -> Response:

@@ -20,6 +20,7 @@ from hf_gate.policies.checks.reasons import fill_reason
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine
 from hf_gate.requests.rows.selections import count_selected
+from hf_gate.requests.service.request_history import last_transition
 from hf_gate.store.reading.tray import list_recent_decisions
 from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
 from hf_gate.web.http_context import HttpContext, require_one_of
@@ -165,7 +166,11 @@ def make_sheet(context: HttpContext, line: RequestLine, verb: str) -> Sheet:
     ]
     choices = list_choices(context, verb, repo, user, suggested)
     chosen = next((choice.text for choice in choices if choice.is_chosen), "")
-    back = find_reversal(context, line.row) if context.query_value("back") else None
+    back = (
+        find_reversal(context, line.row, last_transition(context.workspace.store, line.row))
+        if context.query_value("back")
+        else None
+    )
     return Sheet(
         verb,
         line,

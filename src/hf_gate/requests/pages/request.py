@@ -25,11 +25,12 @@ from hf_gate.inbox.pages.queue_counts import MAX_COUNTED, count_matching, format
 from hf_gate.inbox.rows import find_queue_neighbours
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.policies.words.phrases import describe_age
+from hf_gate.requests.service.request_history import last_transition
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
 
 from .explanations import explain_request, find_rule_url
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
-from .request_history import find_changes, find_reversal, fold_verdicts, list_history
+from .request_history import describe_last_decision, find_changes, find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, build_request_lines, request_key
 
 MAX_POSITION: Final = 1000  # later positions are not counted
@@ -102,6 +103,7 @@ def page(context: HttpContext) -> Response:
     verb = context.query_value("verb", context.params.get("verb", ""))
     explanation = explain_request(context, row)
     history = list_history(context, attempts)
+    transition = last_transition(context.workspace.store, row)
     return context.render(
         "request.html",
         query=context.query_value("q", PENDING),
@@ -121,7 +123,8 @@ def page(context: HttpContext) -> Response:
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
         person=summarize_requester(context, row),
-        reversal=None if line.is_leaving else find_reversal(context, row),
+        decision=describe_last_decision(context, row, transition),
+        reversal=None if line.is_leaving else find_reversal(context, row, transition),
         others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
         ends=choose_ends(context, line, verb),
         still_selected=0,

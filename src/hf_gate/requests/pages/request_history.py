@@ -19,7 +19,8 @@ from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.parsing.query import Query, Term, one_of
 from hf_gate.core.records import HistoryRecord
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.requests.service.request_history import history_records, last_transition
+from hf_gate.requests.service.request_history import LastTransition, history_records
+from hf_gate.web.formatting import DONE
 from hf_gate.web.http_context import HttpContext, NotFound
 
 from .queue_query import run_query
@@ -83,12 +84,40 @@ class Reversal(Struct, frozen=True):
     stays: str
 
 
-def find_reversal(context: HttpContext, row: RequestRow) -> Reversal | None:
-    """Return the reversal of the desk's last decision; None if the current status is not from this desk."""
-    if context.is_masked or not row.is_current:
+class LastDecision(Struct, frozen=True):
+    """How a request got its status: what was done, by whom, by which rule or way, when, and with which reason."""
+
+    done: str
+    actor: str
+    way: str
+    at: str
+    reason: str | None
+
+
+def describe_last_decision(
+    context: HttpContext, row: RequestRow, transition: LastTransition | None
+) -> LastDecision | None:
+    """Return the decision that gave a request its status; None if it is pending.
+
+    Viewers see no reason, and no account of the Hub.
+    """
+    if row.state.status == Status.PENDING or transition is None:
         return None
-    how = last_transition(context.workspace.store, row)
-    if how is None or how.before is None:
+    actor, way = transition.decided_by
+    if context.is_masked and transition.run_id is None:
+        actor = ""
+    return LastDecision(
+        DONE[VERB_FOR_STATUS[row.state.status]],
+        "you" if actor == context.member.name and transition.run_id is not None else actor,
+        way,
+        "" if transition.is_first else context.format_time(from_ms(transition.at)),
+        None if context.is_masked else transition.reason,
+    )
+
+
+def find_reversal(context: HttpContext, row: RequestRow, how: LastTransition | None) -> Reversal | None:
+    """Return the reversal of the transition to the current status; None if that is not from this desk."""
+    if context.is_masked or not row.is_current or how is None or how.before is None:
         return None
     verb = VERB_FOR_STATUS.get(how.before, "reset")
     if verb not in possible_verbs(row.state.status):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from hf_gate.base.timestamps import ms_to_iso
 from hf_gate.core.events import events as e
-from hf_gate.core.events.event_descriptions import describe_event
+from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES, describe_event
 from hf_gate.core.events.events import NoteWritten, decode_event
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
@@ -71,8 +71,8 @@ class LastTransition(Struct, frozen=True):
     """The change that gave a request its status.
 
     For a change on the Hub, `actor` is "outside" and `hub_user` is the account. `run_id`, `rule` and `before` (the
-    status before; reset if there was no request) belong to our own change. `is_first` means that the request had this
-    status when first seen.
+    status before; reset if there was no request) belong to our own change, and `reason` is what the person was sent.
+    `is_first` means that the request had this status when first seen.
     """
 
     at: int  # ms
@@ -81,7 +81,17 @@ class LastTransition(Struct, frozen=True):
     run_id: str | None = None
     rule: str | None = None
     before: str | None = None
+    reason: str | None = None
     is_first: bool = False
+
+    @property
+    def decided_by(self) -> tuple[str, str]:
+        """Who decided, and the rule or the way."""
+        if self.is_first:
+            return "", "before the first sync"
+        if self.run_id is None:
+            return self.hub_user or "somebody", "outside the desk"
+        return self.actor, f"rule {self.rule}" if self.rule not in ORIGIN_PHRASES else ""
 
 
 def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
@@ -92,7 +102,13 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
         link = entry.link
         match event:
             case e.ChangeStarted() if settled is not None and event.run == settled.run_id:
-                return replace(settled, rule=event.rule, before=event.before or Status.RESET)
+                reason = (entry.private or {}).get("reason")
+                return replace(
+                    settled,
+                    rule=event.rule,
+                    before=event.before or Status.RESET,
+                    reason=reason if isinstance(reason, str) else None,
+                )
             case e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY) if (
                 settled is None and event.after == row.state.status
             ):
