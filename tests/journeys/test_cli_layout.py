@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hf_gate.base.display_text import display_width
 from hf_gate.base.timestamps import format_age
-from hf_gate.cli.text_layout import Column, choose_widths, wrap_line
+from hf_gate.cli.text_layout import Column, choose_widths, find_constant_columns, wrap_line
 
 _WHO = Column("WHO", str)
 _NAME = Column("NAME", str, is_flexible=True, min_width=10, drop_rank=30)
@@ -35,6 +35,17 @@ _TABLE = [_WHO, _NAME, _WORDS, _ID]
 def test_columns_give_way_in_their_order_and_who_it_is_never(room: int, widths: list[int | None]) -> None:
     found = choose_widths(_TABLE, [30, 20, 60, 24], room)
     assert [found.get(number) for number in range(4)] == widths
+
+
+def test_a_column_that_is_equal_in_all_rows_leaves_only_a_table_that_is_too_wide() -> None:
+    columns = [_WHO, Column("VERDICT", str, is_said_once=True), Column("PURPOSE", str)]
+    cells = [["ada-l", "Needs review", "sleep"], ["bob", "Needs review", "sleep"]]
+    needed = [5, 12, 7]
+    assert find_constant_columns(columns, cells, needed, 27) == [1]
+    assert find_constant_columns(columns, cells, needed, 28) == []
+    assert find_constant_columns(columns, cells, needed, None) == []
+    assert find_constant_columns(columns, cells[:1], needed, 20) == [], "one row repeats nothing"
+    assert find_constant_columns(columns, [*cells, ["cy", "On hold", "sleep"]], needed, 20) == []
 
 
 def test_where_there_is_no_terminal_nothing_leaves_and_only_words_are_cut() -> None:

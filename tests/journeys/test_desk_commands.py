@@ -388,8 +388,13 @@ def test_entries_can_be_pasted_from_a_narrow_table_and_say_whose_they_are(fresh:
     request_access(fresh, ["bob"])
     console.run("sync", MODEL, DATASET)
     shown = console.run("audit", "ls", env={"COLUMNS": "80"}).out
-    assert f" {DATASET}#1 " in shown
-    assert f" {MODEL}#1 " in shown
+    for repo in (DATASET, MODEL):
+        name = repo.rpartition("/")[2]
+        (pasted,) = re.findall(rf" (…\S*/{name}#1) +RequestSeen ", shown)
+        assert console.run("audit", "show", pasted).out.startswith(f"{repo}#1 ")
+    ambiguous = console.run("audit", "show", "…#1")
+    assert (ambiguous.code, "may be an entry of" in ambiguous.error) == (2, True)
+    assert console.run("audit", "show", "…/nothing#1").code == 2
     assert re.search(r"#\d+ bob: ", shown)
     assert "ada-l" not in console.run("audit", "ls", "--json").out, "what is written to a file names nobody unasked"
 

@@ -96,8 +96,10 @@ def test_a_query_finds_by_words_status_and_age_and_age_sorts_the_oldest_first(as
     console = Console(asked)
     assert {row["user"] for row in rows(console, "--query", "sleep -user:cem")} == {"ada-l", "bob"}
     assert rows(console, "--query", "age:>2d") == []
-    newest = [row["request_id"] for row in rows(console)]
-    assert [row["request_id"] for row in rows(console, "--sort", "age")] == newest[::-1]
+    oldest = [row["asked_at"] for row in rows(console)]
+    assert oldest == sorted(oldest), "as review and the desk"
+    assert [row["asked_at"] for row in rows(console, "--sort", "age")] == oldest
+    assert [row["asked_at"] for row in rows(console, "--sort", "new")] == oldest[::-1]
     console.run("accept", f"bob@{MODEL}")
     console.run("sync")
     assert [row["user"] for row in rows(console, "--query", "status:accepted")] == ["bob"]

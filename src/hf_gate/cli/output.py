@@ -19,7 +19,7 @@ from hf_gate.base.display_text import display_width, make_visible, to_json, to_o
 from hf_gate.base.timestamps import describe_clock_skew
 from hf_gate.errors import to_command_hint
 
-from .text_layout import Column, choose_widths, format_row, terminal_width
+from .text_layout import Column, choose_widths, find_constant_columns, format_row, terminal_width
 
 if TYPE_CHECKING:
     from hf_gate.core.records import Record
@@ -104,7 +104,6 @@ class Output:
     format: Format = Format.HUMAN
     color: str = "auto"
     truncate: bool = True
-    hidden_columns: tuple[str, ...] = ()  # titles of the columns that the last table dropped
     write_log: Callable[[str, str], None] | None = None  # takes messages and their styles, in place of stderr
 
     @property
@@ -270,13 +269,22 @@ class Output:
             self.line(empty)
             return
         needed = [max(map(display_width, column)) for column in zip(titles, *cells, strict=True)]
-        widths = (
-            choose_widths(columns, needed, terminal_width(sys.stdout)) if self.truncate else dict(enumerate(needed))
-        )
-        self.hidden_columns = tuple(title for n, title in enumerate(titles) if n not in widths)
+        room = terminal_width(sys.stdout) if self.truncate else None
+        constant = find_constant_columns(columns, cells, needed, room)
+        kept = [n for n in range(len(columns)) if n not in constant]
+        chosen = choose_widths([columns[n] for n in kept], [needed[n] for n in kept], room) if self.truncate else {}
+        widths = {kept[n]: width for n, width in chosen.items()} if self.truncate else dict(enumerate(needed))
         sys.stdout.write(self.style(format_row(titles, widths, columns), "bold") + "\n")
         for row, texts in zip(rows, cells, strict=True):
             sys.stdout.write(format_row(texts, widths, columns, self._style_cells(row, columns)) + "\n")
+        self._say_hidden([f"{titles[n]} {cells[0][n]}" for n in constant], [titles[n] for n in kept if n not in widths])
+
+    def _say_hidden(self, constant: Sequence[str], hidden: Sequence[str]) -> None:
+        """Say once what all rows have in common, and which columns had no room."""
+        if constant:
+            self.say(f"All rows: {', '.join(constant)}.", "dim")
+        if hidden:
+            self.say(f"Hidden columns: {', '.join(hidden)}. --no-truncate shows everything.", "dim")
 
     def _style_cells(self, row: R, columns: Sequence[Column[R]]) -> Callable[[int, str], str]:
         """Return a function that styles the text of a column, given its number, by the meaning of the cell."""

@@ -40,8 +40,8 @@ def ls_columns(
 ) -> list[Column[RequestRecord]]:
     """Return the columns of `ls`: age, person, repo, status, name and the most useful answers without ticked boxes.
 
-    The columns WHO and REPO are never cut, because they are arguments of commands. If a username is hidden, the id is
-    the only name, so ids are not cut either.
+    The column WHO is never cut, because it is an argument of commands; REPO is cut at its start. If a username is
+    hidden, the id is the only name, so ids are not cut either.
     """
     columns = [
         Column[RequestRecord](
@@ -52,11 +52,15 @@ def ls_columns(
         Column("WHO", display_name),
     ]
     if with_repo:
-        columns.append(Column("REPO", repo_argument))
+        columns.append(
+            Column("REPO", repo_argument, is_flexible=True, min_width=17, is_tail_shown=True, is_said_once=True)
+        )
     if with_status:
         columns.append(Column("STATUS", lambda row: row.status, meaning=lambda row: row.status))
     if any(row.assigned_to for row in rows):
-        columns.append(Column("ASSIGNED", describe_assignee, is_flexible=True, min_width=8, drop_rank=4))
+        columns.append(
+            Column("ASSIGNED", describe_assignee, is_flexible=True, min_width=8, drop_rank=31, is_said_once=True)
+        )
     if any(row.approvals for row in rows):
         columns.append(Column("APPROVALS", _approvals_cell))
     if any(row.verdict for row in rows):
@@ -66,7 +70,8 @@ def ls_columns(
                 lambda row: verdict_cell(row, now),
                 is_flexible=True,
                 min_width=10,
-                drop_rank=5,
+                drop_rank=15 if with_repo else 5,
+                is_said_once=True,
                 meaning=lambda row: "overdue" if is_overdue(row, now) else verdict_meaning(row),
             )
         )

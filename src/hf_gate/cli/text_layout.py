@@ -44,7 +44,17 @@ class Column(Struct, Generic[R], frozen=True):
     min_width: int = 8
     is_tail_shown: bool = False
     drop_rank: int = 0
+    is_said_once: bool = False  # leaves a table that is too wide if all cells are equal; the note below names the cell
     meaning: Callable[[R], str] = lambda _: ""  # what the cell means, e.g. `accepted`; gives it a colour
+
+
+def find_constant_columns(
+    columns: Sequence[Column[Any]], cells: Sequence[Sequence[str]], needed: Sequence[int], room: int | None
+) -> list[int]:
+    """Return the columns to say once below a table that is too wide: those whose cells are all equal."""
+    if room is None or len(cells) < 2 or sum(needed) + _GAP * (len(needed) - 1) <= room:
+        return []
+    return [n for n, column in enumerate(columns) if column.is_said_once and len({row[n] for row in cells}) == 1]
 
 
 def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:

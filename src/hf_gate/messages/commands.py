@@ -68,10 +68,10 @@ def messages_ls(context: CommandContext) -> int:
     columns: Sequence[Column[MessageRecord]] = (
         Column("MESSAGE", lambda row: row.id),
         Column("STATE", lambda row: row.state),
-        Column("KIND", lambda row: row.kind),
-        Column("TO", _receiver),
+        Column("KIND", lambda row: row.kind, is_said_once=True),
+        Column("TO", _receiver, is_flexible=True, min_width=12),
         Column("SUBJECT", lambda row: row.subject or "", is_flexible=True),
-        Column("NEXT ATTEMPT", lambda row: describe_next_attempt(row, now, to_iso)),
+        Column("NEXT ATTEMPT", lambda row: describe_next_attempt(row, now, to_iso), drop_rank=1),
         Column("PROBLEM", lambda row: row.problem or "", is_flexible=True),
     )
     context.out.records(MessageRecord, rows, columns, name=lambda row: row.id, empty="No message waits.")

@@ -92,7 +92,7 @@ def print_ends(
     columns: Sequence[Column[GrantEndRecord]] = (
         Column("ENDS", lambda row: _describe_end(row, now)),
         Column("WHO", lambda row: row.user or row.user_id or ""),
-        Column("REPO", repo_argument),
+        Column("REPO", repo_argument, is_flexible=True, min_width=14, is_tail_shown=True, is_said_once=True),
         Column("THEN", lambda row: "a person decides" if row.at_end == "human" else row.at_end or ""),
         Column(
             "RULE", lambda row: "by hand" if row.rule in (None, ChangeOrigin.DIRECT) else row.rule, is_flexible=True

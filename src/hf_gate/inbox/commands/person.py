@@ -174,8 +174,8 @@ def person_ls(context: CommandContext, *, query: str, limit: int | None) -> int:
     workspace = open_workspace(context)
     columns: list[Column[PersonRecord]] = [
         Column("WHO", lambda row: row.user or row.person),
-        Column("NAME", lambda row: row.fullname or "-", drop_rank=2),
-        Column("EMAIL", lambda row: row.email or "-", drop_rank=1),
+        Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=1),
+        Column("EMAIL", lambda row: row.email or "-", is_flexible=True, min_width=12, drop_rank=2),
         Column("REPOS", lambda row: str(len(row.requests))),
         Column("REQUESTS", _count_statuses),
     ]

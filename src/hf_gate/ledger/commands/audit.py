@@ -27,6 +27,7 @@ from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.errors import RequestNotFound, UsageError
 from hf_gate.ledger.service.ledger_entries import (
     audit_record,
+    complete_chains,
     group_key,
     group_similar,
     parse_entry_name,
@@ -150,7 +151,10 @@ def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[Au
 @command("show", examples=("hf-gate audit show datasets/acme/eeg#12", "hf-gate audit show desk#1 --json"))
 @click.argument("entry", metavar="ENTRY")
 def audit_show(context: CommandContext, *, entry: str) -> int:
-    """Show one entry: its public part and the personal data stored with it."""
+    """Show one entry: its public part and the personal data stored with it.
+
+    ENTRY may be cut at its start, as in a narrow table: `…/eeg#12`.
+    """
     name = parse_entry_name(entry)
     if name is None:
         raise UsageError(
@@ -158,7 +162,12 @@ def audit_show(context: CommandContext, *, entry: str) -> int:
             hint="Write it as `hf-gate audit ls` prints it, e.g. desk#3.",
         )
     workspace = open_workspace(context)
-    found = read_entry(workspace.store, *name)
+    chains = complete_chains(workspace.store, name[0])
+    if len(chains) > 1:
+        raise UsageError(
+            f"{entry} may be an entry of {' or '.join(sorted(chains))}.", hint="Write the whole name of the repo."
+        )
+    found = read_entry(workspace.store, chains[0], name[1]) if chains else None
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="`hf-gate audit ls` lists the entries.")
     doc = _entry_to_dict(found)
@@ -273,9 +282,9 @@ def _about_cell(row: AuditRecord) -> str:
 
 _COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
     Column("WHEN", lambda row: format_seconds(row.at)),
-    Column("ENTRY", lambda row: row.id),  # never cut, because it is the argument of `audit show`
-    Column("KIND", lambda row: row.kind, drop_rank=20),
-    Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10),
+    Column("ENTRY", lambda row: row.id, is_flexible=True, min_width=24, is_tail_shown=True),
+    Column("KIND", lambda row: row.kind),
+    Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10, is_said_once=True),
     Column("ABOUT", _about_cell, is_flexible=True, min_width=16),
 )
 

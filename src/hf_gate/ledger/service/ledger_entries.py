@@ -43,6 +43,14 @@ def parse_entry_name(text: str) -> tuple[str, int] | None:
     return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
 
 
+def complete_chains(store: Store, chain: str) -> list[str]:
+    """Return the chains that a name may mean: that name or, if a narrow table cut it at its start, all that end so."""
+    cut = chain.removeprefix(_MODELS)
+    if not cut.startswith("\N{HORIZONTAL ELLIPSIS}"):
+        return [chain]
+    return [known for known in store.chains() if known.endswith(cut[1:])]
+
+
 # ---- groups ----------------------------------------------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
         "hf-gate ls datasets/acme/eeg",
         "hf-gate ls acme/med-7b --status accepted --format csv",
         "hf-gate ls --json",
-        "hf-gate ls --query 'age:>2d verdict:human' --sort age",
+        "hf-gate ls --query 'age:>2d verdict:human' --sort new",
         "hf-gate ls --query user:ada-l --format jsonl | hf-gate accept - --yes",
         "hf-gate ls datasets/acme/eeg --status all --format jsonl",
     ),
@@ -65,7 +65,7 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
     "--query", "-Q", default="", metavar="QUERY", help='Filter, store only: age:>2d domain:*.edu -country:US "sleep".'
 )
 @click.option(
-    "--sort", type=click.Choice(["new", "age"]), default="new", help="Order, store only; age means oldest first."
+    "--sort", type=click.Choice(["age", "new"]), help="Order, store only: age, oldest first (default); or new."
 )
 @click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
@@ -78,21 +78,22 @@ def ls(
     limit: int | None,
     live: bool,
     query: str,
-    sort: str,
+    sort: str | None,
     allow_incomplete: bool,
 ) -> int:
     """List access requests of REPOs. Default: the workspace's repos or, without one, all gated repos of the account.
 
-    Repos with a full sync are listed from the store, and the output says how old the data is. Other repos, and all
-    repos with --live, are read from the Hub. `hf-gate help queries` explains --query. VERDICT is the result of the
-    policies: `Needs review` means that a person decides; `no rule` means that no rule of an enforced policy matches.
+    Repos with a full sync are listed from the store, oldest first like `review` and the desk, and the output says how
+    old the data is. Other repos, and all repos with --live, are read from the Hub in its order, newest first.
+    `hf-gate help queries` explains --query. VERDICT is the result of the policies: `Needs review` means that a person
+    decides; `no rule` means that no rule of an enforced policy matches.
     """
     statuses = _statuses(Status.ACCEPTED if status == Status.PENDING and _asks_for_ends(query) else status)
     named = list(dict.fromkeys(parse_repo_argument(context, text, repo_type) for text in repos))
-    arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age")
+    arguments = ListingQuery(named, statuses, query, oldest_first=sort != "new")
     if not live and (stored := find_listing(context, arguments)) is not None:
         return print_listing(context, stored, limit, allow_incomplete=allow_incomplete)
-    if query or sort != "new":
+    if query or sort:
         raise UsageError(
             "--query and --sort need the store, but these repos are not in it.",
             hint="Read the repos first: hf-gate sync REPO",
@@ -239,8 +240,6 @@ def _finish(context: CommandContext, reader: _ListingReader, shown: int | None, 
     if not reader.repos:
         out.say("No gated repo of this account or its organisations was found.")
     has_notes = out.format in {Format.HUMAN, Format.AGENT} and reader.repos
-    if has_notes and out.hidden_columns:
-        out.say(f"Hidden columns: {', '.join(out.hidden_columns)}. --no-truncate shows everything.", "dim")
     if shown is not None:
         if has_notes:
             _print_partial(context, reader, shown)
@@ -282,7 +281,7 @@ class ListingQuery(Struct, frozen=True):
     repos: Sequence[Repo]
     statuses: Sequence[str]
     query: str = ""
-    oldest_first: bool = False
+    oldest_first: bool = True
 
 
 def find_listing(context: CommandContext, arguments: ListingQuery) -> StoreListing | None:
