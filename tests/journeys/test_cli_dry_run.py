@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
+from hf_gate.core.runs import RunKind
+from hf_gate.decisions.service.runs.runs import create_run
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.testing import LocalHub
-from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access
+from hf_gate.verdicts.plan.model import decode_plan
+from hf_gate.workspace.rows.opening import open_store
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access, status_of
 from tests.kits.paths import ROOT
 from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder
 
@@ -70,6 +76,56 @@ def _compare(console: Console, folder: Path, *words: str) -> CommandResult:
     if real.out and real.json["done"] == 0:
         assert f"would {words[0]}" not in shown.out
     return real
+
+
+# ---- plans ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_applied_dry_as_it_would_be(fresh: LocalHub, folder: Path) -> None:
+    (folder / "policies" / "lantern.yaml").write_text(
+        f"version: 1\npolicy: lantern\napplies_to: [{MODEL}]\nmode: enforce\nrules: [{{id: all, then: accept}}]\n"
+    )
+    console = Console(fresh)
+    assert console.run("plan", "--out", "plan.json").code == 0
+    with Hub(fresh.tokens["owner"], fresh.url) as elsewhere:
+        elsewhere.reject(MODEL, "bob99", reason=None)
+    shown = console.run("apply", "plan.json", "--dry-run")
+    assert f"  + accept ada-l at {MODEL}  all\n" in shown.out
+    assert f"bob99 at {MODEL}: not accepted, stale: " in shown.out
+    assert shown.out.splitlines()[-1].endswith(", 1 stale; nothing was sent.")
+    assert status_of(fresh, "ada-l") == "pending"
+    assert console.run("runs", "ls", "--json").json == []
+    real = _compare(console, folder, "apply", "plan.json", "--yes")
+    assert real.json["stale"] == 1
+    assert real.json["done"] > 0
+    again = console.run("apply", "plan.json", "--dry-run")
+    assert "already been applied" in again.err
+
+
+def test_the_rest_of_an_unfinished_run_is_applied_dry_too(fresh: LocalHub, folder: Path) -> None:
+    (folder / "policies" / "lantern.yaml").write_text(
+        f"version: 1\npolicy: lantern\napplies_to: [{MODEL}]\nmode: enforce\nrules: [{{id: all, then: accept}}]\n"
+    )
+    console = Console(fresh)
+    made = decode_plan(console.run("plan", "--out", "plan.json", "--json").out.encode(), "the plan")
+    with open_store(folder / "desk.db", endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
+        now = datetime.fromisoformat(made.plan.made_at)
+        create_run(store, made, run_id="r_0123456789ab", kind=RunKind.PLAN, actor="ada", now=now)
+    shown = console.run("apply", "plan.json", "--dry-run")
+    assert shown.out.endswith(f"Dry run: {len(made.changes)} changes; nothing was sent.\n"), shown.out + shown.err
+    assert status_of(fresh, "ada-l") == "pending"
+    real = _compare(console, folder, "apply", "plan.json", "--yes")
+    assert (real.json["run"], real.json["done"]) == ("r_0123456789ab", len(made.changes))
+
+
+def test_a_dry_run_of_a_plan_keeps_the_limits_and_never_asks(fresh: LocalHub, folder: Path) -> None:
+    (folder / "policies" / "lantern.yaml").write_text(
+        f"version: 1\npolicy: lantern\napplies_to: [{MODEL}]\nmode: enforce\nrules: [{{id: all, then: accept}}]\n"
+    )
+    console = Console(fresh)
+    assert console.run("plan", "--out", "plan.json").code == 0
+    assert _compare(console, folder, "apply", "plan.json", "--max-changes", "1").code == 6
+    assert console.run("apply", "plan.json", "--dry-run").code == 0
 
 
 # ---- decisions -----------------------------------------------------------------------------------------------------------

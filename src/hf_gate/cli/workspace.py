@@ -215,13 +215,13 @@ def open_with_policies(context: CommandContext, *, is_preview: bool = False) -> 
     return workspace, bundle
 
 
-def open_for_runs(context: CommandContext) -> Workspace:
-    """Return the workspace or the user's own store, open for writing, without reading policies."""
+def open_for_runs(context: CommandContext, *, is_preview: bool = False) -> Workspace:
+    """Return the workspace or the user's own store, open for writing except for a preview, without its policies."""
     from hf_gate.workspace.service import bootstrap
 
     if not bootstrap.has_store(context.settings, context.location):
         raise no_store_error()
-    return open_workspace(context, writes=True)
+    return open_workspace(context, writes=not is_preview, is_preview=is_preview)
 
 
 def describe_refusal(table: Table) -> str:

@@ -68,7 +68,13 @@ def confirm_decision(context: CommandContext, decision: DecisionCommand) -> None
 
 
 def confirm_plan(
-    context: CommandContext, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+    context: CommandContext,
+    workspace: Workspace,
+    changes: Sequence[Change],
+    *,
+    yes: bool,
+    max_changes: int | None,
+    is_dry_run: bool = False,
 ) -> None:
     """Confirm the changes of a plan like `confirm_decision`. The first changes are printed before the question."""
     from hf_gate.verdicts.plan.guards import plan_confirmation
@@ -87,6 +93,7 @@ def confirm_plan(
         yes=yes,
         max_changes=max_changes,
         may_ask=context.may_ask,
+        is_dry_run=is_dry_run,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.base.ids import Person
-from hf_gate.cli.output import Format, Output, StyledLine, clock_advice
+from hf_gate.cli.output import Format, Output, StyledLine, clock_advice, style_mark
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.workspace import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
@@ -176,6 +176,7 @@ def unsent_outcome(kind: OutcomeKind, target: RequestTarget, problem: BaseExcept
     return Outcome(kind, target.repo, person, known.request_id, why, error=error)
 
 
+_UNSENT: Final[Mapping[str, Any]] = {"outcome": None, "why": "dry run: nothing was sent"}
 _MAX_LINES: Final = 30  # the most lines of a result that are printed
 _BY_HAND: Final = frozenset({ChangeOrigin.DIRECT, ChangeOrigin.GRANT})  # rule names of changes that no policy planned
 _IN_PART: Final = {ChangeState.DONE, *UNSETTLED}
@@ -222,6 +223,42 @@ def print_run(context: CommandContext, workspace: Workspace, ended: RunRow, *, w
     else:
         print_outcomes(context.out, rows)
     return exit_code_of_counts(count)
+
+
+def print_preview(context: CommandContext, rows: Sequence[ChangeRow]) -> int:
+    """Print what a run would send, and what it would not; return the exit code that the run would have."""
+    from hf_gate.core.changes import Change
+
+    changes = [(decode_json(row.change, Change), row) for row in rows]
+    records = [outcome_of_change(change, row) for change, row in changes]
+    count = Counter(record.outcome for record in records)
+    shown = [replace(one, **_UNSENT) if one.outcome is OutcomeKind.DONE else one for one in records]
+    if context.out.is_human or context.out.format is Format.JSON:
+        document = outcomes_document(shown, len(rows), None)
+        context.out.document(document, lambda: _preview_lines([change for change, _ in changes], records))
+    else:
+        print_outcomes(context.out, shown)
+    return exit_code_of_counts({kind.value: count[kind] for kind in OutcomeKind})
+
+
+def _preview_lines(changes: Sequence[Change], records: Sequence[OutcomeRecord]) -> Iterator[str | StyledLine]:
+    """Return a line for each of the first changes that would be sent, for each other change, and the totals."""
+    from hf_gate.verdicts.plan.render import render_changes
+
+    pairs = list(zip(changes, records, strict=True))
+    sent = [change for change, record in pairs if record.outcome is OutcomeKind.DONE]
+    others = [pair for pair in pairs if pair[1].outcome is not OutcomeKind.DONE]
+    yield from map(style_mark, render_changes(sent[:_MAX_LINES]))
+    if len(sent) > _MAX_LINES:
+        yield f"  and {len(sent) - _MAX_LINES:,} more"
+    for change, record in others[:_MAX_LINES]:
+        line = f"{change.person_name} at {change.repo_ref}: {_describe_change(change, record)}"
+        yield _style_outcome(line, record.outcome, change.action)
+    if len(others) > _MAX_LINES:
+        yield f"and {len(others) - _MAX_LINES:,} more"
+    count = Counter(record.outcome for _, record in others)
+    words = [pluralize(len(sent), "change"), *(f"{number:,} {kind}" for kind, number in count.items())]
+    yield f"Dry run: {', '.join(words)}; nothing was sent."
 
 
 def _run_lines(
@@ -329,8 +366,7 @@ def print_result(context: CommandContext, decision: DecisionCommand, result: Com
     if out.format is Format.QUIET:
         rows = [row for row in rows if row.outcome in {OutcomeKind.DONE, OutcomeKind.ALREADY}]
     if decision.is_dry_run:
-        unsent = {"outcome": None, "why": "dry run: nothing was sent"}
-        rows = [replace(row, **unsent) if row.outcome is OutcomeKind.DONE else row for row in rows]
+        rows = [replace(row, **_UNSENT) if row.outcome is OutcomeKind.DONE else row for row in rows]
     if out.format is Format.JSON:
         out.document(outcomes_document(rows, len(decision.targets), result.run), lambda: ())
     elif not out.is_human:

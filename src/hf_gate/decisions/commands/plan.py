@@ -14,20 +14,21 @@ import msgspec
 from hf_gate.automation.commands.run import lateness_of
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.private_files import read_regular_file, write_private_file
-from hf_gate.base.timestamps import format_span
+from hf_gate.base.timestamps import format_span, to_ms
 from hf_gate.cli.framework import command, full_evaluation_option
 from hf_gate.cli.output import clock_advice, style_mark
-from hf_gate.cli.workspace import find_actor, open_for_runs, open_with_policies, remember_file
+from hf_gate.cli.workspace import executor_for, find_actor, open_for_runs, open_with_policies, remember_file
 from hf_gate.config import parse_seconds
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import UsageError
 
 from .confirmation import authorize_run, confirm_plan, resume_run
-from .execution import execute_run, outcomes_document, print_run
+from .execution import execute_run, outcomes_document, print_preview, print_run
 
 if TYPE_CHECKING:
     from hf_gate.cli.framework import CommandContext
+    from hf_gate.core.people.members import RunAuthor
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.plan.model import Plan
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -138,16 +139,22 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
 
 @command(
     "apply",
-    examples=("hf-gate apply plan.json", "hf-gate apply plan.json --yes --max-changes 773 --json"),
+    examples=(
+        "hf-gate apply plan.json",
+        "hf-gate apply plan.json --dry-run",
+        "hf-gate apply plan.json --yes --max-changes 773 --json",
+    ),
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes.")
-def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | None) -> int:
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | None, dry_run: bool) -> int:
     """Apply a plan: each change once, after reading each request again.
 
     The plan must be made in this workspace, by a command or in the desk. Requests that have changed since are skipped
-    (stale). The same command resumes an interrupted run. A plan that has already been applied changes nothing.
+    (stale); --dry-run shows them and what would be sent. The same command resumes an interrupted run. A plan that has
+    already been applied changes nothing.
     """
     from hf_gate.automation.service.turn_permissions import check_registered
     from hf_gate.decisions.service.runs import runs
@@ -158,7 +165,11 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
     if not made.changes:
         context.out.document(outcomes_document((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
         return 0
-    workspace, bundle = open_with_policies(context) if runs.needs_policies(made) else (open_for_runs(context), None)
+    workspace, bundle = (
+        open_with_policies(context, is_preview=dry_run)
+        if runs.needs_policies(made)
+        else (open_for_runs(context, is_preview=dry_run), None)
+    )
     store = workspace.store
     known = store.run_of_plan(made.digest)
     if known is not None and known.is_over:
@@ -167,13 +178,18 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
     runs.check_plan_in_workspace(workspace, bundle, made)
     if known is None:
         check_registered(store, made)
-        confirm_plan(context, workspace, made.changes, yes=yes, max_changes=max_changes)
+        confirm_plan(context, workspace, made.changes, yes=yes, max_changes=max_changes, is_dry_run=dry_run)
         now = workspace.clock.now()
         acts = Counter(change.action for change in made.changes)
         author = authorize_run(context, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
+        if dry_run:
+            return _preview_plan(context, workspace, made, author)
         known = runs.create_run(
             workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=find_actor(context), now=now, author=author
         )
+    elif dry_run:
+        runs.check_changes_match_plan(store, known)
+        return print_preview(context, executor_for(workspace, known).preview(known, store.changes(known.id)))
     else:
         known = resume_run(context, workspace, known, find_actor(context))
         if (
@@ -181,6 +197,17 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
         ):  # a second apply resumes a paused run, but not a run that is about to stop
             workspace.store.request_stop(known.id, None)
     return execute_run(context, workspace, known)
+
+
+def _preview_plan(context: CommandContext, workspace: Workspace, made: Plan, author: RunAuthor) -> int:
+    """Print what a run of this plan would send now; return the exit code that it would have."""
+    from hf_gate.decisions.service.runs import runs
+
+    runs.check_row_ids(workspace.store, made.changes)
+    at = to_ms(workspace.clock.now())
+    run = runs.make_run("", RunKind.PLAN, find_actor(context), made.changes, at, author=author, plan=made.digest)
+    rows = runs.make_change_rows(run.id, made.changes)
+    return print_preview(context, executor_for(workspace, run).preview(run, rows))
 
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:

@@ -27,7 +27,7 @@ from hf_gate.core.people.grants import parse_grant_end
 from hf_gate.core.ports import ClockPort, SendPort
 from hf_gate.core.requests import AccessRequest, Decision
 from hf_gate.core.runs import FAILED, UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunKind, RunState
-from hf_gate.core.stored_rows import RunRow
+from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.errors import HfGateError
 from hf_gate.grants.rows import write_terms
 from hf_gate.hub.protocol.clock_skew import is_clock_off
@@ -117,6 +117,25 @@ class RunExecutor:
             raise stop
         return ended
 
+    def preview(self, run: RunRow, rows: Sequence[ChangeRow]) -> list[ChangeRow]:
+        """Return the changes with the outcomes that `execute` would give to the planned ones, after the same reads.
+
+        DONE means that the change would be sent. Nothing is sent or stored.
+        """
+        planned = [row for row in rows if row.state == ChangeState.PLANNED]
+        check_synced_since_restore(self.store, list(dict.fromkeys(row.repo for row in planned)))
+        known: dict[int, SettledItem] = {}
+        for repo, here in group_by_repo(planned).items():
+            for some in split_into_batches(here, READ_BATCH):
+                ready, settled = self._find_stale_changes(repo, self._items_of(some))
+                settled += self.approvals.preview(run, repo, ready)
+                known |= {item.n: SettledItem(item, OutcomeKind.DONE) for item in ready}
+                known |= {one.item.n: one for one in settled}
+        return [
+            replace(row, state=ChangeState(known[row.n].kind), why=known[row.n].why) if row.n in known else row
+            for row in rows
+        ]
+
     # ---- settling ----------------------------------------------------------------------------------------------------
 
     def settle_started(self, run: RunRow) -> None:
@@ -185,6 +204,12 @@ class RunExecutor:
 
     def _drop_stale_changes(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[RunItem]:
         """Read these requests again, settle those that changed since the plan, and return the others."""
+        ready, moved = self._find_stale_changes(repo, items)
+        self._store_settled(run, repo, moved)
+        return ready
+
+    def _find_stale_changes(self, repo: Repo, items: Sequence[RunItem]) -> tuple[list[RunItem], list[SettledItem]]:
+        """Read these requests again; return the changes to send, and those that changed since the plan."""
         found, complete = self._read_requests(repo, items)
         ready: list[RunItem] = []
         moved: list[SettledItem] = []
@@ -199,8 +224,7 @@ class RunExecutor:
                 ready.append(replace(item, hub_record=seen))
             else:
                 moved.append(verdict)
-        self._store_settled(run, repo, moved)
-        return ready
+        return ready, moved
 
     def _defer_end_if_clock_is_off(self, item: RunItem) -> SettledItem | None:
         """Defer the end of a grant if this machine's clock differs too much from the Hub's.
@@ -386,7 +410,9 @@ class RunExecutor:
     def _read_items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None
     ) -> list[RunItem]:
-        rows = self.store.changes(run.id, states, limit, None if repo is None else [repo])
+        return self._items_of(self.store.changes(run.id, states, limit, None if repo is None else [repo]))
+
+    def _items_of(self, rows: Sequence[ChangeRow]) -> list[RunItem]:
         known = self.store.requests([row.request for row in rows if row.request is not None])
         return [
             RunItem(row.n, decode_json(row.change, Change), known.get(row.request or 0), row.repo)

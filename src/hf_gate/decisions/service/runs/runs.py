@@ -114,7 +114,7 @@ def create_run(
     earlier = store.run_of_plan(plan.digest)
     if earlier is not None:
         return earlier
-    _check_row_ids(store, plan.changes)
+    check_row_ids(store, plan.changes)
     run = make_run(run_id, kind, actor, plan.changes, to_ms(now), author=author, plan=plan.digest)
     with store.writing() as write:
         write.write_plan(plan.digest, msgspec.json.encode(plan), run.made_at)
@@ -149,7 +149,7 @@ def write_new_run(write: Writer, run: RunRow, changes: Sequence[ChangeRow]) -> N
     write.append(None, [e.LedgerEntry(event=approved, at=run.made_at, actor=run.actor)])
 
 
-def _check_row_ids(store: Store, changes: Sequence[Change]) -> None:
+def check_row_ids(store: Store, changes: Sequence[Change]) -> None:
     for batch in split_into_batches(changes, _BATCH):
         rows = store.requests([change.row for change in batch])
         for change in batch:
