@@ -21,7 +21,7 @@ import pytest
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.events.erasure import SECRET_BYTES
 from hf_gate.core.events.ledger import LedgerLink
-from hf_gate.core.events.request_state import RecordUpdate, detect_events, raw_digest
+from hf_gate.core.events.request_state import RecordUpdate, detect_events, is_same_attempt, raw_digest
 from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import AccessRequest, content_digest
 from hf_gate.core.stored_rows import TimelineFilter
@@ -223,12 +223,11 @@ def parse_records(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0
 
 
 def list_updates(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[RecordUpdate]:
-    """What these requests tell that the store does not know."""
+    """What these requests tell that the store does not know. Earlier attempts say nothing, as in a sync."""
     return [
-        RecordUpdate(
-            request=one, known=had, events=detect_events(had, one), raw=raw_digest(one), content=content_digest(one)
-        )
+        RecordUpdate(request=one, known=had, events=events, raw=raw_digest(one), content=content_digest(one))
         for had, one in store.match_records(repo, requests)
+        if (events := detect_events(had, one)) or had is None or is_same_attempt(had, one)
     ]
 
 
