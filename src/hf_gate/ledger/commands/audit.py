@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 from msgspec.structs import asdict, replace
 
+from hf_gate.base.batches import group_similar
 from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_private_file, open_regular_file, write_private_file
@@ -29,7 +30,6 @@ from hf_gate.ledger.service.ledger_entries import (
     audit_record,
     complete_chains,
     group_key,
-    group_similar,
     parse_entry_name,
     read_entry,
     summarize_links,

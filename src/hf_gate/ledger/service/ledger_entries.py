@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import ms_to_iso
@@ -17,10 +16,7 @@ from hf_gate.core.records import AuditRecord
 from hf_gate.store.store import Store
 
 _SENTENCES: Final = 3  # sentences shown for one group
-_MIN_GROUP: Final = 4  # fewer similar entries in a row are not grouped
-_MAX_GROUP: Final = 1000  # the most entries in one group
 _MODELS: Final = "models/"
-T = TypeVar("T")
 
 
 def read_entry(store: Store, chain: str, seq: int) -> SealedEntry | None:
@@ -52,16 +48,6 @@ def complete_chains(store: Store, chain: str) -> list[str]:
 
 
 # ---- groups ----------------------------------------------------------------------------------------------------------
-
-
-def group_similar(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
-    """Yield consecutive items with the same key as one group, and each item alone if fewer than four have the key."""
-    for _, some in groupby(items, key):
-        while part := list(islice(some, _MAX_GROUP)):
-            if len(part) < _MIN_GROUP:
-                yield from ([one] for one in part)
-            else:
-                yield part
 
 
 def group_key(link: LedgerLink) -> tuple[object, ...]:
