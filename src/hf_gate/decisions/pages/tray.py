@@ -51,6 +51,7 @@ class TrayStrip(Struct, frozen=True):
     """The strip with the unsent decisions.
 
     `seconds_left`: until the first is sent; None if all are on hold. `is_spread`: they are sent at different times.
+    `sent`: the number of those that were sent a moment ago.
     """
 
     items: list[tuple[QueuedDecision, str]]
@@ -61,6 +62,7 @@ class TrayStrip(Struct, frozen=True):
     failed: list[tuple[QueuedDecision, str, str]]  # decision, person, key
     failures: int
     problem: str | None
+    sent: int
 
     @property
     def ids(self) -> str:
@@ -89,6 +91,7 @@ def make_strip(context: HttpContext) -> TrayStrip:
         ],
         len(failed),
         app_state.tray_service.problem if mine else None,
+        app_state.tray_service.count_recently_sent(context.member.id, context.now),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
@@ -20,7 +21,7 @@ from hf_gate.base.batches import group_pairs
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS, Status
-from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.people.approvals import Approver
 from hf_gate.core.people.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
 from hf_gate.core.people.members import Member, RunAuthor
@@ -50,6 +51,8 @@ from hf_gate.store.reading.tray import (
 
 from .decision_sender import DecisionSender
 from .direct_decisions import Choice, DecisionTarget, PendingDecision, make_change_of
+
+SENT_FOR: Final = 60_000  # ms that the desk says how many decisions were sent
 
 
 class DecisionRequest(Struct, frozen=True):
@@ -86,10 +89,18 @@ class QueueResult(Struct, frozen=True):
     renamed: frozenset[str] = frozenset()
 
 
+class SentDecisions(Struct, frozen=True):
+    """How many decisions of a member took effect in a row, and when the last of them did (ms)."""
+
+    count: int
+    at: int
+
+
 class TrayService(Struct):
     """Queues decisions and sends them when they are due. `problem` says why the last decisions were not sent.
 
-    `lock` is held from the check of one person's limit until the decisions are queued.
+    `sent` has what this process sent, by member. `lock` is held from the check of one person's limit until the
+    decisions are queued.
     """
 
     workspace: Workspace
@@ -97,6 +108,7 @@ class TrayService(Struct):
     terms: TermsReader
     lock: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
+    sent: dict[str, SentDecisions] = field(default_factory=dict)
     latest: int = 0  # ms; when the latest decision was made
 
     def queue_decisions(self, request: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
@@ -226,6 +238,7 @@ class TrayService(Struct):
             decided = sender.decide(ready, choice, run_id=new_id())
             if decided.stopped_by is not None:
                 self.problem = str(decided.stopped_by)
+            self._note_sent(first.run.member, decided.outcomes, now)
             end_unsent_decisions(
                 self.workspace.store,
                 [
@@ -234,6 +247,17 @@ class TrayService(Struct):
                     if target.queued is not None and outcome.kind is OutcomeKind.REFUSED
                 ],
             )
+
+    def _note_sent(self, member: str | None, outcomes: Sequence[Outcome], now: datetime) -> None:
+        """Add the decisions that took effect to those that the member sent before, if these are recent."""
+        count = sum(outcome.kind in {OutcomeKind.DONE, OutcomeKind.ALREADY} for outcome in outcomes)
+        if member is not None and count:
+            self.sent[member] = SentDecisions(self.count_recently_sent(member, now) + count, to_ms(now))
+
+    def count_recently_sent(self, member: str, now: datetime) -> int:
+        """Return how many decisions of a member took effect, none of them `SENT_FOR` after the one before."""
+        sent = self.sent.get(member)
+        return 0 if sent is None or to_ms(now) - sent.at > SENT_FOR else sent.count
 
     def _make_target(
         self, item: QueuedDecision, row: RequestRow | None, now: datetime, approvals: ApprovalCheck
