@@ -201,7 +201,7 @@ def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub,
     ended = run(fresh, write_desk_folder(folder), "show", "datasets/acme/eeg-2")
     assert ended.code == 0
     assert [line.partition(".")[0] for line in ended.out.splitlines()] == [str(n) for n in range(1, 7)]
-    assert "is accepted for 1 year; then access ends, and the person may request it again (signed)." in ended.out
+    assert ", for 1 year; then access ends, and the person may request it again (signed)." in ended.out
     other = run(fresh, folder, "show", "acme/med-7b")
     assert other.out == "1. No policy applies to this repo: a person decides each request.\n"
     model = run(fresh, folder, "show", "acme/eeg-2")

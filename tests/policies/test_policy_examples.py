@@ -50,12 +50,25 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
     assert found is not None
     assert number_lines(describe_policies([found])).split("\n") == [
         "1. Policy p covers pending requests in `acme/model`; the first rule that matches decides.",
-        "2. A request where `answers.purpose.quality == 'thin'` is sent back, and the person may request access again, with the reason “Say more.” (ask).",
-        "3. A request where `tables.dua.state == 'missing'` is on hold for at most 30 days, is evaluated again each turn, and then needs review (paper).",
-        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then access ends, and the person may request it again (ours).",
-        "5. Every other request needs review in the queue office (rest).",
+        "2. Send back when little written about use, with the reason “Say more.”; the person may request access again (ask).",
+        "3. On hold when no entry in dua, for at most 30 days, evaluated again each turn; then reviewed by a person (paper).",
+        "4. Accept when either university address or listed in partners, for 1 year; then access ends, and the person may request it again (ours).",
+        "5. Everybody else needs review, in the queue office (rest).",
         "6. A request that depends on an unavailable fact needs review; it is never accepted.",
     ]
+
+
+def test_what_has_no_words_is_described_as_code_with_the_meaning_of_its_names() -> None:
+    text = write_policy(
+        "- id: odd\n  when: odd && email.disposable\n  then: reject\n  reason: No.\n- id: rest\n  then: human",
+        "let: {odd: 'email.domain.size() * 2 > 30'}\nmode: enforce\n",
+    )
+    policy = check(text).policy
+    assert policy is not None
+    assert describe_policies([policy])[1] == (
+        "Reject when `odd` and throw-away address (odd means `email.domain.size() * 2 > 30`), with the reason “No.”; "
+        "the person cannot request access again (odd)."
+    )
 
 
 def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends() -> None:
@@ -64,7 +77,7 @@ def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends
     )
     assert found.policy is not None
     assert describe_policies([found.policy])[1] == (
-        "Every request is accepted by 2 reviewers (never automatically), in the queue office, for 1 year; then access ends, "
+        "Accept everybody, by 2 reviewers (never automatically), in the queue office, for 1 year; then access ends, "
         "and the person may request it again (ours)."
     )
 

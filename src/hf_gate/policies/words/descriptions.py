@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from msgspec.structs import replace
+
 from hf_gate.base.display_text import join_words
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import Duration
@@ -12,18 +14,18 @@ from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyMode, Rule,
 from hf_gate.policies.expressions.expression_parser import normalize_expression
 from hf_gate.policies.parsing.policy_digest import lets_in
 
+from .phrases import quote_expression
+from .rule_phrases import describe_rule, describe_when
+
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
-_VERBS = {
-    Action.ACCEPT: "is accepted",
-    Action.HUMAN: "needs review",
-    Action.WAIT: "is on hold",
-    Action.RESET: "is sent back, and the person may request access again",
-    Action.REJECT: "is rejected, and the person cannot request access again",
+_CONSEQUENCES = {
+    Action.RESET: "; the person may request access again",
+    Action.REJECT: "; the person cannot request access again",
 }
 _AFTER = {
-    Action.RESET: "is then sent back, and the person may request access again",
-    Action.REJECT: "is then rejected, and the person cannot request access again",
-    Action.HUMAN: "then needs review",
+    Action.RESET: "then sent back, and the person may request access again",
+    Action.REJECT: "then rejected, and the person cannot request access again",
+    Action.HUMAN: "then reviewed by a person",
 }
 _ENDS = {
     Action.RESET: "then access ends, and the person may request it again",
@@ -66,47 +68,44 @@ def describe_policy(policy: Policy) -> list[str]:
         covered = "pending requests, and people with access (it may reset or reject them),"
     repos = join_words([f"`{glob}`" for glob in policy.applies_to], "and")
     opening = f"Policy {policy.name} covers {covered} in {repos}; the first rule that matches decides.{shadow}"
-    return [opening, *(_describe_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
+    rules = (_describe_rule(rule, policy.let, is_first=number == 0) for number, rule in enumerate(policy.rules))
+    return [opening, *rules]
 
 
 def _has_catch_all(policy: Policy) -> bool:
     return any(rule.when is None and rule.unless is None for rule in policy.rules)
 
 
-def _describe_rule(rule: Rule, let: Mapping[str, str], *, first: bool) -> str:
-    condition = _describe_condition(rule, let)
-    subject = f"a request {condition}" if condition else ("every request" if first else "every other request")
+def _describe_rule(rule: Rule, let: Mapping[str, str], *, is_first: bool) -> str:
+    """Describe a rule in the words of its card, with its terms, its reason and its own sentence."""
+    lead = describe_rule(replace(rule, says=None), let, is_first=is_first).removesuffix(".")
     says = f" \u201c{rule.says}\u201d" if rule.says else ""
-    return f"{_capitalize(subject)} {_describe_outcome(rule)}{_describe_reason(rule)} ({rule.id}).{says}"
+    names = _explain_names(rule, let, lead)
+    after = _CONSEQUENCES.get(rule.then, "")
+    return f"{lead}{names}{_describe_terms(rule, let)}{_describe_reason(rule)}{after} ({rule.id}).{says}"
 
 
-def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
-    parts = []
-    if rule.when is not None:
-        parts.append(f"where `{normalize_expression(rule.when)}`")
-    if rule.unless is not None:
-        parts.append(f"unless `{normalize_expression(rule.unless)}`")
-    text = " ".join(parts)
+def _explain_names(rule: Rule, let: Mapping[str, str], text: str) -> str:
+    """Return the meaning of the names of `let` that the text shows as code, because their conditions have no words."""
     used = lets_in(filter(None, (rule.when, rule.unless)), let)
-    means = join_words([f"{name} means `{normalize_expression(let[name])}`" for name in used], "and")
-    return f"{text} ({means})" if means else text
+    names = [name for name in used if quote_expression(name) in text]
+    means = join_words([f"{name} means `{normalize_expression(let[name])}`" for name in names], "and")
+    return f" ({means})" if means else ""
 
 
-def _describe_outcome(rule: Rule) -> str:
-    words = _VERBS[rule.then]
+def _describe_terms(rule: Rule, let: Mapping[str, str]) -> str:
+    """Return how a rule acts: who decides, how long access lasts, and what follows."""
     if rule.then is Action.WAIT and rule.at_most and rule.after:
-        return (
-            f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and "
-            f"{_AFTER[rule.after]}"
-        )
-    if extra := _list_routing(rule):
-        words += f" {', '.join(extra)}{',' if len(extra) > 1 and rule.until is not None else ''}"
-    if rule.until is not None:
-        words += f" {format_until(rule.until, is_ceiling=rule.is_ceiling)}"
+        return f", for at most {format_duration(rule.at_most)}, evaluated again each turn; {_AFTER[rule.after]}"
+    terms = _list_routing(rule)
+    lasting = [] if rule.until is None else [format_until(rule.until, is_ceiling=rule.is_ceiling)]
     if rule.keep_while is not None:
         grace = f" and {format_duration(rule.grace)} longer" if rule.grace else ""
-        words += f" while `{normalize_expression(rule.keep_while)}`{grace}"
-    if rule.until is not None or rule.keep_while is not None:
+        lasting.append(f"while {describe_when(rule.keep_while, let)}{grace}")
+    if lasting:
+        terms.append(" ".join(lasting))
+    words = "".join(f", {term}" for term in terms)
+    if lasting:
         words += f"; {_ENDS[rule.at_end or Action.RESET]}"
     if rule.notice:
         times = join_words([format_duration(each) for each in rule.notice], "and")
@@ -160,7 +159,3 @@ def format_until(until: Until, *, is_ceiling: bool = False) -> str:
         if isinstance(until, date)
         else f"for {most}{format_duration(until)}"
     )
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]
