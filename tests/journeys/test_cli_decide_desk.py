@@ -62,7 +62,7 @@ def test_for_people_the_ledger_lists_what_one_run_did_to_many_as_one_row(fresh: 
     asked = ("audit", "ls", "--kind", "ChangeSettled")
     grouped = console.run(*asked, "--format", "human").out.splitlines()
     assert len(grouped) == 2
-    assert "8 times: to accepted: done" in grouped[1]
+    assert "8 accepted" in grouped[1]
     assert len(console.run(*asked, "--all-entries", "--format", "human").out.splitlines()) == 9
     assert len(console.run(*asked, "--json").json) == 8
     assert len(console.run(*asked, "--format", "csv").out.splitlines()) == 9
@@ -88,7 +88,7 @@ def test_a_run_that_did_several_things_is_one_row_that_counts_each(
     assert console.run("apply", "plan.json", "--yes").code == 0
     listed = console.run("audit", "ls", "--kind", "ChangeSettled", "--format", "human").out.splitlines()
     assert len(listed) == 2
-    assert "4 times: to accepted: done; 4 times: to reset" in listed[1]
+    assert "4 accepted; 4 sent back" in listed[1]
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------------------

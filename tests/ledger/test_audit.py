@@ -15,7 +15,7 @@ from hf_gate.core.events.events import KINDS
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter
 from hf_gate.ledger.service.ledger_files import read_checkpoint, verify_exported_ledger
 from hf_gate.store.reading.ledger import search_entries
-from tests.kits.desk import GOOD, Desk
+from tests.kits.desk import GOOD, Desk, text_of
 
 
 @pytest.fixture
@@ -121,7 +121,8 @@ def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Desk) -> Non
     lena = decided.visitor()
     body = lena.get("/audit?kind=ChangeSettled").body
     assert body.count("</tr>") == 3, "the head, the run of seventy and the acceptance"
-    assert "70 times: to " in body
+    assert "70 sent back" in body
+    assert re.search(r"person-\d\d and 67 more", text_of(body))
     assert "and 67 more" in body
     assert "71 shown" in body
     link = html.unescape(re.findall(r'href="([^"]+)">Show all 70<', body)[0])

@@ -17,6 +17,13 @@ from hf_gate.store.store import Store
 
 _SENTENCES: Final = 3  # sentences shown for one group
 _MODELS: Final = "models/"
+_DONE: Final = {
+    "to accepted: done": "accepted",
+    "to reset: done": "sent back",
+    "to rejected: done": "rejected",
+    "to pending: done": "returned to pending",
+}
+"""The words of a group for the sentences of changes that took effect."""
 
 
 def read_entry(store: Store, chain: str, seq: int) -> SealedEntry | None:
@@ -61,12 +68,14 @@ def group_key(link: LedgerLink) -> tuple[object, ...]:
 
 
 def summarize_links(links: Sequence[LedgerLink]) -> str:
-    """Return the most common sentences of a group with their counts: `218 times: to pending: done`."""
+    """Return the most common sentences of a group with their counts: `99 sent back; 2 times: to reset: stale`."""
     counts = Counter(text_of_entry(link, None) for link in links)
     first = counts.most_common(_SENTENCES)
     rest = len(links) - sum(count for _, count in first)
-    lines = [f"{pluralize(count, 'time')}: {text}" for text, count in first]
-    return "; ".join(lines) + (f"; {rest:,} others" if rest else "")
+    lines = [
+        f"{count:,} {_DONE[text]}" if text in _DONE else f"{pluralize(count, 'time')}: {text}" for text, count in first
+    ]
+    return "; ".join(lines) + (f"; {pluralize(rest, 'other')}" if rest else "")
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
