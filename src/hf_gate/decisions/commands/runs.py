@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from hf_gate.cli.framework import CommandContext
     from hf_gate.core.stored_rows import RunRow
     from hf_gate.settings.service.workspace import Workspace
-    from hf_gate.store.store import Store
     from hf_gate.verdicts.plan.model import Plan
 
 _NO_LIMIT: Final = 2**31 - 1
@@ -68,15 +67,15 @@ runs = LazyGroup(
 @limit_options
 def ls(context: CommandContext, limit: int | None) -> int:
     """List runs, newest first. The table shows small runs of one person in a row as one line; --all shows each."""
-    store = open_workspace(context).store
+    workspace = open_workspace(context)
     rows: Iterable[RunRecord]
     has_groups = False
     if context.out.is_human and (limit is None or limit >= 0):
         limit = FIRST_ROWS if limit is None else limit
-        rows = list(islice(_group_runs(map(run_record, _iterate_runs(store))), limit + 1))
+        rows = list(islice(_group_runs(map(run_record, _iterate_runs(workspace))), limit + 1))
         has_groups = any(" " in row.run for row in rows[:limit])
     else:
-        rows = map(run_record, store.runs(_NO_LIMIT if limit is None or limit < 0 else limit + 1))
+        rows = map(run_record, workspace.store.runs(_NO_LIMIT if limit is None or limit < 0 else limit + 1))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
@@ -93,12 +92,12 @@ def ls(context: CommandContext, limit: int | None) -> int:
     return 0
 
 
-def _iterate_runs(store: Store) -> Iterator[RunRow]:
+def _iterate_runs(workspace: Workspace) -> Iterator[RunRow]:
     """Yield the runs, newest first. Reads more of them only when they are needed."""
     read = 0
     size = _FIRST_READ
     while True:
-        rows = store.runs(size)
+        rows = workspace.store.runs(size)
         yield from rows[read:]
         if len(rows) < size:
             return
