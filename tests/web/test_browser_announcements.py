@@ -121,6 +121,13 @@ def test_the_key_of_a_decision_is_answered_for_a_viewer(browser: Browser, desk: 
     page = _open_queue(browser, url, "link-of-vic")
     page.keyboard.press("a")
     _is_shown(page, "That cannot be decided here.")
+    expect(page.locator(".keys")).to_contain_text("move")
+    for word in ("accept", "send back", "reject", "select", "undo"):
+        expect(page.locator(".keys")).not_to_contain_text(word)
+    page.keyboard.press("?")
+    expect(page.locator("#sheet .the-keys").first).to_contain_text("next, previous request")
+    expect(page.locator("#sheet .the-keys th", has_text="a").filter(has_text="s")).to_have_count(0)
+    expect(page.locator("#sheet")).not_to_contain_text("Confirmation page")
     page.context.close()
 
 
