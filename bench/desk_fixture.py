@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from hf_gate.config import Flags, read_settings
 from hf_gate.members.pages.sign_in import Authenticator
-from hf_gate.store.reading.tray import list_waiting_decisions, undo_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions, undo_waiting_decisions
 from hf_gate.store.store import Store
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState

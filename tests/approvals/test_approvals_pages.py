@@ -13,7 +13,7 @@ from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status
 

@@ -30,7 +30,7 @@ from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
 from hf_gate.members.service.members import Membership
 from hf_gate.settings import setting_keys
-from hf_gate.store.reading.tray import find_latest_decisions
+from hf_gate.store.rows.tray import find_latest_decisions
 from tests.kits.grant_workspaces import KEPT, GrantWorkspace, make_grant_workspace, policy
 
 RULE = "wishes/signed"

@@ -21,7 +21,7 @@ from hf_gate.errors import UsageError
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import find_member
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status, wait_for_run
 

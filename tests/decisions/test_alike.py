@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
 
 SAME = "I would like to try the model for my personal projects at home."

@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
 

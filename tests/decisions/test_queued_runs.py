@@ -14,7 +14,7 @@ from hf_gate.core.requests import AccessRequest
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow
 from hf_gate.errors import Guarded
-from hf_gate.store.reading.tray import (
+from hf_gate.store.rows.tray import (
     add_waiting_decisions,
     end_unsent_decisions,
     find_latest_decisions,

@@ -11,7 +11,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.store.reading.tray import (
+from hf_gate.store.rows.tray import (
     find_latest_decisions,
     list_due_decisions,
     list_unsent_decisions,

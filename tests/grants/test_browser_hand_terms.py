@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, open_desk, serve_desk

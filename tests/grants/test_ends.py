@@ -17,7 +17,7 @@ from hf_gate.decisions.service.plans.planning import PlanResult
 from hf_gate.errors import HubUnavailable
 from hf_gate.grants.service.ends.end_reviews import review_ends
 from hf_gate.grants.service.ends.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
-from hf_gate.store.reading.ledger import count_unattended_changes
+from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.verdicts.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
 from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, make_grant_workspace, policy
 from tests.kits.in_process_hub import InProcessClient

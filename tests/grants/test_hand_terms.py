@@ -21,7 +21,7 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, cre
 from hf_gate.decisions.service.plans.planning import make_plan
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.requests.pages.selection import MAX_IN_TRAY
-from hf_gate.store.reading.tray import (
+from hf_gate.store.rows.tray import (
     list_failed_decisions,
     list_waiting_decisions,
     schedule_decisions,

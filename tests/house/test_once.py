@@ -40,7 +40,7 @@ def _names_of_sql(source: str) -> list[str]:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.ImportFrom) and re.match(r"hf_gate\.(store|\w+\.rows)\b", node.module or "")
         for alias in node.names
-        if not alias.name[0].islower() or not re.search(r"\.(rows|reading)\b", node.module or "")
+        if not alias.name[0].islower() or not re.search(r"\.rows\b", node.module or "")
     ]
 
 
@@ -53,9 +53,9 @@ def test_commands_and_pages_import_named_functions_of_sql_and_neither_types_nor_
     assert len(fronts) > 100
     assert {path.name: names for path in fronts if (names := _names_of_sql(path.read_text("utf-8")))} == {}
     assert _names_of_sql("from hf_gate.store.store import Store")
-    assert _names_of_sql("from hf_gate.store.reading.tray import UNSENT")
+    assert _names_of_sql("from hf_gate.store.rows.tray import UNSENT")
     assert _names_of_sql("from hf_gate.store.sql import decode_row")
-    assert not _names_of_sql("from hf_gate.store.reading.tray import list_due_decisions")
+    assert not _names_of_sql("from hf_gate.store.rows.tray import list_due_decisions")
 
 
 def _connections(source: str) -> list[str]:

@@ -14,7 +14,7 @@ from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.cli.request_table import display_name
 from hf_gate.core.records import NO_DETAILS
 from hf_gate.inbox.service.request_records import stored_request
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
 from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor, open_desk
 from tests.kits.hostile_texts import HOSTILE_ANSWERS

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.base.ids import Repo, parse_repo
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.hostile_texts import HOSTILE_ANSWERS
 from tests.kits.stores import read_selected

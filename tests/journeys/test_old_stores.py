@@ -21,7 +21,7 @@ from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.decisions.service.runs.settling import planned_version
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.store.reading.tray import list_failed_decisions, list_waiting_decisions
+from hf_gate.store.rows.tray import list_failed_decisions, list_waiting_decisions
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, MODEL, Console

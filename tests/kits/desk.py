@@ -34,7 +34,7 @@ from hf_gate.members.rows.members import find_member
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.service.sync import sync_repo
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.store.reading.tray import list_waiting_decisions, schedule_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions, schedule_decisions
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.testing import LocalHub

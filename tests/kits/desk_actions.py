@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlencode, urlsplit
 
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import POLICY, Answer, Desk, DeskProgram, Visitor
 from tests.kits.stores import read_selected
 

@@ -27,7 +27,7 @@ from hf_gate.core.requests import AccessRequest, content_digest
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.store.database.schema import MIGRATIONS, upgrade_schema
-from hf_gate.store.reading.ledger import iterate_entries
+from hf_gate.store.rows.ledger import iterate_entries
 from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path

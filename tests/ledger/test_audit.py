@@ -14,7 +14,7 @@ from hf_gate.core.events.event_descriptions import KIND_LABELS
 from hf_gate.core.events.events import KINDS
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter
 from hf_gate.ledger.service.ledger_files import read_checkpoint, verify_exported_ledger
-from hf_gate.store.reading.ledger import search_entries
+from hf_gate.store.rows.ledger import search_entries
 from tests.kits.desk import GOOD, Desk, text_of
 
 

@@ -21,7 +21,7 @@ from hf_gate.ledger.service.ledger_entries import text_of_entry
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.pages import account_proofs
 from hf_gate.members.rows.members import find_member, invite_member
-from hf_gate.store.reading.tray import find_latest_decisions, list_waiting_decisions
+from hf_gate.store.rows.tray import find_latest_decisions, list_waiting_decisions
 from hf_gate.store.store import Store
 from tests.kits.desk import GOOD, HOST, Desk, InterruptedStore, Visitor, text_of
 from tests.kits.stores import read_links

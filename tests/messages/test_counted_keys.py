@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from hf_gate.messages.reason_texts import list_ready_texts
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.requests.rows.selections import delete_selection
-from hf_gate.store.reading.tray import find_latest_decisions, list_waiting_decisions, undo_waiting_decisions
+from hf_gate.store.rows.tray import find_latest_decisions, list_waiting_decisions, undo_waiting_decisions
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.core.requests import check_reason
 from hf_gate.messages.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
 
 RESET = [(one.text, one.name) for one in list_ready_texts("reset")]

@@ -26,7 +26,7 @@ from hf_gate.privacy.rows.erasure_file import append_record, make_record, read_r
 from hf_gate.privacy.rows.erasure_repetition import repeat_erasures, scrub
 from hf_gate.privacy.rows.person_data import read_person_data
 from hf_gate.store.database.schema_check import find_index_faults
-from hf_gate.store.reading.tray import add_waiting_decisions, list_recent_decisions
+from hf_gate.store.rows.tray import add_waiting_decisions, list_recent_decisions
 from hf_gate.store.store import Store
 from hf_gate.store.writing.search_index import read_index_version
 from hf_gate.verdicts.plan.change_builders import PlanSubject, make_change

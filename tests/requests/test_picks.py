@@ -21,7 +21,7 @@ from hf_gate.requests.rows.selections import (
     select_requests,
     subtract_selection,
 )
-from hf_gate.store.reading.runs import read_run_repos
+from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, store_records
 

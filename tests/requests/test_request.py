@@ -12,7 +12,7 @@ from hf_gate import Hub
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.web.app_state import BEAT, LEASE, Presence
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, text_of
 

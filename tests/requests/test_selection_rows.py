@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, serve_desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, list_waiting, start_bulk

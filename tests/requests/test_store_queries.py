@@ -22,8 +22,8 @@ from hf_gate.inbox.rows import read_people_page
 from hf_gate.requests.answer_quality import rate_answer
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.store.reading.query_sql import build_conditions
-from hf_gate.store.reading.search import PageRequest, cursor_of, find_page_keys
+from hf_gate.store.rows.query_sql import build_conditions
+from hf_gate.store.rows.search import PageRequest, cursor_of, find_page_keys
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.domain_lists import DomainLists
 from hf_gate.verdicts.request_classifier import mail_kind

@@ -40,9 +40,9 @@ from hf_gate.grants.rows import (
     write_terms,
 )
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.store.reading.ledger import count_unattended_changes
-from hf_gate.store.reading.runs import read_runs_since
 from hf_gate.store.removal import count_unsettled_changes
+from hf_gate.store.rows.ledger import count_unattended_changes
+from hf_gate.store.rows.runs import read_runs_since
 from hf_gate.store.store import Store
 from hf_gate.store.writing.compression import (
     DEFAULT_DICTIONARY,

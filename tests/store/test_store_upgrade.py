@@ -12,13 +12,13 @@ from hf_gate.approvals.rows.approvals import read_endorsers, write_endorsement
 from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
 from hf_gate.store.database.schema import list_revisions
-from hf_gate.store.reading.tray import (
+from hf_gate.store.removal import remove_files, remove_tables
+from hf_gate.store.rows.tray import (
     list_begun_decision_runs,
     list_due_decisions,
     list_failed_decisions,
     list_waiting_decisions,
 )
-from hf_gate.store.removal import remove_files, remove_tables
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
 from hf_gate.workspace.rows.backups import Restore, restore, write_backup

@@ -31,7 +31,7 @@ from hf_gate.ledger.service.ledger_files import (
     verify_exported_ledger,
 )
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
-from hf_gate.store.reading.ledger import iterate_entries
+from hf_gate.store.rows.ledger import iterate_entries
 from hf_gate.verdicts.rows.policy_authors import write_policy_author
 from tests.kits.stores import MED, read_links
 from tests.kits.synced_stores import SyncedStore, open_synced_store

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hf_gate.base.timestamps import from_ms
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Desk, Visitor
 from tests.kits.desk_actions import post_json
 

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.web.routes import ROUTES
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import create_plan, wait_for_run

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.web.routes import ROUTES, Route
 from hf_gate.web.static_files import static_url
 from tests.kits.desk import GOOD, Desk, Visitor

@@ -14,7 +14,7 @@ from hf_gate.core.events.events import GrantDated, decode_event, kind_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.store.reading.requests import IS_ENDABLE
+from hf_gate.store.rows.requests import IS_ENDABLE
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of

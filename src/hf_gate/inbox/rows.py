@@ -22,9 +22,9 @@ from hf_gate.core.stored_rows import (
     RowClass,
     VerdictCount,
 )
-from hf_gate.store.reading.query_sql import IS_OVERDUE, Conditions, build_conditions
-from hf_gate.store.reading.repos import read_repos_by_number
-from hf_gate.store.reading.search import Key, PageRequest, cursor_of, filter_keys, find_page_keys, key_of
+from hf_gate.store.rows.query_sql import IS_OVERDUE, Conditions, build_conditions
+from hf_gate.store.rows.repos import read_repos_by_number
+from hf_gate.store.rows.search import Key, PageRequest, cursor_of, filter_keys, find_page_keys, key_of
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of

@@ -29,8 +29,9 @@ def person_export(context: CommandContext, *, user: str, file: Path | None) -> i
 
     Writes FILE as JSON and a page with the same name and .html; only you can read them. Without FILE, prints the JSON.
     """
-    from hf_gate.privacy.service import erasure, person_export
     from hf_gate.workspace.service.store_maintenance import files_of
+
+    from .service import erasure, person_export
 
     workspace = open_workspace(context)
     if file is not None and file.suffix != ".json":
@@ -78,8 +79,9 @@ def person_erase(context: CommandContext, *, user: str, dry_run: bool, yes: bool
     The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the
     Hub. Your own files are listed, not edited.
     """
-    from hf_gate.privacy.service import erasure
     from hf_gate.workspace.service import bootstrap
+
+    from .service import erasure
 
     workspace = open_workspace(context, writes=not dry_run, is_preview=dry_run)
     url = bootstrap.store_url(context.settings, context.location)

@@ -30,8 +30,8 @@ from hf_gate.core.stored_rows import (
     RequestRow,
     RunRow,
 )
-from hf_gate.store.reading.query_sql import build_conditions
-from hf_gate.store.reading.requests import (
+from hf_gate.store.rows.query_sql import build_conditions
+from hf_gate.store.rows.requests import (
     IS_ENDABLE,
     SELECT_BARE,
     SELECT_WITH_RECORD,
@@ -41,14 +41,14 @@ from hf_gate.store.reading.requests import (
     iterate_pages,
     read_past_decisions,
 )
-from hf_gate.store.reading.search import PageRequest, cursor_of, find_page_keys, key_of
+from hf_gate.store.rows.search import PageRequest, cursor_of, find_page_keys, key_of
 from hf_gate.store.writing.compression import Packer
 from hf_gate.store.writing.erased import strip_erased
 from hf_gate.store.writing.state_columns import StoredVerdict, VerdictCache
 from hf_gate.store.writing.writer_cache import read_dictionary
 
 from .connections import StoreConnections
-from .reading import ledger, member_rows, repos, runs
+from .rows import ledger, member_rows, repos, runs
 from .sql import Database
 from .write_lock import Lock, Work
 

@@ -26,7 +26,7 @@ from hf_gate.hub.credentials import name_token_source
 from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
 from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
-from hf_gate.store.reading.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate.store.rows.tray import list_unsent_decisions, undo_waiting_decisions
 from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import EscapedJSON

@@ -28,7 +28,7 @@ from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.pages.hub_sign_in import HubSignIn
 from hf_gate.members.service.members import Membership
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.tray import schedule_decisions
+from hf_gate.store.rows.tray import schedule_decisions
 from hf_gate.verdicts.pages.draft_report import DraftLimit
 from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
 from hf_gate.verdicts.service.policy_watcher import PolicyWatcher

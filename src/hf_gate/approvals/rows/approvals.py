@@ -14,7 +14,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.approvals import Approval, ApprovalAlarm
 from hf_gate.core.request_version import VERSION_COLUMNS, RequestVersion
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.store.reading.query_sql import IS_OVERDUE
+from hf_gate.store.rows.query_sql import IS_OVERDUE
 from hf_gate.store.sql import Reader, Row
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer

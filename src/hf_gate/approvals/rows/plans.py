@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from hf_gate.core.stored_rows import PlanRow
-from hf_gate.store.reading.runs import check_records_kept, read_run
+from hf_gate.store.rows.runs import check_records_kept, read_run
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
 

@@ -30,7 +30,7 @@ from hf_gate.messages.service.message_records import describe_undelivered, list_
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.ledger import search_entries
+from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables
 from hf_gate.verdicts.service.policy_saves import read_current_policies, read_workspace_holds

@@ -33,7 +33,7 @@ from hf_gate.requests.service.sync import SyncResult, count_by_report, sync_repo
 from hf_gate.requests.sync_schedule import SyncKind, choose_sync
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.runs import read_run_repos
+from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.guards import END_GUARD, PolicyStart

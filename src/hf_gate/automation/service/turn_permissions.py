@@ -30,7 +30,7 @@ from hf_gate.decisions.rows import (
 )
 from hf_gate.decisions.service.runs.runs import is_halted_change
 from hf_gate.errors import Guarded
-from hf_gate.store.reading.ledger import count_unattended_changes
+from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from hf_gate.verdicts.plan.model import Plan

@@ -19,7 +19,7 @@ from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.requests.service.sync import sync_repo
 from hf_gate.requests.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, next_pause
 from hf_gate.settings.service.workspace import CONFIG_FILE, Workspace
-from hf_gate.store.reading.tray import list_begun_decision_runs, list_due_decisions
+from hf_gate.store.rows.tray import list_begun_decision_runs, list_due_decisions
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap

@@ -26,7 +26,7 @@ from hf_gate.requests.pages.request_lines import RequestLine, build_request_line
 from hf_gate.requests.rows.selections import select_matching_requests
 from hf_gate.requests.service.request_history import last_transition
 from hf_gate.settings.service.workspace import new_id
-from hf_gate.store.reading.tray import (
+from hf_gate.store.rows.tray import (
     find_latest_decisions,
     list_failed_decisions,
     list_recent_decisions,

@@ -52,7 +52,7 @@ from hf_gate.hub.protocol.flows.single_decision import (
     repeat_outcome,
 )
 from hf_gate.requests.service.restore_checks import check_synced_since_restore
-from hf_gate.store.reading.tray import take_waiting
+from hf_gate.store.rows.tray import take_waiting
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.run_items import RunItem, SettledItem

@@ -40,7 +40,7 @@ from hf_gate.grants.service.ends.terms_reader import (
 )
 from hf_gate.members.service.members import Membership
 from hf_gate.settings.service.workspace import Workspace, new_id
-from hf_gate.store.reading.tray import (
+from hf_gate.store.rows.tray import (
     add_waiting_decisions,
     end_unsent_decisions,
     list_begun_decision_runs,

@@ -26,7 +26,7 @@ from hf_gate.grants.service.ends.grant_ends import require_right_clock
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 from hf_gate.members.service.members import explain_end_limit
 from hf_gate.requests.pages.request_lines import RequestLine, request_key
-from hf_gate.store.reading.tray import find_latest_decisions
+from hf_gate.store.rows.tray import find_latest_decisions
 from hf_gate.web.http_context import HttpContext, Refused
 
 PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))

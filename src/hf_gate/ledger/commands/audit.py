@@ -35,7 +35,7 @@ from hf_gate.ledger.service.ledger_entries import (
     summarize_links,
 )
 from hf_gate.requests.service.targets import RequestTarget, find_attempts
-from hf_gate.store.reading.ledger import iterate_entries
+from hf_gate.store.rows.ledger import iterate_entries
 
 if TYPE_CHECKING:
     from hf_gate.core.events.ledger import Checkpoint, LedgerLink, SealedEntry

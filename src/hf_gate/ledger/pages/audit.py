@@ -32,7 +32,7 @@ from hf_gate.ledger.service.ledger_entries import audit_record, group_key, summa
 from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.ledger import iterate_entries, search_entries
+from hf_gate.store.rows.ledger import iterate_entries, search_entries
 from hf_gate.web.exports import export_response, file_response
 from hf_gate.web.http_context import HttpContext, Refused, parse_number, require_all_repos, sees_all_repos
 

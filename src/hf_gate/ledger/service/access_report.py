@@ -35,7 +35,7 @@ from hf_gate.requests.rows.past_requests import (
     rows_of_last_end,
 )
 from hf_gate.requests.service.sync import RowIdSet
-from hf_gate.store.reading.ledger import MAX_LOOK_BACK
+from hf_gate.store.rows.ledger import MAX_LOOK_BACK
 from hf_gate.store.store import Store
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed

@@ -13,8 +13,8 @@ from hf_gate.base.decoding import decode_json
 from hf_gate.core.events.events import ChangeStarted, canonical_json, kind_of
 from hf_gate.core.events.ledger import ChainBreak
 from hf_gate.core.stored_rows import DerivedRow, TimelineFilter
-from hf_gate.store.reading.ledger import iterate_entries
-from hf_gate.store.reading.requests import read_derived_columns
+from hf_gate.store.rows.ledger import iterate_entries
+from hf_gate.store.rows.requests import read_derived_columns
 from hf_gate.store.store import Store
 
 NOT_COMPARED: Final = (

@@ -35,8 +35,8 @@ from hf_gate.decisions.rows import read_promotions
 from hf_gate.grants.rows import find_terms_faults
 from hf_gate.messages.rows.outbox import read_letter_ends
 from hf_gate.store.database.schema_check import find_index_faults, find_trigger_faults
-from hf_gate.store.reading.ledger import iterate_chain_with_runs
-from hf_gate.store.reading.member_rows import read_seals
+from hf_gate.store.rows.ledger import iterate_chain_with_runs
+from hf_gate.store.rows.member_rows import read_seals
 from hf_gate.store.store import Store
 from hf_gate.store.writing.gate_texts import find_text_faults
 from hf_gate.verdicts.rows.policy_authors import read_policy_authors

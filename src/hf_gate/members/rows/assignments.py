@@ -11,7 +11,7 @@ from hf_gate.core.events.events import LedgerEntry
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.store.reading import member_rows
+from hf_gate.store.rows import member_rows
 from hf_gate.store.sql import Database
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of

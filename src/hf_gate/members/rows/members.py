@@ -17,7 +17,7 @@ from hf_gate.core.people.members import (
     MemberRole,
 )
 from hf_gate.members.sessions import LINK_LIFETIME, digest_secret
-from hf_gate.store.reading import member_rows
+from hf_gate.store.rows import member_rows
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer

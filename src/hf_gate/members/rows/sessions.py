@@ -11,7 +11,7 @@ from typing import Final
 from hf_gate.core.people.members import SESSION_LIFETIME, Member
 from hf_gate.errors import StoreUnavailable
 from hf_gate.members.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, digest_secret
-from hf_gate.store.reading import member_rows
+from hf_gate.store.rows import member_rows
 from hf_gate.store.sql import Database, Reader, decode_row
 from hf_gate.store.store import Store
 

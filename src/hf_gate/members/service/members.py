@@ -34,9 +34,9 @@ from hf_gate.members.rows.members import find_member, find_member_by_id, invite_
 from hf_gate.requests.rows.selections import delete_selection
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.ledger import count_ends_changed_outside_runs
-from hf_gate.store.reading.runs import read_runs_since
-from hf_gate.store.reading.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate.store.rows.ledger import count_ends_changed_outside_runs
+from hf_gate.store.rows.runs import read_runs_since
+from hf_gate.store.rows.tray import list_unsent_decisions, undo_waiting_decisions
 from hf_gate.store.store import Store
 
 SINGLE_PERSON_LIMIT: Final = 500

@@ -21,7 +21,7 @@ from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine
 from hf_gate.requests.rows.selections import count_selected
 from hf_gate.requests.service.request_history import last_transition
-from hf_gate.store.reading.tray import list_recent_decisions
+from hf_gate.store.rows.tray import list_recent_decisions
 from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
 from hf_gate.web.http_context import HttpContext, require_one_of
 

@@ -24,8 +24,8 @@ from hf_gate.core.request_version import EMPTY_CONTENT
 from hf_gate.core.runs import FINISHED, RunState
 from hf_gate.policies.facts.table_versions import decode_version, encode_version, forget_person
 from hf_gate.requests.rows.identity import StoredIdentity, read_full_identity, read_identity
-from hf_gate.store.reading.repos import read_repos_by_number
-from hf_gate.store.reading.tray import UNSENT, delete_waiting
+from hf_gate.store.rows.repos import read_repos_by_number
+from hf_gate.store.rows.tray import UNSENT, delete_waiting
 from hf_gate.store.sql import Database, Reader, Row
 from hf_gate.store.store import Store
 from hf_gate.store.writing.compression import Packer, decode_private_part

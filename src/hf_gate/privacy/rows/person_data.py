@@ -11,8 +11,8 @@ from hf_gate.core.runs import RunState
 from hf_gate.core.stored_rows import ChangeRow
 from hf_gate.messages.rows.outbox import read_letters_to
 from hf_gate.requests.rows.identity import read_full_identity
-from hf_gate.store.reading.runs import SELECT_CHANGES, build_changes
-from hf_gate.store.reading.tray import list_decisions_about
+from hf_gate.store.rows.runs import SELECT_CHANGES, build_changes
+from hf_gate.store.rows.tray import list_decisions_about
 from hf_gate.store.store import Store
 
 

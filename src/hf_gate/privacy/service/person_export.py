@@ -27,7 +27,7 @@ from hf_gate.inbox.service.request_records import exported_request
 from hf_gate.privacy.rows.person_data import join_person_data, read_person_data
 from hf_gate.requests.rows.identity import find_same_account, read_full_identity
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.ledger import iterate_entries
+from hf_gate.store.rows.ledger import iterate_entries
 from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
 
 from .erasure_places import find_places

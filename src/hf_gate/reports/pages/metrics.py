@@ -21,7 +21,7 @@ from hf_gate.core.stored_rows import RepoRow
 from hf_gate.core.turns import TurnEnd
 from hf_gate.inbox.rows import read_counters
 from hf_gate.messages.service.message_records import list_destinations
-from hf_gate.store.reading.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.web.app_state import AppState
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -27,7 +27,7 @@ from hf_gate.decisions.service.assignments import read_assignees
 from hf_gate.grants.service.ends.terms_reader import mark_as_shown
 from hf_gate.inbox.service.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from hf_gate.policies.facts.fact_values import EmailFacts
-from hf_gate.store.reading.tray import find_latest_decisions
+from hf_gate.store.rows.tray import find_latest_decisions
 from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
 from hf_gate.web import formatting
 from hf_gate.web.http_context import HttpContext

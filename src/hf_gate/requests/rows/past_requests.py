@@ -36,7 +36,7 @@ from hf_gate.core.stored_rows import (
     SyncMark,
 )
 from hf_gate.requests.past_history import RepoEvent
-from hf_gate.store.reading.requests import decode_single
+from hf_gate.store.rows.requests import decode_single
 from hf_gate.store.sql import Row
 from hf_gate.store.store import Store
 from hf_gate.store.writing.compression import decode_private_part

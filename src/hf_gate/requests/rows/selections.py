@@ -20,9 +20,9 @@ from hf_gate.core.stored_rows import (
     SelectionBucket,
     SelectionScope,
 )
-from hf_gate.store.reading.query_sql import build_conditions
-from hf_gate.store.reading.search import Key, PageRequest, find_page_keys
-from hf_gate.store.reading.tray import UNSENT
+from hf_gate.store.rows.query_sql import build_conditions
+from hf_gate.store.rows.search import Key, PageRequest, find_page_keys
+from hf_gate.store.rows.tray import UNSENT
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import decode_hand_terms, repo_of

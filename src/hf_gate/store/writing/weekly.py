@@ -13,7 +13,7 @@ from hf_gate.core.events.events import OUTSIDE, POLICY_ACTOR
 from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.stored_rows import WeeklyCount
-from hf_gate.store.reading.repos import read_repos_by_number
+from hf_gate.store.rows.repos import read_repos_by_number
 from hf_gate.store.sql import Database, Reader
 
 _ANSWERS: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})

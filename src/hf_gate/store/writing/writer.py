@@ -21,9 +21,9 @@ from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.stored_rows import ChangeRow, RepoRow, RunRow
-from hf_gate.store.reading import runs
-from hf_gate.store.reading.ledger import ChainWriter
-from hf_gate.store.reading.repos import read_repo
+from hf_gate.store.rows import runs
+from hf_gate.store.rows.ledger import ChainWriter
+from hf_gate.store.rows.repos import read_repo
 from hf_gate.store.sql import Database
 
 from .compression import build_dictionary, encode_record_part

@@ -11,7 +11,7 @@ from hf_gate.base.network_hosts import PRIVATE_HOST_SETTING
 from hf_gate.base.private_files import make_private_folder, open_private_file
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import StoreUnavailable, UsageError
-from hf_gate.store.reading.requests import PAGE
+from hf_gate.store.rows.requests import PAGE
 from hf_gate.store.store import Store
 from hf_gate.store.writing.erased import ERASURE_KEY
 from hf_gate.store.writing.repo_classifiers import FINGERPRINT_KEY

@@ -33,7 +33,7 @@ from hf_gate.grants.rows import write_terms
 from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.requests.service.restore_checks import check_synced_since_restore
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.reading.runs import read_run_repos
+from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.run_items import RunItem, SettledItem

@@ -1,1 +1,0 @@
-"""Reads the rows that several rooms need: requests, repos, runs, the ledger, and pages of a query."""
