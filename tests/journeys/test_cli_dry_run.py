@@ -329,6 +329,7 @@ def _without_store(hub: LocalHub, folder: Path) -> None:
 
 BOX = "I agree to the Lantern community licence and to the acceptable use policy"
 OTHERS: dict[str, tuple[Prepare, str, list[str], int]] = {
+    "apply a plan that is not there": (_nothing, "owner", ["apply", "nothing.json", "--yes"], 2),
     "add": (_table, "owner", ["table", "add", "partners", "username=cem-k"], 0),
     "add a key that is there": (_table, "owner", ["table", "add", "partners", "username=ada-l"], 2),
     "add behind a link": (_linked_table, "owner", ["table", "add", "partners", "username=cem-k"], 2),
