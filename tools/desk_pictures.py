@@ -50,6 +50,7 @@ def _open_queue(page: Page, url: str) -> None:
     expect(page.locator("#tray")).to_contain_text("will be sent in")
     page.get_by_role("button", name="Hold").click()
     expect(page.locator("#tray")).to_contain_text("for you to send")
+    expect(page.locator("#said")).to_be_hidden(timeout=10_000)
     page.keyboard.press("j")
 
 
