@@ -45,9 +45,9 @@ def test_a_plan_and_its_run_have_a_colour_for_each_action(console: Console) -> N
     assert console.run("apply", "plan.json", "--yes").code == 0
     run = console.run("runs", "ls", "-q").out.split()[0]
     shown = console.run("runs", "show", run, "--color", "always").out
-    assert f"ada-l at {DATASET}{GREEN}: accepted{END} (all)" in shown
-    assert f"cy at {DATASET}{CYAN}: reset{END} (say-more)" in shown
-    assert f"bob at {DATASET}{RED}: rejected{END} (resale)" in shown
+    assert f"ada-l at {DATASET}: {GREEN}accepted{END} (all)" in shown
+    assert f"cy at {DATASET}: {CYAN}reset{END} (say-more)" in shown
+    assert f"bob at {DATASET}: {RED}rejected{END} (resale)" in shown
     back = console.run("undo", "--color", "always").out
     assert f"  {RED}-{END} cancel, with access" in back
 
@@ -60,7 +60,7 @@ def test_lists_and_requests_colour_the_status_and_the_verdict(console: Console) 
     shown = console.run("show", f"cy@{DATASET}", "--color", "always").out
     assert f"  verdict   {CYAN}reset · say-more{END}\n" in shown
     done = console.run("accept", f"ada-l@{DATASET}", "--color", "always")
-    assert done.out == f"ada-l at {DATASET}{GREEN}: accepted{END}; can download now.\n"
+    assert done.out == f"ada-l at {DATASET}: {GREEN}accepted{END}; can download now.\n"
     assert f"{GREEN}accepted{END}" in console.run("ls", "--status", "all", "--color", "always").out
     assert f"  status    {GREEN}accepted{END}:" in console.run("show", f"ada-l@{DATASET}", "--color", "always").out
     explained = console.run("explain", f"bob@{DATASET}", "--color", "always").out

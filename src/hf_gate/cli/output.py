@@ -156,7 +156,9 @@ class Output:
         shown = make_visible(line.text, one_line=True)
         style = STYLE_OF_MEANING.get(line.meaning)
         part = line.part or shown
-        return shown if style is None or not part else shown.replace(part, self.style(part, style, stream), 1)
+        word = part.strip(": ")  # what stands around it only says which occurrence is meant
+        styled = word if style is None else self.style(word, style, stream)
+        return shown.replace(part, part.replace(word, styled), 1) if word else shown
 
     # ---- data: stdout ------------------------------------------------------------------------------------------------
 
