@@ -129,6 +129,24 @@ def test_every_fact_that_counts_days_says_from_which_moment() -> None:
     assert counted == set(DAY_COUNTS)
 
 
+@pytest.mark.parametrize("later", [timedelta(minutes=7), timedelta(hours=13), timedelta(days=400)])
+def test_no_other_fact_changes_with_time_alone(later: timedelta) -> None:
+    profile = ProfileFact(Profile(PERSON, BORN, orgs=("acme",), models=1, datasets=2, followers=3), NOW)
+    inputs = {
+        "form": FORM,
+        "email": MAIL,
+        "profile": profile,
+        "tables": {"dua": TableHit("valid", NOW + timedelta(days=2), {"n": "1"}, source="table:dua@1")},
+        "history": DecisionHistory(last_decision="reset", last_at=NOW - timedelta(days=9)),
+        "countries": COUNTRIES,
+    }
+    before, after = (compute_facts(asking(), now=at, **inputs) for at in (NOW, NOW + later))  # type: ignore[arg-type]
+    changed = {name for name in before if before[name].value != after[name].value}
+    # a policy that names `now` is evaluated each time; the verdict of another fact would stay as it was
+    assert changed <= {"now", *DAY_COUNTS}
+    assert "now" in changed
+
+
 @pytest.mark.parametrize(
     "name", ["answers.other.text", "answers.job.code", "email.acadmic", "tables", "tables.", "answers.ROLE.text"]
 )
