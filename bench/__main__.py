@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--only NAME] [--write]`: runs all comparisons, prints a table, writes docs/benchmarks.md."""
+"""`python -m bench [--quick] [--only NAME] [--write]`: runs all comparisons, prints a table, writes docs/internals/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="write docs/benchmarks.md even after a quick run, or the parts that ran completely",
+        help="write docs/internals/benchmarks.md even after a quick run, or the parts that ran completely",
     )
     parser.add_argument("--turn-requests", type=int, metavar="N", help="requests of the case `turn`")
     parser.add_argument(
@@ -134,7 +134,7 @@ def _write_page(names: Sequence[str], rows: Sequence[Row], sizes: Sizes, took: M
             mine = [row for row in rows if row.key in keys]
             before = report.PAGE.read_text("utf-8") if report.PAGE.is_file() else ""
             report.PAGE.write_text(report.build_page(mine, sizes, took[part], day, part, before), "utf-8")
-            print(f"written: docs/{report.PAGE.name}, {part}", file=sys.stderr)
+            print(f"written: docs/internals/{report.PAGE.name}, {part}", file=sys.stderr)
 
 
 if __name__ == "__main__":

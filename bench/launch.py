@@ -1,4 +1,4 @@
-"""`python -m bench.launch`: simulates an unattended launch on a local Hub with a fast clock and writes docs/launch.md.
+"""`python -m bench.launch`: simulates an unattended launch on a local Hub with a fast clock and writes docs/internals/launch.md.
 
 Thousands of people an hour request access. The token has the rate window of a free account, and only
 `hf-gate run --every 5m` is running. At the end, the Hub's own lists show how long each person waited.
@@ -288,13 +288,13 @@ def main() -> int:
     parser.add_argument("--an-hour", type=int, default=20_000)
     parser.add_argument("--hours", type=float, default=6.0)
     parser.add_argument("--speed", type=int, default=12)
-    parser.add_argument("--write", action="store_true", help="write docs/launch.md")
+    parser.add_argument("--write", action="store_true", help="write docs/internals/launch.md")
     said = parser.parse_args()
     launch = Launch(an_hour=said.an_hour, hours=said.hours, speed=said.speed)
     found = run_launch(launch)
     print(json.dumps(found, indent=1))
     if said.write:
-        (ROOT / "docs" / "launch.md").write_text(_build_page(launch, found), "utf-8")
+        (ROOT / "docs" / "internals" / "launch.md").write_text(_build_page(launch, found), "utf-8")
     is_fine = found["pending"] == 0 and found["median_min"] is not None and found["median_min"] <= 5
     return 0 if is_fine and found["ledger"]["ok"] else 1
 

@@ -1,4 +1,4 @@
-"""Builds docs/benchmarks.md: the figures with machine and versions, and why some targets are not met."""
+"""Builds docs/internals/benchmarks.md: the figures with machine and versions, and why some targets are not met."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .hub_process import ROOT
 from .results import HEAD, HEAD_WITHOUT_PEER, Row, format_markdown_table
 from .sizes import Sizes
 
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "internals" / "benchmarks.md"
 LIBRARIES = ("hf-gate", "huggingface_hub", "httpx2", "msgspec", "click", "uvicorn")
 
 _HEAD = """# Benchmarks

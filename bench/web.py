@@ -224,7 +224,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--at", type=Path, required=True, help="folder of the workspace; created if missing")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--requests", type=int, help="requests of a new store")
-    parser.add_argument("--write", action="store_true", help="update this part of docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="update this part of docs/internals/benchmarks.md")
     asked = parser.parse_args(args)
     sizes, rows, start = QUICK if asked.quick else FULL, list[Row](), time.perf_counter()
     if asked.requests is not None:

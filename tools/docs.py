@@ -137,7 +137,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "facts errors": build_fact_errors,
 }
 PAGES: Final = (
-    "docs/code-map.md",
+    "docs/internals/code-map.md",
     "docs/what-happens-to-the-person.md",
     "docs/cli.md",
     "docs/facts.md",

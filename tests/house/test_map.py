@@ -1,4 +1,4 @@
-"""The code map, docs/code-map.md, names every module of the package once, and no module that is not there.
+"""The code map, docs/internals/code-map.md, names every module of the package once, and no module that is not there.
 
 The map is the section whose heading holds "code map"; in it, the first `some/module.py` of a line is that line's module,
 as a path below src/hf_gate.
@@ -28,8 +28,8 @@ def _map_lines(text: str) -> list[str]:
 
 
 def _modules_on_the_map() -> Counter[str]:
-    page = ROOT / "docs" / "code-map.md"
-    assert page.exists(), "docs/code-map.md is missing: it holds the code map"
+    page = ROOT / "docs" / "internals" / "code-map.md"
+    assert page.exists(), "docs/internals/code-map.md is missing: it holds the code map"
     found = (_MODULE.search(line) for line in _map_lines(page.read_text("utf-8")))
     return Counter(match[1] for match in found if match)
 

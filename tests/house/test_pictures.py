@@ -9,7 +9,7 @@ import pytest
 from tests.kits.paths import ROOT
 
 PICTURES = sorted((ROOT / "docs" / "images").glob("*.png"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)

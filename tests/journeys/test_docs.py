@@ -71,8 +71,9 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
-    pages = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "index.md"]
-    assert [path.name for path in pages if f"({path.name})" not in index] == []
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
+    listed = [page for page in pages if page != "index.md" and not page.startswith("decisions/0")]
+    assert [page for page in listed if f"({page})" not in index] == []
 
 
 def test_generated_parts_are_up_to_date() -> None:

@@ -34,7 +34,7 @@ PAGES: Final = tuple(
         ROOT / "README.md",
         ROOT / "ARCHITECTURE.md",
         ROOT / "CONTRIBUTING.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
     )
 )
 LANGUAGES: Final = frozenset({"python", "console", "sh", "js", "text", "json", "yaml", "toml", "mermaid"})

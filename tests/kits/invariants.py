@@ -1,4 +1,4 @@
-"""Compares the store with the local Hub's own journal: invariants I1 to I9 of docs/reliability.md, a sentence for each violation."""
+"""Compares the store with the local Hub's own journal: invariants I1 to I9 of docs/internals/reliability.md, a sentence for each violation."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_records(store: Store) -> LedgerRecords:
 def add_intended_requests(records: LedgerRecords, journal: Iterable[Move], ours: Collection[str]) -> list[Move]:
     """The journal with `meant` beside each move: the request that our decision was about.
 
-    That is the request that moved, but for one case that nobody can know when the call is sent (docs/reliability.md, "Known
+    That is the request that moved, but for one case that nobody can know when the call is sent (docs/internals/reliability.md, "Known
     limits"): the Hub's batch names accounts, and the person withdrew that request and asked anew so shortly before
     that no list had to show it. Nothing else is exempt: the older request must have a decision that is told as done, or not
     yet told, and that moved nothing else; the newer one must be younger than `UNSEEN`.

@@ -117,7 +117,7 @@ class KilledRun:
         """Through the normal API with a token of their own, at a Hub that fails them too; never back to pending.
 
         Not while a call of ours is under way: given up and sent again, the first one could arrive behind this decision, and
-        no reading tells that from another one of ours (docs/reliability.md says so).
+        no reading tells that from another one of ours (docs/internals/reliability.md says so).
         """
         stats = self.local.stats()
         if sum(stats["calls"].values()) > sum(stats["replies"].values()):

@@ -1,4 +1,4 @@
-"""docs/reliability.md names tests that are there."""
+"""docs/internals/reliability.md names tests that are there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from tests.kits.paths import KITS, ROOT
 
-PAGE = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "internals" / "reliability.md").read_text("utf-8")
 
 
 def test_every_test_that_the_page_names_is_there() -> None:

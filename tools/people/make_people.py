@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 # Out of 1,000 people of a preset. The shares are assumptions, because no figures for the Hub are published;
-# see docs/generator.md.
+# see docs/internals/generator.md.
 SHARES: dict[str, dict[str, int]] = {
     "consumer": {
         "free": 800, "company": 95, "academic": 78, "relay": 12, "disposable": 6, "lookalike": 4, "odd": 3, "absent": 2,

@@ -80,7 +80,7 @@ def _read_client(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str,
         return client_id, resolve_secret(config.client_secret, "sign_in.client_secret", folder)
     if find_space_origin(environ) is None:
         raise UsageError(
-            "hf-gate.yaml has no sign_in with a client_id.", hint="docs/sign-in.md shows how to register one."
+            "hf-gate.yaml has no sign_in with a client_id.", hint="docs/team.md shows how to register one."
         )
     found = environ.get("OAUTH_CLIENT_ID", "").strip(), environ.get("OAUTH_CLIENT_SECRET", "").strip()
     if not all(found):

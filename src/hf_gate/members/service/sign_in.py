@@ -175,7 +175,7 @@ def _was_removed(membership: Membership, identity: HubIdentity) -> bool:
 
 def _refuse(membership: Membership, identity: HubIdentity, other_organizations: Sequence[str]) -> SignInFailed:
     if other_organizations:
-        hint = "An admin must check on the Hub who owns it. docs/sign-in.md says how to accept it."
+        hint = "An admin must check on the Hub who owns it. docs/team.md says how to accept it."
         words = f"the organisation {other_organizations[0]} is not the one that had this name before."
         return SignInFailed(words, hint=hint, status=403)
     guessed = [one for one in membership.workspace.store.members() if one.has_link and one.user_id == identity.user_id]
