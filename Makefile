@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test test-pythons torture check bench docs transcript night live lock witness chromium clean run-env dev-env
+.PHONY: help demo smoke test test-pythons torture check bench docs site transcript night live lock witness chromium clean run-env dev-env docs-env
 
 N ?= 3
 ARGS ?=
@@ -32,19 +32,23 @@ test-pythons: dev-env ## test the wheel on the oldest 3.11, 3.12 and 3.13 of thi
 torture: dev-env witness chromium ## run the property tests with larger numbers; PART=kills runs one part (tools/torture.py)
 	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)
 
-check: dev-env ## check format, lint, types, rooms and house rules
+check: dev-env docs-env ## check format, lint, types, rooms, house rules and the site of the documentation
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy $(wildcard src tests tools bench)
 	@$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32 src
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest -q tests/house
+	@.venv-docs/bin/python tools/site/build.py
 
 bench: dev-env witness ## measure, and compare with huggingface_hub on the local Hub
 	@if [ -d bench ]; then $(PY) -m bench $(ARGS); else echo "make: this checkout has no bench/" >&2; exit 2; fi
 
 docs: dev-env ## regenerate pages and tables
 	@if [ -f tools/docs.py ]; then $(PY) tools/docs.py $(ARGS); else echo "make: this checkout has no tools/docs.py" >&2; exit 2; fi
+
+site: docs-env ## build the web site of the documentation into build/site; a warning is an error
+	@.venv-docs/bin/python tools/site/build.py
 
 transcript: dev-env ## run the commands of docs/auditing.md, and write what they print
 	@$(PY) tools/transcript.py
@@ -66,7 +70,7 @@ chromium:
 	@sh tools/chromium.sh
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-witness .venv-pythons build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-witness .venv-pythons build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 run-env:
@@ -74,3 +78,6 @@ run-env:
 
 dev-env:
 	@$(BOOTSTRAP) .venv requirements/dev.txt --with-checkout
+
+docs-env:
+	@$(BOOTSTRAP) .venv-docs requirements/docs.txt --with-checkout

@@ -1,4 +1,4 @@
-"""Writes the generated parts of the docs (code map, lifecycle, commands, facts) and the statements that create a store.
+"""Writes the generated parts of the docs (code map, lifecycle, commands, facts, public names) and the statements that create a store.
 
 A generated part is between `<!-- generated: NAME -->` and `<!-- end generated -->`. `python tools/docs.py --check`
 writes nothing and exits with 1 if a part is out of date.
@@ -95,6 +95,17 @@ def build_command_line() -> str:
     return cli_page.build_page()
 
 
+# ---- public names ----------------------------------------------------------------------------------------------------
+
+
+def build_public_names() -> str:
+    """Return the public names of the package, with the first sentence about each."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    from tools import api_page
+
+    return api_page.build_page()
+
+
 # ---- facts -----------------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +144,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "code map": build_code_map,
     "lifecycle": build_lifecycle,
     "command line": build_command_line,
+    "public names": build_public_names,
     "facts": build_facts,
     "facts errors": build_fact_errors,
 }
@@ -140,6 +152,7 @@ PAGES: Final = (
     "docs/internals/code-map.md",
     "docs/what-happens-to-the-person.md",
     "docs/cli.md",
+    "docs/api.md",
     "docs/facts.md",
 )
 

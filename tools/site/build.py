@@ -1,0 +1,170 @@
+"""Builds the web site of the documentation into build/site: `make site`.
+
+The pages stay plain Markdown. This program copies them, puts the pages from the root of the repository below Internals,
+takes the order of the pages from the tables of docs/index.md, and has Sphinx make HTML of them, with warnings as errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tools.api_page import find_public  # noqa: E402 - from this checkout
+
+SOURCE: Final = ROOT / "build" / "site-source"
+SITE: Final = ROOT / "build" / "site"
+# Files that stand in another place on the site than in the repository. The first page is the README.
+PLACES: Final = {
+    "README.md": "docs/index.md",
+    "docs/index.md": "docs/pages.md",
+    "ARCHITECTURE.md": "docs/internals/architecture.md",
+    "CONTRIBUTING.md": "docs/internals/contributing.md",
+    "SECURITY.md": "docs/internals/security.md",
+    "CHANGELOG.md": "docs/internals/changes.md",
+    "LICENSE": "docs/internals/LICENSE",
+    "NOTICE": "docs/internals/NOTICE",
+}
+_LINK: Final = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
+_CODE: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+_SECTION: Final = re.compile(r"^## (.+)$")
+_ROW: Final = re.compile(r"^\| \[([^\]]+)\]\(([^)#]+)\)")
+_MERMAID: Final = re.compile(r"^```mermaid\n.*?^```\n", re.MULTILINE | re.DOTALL)
+_NAMES: Final = re.compile(r"<!-- generated: public names -->\n(.*?)<!-- end generated -->", re.DOTALL)
+_NAME_TABLE: Final = re.compile(r"(?:The methods of `Hub`:\n\n)?\| name \| \|\n(?:\|.*\n)+")
+_NAME: Final = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
+_FROM_A_LOAD: Final = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=["']?(?:https?:)?//"""
+    r"""|<link\b(?=[^>]*rel=["']?(?:stylesheet|preload|preconnect|dns-prefetch|icon|modulepreload))[^>]*href=["']?(?:https?:)?//"""
+    r"""|@import\s+(?:url\()?["']?(?:https?:)?//|url\(["']?(?:https?:)?//""",
+)
+
+
+# ---- the pages as Sphinx reads them -----------------------------------------------------------------------------------
+
+
+def move_links(text: str, page: str, place: str) -> str:
+    """Return the text of a page with its relative links as they are at another place."""
+
+    def move(link: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), link[1]))
+        return posixpath.relpath(PLACES.get(target, target), posixpath.dirname(place))
+
+    parts = _CODE.split(text)
+    return "".join(part if number % 2 else _LINK.sub(move, part) for number, part in enumerate(parts))
+
+
+def read_sections(index: str) -> dict[str, list[str]]:
+    """Return the pages of each section of docs/index.md, in the order of its tables."""
+    sections: dict[str, list[str]] = {}
+    for line in index.splitlines():
+        if heading := _SECTION.match(line):
+            sections[heading[1]] = []
+        elif (row := _ROW.match(line)) and sections:
+            list(sections.values())[-1].append(row[2])
+    return sections
+
+
+def format_toctrees(sections: dict[str, list[str]]) -> str:
+    """Return the sections as the hidden tables of contents from which Sphinx makes the navigation."""
+    parts = [
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {name}", "", *pages, "```"])
+        for name, pages in sections.items()
+    ]
+    return "\n\n".join(parts)
+
+
+def document_names(page: str) -> str:
+    """Return the page of the public names with each name as what Sphinx reads from its docstring."""
+    return _NAMES.sub(lambda part: _NAME_TABLE.sub(lambda table: _document_table(table[0]), part[1]), page)
+
+
+def _document_table(table: str) -> str:
+    names = [name for name in _NAME.findall(table) if not name.startswith("Hub.")]
+    return "\n".join(["```{eval-rst}", ".. currentmodule:: hf_gate", "", *map(_document_name, names), "```", ""])
+
+
+def _document_name(name: str) -> str:
+    value = find_public(name)
+    if not inspect.isclass(value):
+        return f".. autofunction:: {name}\n"
+    if issubclass(value, BaseException):
+        return f".. autoexception:: {name}\n"
+    if name == "AsyncHub":  # its methods are those of Hub
+        return f".. autoclass:: {name}\n"
+    members = "   :members:\n   :undoc-members:\n" if issubclass(value, Enum) else "   :members:\n"
+    inherited = "   :inherited-members: object\n" if name == "Hub" else ""
+    return f".. autoclass:: {name}\n{members}{inherited}"
+
+
+def stage_pages() -> None:
+    """Copy the pages to where Sphinx reads them."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    shutil.copytree(ROOT / "docs" / "images", SOURCE / "images")
+    sections = read_sections(stage_text("docs/index.md"))
+    sections["Start"].insert(0, "All pages <pages.md>")
+    endings = {
+        "README.md": format_toctrees(sections),
+        "docs/decisions/README.md": "```{toctree}\n:hidden:\n:glob:\n\n0*\n```",
+    }
+    for page in {*PLACES, *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))}:
+        target = SOURCE / posixpath.relpath(PLACES.get(page, page), "docs")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(f"{stage_text(page)}\n{endings.get(page, '')}\n", "utf-8")
+
+
+def stage_text(page: str) -> str:
+    """Return the text of a page as Sphinx reads it."""
+    text = move_links((ROOT / page).read_text("utf-8"), page, PLACES.get(page, page))
+    return document_names(_MERMAID.sub("", text))
+
+
+# ---- what is built ----------------------------------------------------------------------------------------------------
+
+
+def find_foreign_loads(site: Path) -> list[str]:
+    """Return where a file of the site would make a browser load something from another host. Links are fine."""
+    found = []
+    for path in sorted(site.rglob("*")):
+        if path.suffix in {".html", ".css", ".js", ".svg"} and path.is_file():
+            text = path.read_text("utf-8")
+            found += [f"{path.relative_to(site)}: {hit[0][:120]}" for hit in _FROM_A_LOAD.finditer(text)]
+    return found
+
+
+def main() -> int:
+    """Stage the pages, build the site and check it."""
+    stage_pages()
+    shutil.rmtree(SITE, ignore_errors=True)
+    options = [
+        "-W",
+        "--keep-going",
+        "-q",
+        "-j",
+        "auto",
+        "-c",
+        str(Path(__file__).parent),
+        "-d",
+        str(SITE.parent / "site-trees"),
+    ]
+    command = [sys.executable, "-m", "sphinx", "-b", "html", *options, str(SOURCE), str(SITE)]
+    if code := subprocess.run(command, env=os.environ | {"NO_COLOR": "1"}, check=False).returncode:
+        return code
+    if foreign := find_foreign_loads(SITE):
+        print("The site would load from another host:", *foreign, sep="\n  ", file=sys.stderr)
+        return 1
+    print(f"{SITE.relative_to(ROOT)}/index.html: {sum(1 for _ in SITE.rglob('*.html'))} pages")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
