@@ -12,6 +12,7 @@ from hf_gate import Hub
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
 from hf_gate.core.records import keys_of
+from hf_gate.reports.pages.overview import Series, draw_lines, draw_stacked_bars
 from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk
@@ -84,6 +85,21 @@ def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(desk: De
     lines = [each.get("points", "") for each in picture.iter(f"{_SVG}polyline")]
     assert [len(line.split()) for line in lines] == [26, 26]
     assert list(picture.iter(f"{_SVG}script")) == []
+
+
+def test_one_week_far_above_all_others_is_cut_and_labelled_and_the_others_stay_readable() -> None:
+    weeks = [f"2026-0{1 + n // 4}-{1 + 7 * (n % 4):02}" for n in range(26)]
+    values = [10 + n % 3 for n in range(26)]
+    values[25] = 12_345
+    for chart in (
+        draw_stacked_bars(weeks, [Series("all", "ch-all", values)]),
+        draw_lines(weeks, [Series("asked", "ch-asked", values), Series("answered", "ch-answered", [9] * 26)]),
+    ):
+        assert [each.text for each in chart.breaks] == ["12,345"]
+        assert chart.breaks[0].text_x <= chart.right
+        assert chart.values[-1].text == "15"
+    values[25] = 20
+    assert draw_stacked_bars(weeks, [Series("all", "ch-all", values)]).breaks == []
 
 
 def test_a_viewer_sees_no_small_count(desk: Desk) -> None:

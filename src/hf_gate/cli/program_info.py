@@ -159,7 +159,15 @@ what it would do and changes nothing. To let a rule decide:
   hf-gate apply plan.json           apply them, once
   hf-gate run --every 10m           do the same every 10 minutes, within your guards
 
-To start from an example: `hf-gate policy new NAME --like academic`. Nothing is decided until you call `apply` or `run`.
+To start from an example: `hf-gate init REPO --like EXAMPLE`; in a workspace, `hf-gate policy new NAME --like EXAMPLE`:
+
+  class      a course: the people on a roster, until the term ends (--roster FILE --until 2027-06-30)
+  academic   university e-mail addresses, and partners by domain
+  consumer   everybody who says why and ticks the boxes
+  medical    a signed agreement, and an institution
+  deny       the people on a list get no access, and lose it
+
+Nothing is decided until you call `apply` or `run`. The gate itself: `hf repos settings REPO --gated manual`.
 """
 
 _TARGETS: Final = """\

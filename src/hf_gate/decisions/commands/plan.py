@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
@@ -16,7 +16,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.private_files import read_regular_file, write_private_file
 from hf_gate.base.timestamps import format_span, to_ms
 from hf_gate.cli.framework import command, full_evaluation_option
-from hf_gate.cli.output import clock_advice, style_mark
+from hf_gate.cli.output import StyledLine, clock_advice, style_mark
 from hf_gate.cli.workspace import executor_for, find_actor, open_for_runs, open_with_policies, remember_file
 from hf_gate.config import parse_seconds
 from hf_gate.core.runs import ChangeOrigin, RunKind
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hf_gate.verdicts.plan.model import Plan
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
+PROFILE_BUDGET: Final = 200
 CHANGES = 3  # exit code of --detailed-exitcode if there are changes
 
 
@@ -48,7 +49,11 @@ CHANGES = 3  # exit code of --detailed-exitcode if there are changes
 @click.option("--valid", metavar="TIME", default="24h", show_default=True, help="How long the plan can be applied.")
 @click.option("--now", "moment", metavar="TIME", help="Evaluate as of this time (ISO 8601); records no verdicts.")
 @click.option(
-    "--profiles", type=click.IntRange(0), default=200, show_default=True, help="Maximum number of profiles to read."
+    "--profiles",
+    type=click.IntRange(0),
+    default=PROFILE_BUDGET,
+    show_default=True,
+    help="Maximum number of profiles to read.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
 @full_evaluation_option
@@ -66,6 +71,35 @@ def plan(
     Evaluates the requests in the store (`hf-gate sync` updates the store), records new verdicts in the audit log, and
     prints the plan. The same store, policies and --now give the same plan, byte for byte.
     """
+    lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
+    workspace, bundle = open_with_policies(context)
+    made = make_plan_file(
+        context,
+        workspace,
+        bundle,
+        path,
+        profile_budget=profiles,
+        moment=_parse_time(moment),
+        valid=lasting,
+        is_full=full_evaluation,
+    )
+    lines = [*plan_lines(workspace, bundle, made), *_next_lines(workspace, made, path)]
+    context.out.document(_document(made), lambda: lines)
+    return CHANGES if detailed_exitcode and made.changes else 0
+
+
+def make_plan_file(
+    context: CommandContext,
+    workspace: Workspace,
+    bundle: PolicyBundle,
+    path: Path | None,
+    *,
+    profile_budget: int = PROFILE_BUDGET,
+    moment: datetime | None = None,
+    valid: timedelta = timedelta(days=1),
+    is_full: bool = False,
+) -> Plan:
+    """Make a plan, register it in the store, and write it to a file if there is a path."""
     from hf_gate.automation.service.turn_permissions import register_plan
     from hf_gate.decisions.service.plans.planning import make_plan
     from hf_gate.grants.service.ends.end_adoption import count_outdated_ends, outdated_ends_note
@@ -73,17 +107,15 @@ def plan(
     from hf_gate.verdicts.plan.model import encode_plan
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
-    lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
-    workspace, bundle = open_with_policies(context)
     with EvaluationPool(workspace, bundle) as pool:
         found = make_plan(
             workspace,
             bundle,
             pool.evaluate,
-            profile_budget=profiles,
-            moment=_parse_time(moment),
-            valid=lasting,
-            is_full=full_evaluation,
+            profile_budget=profile_budget,
+            moment=moment,
+            valid=valid,
+            is_full=is_full,
         )
     made = found.plan
     if note := held_ends_note(found.ends.held_count):
@@ -96,8 +128,7 @@ def plan(
     if path is not None:
         write_private_file(path, encode_plan(made))
         remember_file(context, path)
-    context.out.document(_document(made), lambda: map(style_mark, _plan_lines(workspace, bundle, made, path)))
-    return CHANGES if detailed_exitcode and made.changes else 0
+    return made
 
 
 def _parse_time(text: str | None) -> datetime | None:
@@ -115,8 +146,23 @@ def _document(made: Plan) -> dict[str, object]:
     return found
 
 
-def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Path | None) -> Sequence[str]:
-    from hf_gate.verdicts.plan.render import estimate_calls, format_validity, render_plan
+def _next_lines(workspace: Workspace, made: Plan, path: Path | None) -> Iterator[str]:
+    if path is not None:
+        yield f"{describe_saved(workspace, made, path)}  Next: hf-gate apply {path}"
+    elif made.changes:
+        yield "Nothing was sent. To apply the plan: hf-gate plan --out plan.json, then hf-gate apply plan.json"
+
+
+def describe_saved(workspace: Workspace, made: Plan, path: Path) -> str:
+    """Return a sentence about the file of a plan."""
+    from hf_gate.verdicts.plan.render import format_validity
+
+    return f"Saved {path} ({format_validity(made, workspace.clock.now())})."
+
+
+def plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan) -> Iterable[str | StyledLine]:
+    """Return a plan as lines for people."""
+    from hf_gate.verdicts.plan.render import estimate_calls, render_plan
 
     rows = workspace.store.repos()
     waiting = count_pending(rows)
@@ -127,11 +173,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies)
     if late := lateness_of(made.changes):
         lines.append(late)
-    if path is not None:
-        lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")
-    elif made.changes:
-        lines.append("Nothing was sent. To apply the plan: hf-gate plan --out plan.json, then hf-gate apply plan.json")
-    return lines
+    return map(style_mark, lines)
 
 
 # ---- apply -----------------------------------------------------------------------------------------------------------

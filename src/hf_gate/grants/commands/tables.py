@@ -182,11 +182,11 @@ def table_add(context: CommandContext, *, name: str, cells: tuple[str, ...], rep
     """
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     own = find_own_table(workspace, name)
-    draft = draft_row(own, _parse_pairs(cells, "email=ada@x.example"), replaces=replaces)
+    draft = draft_row(own, parse_pairs(cells, "email=ada@x.example"), replaces=replaces)
     return _finish(context, workspace, draft, _Answers(dry_run, grants="keep"))
 
 
-def _parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
+def parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
     """Return what stands before and after the sign `=` in each text."""
     pairs: dict[str, str] = {}
     for text in texts:
@@ -313,7 +313,7 @@ def table_diff(context: CommandContext, *, names: tuple[str, ...], columns: tupl
     found = _read_import(workspace, names, columns, replaces=True)
     effects = effects_of(workspace, found.draft)
     _print_draft(
-        context, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(_match_lines(found))
+        context, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(match_lines(found))
     )
     return 0
 
@@ -356,7 +356,7 @@ def table_import(
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     found = _read_import(workspace, names, columns, replaces=replaces)
     answers = _Answers(dry_run, max_removed, "keep" if keep_hash else None, asks=not (yes or dry_run))
-    return _finish(context, workspace, found.draft, answers, more=_matches(found), more_lines=list(_match_lines(found)))
+    return _finish(context, workspace, found.draft, answers, more=_matches(found), more_lines=list(match_lines(found)))
 
 
 def _read_import(
@@ -368,23 +368,32 @@ def _read_import(
     file = names[-1]
     own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
     is_json = is_json_lines(own.path if file == "-" else Path(file))
-    new_names = {name: column for column, name in _parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    return prepare_import(workspace, own, _read_file(file), is_json=is_json, replaces=replaces, columns=new_names)
+    new_names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
+    return prepare_import(
+        workspace, own, read_table_content(file), is_json=is_json, replaces=replaces, columns=new_names
+    )
 
 
 def _matches(found: TableImport) -> Row:
     record = import_matches_record(found)
-    return {"matched": record.matched, "unmatched": record.unmatched, "without_row": record.without_row}
+    return {
+        "columns": record.columns,
+        "matched": record.matched,
+        "unmatched": record.unmatched,
+        "without_row": record.without_row,
+    }
 
 
-def _match_lines(found: TableImport) -> Iterator[str]:
-    """Return whom the rows mean, as lines of text."""
+def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
+    """Return which columns were recognised and whom the rows mean, as lines of text, naming at most `most`."""
+    for name, column in found.columns.items():
+        yield f"  column {name} is read as {column}"
     yield f"  rows that match a requester: {found.matched:,}; rows that match nobody: {len(found.unmatched):,}"
-    lines = limit_lines(found.unmatched, _MAX_NAMED, lambda row: f"line {row.line}, {name_row(row)}")
+    lines = limit_lines(found.unmatched, most, lambda row: f"line {row.line}, {name_row(row)}")
     yield from (f"    {line}" for line in lines)
     if found.without_row:
         names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]
-        yield f"  waiting without a row: {name_first(names, _MAX_NAMED)}"
+        yield f"  waiting without a row: {name_first(names, most)}"
 
 
 def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
@@ -397,7 +406,7 @@ def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
     raise UsageError("which table?", hint=f"Name it before the file. The tables with files are: {known}.")
 
 
-def _read_file(name: str) -> bytes:
+def read_table_content(name: str) -> bytes:
     try:
         with sys.stdin.buffer if name == "-" else open_regular_file(Path(name)) as file:
             content = file.read(MAX_BYTES + 1)

@@ -115,10 +115,13 @@ WIDTH: Final = 720
 HEIGHT: Final = 190
 _LEFT: Final = 56  # room for the numbers of the axis
 _RIGHT: Final = 4
-_TOP: Final = 10
+_TOP: Final = 14  # room for the numbers of counts that are cut
 _BOTTOM: Final = 22  # room for the dates
 _LABEL_EVERY: Final = 4  # weeks
 _STEPS: Final = (1, 2, 5)
+_PERCENTILE: Final = 95
+_OUTLIER: Final = 2  # a count above so many times the percentile is cut
+_TEXT_ROOM: Final = 20  # half the width of a number above a bar
 
 
 class Series(Struct, frozen=True):
@@ -146,6 +149,15 @@ class AxisLabel(Struct, frozen=True):
     text: str
 
 
+class AxisBreak(Struct, frozen=True):
+    """A value above the end of the axis: where it is cut, and its number."""
+
+    left: float
+    right: float
+    text_x: float
+    text: str
+
+
 class Chart(Struct, frozen=True):
     """Everything that a template needs to draw a chart. `lines`: class and points of each line."""
 
@@ -154,17 +166,19 @@ class Chart(Struct, frozen=True):
     lines: Sequence[tuple[str, str]]
     values: Sequence[AxisLabel]
     dates: Sequence[AxisLabel]
+    breaks: Sequence[AxisBreak]
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     text_y: int = HEIGHT - 6
+    top: int = _TOP
 
 
 def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
     """Draw one bar a week, with the values of all series on top of each other."""
     totals = [sum(one.values[n] or 0 for one in series) for n in range(len(starts))]
-    scale = _Scale(len(starts), max(totals, default=0))
+    scale = _Scale(len(starts), totals)
     bars = []
     below = [0] * len(starts)
     for one in series:
@@ -174,14 +188,15 @@ def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
                 height = scale.y(below[n]) - top
                 bars.append(Bar(one.css, _round(scale.x(n)), _round(top), _round(scale.bar), _round(height)))
                 below[n] += value
-    return Chart(series, bars, (), scale.value_labels(), scale.date_labels(starts))
+    return Chart(series, bars, (), scale.value_labels(), scale.date_labels(starts), scale.breaks(totals))
 
 
 def draw_lines(starts: Sequence[str], series: Sequence[Series]) -> Chart:
     """Draw one line a series. A hidden value interrupts its line."""
-    scale = _Scale(len(starts), max((value or 0 for one in series for value in one.values), default=0))
+    highest = [max(one.values[n] or 0 for one in series) for n in range(len(starts))]
+    scale = _Scale(len(starts), [value or 0 for one in series for value in one.values])
     lines = [(one.css, points) for one in series for points in _segments(scale, one.values)]
-    return Chart(series, (), lines, scale.value_labels(), scale.date_labels(starts))
+    return Chart(series, (), lines, scale.value_labels(), scale.date_labels(starts), scale.breaks(highest))
 
 
 def _segments(scale: _Scale, values: Sequence[int | None]) -> list[str]:
@@ -195,9 +210,16 @@ def _segments(scale: _Scale, values: Sequence[int | None]) -> list[str]:
 
 
 class _Scale:
-    """Maps weeks and counts to the view box. The axis ends at a round number above every count."""
+    """Maps weeks and counts to the view box. The axis ends at a round number above every count.
 
-    def __init__(self, weeks: int, highest: int) -> None:
+    If few counts are far above all others, it ends above the 95th percentile, and these counts are cut.
+    """
+
+    def __init__(self, weeks: int, counts: Sequence[int]) -> None:
+        highest = max(counts, default=0)
+        usual = sorted(counts)[_PERCENTILE * (len(counts) - 1) // 100] if counts else 0
+        if usual and highest > _OUTLIER * usual:
+            highest = usual
         self.step = _nice_step(highest)
         self.top = self.step * max(1, -(-highest // self.step))
         self._slot = (WIDTH - _LEFT - _RIGHT) / max(1, weeks)
@@ -207,10 +229,23 @@ class _Scale:
         return _LEFT + self._slot * week + (self._slot - self.bar) / 2
 
     def y(self, count: int) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * count / self.top
+        return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * min(count, self.top) / self.top
 
     def value_labels(self) -> list[AxisLabel]:
         return [AxisLabel(_round(self.y(count)), f"{count:,}") for count in range(0, self.top + 1, self.step)]
+
+    def breaks(self, counts: Sequence[int]) -> list[AxisBreak]:
+        """Return the counts above the end of the axis, one a week."""
+        cut = [(self.x(n), count) for n, count in enumerate(counts) if count > self.top]
+        return [
+            AxisBreak(
+                _round(x - 3),
+                _round(x + self.bar + 3),
+                _round(min(x + self.bar / 2, WIDTH - _RIGHT - _TEXT_ROOM)),
+                f"{count:,}",
+            )
+            for x, count in cut
+        ]
 
     def date_labels(self, starts: Sequence[str]) -> list[AxisLabel]:
         shown = range(len(starts) - 1, -1, -_LABEL_EVERY)

@@ -1,43 +1,107 @@
-"""init: creates a workspace for the gated repos of an account, with a starter policy that changes nothing."""
+"""init: creates a workspace for the gated repos of an account, with a starter policy that changes nothing, or with an
+example policy, its table and a first plan.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import write_private_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
-from hf_gate.cli.workspace import open_workspace
+from hf_gate.cli.output import StyledLine
+from hf_gate.cli.workspace import find_actor, open_workspace
+from hf_gate.core.forms.roles import Role
 from hf_gate.core.lifecycle import Status
+from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
+from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan_lines
 from hf_gate.errors import NotAllowed, UsageError
+from hf_gate.grants.commands.tables import match_lines, parse_pairs, read_table_content
+from hf_gate.grants.service.tables.own_tables import find_own_table, save_table_draft
+from hf_gate.grants.service.tables.table_imports import check_rows, prepare_import, read_rows
 from hf_gate.hub.commands.token_rights import owners_of, read_rights, rights_warnings, summarize_rights
+from hf_gate.policies.drivers.table_files import is_json_lines
+from hf_gate.policies.facts.tables import KEYS
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
+from hf_gate.verdicts.commands.policy import EXAMPLES, describe_missing_table, example_text, tables_of_policy
+from hf_gate.verdicts.service.policy_bundle import load_policies
 
 if TYPE_CHECKING:
     from hf_gate.core.forms.forms import GateForm
     from hf_gate.core.people.accounts import TokenRights
+    from hf_gate.settings.service.workspace import Workspace
 
 
-@command("init", examples=("hf-gate init", "hf-gate init datasets/acme/eeg acme/med-7b --workspace workspaces/acme"))
+PLAN_FILE: Final = "plan.json"
+_MAX_NAMED: Final = 5  # the most rows and people named in the report on a roster
+
+
+class _Roster(Struct, frozen=True):
+    """A file with the rows of the table of an example policy. `columns` are its columns under other names."""
+
+    table: str
+    key: tuple[str, ...]
+    content: bytes
+    is_json: bool
+    columns: Mapping[str, str]
+
+
+class _FirstPlan(Struct, frozen=True):
+    """The first plan of an example policy, and how the rows of its table match the requests."""
+
+    path: Path
+    rows: int | None
+    lines: Sequence[str | StyledLine]
+    has_changes: bool
+
+
+@command(
+    "init",
+    examples=(
+        "hf-gate init",
+        "hf-gate init datasets/acme/eeg acme/med-7b --workspace workspaces/acme",
+        "hf-gate init datasets/acme/corpus --like class --roster roster.csv --until 2027-06-30",
+    ),
+)
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
-def init(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None) -> int:
-    """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a
-    store.
+@click.option("--like", type=click.Choice(EXAMPLES), help="Start with this example policy, enforced, and a first plan.")
+@click.option("--roster", metavar="FILE", help="With --like: the people of the example's table, as a CSV file.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="COLUMN=NAME", help="With --roster: such as email=E-Mail-Adresse."
+)
+@click.option("--until", metavar="END", help="With --like: the end of access by the example: 2027-06-30, 1y.")
+def init(
+    context: CommandContext,
+    *,
+    repos: tuple[str, ...],
+    repo_type: str | None,
+    like: str | None,
+    roster: str | None,
+    columns: tuple[str, ...],
+    until: str | None,
+) -> int:
+    """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a policy, and a store.
 
     Reads all requests of the named repos; by default, of all gated repos of the token's account and its organisations.
-    Changes nothing on the Hub. The first plan is empty, because the policy is in shadow mode.
+    Changes nothing on the Hub. The starter policy is in shadow mode, so the first plan is empty.
+
+    With --like, the policy is an example that decides, and init saves the first plan for `apply`. --like class accepts
+    the people on --roster until --until.
     """
     folder = Path(context.flag_text("workspace") or ".").expanduser().absolute()
-    _check_folder(folder)
+    _check_folder(folder, like)
+    people = _read_roster(context, like, roster, columns, until)
     found = [context.parse_repo(text, repo_type) for text in repos] or _own_repos(context)
     if not found:
         raise UsageError(
@@ -46,24 +110,35 @@ def init(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | No
         )
     reviewed, skipped = _split_reviewable(context, found, is_named=bool(repos))
     rights = _report_rights(context, reviewed)
-    _write_files(folder, reviewed, [form for repo in reviewed if (form := read_gate_form(context, repo)) is not None])
+    forms = [read_gate_form(context, repo) for repo in reviewed]
+    _write_files(folder, reviewed, like, _policy_text(reviewed, forms, like, people, until))
     context.move_to(folder)
     sync = SyncCommand(context, open_workspace(context, writes=True), full=True)
     for repo in reviewed:
         sync.sync_repo(repo)
     differing = [line for repo in reviewed for line in _compare_with_report(context, sync, repo)]
+    first = None if like is None else _make_first_plan(context, sync.workspace, folder, people)
     doc = {
         **sync.document(),
         "desk": str(folder),
+        "policy": _policy_file(like),
+        "rows": None if first is None else first.rows,
+        "plan": None if first is None else str(first.path),
         "left_out": [str(repo) for repo in skipped],
         "differing": differing,
         "may_decide": {str(repo): rights.can_decide(repo) for repo in reviewed},
     }
-    context.out.document(doc, lambda: _lines(folder, sync, skipped, differing, reviewed), quiet=[str(folder)])
+    context.out.document(
+        doc, lambda: _lines(folder, sync, skipped, differing, reviewed, like, first), quiet=[str(folder)]
+    )
     return sync.exit_code(len(reviewed)) or (5 if differing else 0)
 
 
-def _check_folder(folder: Path) -> None:
+def _policy_file(like: str | None) -> str:
+    return f"policies/{like or 'starter'}.yaml"
+
+
+def _check_folder(folder: Path, like: str | None) -> None:
     """Raise UsageError if init would overwrite a file or write through a symbolic link."""
     from hf_gate.settings.service.workspace import CONFIG_FILE
 
@@ -77,7 +152,7 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(
             f"{folder / '.gitignore'} is not a regular file; nothing was written.", hint="Remove it, or rename it."
         )
-    for name in (CONFIG_FILE, "policies/starter.yaml", "desk.db"):
+    for name in (CONFIG_FILE, _policy_file(like), "desk.db", *(() if like is None else (PLAN_FILE, "tables"))):
         if os.path.lexists(folder / name):
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
             raise UsageError(
@@ -129,19 +204,89 @@ def _report_rights(context: CommandContext, repos: Sequence[Repo]) -> TokenRight
     return rights
 
 
-def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
+def _read_roster(
+    context: CommandContext, like: str | None, roster: str | None, columns: tuple[str, ...], until: str | None
+) -> _Roster | None:
+    """Check the options of an example, and return its roster. Raises UsageError before anything is written."""
+    if like is None:
+        if roster or columns or until:
+            raise UsageError("--roster, --column and --until need --like.", hint="For a course: --like class")
+        return None
+    if until is not None:
+        try:
+            end = parse_until(until)
+        except InvalidLiteralError as problem:
+            raise UsageError(f"--until: {problem}") from None
+        if isinstance(end, date) and end < context.now().date():
+            raise UsageError(f"--until {until} is in the past.", hint="Give the last day of the course.")
+    text = example_text(like, like, ["you/your-repo"], set(Role), until=until)
+    tables = [table for table in tables_of_policy(text) if table.file]
+    if roster is None:
+        return None
+    if not tables:
+        raise UsageError(f"the example {like} has no table for --roster.", hint="Leave it out, or use --like class.")
+    is_json = is_json_lines(Path(roster))
+    names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
+    content = read_table_content(roster)
+    key = tables[0].key
+    read, _ = read_rows(content, key, names, is_json=is_json)
+    if not {*key} & {*read.header}:
+        key = tuple(name for name in KEYS if name in read.header) or key
+    check_rows(read, tables[0].name, key, UTC)
+    return _Roster(tables[0].name, key, content, is_json, names)
+
+
+def _policy_text(
+    repos: Sequence[Repo],
+    forms: Sequence[GateForm | None],
+    like: str | None,
+    people: _Roster | None,
+    until: str | None,
+) -> str:
+    """Return the text of the first policy: the starter policy, or an example that decides."""
+    from hf_gate.workspace.service import starter_workspace
+
+    known = [form for form in forms if form is not None]
+    if like is None:
+        return starter_workspace.format_starter_policy(repos, known)
+    roles = [{question.role for question in form.fields} for form in known]
+    asked = set[Role]().union(*roles).intersection(*roles)
+    key = () if people is None else people.key
+    return example_text(like, like, map(str, repos), asked, until=until, key=key, is_enforced=True)
+
+
+def _write_files(folder: Path, repos: Sequence[Repo], like: str | None, policy: str) -> None:
     from hf_gate.settings.service.workspace import CONFIG_FILE
     from hf_gate.workspace.service import bootstrap, starter_workspace
 
-    write_private_file(
-        folder / "policies" / "starter.yaml", starter_workspace.format_starter_policy(repos, forms).encode()
-    )
+    write_private_file(folder / _policy_file(like), policy.encode())
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
     write_private_file(ignore, starter_workspace.merge_gitignore(before).encode("utf-8", "surrogateescape"))
     write_private_file(
         folder / CONFIG_FILE, starter_workspace.format_config(repos, bootstrap.name_of_local_zone()).encode()
     )
+
+
+def _make_first_plan(context: CommandContext, workspace: Workspace, folder: Path, people: _Roster | None) -> _FirstPlan:
+    """Import the roster into the table of the example, and save the first plan."""
+    lines: list[str | StyledLine] = []
+    rows = None
+    if people is not None:
+        own = find_own_table(workspace, people.table)
+        found = prepare_import(
+            workspace, own, people.content, is_json=people.is_json, replaces=False, columns=people.columns
+        )
+        save_table_draft(workspace, found.draft, find_actor(context))
+        rows = len(found.draft.after.rows)
+        lines += [f"Wrote {own.spec.file} with {pluralize(rows, 'row')}.", *match_lines(found, _MAX_NAMED)]
+    bundle = load_policies(workspace)
+    files = [spec.file for policy in bundle.policies for spec in policy.tables if spec.file]
+    lines += [describe_missing_table(file) for file in files if not (folder / file).exists()]
+    path = folder / PLAN_FILE
+    made = make_plan_file(context, workspace, bundle, path)
+    lines += [*plan_lines(workspace, bundle, made), describe_saved(workspace, made, Path(os.path.relpath(path)))]
+    return _FirstPlan(path, rows, lines, bool(made.changes))
 
 
 def _compare_with_report(context: CommandContext, sync: SyncCommand, repo: Repo) -> list[str]:
@@ -159,24 +304,35 @@ def _compare_with_report(context: CommandContext, sync: SyncCommand, repo: Repo)
 
 
 def _lines(
-    folder: Path, sync: SyncCommand, skipped: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
-) -> Iterator[str]:
+    folder: Path,
+    sync: SyncCommand,
+    skipped: Sequence[Repo],
+    differing: Sequence[str],
+    repos: Sequence[Repo],
+    like: str | None,
+    first: _FirstPlan | None,
+) -> Iterator[str | StyledLine]:
     yield from sync.lines()
     for line in differing:
         yield f"  in doubt: {line}"
     if skipped:
         yield f"Skipped, because this token cannot read their requests: {', '.join(map(str, skipped))}."
-    yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {pluralize(len(repos), 'repo')}."
+    yield f"Wrote hf-gate.yaml, {_policy_file(like)} and .gitignore in {folder} for {pluralize(len(repos), 'repo')}."
+    if first is not None:
+        yield from first.lines
     yield "Nothing was changed on the Hub. Next steps:"
-    yield from _next_steps(folder, sync, repos)
+    yield from _next_steps(folder, sync, repos, first)
 
 
-def _next_steps(folder: Path, sync: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
+def _next_steps(folder: Path, sync: SyncCommand, repos: Sequence[Repo], first: _FirstPlan | None) -> Iterator[str]:
     """Return the commands to try next, in columns, with --workspace unless it is the working directory."""
-    from hf_gate.workspace.service.starter_workspace import suggest_next_steps
+    from hf_gate.workspace.service.starter_workspace import suggest_next_steps, suggest_steps_of_plan
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in sync.done}
-    steps = suggest_next_steps(pending, _longest_waiting(sync, pending) or "USER@REPO")
+    if first is None:
+        steps = suggest_next_steps(pending, _longest_waiting(sync, pending) or "USER@REPO")
+    else:
+        steps = suggest_steps_of_plan(shlex.quote(os.path.relpath(first.path)) if first.has_changes else None)
     option = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
     width = max(len(words) for words, _ in steps)
     for words, purpose in steps:

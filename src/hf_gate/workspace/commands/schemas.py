@@ -203,7 +203,14 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "report-hub": _array(_record(ReportRecord)),
     "init": _document(
-        **_SYNC_RESULTS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
+        **_SYNC_RESULTS,
+        desk=_TEXT,
+        policy=_TEXT,
+        rows=_MAYBE_COUNT,
+        plan=_MAYBE,
+        left_out=_array(_TEXT),
+        differing=_array(_TEXT),
+        may_decide=_map(_MAYBE_BOOL),
     ),
     "runs-ls": _array(_record(RunRecord)),
     "runs-stop": _document(**_fields(RunRecord), requested={"enum": ["pause", "stop", None]}),

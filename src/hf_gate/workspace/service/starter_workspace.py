@@ -148,6 +148,16 @@ def suggest_next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple
     )
 
 
+def suggest_steps_of_plan(plan: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the commands after a first plan with their purposes. `plan` is its file, None if it has no changes."""
+    steps = () if plan is None else ((f"apply {plan}", "send these decisions"),)
+    return (
+        *steps,
+        ("run --every 10m", "decide by these rules whenever somebody asks"),
+        ("ui", "decide the others in the browser"),
+    )
+
+
 def _format_repos(repos: Iterable[Repo]) -> str:
     return "\n".join(f"  - {_quote_yaml(str(repo))}" for repo in repos)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Final
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from hf_gate.core.stored_rows import PersonRow
 from hf_gate.errors import UsageError
 from hf_gate.policies.drivers.table_files import build_table_of_file
 from hf_gate.policies.facts.email_addresses import parse_address
-from hf_gate.policies.facts.tables import KEYS, TableRow
+from hf_gate.policies.facts.tables import KEYS, Table, TableRow
 from hf_gate.policies.parsing.table_text import (
     KEY_COLUMN,
     ParsedFile,
@@ -35,12 +36,71 @@ class TableImport(Struct, frozen=True):
     """A drafted import, and whom its rows mean.
 
     `unmatched` are the rows that mean nobody who asked, `without_row` the people who wait and whom no row means.
+    `columns` are columns that were recognised by their content, each with the column of the table that it means.
     """
 
     draft: TableDraft
     matched: int
     unmatched: Sequence[TableRow]
     without_row: Sequence[PersonRow]
+    columns: Mapping[str, str]
+
+
+def read_rows(
+    content: bytes, key: Sequence[str], columns: Mapping[str, str], *, is_json: bool
+) -> tuple[ParsedFile, Mapping[str, str]]:
+    """Return the records of a file under the names of the table's columns, and the columns recognised by their content.
+
+    `key` are the key columns of the table. `columns` are names of columns in the file, each with its name in the table.
+    If the file has no column of a key, the only column that holds nothing but e-mail addresses is `email`. Raises
+    UsageError for a name that the file does not have.
+    """
+    read = parse_file(content, (*key, *columns), is_json=is_json)
+    absent = next((name for name in columns if name not in read.header), None)
+    if absent is not None and not read.refused:
+        known = make_visible(", ".join(read.header), one_line=True)[:200]
+        raise UsageError(
+            f"the file has no column {make_visible(absent, one_line=True)[:60]}.", hint=f"It has: {known}."
+        )
+    read = rename_columns(read, columns)
+    recognised = _recognise_email_column(read) if "email" in key else {}
+    read = rename_columns(read, recognised)
+    if not has_key_column(read.header, key):
+        return read, recognised
+    header = tuple(dict.fromkeys((*key, *(name for name in read.header if name != KEY_COLUMN))))
+    return read.with_records([(line, spread_key(cells)) for line, cells in read.records], header), recognised
+
+
+def check_rows(read: ParsedFile, name: str, key: Sequence[str], zone: tzinfo) -> Table:
+    """Return the records of a file as a table. Raises UsageError with the place of a mistake, or if there are none."""
+    table = build_table_of_file(read, name, key, zone, previous_rows=0)
+    wrong = next((problem for problem in table.problems if problem.is_error and problem.line), None)
+    if table.refusal or wrong is not None:
+        message = table.refusal.partition(": ")[2] if wrong is None else f"line {wrong.line}: {wrong.message[:-1]}"
+        raise UsageError(
+            f"the file cannot be used: {message}.",
+            hint=_NOTHING_WRITTEN
+            if wrong is not None or {*key} & {*read.header}
+            else "Rename a column, or say what one means, as in --column email=E-Mail-Adresse. Nothing was written.",
+        )
+    if not read.records:
+        raise UsageError("the file has no rows.", hint="Nothing was written.")
+    return table
+
+
+def _recognise_email_column(read: ParsedFile) -> dict[str, str]:
+    """Return the only column that holds nothing but e-mail addresses; nothing for a file with a column of a key."""
+    if {*KEYS, KEY_COLUMN} & {*read.header}:
+        return {}
+    names = [
+        name for name in read.header if name and _holds_addresses([cells.get(name, "") for _, cells in read.records])
+    ]
+    return {names[0]: "email"} if len(names) == 1 else {}
+
+
+def _holds_addresses(cells: Sequence[str]) -> bool:
+    texts = [cell.strip() for cell in cells if cell.strip()]
+    return bool(texts) and all(parse_address(text) is not None for text in texts)
 
 
 def prepare_import(
@@ -62,19 +122,9 @@ def prepare_import(
         people.add(request.person)
         if request.state.status == Status.PENDING:
             waiting[request.person.id] = request.person
-    parsed = _add_keys(own, people, _parse(own, content, columns or {}, is_json=is_json))
-    table = build_table_of_file(parsed, own.name, own.spec.key, own.folder.zone, previous_rows=0)
-    wrong = next((problem for problem in table.problems if problem.is_error and problem.line), None)
-    if table.refusal or wrong is not None:
-        message = table.refusal.partition(": ")[2] if wrong is None else f"line {wrong.line}: {wrong.message[:-1]}"
-        raise UsageError(
-            f"the file cannot be used: {message}.",
-            hint=_NOTHING_WRITTEN
-            if wrong is not None or {*own.spec.key} & {*parsed.header}
-            else "Rename a column, or say what one means, as in --column email=E-Mail-Adresse. Nothing was written.",
-        )
-    if not parsed.records:
-        raise UsageError("the file has no rows.", hint="Nothing was written.")
+    read, recognised = read_rows(content, own.spec.key, columns or {}, is_json=is_json)
+    parsed = _add_keys(own, people, read)
+    table = check_rows(parsed, own.name, own.spec.key, own.folder.zone)
     draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)
     found = [(row, _identify(people, row)) for row in table.rows]
     matched = {person.id for _, person in found if person is not None}
@@ -83,25 +133,8 @@ def prepare_import(
         matched=sum(person is not None for _, person in found),
         unmatched=[row for row, person in found if person is None and row.domain is None],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
+        columns=recognised,
     )
-
-
-def _parse(own: OwnTable, content: bytes, columns: Mapping[str, str], *, is_json: bool) -> ParsedFile:
-    """Return the records of a file, with the column `key` as what it holds, and columns under their
-    names in the table.
-    """
-    read = parse_file(content, (*own.spec.key, *columns), is_json=is_json)
-    absent = next((name for name in columns if name not in read.header), None)
-    if absent is not None and not read.refused:
-        known = make_visible(", ".join(read.header), one_line=True)[:200]
-        raise UsageError(
-            f"the file has no column {make_visible(absent, one_line=True)[:60]}.", hint=f"It has: {known}."
-        )
-    read = rename_columns(read, columns)
-    if not has_key_column(read.header, own.spec.key):
-        return read
-    header = tuple(dict.fromkeys((*own.spec.key, *(name for name in read.header if name != KEY_COLUMN))))
-    return read.with_records([(line, spread_key(cells)) for line, cells in read.records], header)
 
 
 def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:

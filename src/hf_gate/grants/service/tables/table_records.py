@@ -91,6 +91,7 @@ class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
 class ImportMatchesRecord(Record, frozen=True, kw_only=True):
     """Whom the rows of an import mean."""
 
+    columns: Annotated[dict[str, str], Meta(description="columns recognised by their content")]
     matched: Count
     unmatched: list[UnmatchedRowRecord]
     without_row: list[PersonWithoutRowRecord]
@@ -99,6 +100,7 @@ class ImportMatchesRecord(Record, frozen=True, kw_only=True):
 def import_matches_record(table_import: TableImport) -> ImportMatchesRecord:
     """Return the record of the matches of an import, at most `MAX_LISTED` rows and people."""
     return ImportMatchesRecord(
+        columns=dict(table_import.columns),
         matched=table_import.matched,
         unmatched=[UnmatchedRowRecord(line=row.line, who=name_row(row)) for row in table_import.unmatched[:MAX_LISTED]],
         without_row=[

@@ -1,0 +1,146 @@
+"""init with an example: the workspace, the policy, the table and the first plan of a course in one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.core.forms.roles import Role
+from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.testing import LocalHub
+from hf_gate.verdicts.commands.policy import example_text
+from tests.kits.command_line import DATASET, CommandResult, Console, request_access, status_of
+
+LISTED = [f"student-{n:03}" for n in range(120)]
+CONSENT = (
+    "I will not try to find out who a speaker is, will not clone a voice, will delete the recordings when my project ends"
+    " or when a speaker withdraws, and will tell the maintainers of Harbour Voices if anybody else got hold of them"
+)
+ANSWERS = {
+    "Usecase": "Exercise 3 of the lecture on speech: we train a small recogniser on the recordings of the harbour.",
+    CONSENT: "on",
+}
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    with LocalHub(requests=0) as local:
+        yield local
+
+
+def _init(hub: LocalHub, folder: Path, *options: str) -> CommandResult:
+    return Console(hub).run("--workspace", str(folder), "init", DATASET, "--like", *options)
+
+
+def _write_roster(folder: Path, header: str, rows: list[str]) -> str:
+    path = folder / "roster.csv"
+    path.write_text("\n".join([header, *rows, ""]), "utf-8")
+    return str(path)
+
+
+def test_a_course_of_120_is_accepted_until_the_term_ends_by_init_and_apply(hub: LocalHub, tmp_path: Path) -> None:
+    request_access(hub, [*LISTED, "latecomer"], DATASET, ANSWERS)
+    pending = Console(hub).run("--json", "ls", DATASET).json
+    mails = {row["user"]: row["email"] for row in pending}
+    file = _write_roster(tmp_path, "Matrikel;Name;E-Mail-Adresse", [f"1;N. N.;{mails[name]}" for name in LISTED])
+    folder = tmp_path / "course"
+    made = _init(hub, folder, "class", "--roster", file, "--until", "2099-06-30")
+    assert made.code == 0, made.err
+    assert "column E-Mail-Adresse is read as email" in made.out
+    assert "rows that match a requester: 120; rows that match nobody: 0" in made.out
+    assert "Nothing was changed on the Hub." in made.out
+    assert status_of(hub, LISTED[0]) == "pending"
+    assert not (folder / "policies" / "starter.yaml").exists()
+    console = Console(hub)
+    applied = console.run(
+        "--workspace", str(folder), "apply", str(folder / "plan.json"), "--yes", "--max-changes", "500"
+    )
+    assert applied.code == 0, applied.err
+    assert {status_of(hub, name) for name in LISTED} == {"accepted"}
+    assert status_of(hub, "latecomer") != "accepted"
+    ends = console.run("--workspace", str(folder), "--json", "ends", "ls").json
+    assert len(ends) == 120
+    assert {row["ends_at"][:10] for row in ends} <= {"2099-06-30", "2099-07-01"}
+    assert console.run("--workspace", str(folder), "policy", "check").code == 0
+
+
+def test_a_roster_of_usernames_makes_a_table_with_that_key(hub: LocalHub, tmp_path: Path) -> None:
+    request_access(hub, ["ada", "bea"], DATASET, ANSWERS)
+    file = _write_roster(tmp_path, "username,group", ["ada,1", "Bea,2"])
+    made = Console(hub).run(
+        "--workspace", str(tmp_path / "w"), "--json", "init", DATASET, "--like", "class", "--roster", file
+    )
+    assert made.code == 0, made.err
+    assert made.json["rows"] == 2
+    assert made.json["policy"] == "policies/class.yaml"
+    assert "key: [username]" in (tmp_path / "w/policies/class.yaml").read_text("utf-8")
+    explained = Console(hub).run("--workspace", str(tmp_path / "w"), "--json", "explain", f"bea@{DATASET}").json
+    assert (explained["verdict"]["action"], explained["verdict"]["rule"]) == ("accept", "on-the-roster")
+
+
+def test_without_a_roster_the_plan_says_which_table_is_missing(hub: LocalHub, tmp_path: Path) -> None:
+    request_access(hub, ["ada"], DATASET, ANSWERS)
+    made = _init(hub, tmp_path / "w", "class")
+    assert made.code == 0, made.err
+    assert "tables/roster.csv" in made.out
+    assert "hf-gate --workspace" in made.out
+    assert " apply " not in made.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("class", "--until", "2020-01-01"), "is in the past"),
+        (("class", "--until", "2027-02-30"), "does not exist"),
+        (("medical", "--until", "2099-01-01"), "has no end, or one from a table"),
+        (("consumer", "--roster", "FILE"), "has no table for --roster"),
+        (("class", "--roster", "FILE", "--column", "email=Mail"), "has no column Mail"),
+        (("class", "--roster", "absent.csv"), "cannot be read"),
+    ],
+)
+def test_a_mistake_in_the_options_writes_nothing(
+    hub: LocalHub, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    file = _write_roster(tmp_path, "E-Mail-Adresse", ["ada@x.example"])
+    made = _init(hub, tmp_path / "w", *(file if each == "FILE" else each for each in options))
+    assert made.code == 2
+    assert words in made.error
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("rows", [["ada@x.example;bea@x.example"], ["ada;bea"], []])
+def test_a_roster_whose_addresses_are_not_plain_is_refused_before_anything_is_written(
+    hub: LocalHub, tmp_path: Path, rows: list[str]
+) -> None:
+    file = _write_roster(tmp_path, "Privat;Uni", rows)
+    made = _init(hub, tmp_path / "w", "class", "--roster", file)
+    assert made.code == 2
+    assert "the file " in made.error
+    assert not (tmp_path / "w").exists()
+
+
+def test_options_of_an_example_need_an_example(hub: LocalHub, tmp_path: Path) -> None:
+    made = Console(hub).run("--workspace", str(tmp_path / "w"), "init", DATASET, "--until", "2099-01-01")
+    assert made.code == 2
+    assert "need --like" in made.error
+
+
+def test_a_plan_or_a_table_of_another_workspace_is_not_replaced(hub: LocalHub, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}", "utf-8")
+    made = _init(hub, tmp_path, "class")
+    assert made.code == 2
+    assert "already has a plan.json" in made.error
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("like", ["consumer", "academic", "medical", "class", "deny"])
+def test_rules_that_send_back_for_answers_no_form_asks_are_left_out_with_their_tests(like: str) -> None:
+    text = example_text(like, like, ["you/model"], set())
+    policy = parse_policy(text).policy
+    assert policy is not None
+    assert not [rule.id for rule in policy.rules if rule.then == "reset" and "answers." in (rule.when or "")]
+    assert example_text(like, "p", ["you/model"], set(Role)).count("- id:") >= len(policy.rules)
+    kept = {rule.id for rule in policy.rules}
+    assert {test.rule for test in policy.tests if test.rule} <= {*kept, "none"}
