@@ -70,6 +70,24 @@ def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Pa
         assert terminal.end() == 0
 
 
+def test_e_shows_each_rule_that_was_tried_as_in_the_desk(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    with _review(fresh) as terminal:
+        assert "e why" in terminal.until("q quit")
+        assert "rest (human) matches" not in terminal.display
+        terminal.press(" ")
+        terminal.until("Request 2 of 2")
+        terminal.press("e")
+        shown = terminal.until("has no condition")
+        assert "✗ robots (accept) does not match" in shown
+        assert "✓ rest (human) matches, because it has no condition" in shown
+        terminal.press("?")
+        shown = terminal.until("z      Undo")
+        assert "e      Why: each rule that was tried, with its values." in shown
+        assert "rest (human) matches" not in shown
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
 def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Path) -> None:
     (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("mode: enforce", "mode: shadow"))
     with _review(fresh) as terminal:
@@ -103,7 +121,7 @@ def test_an_acceptance_ends_as_the_screen_says_and_another_end_can_be_typed(fres
         assert "accept    access ends 2030-07-01 00:00 UTC, by rule lantern/robots" in terminal.until("q quit")
         terminal.press("a")
         terminal.until("Request 2 of 2")
-        terminal.press("e")
+        terminal.press("A")
         terminal.until("Access ends: 1y, 2027-06-30, or none")
         terminal.press("soon\n")
         terminal.until("Type it again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -50,12 +50,13 @@ if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
-_KEYS: Final = "a accept   e end   s send back   r reject   n note   space skip   z undo   ? help   q quit"
+_KEYS: Final = "a accept   A end   s send back   r reject   e why   n note   space skip   z undo   ? help   q quit"
 _HELP: Final = (
     "a      Accept: they can download at once. The Hub is not known to notify them.",
-    "e      Accept with an end that you choose: 1y, 2027-06-30, or none.",
+    "A      Accept with an end that you choose: 1y, 2027-06-30, or none.",
     "s      Send back (reset): no access, but they can ask again. The Hub e-mails them your reason.",
     "r      Reject: no access, and they cannot ask again. The Hub shows them your reason.",
+    "e      Why: each rule that was tried, with its values.",
     "n      Note for the audit log. They never see it.",
     "space  Skip: the request stays pending.",
     "z      Undo the decision that is not sent yet.",
@@ -103,6 +104,7 @@ class ReviewSession(Struct):
     skipped: int = 0
     note: str = ""
     is_help_shown: bool = False  # on the next screen
+    is_why_shown: bool = False  # on the next screen
 
     @property
     def current(self) -> AccessRequest | None:
@@ -121,7 +123,7 @@ class ReviewSession(Struct):
 )
 @repo_type_option
 def review(context: CommandContext, *, repo: str, newest_first: bool, lang: str, repo_type: str | None) -> int:
-    """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
+    """Decide pending requests one by one: a accept, s send back, r reject, e why, n note, space skip, z undo, q quit.
 
     A decision is not sent while the next request is shown, and z undoes it. It is sent when you continue from there, or
     quit. Reasons can be chosen by number: the templates of the workspace, then the texts that come with it. In a
@@ -224,14 +226,15 @@ def _handle_key(context: CommandContext, session: ReviewSession, keys: Keys, key
     """Handle one key; return False to quit."""
     act: dict[str, Callable[[], None]] = {
         "a": lambda: _hold_acceptance(context, session, keys),
-        "e": lambda: _hold_with_end(context, session, keys),
+        "A": lambda: _hold_with_end(context, session, keys),
         "s": lambda: _hold_with_reason(context, session, keys, "reset"),
         "r": lambda: _hold_with_reason(context, session, keys, "reject"),
         "n": lambda: _add_note(context, session, keys),
+        "e": lambda: _show_why(session),
         " ": lambda: _skip_request(context, session),
         "z": lambda: _undo_unsent(session),
     }
-    key = key.lower()
+    key = key if key in act else key.lower()
     if key == "q":
         return not _send_unsent(context, session)
     if key in act:
@@ -291,6 +294,11 @@ def _skip_request(context: CommandContext, session: ReviewSession) -> None:
     if _send_unsent(context, session):
         session.index += 1
         session.skipped += 1
+
+
+def _show_why(session: ReviewSession) -> None:
+    session.is_why_shown = session.context is not None
+    session.note = "" if session.context is not None else "There are no rules: this needs a workspace."
 
 
 def _undo_unsent(session: ReviewSession) -> None:
@@ -401,6 +409,10 @@ def _print_screen(context: CommandContext, session: ReviewSession, request: Acce
     for line in session.context.lines(request) if session.context is not None else ():
         first, *rest = wrap_line(to_one_line(line), columns, 12)
         lines += [out.style_part(style_mark(first), sys.stderr), *rest]
+    if session.is_why_shown and session.context is not None:
+        for line in session.context.rule_lines(request):
+            lines += wrap_line(to_one_line(line), columns, len(line) - len(line.lstrip()) + 2)
+        session.is_why_shown = False
     if session.is_help_shown:
         lines += ["", *(line for text in _HELP for line in wrap_line(text, columns, 7))]
         session.is_help_shown = False
@@ -469,6 +481,18 @@ class ReviewContext:
             yield f"  accept    {self.describe_terms(terms)}"
         if row.has_notes:
             yield from self._note_lines(row)
+
+    def rule_lines(self, request: AccessRequest) -> Iterable[str]:
+        """Return each rule that was tried, with its conditions and values."""
+        from hf_gate.policies.words.explanation_lines import render_explanation
+        from hf_gate.policies.words.explanations import explain_verdict
+
+        row = self._find_row(request)
+        verdict = None if row is None else self._evaluate(row)
+        if row is None or verdict is None:
+            return ("No rule was tried.",)
+        explanation = explain_verdict(verdict, self.workspace.now(), self.workspace.zone, row.state.status)
+        return map(str, render_explanation(explanation))
 
     def read_terms(self, request: AccessRequest) -> HandTerms:
         """Return the terms of an acceptance of this request."""
