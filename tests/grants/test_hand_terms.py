@@ -57,7 +57,7 @@ def _key(desk: Desk, name: str) -> str:
 
 def _button(desk: Desk, visitor: Visitor, name: str) -> str:
     """The value of the button of a row."""
-    found = re.search(rf'name="accept" value="({_key(desk, name)}:[^"]+)"', visitor.get("/queue").body)
+    found = re.search(rf'name="accept" value="(n{desk.row(name).id}:[^"]+)"', visitor.get("/queue").body)
     assert found is not None
     return found[1]
 
@@ -102,7 +102,7 @@ def test_without_an_accept_rule_that_holds_the_access_has_no_end(desk: Desk) -> 
 def test_an_unknown_end_is_asked_and_never_guessed(desk: Desk) -> None:
     lena, row = desk.visitor(), desk.row("cyd")
     key, queue = _key(desk, "cyd"), lena.get("/queue").body
-    assert f'href="/requests/{key}/until#decide"' in queue
+    assert f'href="/requests/n{row.id}/until#decide"' in queue
     assert 'aria-label="Accept cyd: choose the end"' in queue
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
     assert "not known: number of public models" in sheet

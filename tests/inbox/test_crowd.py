@@ -235,5 +235,5 @@ def test_nothing_that_people_wrote_becomes_markup(desk: Desk) -> None:
     body = desk.visitor().get(BY).body
     assert not re.search(r"<[^>]*\son\w+=", body)
     rows = body[body.index('id="rows"') : body.index("</tbody>")]
-    known = "tr td th time span a bdi form input ul li label code p b i button"
+    known = "tr td th time span a bdi form input ul li label code p b i button small"
     assert set(re.findall(r"<(\w+)", rows)) <= set(known.split())

@@ -45,7 +45,7 @@ def test_a_row_that_folds_up_above_takes_no_click_away(browser: Browser, tmp_pat
             expect(rows.last).to_have_class("row is-focus")
             folded = rows.first.bounding_box()
             assert folded is not None
-            assert folded["height"] < opened["height"] - 40
+            assert folded["height"] < opened["height"] - 20
             page.emulate_media(forced_colors="active")  # where no tint shows, a bar says who is selected
             expect(rows.last.locator("> :first-child")).to_have_css("border-inline-start-width", "4px")
             expect(rows.first.locator("> :first-child")).not_to_have_css("border-inline-start-width", "4px")

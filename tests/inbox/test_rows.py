@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,16 +111,65 @@ def test_the_repo_is_shown_among_several_and_once_where_a_page_has_one(crowded: 
     assert f"All on this page ask for <code>{repos[0]}</code>." in body, "the query may mean others too"
 
 
+# ---- the reason that all share ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/queue?q=status:pending", "/queue?q=status:pending&by=person"])
+def test_a_reason_that_all_share_stands_once_above_the_table(desk: Desk, path: str) -> None:
+    lena = desk.visitor()
+    _ask(desk, "ada", {"Purpose": GOOD})
+    assert "Needs you: <bdi>no university address.</bdi>" in _row(lena, ">ada<", path), "alone, a row says it"
+    _ask(desk, "bob", {"Purpose": GOOD})
+    body = lena.get(path).body
+    assert body.count("no university address.</bdi>") == 1
+    assert "All on this page need you: <bdi>no university address.</bdi>" in " ".join(body.split())
+    assert 'class="q one-repo one-why"' in body.replace(" q-by", "")
+    for name in ("ada", "bob"):
+        assert f'href="/requests/n{desk.row(name).id}#why">Why</a>' in _row(lena, f">{name}<", path)
+    _ask(desk, "cyd", {"Purpose": "test"})
+    body = lena.get(path).body
+    assert body.count("no university address.</bdi>") == 2
+    assert "All on this page need" not in body
+
+
+def test_a_verdict_that_all_share_is_named_above_the_table(desk: Desk) -> None:
+    for name in ("ada", "bob"):
+        _ask(desk, name, {"Purpose": "test"})
+    body = " ".join(desk.visitor().get("/queue").body.split())
+    assert 'All on this page: <span><span class="v v-reset">Would send back</span>: <bdi>' in body
+    assert "All on this page" not in desk.viewer().get("/queue").body, "viewers see no reasons"
+
+
 # ---- chips -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_usual_is_not_shown(desk: Desk) -> None:
-    _ask(desk, "ada", {"Purpose": GOOD}, email="ada@gmail.com")
+def test_the_mail_domain_and_the_age_of_the_account_stand_under_the_name(desk: Desk) -> None:
+    _ask(desk, "ada", {"Purpose": GOOD, "E-mail": "a@b.com"}, email="ada@Gmail.com")
     for path in ("/queue", "/queue?by=person"):
         row = _row(desk.visitor(), "ada", path)
-        assert _chips(row) == []
-        assert "gmail" not in row
+        assert f"</a><small>gmail.com · {_years_since_2020(desk)}</small>" in row
+        assert _chips(row) == ["form e-mail differs"]
         assert "free mail" not in row
+        assert "<small>" not in _row(desk.viewer(f"vic-{len(path)}"), "p_", path)
+
+
+def _years_since_2020(desk: Desk) -> str:
+    return f"{(desk.app_state.now() - datetime(2020, 1, 1, tzinfo=UTC)).days // 365}\N{NO-BREAK SPACE}years"
+
+
+def test_a_long_domain_keeps_its_end_and_what_is_no_address_is_left_out(desk: Desk) -> None:
+    _ask(desk, "eve", {"Purpose": GOOD}, email=f"eve@ethz.ch.{'a' * 60}.{'b' * 60}.attacker.example")
+    _ask(desk, "fay", {"Purpose": GOOD}, email="fay@<b>ethz.ch</b>")
+    _ask(desk, "gus", {"Purpose": GOOD}, email="gus@еthz.ch")
+    years = _years_since_2020(desk)
+    accounts = {
+        name: re.findall("<small>([^<]*)</small>", _row(desk.visitor(), f">{name}<")) for name in ("eve", "fay", "gus")
+    }
+    assert accounts == {
+        "eve": [f"…{'b' * 23}.attacker.example · {years}"],
+        "fay": [years],
+        "gus": [f"xn--thz-qdd.ch · {years}"],
+    }
 
 
 def test_exceptions_are_named_in_words_and_three_at_most(desk: Desk) -> None:

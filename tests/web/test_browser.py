@@ -146,6 +146,7 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
         assert len(set(keys)) == len(names)  # all are on this page
         assert page.locator(foreign).count() == 0
         page.keyboard.press("e")
+        page.locator(".why-row summary", has_text="Show all rules").click()
         expect(page.locator(".why-row .tree")).to_be_visible()
         page.keyboard.press("s")
         expect(page.locator("#sheet")).to_be_visible()

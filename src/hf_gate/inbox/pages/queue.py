@@ -110,7 +110,7 @@ def page(context: HttpContext) -> Response:
     return context.render(
         "queue.html",
         **shown,
-        **_repo_values(asked, shown["lines"], counters.cells),
+        **_shared_values(asked, shown["lines"], counters.cells),
         asked=asked,
         following=queue_url(asked.text, by=by, order=order, after=following) if following else None,
         first=queue_url(asked.text, by=by, order=order) if after else None,
@@ -157,15 +157,23 @@ def _page_values(context: HttpContext, found: QueryPage) -> dict[str, Any]:
     return {"lines": build_request_lines(context, found.rows), "picks": picks, "next": found.next}
 
 
-def _repo_values(
+def _shared_values(
     asked: QueueQuery, shown: Sequence[RequestLine | PersonRequests], cells: Sequence[QueueCount]
 ) -> dict[str, Any]:
-    """Return the repo of all rows, if it is one, and whether nothing else on the page names it."""
+    """Return what all rows share, which stands above them: the repo, unless the page names it, and the reason."""
     lines = [line for one in shown for line in (one.lines if isinstance(one, PersonRequests) else [one])]
     repos = {line.row.repo for line in lines}
     repo = repos.pop() if len(repos) == 1 else None
     is_named = asked.values_of("repo") == {str(repo)} or len({cell.repo for cell in cells}) == 1
-    return {"one_repo": repo, "is_repo_unnamed": not is_named}
+    return {"one_repo": repo, "is_repo_unnamed": not is_named, **_shared_reason(lines)}
+
+
+def _shared_reason(lines: Sequence[RequestLine]) -> dict[str, Any]:
+    """Return the reason of all pending requests of a page; None if they have several, or only one is pending."""
+    said = [line.verdict for line in lines if line.status == Status.PENDING and not line.is_leaving]
+    reasons = {(one.action, one.policy, one.rule, one.why) if one and not one.shadow else None for one in said}
+    action, _, _, why = (len(said) > 1 and len(reasons) == 1 and reasons.pop()) or (None,) * 4
+    return {"shared_action": action, "shared_why": why}
 
 
 def _people_values(context: HttpContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class PersonRequests(Struct, frozen=True):
         return [found[kind] for kind in ChipKind if kind in found][:MAX_CHIPS]
 
     @property
+    def account(self) -> str:
+        return self.latest.account
+
+    @property
     def flags(self) -> list[str]:
         return self.latest.flags
 

@@ -151,7 +151,9 @@ def explanation_part(context: HttpContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
     line = build_request_lines(context, [row])[0]
-    return context.render("parts/why.html", line=line, explanation=explain_request(context, row))
+    explanation = explain_request(context, row)
+    rule_url = find_rule_url(context, line, explanation)
+    return context.render("parts/explanation.html", line=line, explanation=explanation, rule_url=rule_url)
 
 
 def list_other_requests(context: HttpContext, row: RequestRow) -> list[RequestLine]:

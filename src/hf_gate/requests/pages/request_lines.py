@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from hf_gate.approvals.service.approval_status import ApprovalStatus, read_approval_status
 from hf_gate.approvals.service.approvals import as_approver
 from hf_gate.base.ids import id_time
-from hf_gate.base.timestamps import format_age, from_ms, to_ms
+from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
 from hf_gate.core.forms.roles import Role, role_of
 from hf_gate.core.lifecycle import MOVES, VERB_FOR_STATUS, VERBS, Status
@@ -26,7 +26,9 @@ from hf_gate.core.stored_rows import Identity, RepoRow, RequestRow
 from hf_gate.decisions.service.assignments import read_assignees
 from hf_gate.grants.service.ends.terms_reader import mark_as_shown
 from hf_gate.inbox.service.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
+from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.fact_values import EmailFacts
+from hf_gate.policies.words.phrases import describe_age
 from hf_gate.store.rows.tray import find_latest_decisions
 from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
 from hf_gate.web import formatting
@@ -48,6 +50,7 @@ _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
 _MAX_USES: Final = 3  # main answers in a row
 _MOST_SHOWN: Final = 240  # characters of a main answer in a row
 _MOST_IN_BRIEF: Final = 160  # and in one of many rows of a person
+_MOST_OF_DOMAIN: Final = 40  # characters of a mail domain
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 
 
@@ -102,6 +105,7 @@ class RequestLine(Struct):
     age: str
     answers: list[AnswerLine]
     verdict: VerdictSummary | None
+    account: str = ""  # what is known of the person's account; "" for viewers
     chips: tuple[ChipLabel, ...] = ()
     flags: list[str] = field(default_factory=list)
     decision: QueuedDecision | None = None
@@ -326,6 +330,7 @@ def _line(
         age=context.format_age(asked),
         answers=[] if masked else list_answers(row, repo),
         verdict=said,
+        account="" if masked else describe_account(row, chips, context.now),
         chips=tuple(map(label_chip, chips)),
         flags=[*_list_late_flags(row, context), *(["note:has a note"] if row.has_notes and not masked else [])],
         decision=decision,
@@ -349,18 +354,31 @@ def possible_verbs(status: str) -> tuple[str, ...]:
     return tuple(verb for verb in VERBS if verb in able)
 
 
+def describe_account(row: RequestRow, chips: Sequence[Chip], now: datetime) -> str:
+    """Describe the account of a person by its mail domain and its age: `outlook.com · 22 months`.
+
+    A long domain keeps its end, which says whose it is. A chip may say the age already.
+    """
+    who = row.person.identity
+    address = parse_address(who.email or "")
+    domain = "" if address is None else address.domain
+    parts = [domain if len(domain) <= _MOST_OF_DOMAIN else f"…{domain[-_MOST_OF_DOMAIN:]}"]
+    created = id_time(who.user_id) if who.user_id else None
+    if created is not None and all(chip.kind is not ChipKind.NEW_ACCOUNT for chip in chips):
+        parts.append(describe_age(max(0, (now - created).days)).replace(" ", "\N{NO-BREAK SPACE}"))
+    return " · ".join(filter(None, parts))
+
+
 def describe_requester(row: RequestRow, now: datetime) -> str:
-    """Describe a person by kind of mail, account age and domain: `academic · 3 y · rheinau.example`."""
+    """Describe a person by kind of mail and account: `academic · rheinau.example · 3 years`."""
     from hf_gate.verdicts.drivers.domain_lists import load_domain_lists
 
     who = row.person.identity
     if who.username is None:
         return "this repo hides names"
-    mail = load_domain_lists().email(who.email)
-    made = id_time(who.user_id) if who.user_id else None
-    domain = mail.domain if mail else ""
-    parts = (describe_mail(mail), format_age(made, now) if made else "", domain or "")
-    return " · ".join(part for part in parts if part)
+    return " · ".join(
+        filter(None, (describe_mail(load_domain_lists().email(who.email)), describe_account(row, (), now)))
+    )
 
 
 def describe_mail(mail: EmailFacts | None) -> str:

@@ -93,8 +93,10 @@ export function setTabStops() {
   for (const control of findAll(controls)) control.tabIndex = -1;
 }
 
-/* On a narrow screen rows are laid out as a grid, so some browsers need their roles. */
+/* On a narrow screen rows are laid out as a grid, so some browsers need their roles. The links that lead to the form of a
+   decision act as buttons with scripts: they open a sheet. */
 export function setRoles() {
+  for (const link of findAll("#rows a[data-do]")) link.role = "button";
   for (const row of findAll("#rows > tr")) {
     row.role = "row";
     for (const cell of row.children) cell.role = cell.localName === "th" ? "rowheader" : "cell";
