@@ -31,8 +31,9 @@ PLACES: Final = {
     "CONTRIBUTING.md": "docs/internals/contributing.md",
     "SECURITY.md": "docs/internals/security.md",
     "CHANGELOG.md": "docs/internals/changes.md",
-    "LICENSE": "docs/internals/LICENSE",
-    "NOTICE": "docs/internals/NOTICE",
+} | {
+    path.relative_to(ROOT).as_posix(): f"docs/files/{path.name}"
+    for path in (ROOT / "LICENSE", ROOT / "NOTICE", *sorted((ROOT / "src" / "hf_gate" / "examples").glob("*.yaml")))
 }
 _LINK: Final = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 _CODE: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
