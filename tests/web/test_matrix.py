@@ -36,7 +36,7 @@ WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
     "/notices/retry", "/letters",
     "/policies/{name}/save", "/people/{id}/erase", "/people/{id}/export",
-    "/tables/{name}/rows", "/tables/{name}/import",
+    "/tables/{name}/rows", "/tables/{name}/import", "/new-list",
 })  # fmt: skip
 """For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")

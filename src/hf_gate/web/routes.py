@@ -113,6 +113,8 @@ ROUTES: Final = (
     Route("GET", "/tables.{kind}", _REVIEWER, tables.export),
     Route("GET", "/tables/{name}.{kind}", _REVIEWER, tables.export_rows),
     Route("GET", "/tables/{name}", _VIEWER, tables.table_page),
+    Route("GET", "/new-list", _ADMIN, tables.new_list_page),
+    Route("POST", "/new-list", _ADMIN, tables.make_list),
     Route("POST", "/tables/{name}/rows", _ADMIN, tables.change_rows),
     Route("POST", "/tables/{name}/import", _ADMIN, tables.import_rows),
     Route("GET", "/audit", _VIEWER, audit.page),

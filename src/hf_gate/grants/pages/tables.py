@@ -14,10 +14,12 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.display_text import make_visible
 from hf_gate.base.timestamps import to_ms
+from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import last_day
 from hf_gate.core.people.members import MemberRole
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
 from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
+from hf_gate.grants.service.tables.new_lists import MEANINGS, ListColumns, draft_new_list, read_columns, save_new_list
 from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     RowDiff,
@@ -32,9 +34,10 @@ from hf_gate.grants.service.tables.own_tables import (
     save_table_draft,
 )
 from hf_gate.grants.service.tables.table_effects import iterate_effects
-from hf_gate.grants.service.tables.table_imports import prepare_import
+from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
 from hf_gate.grants.service.tables.table_records import (
     ImportMatchesRecord,
+    TableEffectRecord,
     TableRecord,
     TableRowRecord,
     describe_binding,
@@ -119,7 +122,10 @@ def read_visible_tables(context: HttpContext) -> TablesOfDesk:
 
 def page(context: HttpContext) -> Response:
     """Show the tables with their files, sizes and problems."""
-    return context.render("tables.html", title="Tables", tables=read_visible_tables(context).tables)
+    desk = read_visible_tables(context)
+    return context.render(
+        "tables.html", title="Tables", tables=desk.tables, is_writable=can_write(context, desk), allows=desk.allows
+    )
 
 
 def export(context: HttpContext) -> Response:
@@ -215,6 +221,7 @@ def digest_of_columns(columns: Sequence[str]) -> str:
 
 
 MAX_UPLOAD: Final = 256 << 10  # bytes of an imported file; larger ones go through the command line
+MAX_LINES: Final = 20_000  # of an imported file
 MAX_NAMED: Final = 20  # rows that a preview names
 MAX_SHOWN: Final = 50  # rows or people that a preview names
 _COLUMN: Final = "col."
@@ -286,16 +293,26 @@ def _draft_rows(context: HttpContext, own: OwnTable) -> DraftView:
 
 
 def _draft_import(context: HttpContext, own: OwnTable) -> DraftView:
-    text = context.form_value("file") or context.form_value("rows")
+    text = _read_upload(context, own.name)
     content = text.encode("utf-8", "surrogateescape")
-    if len(content) > MAX_UPLOAD:
-        raise UsageError(
-            f"The file is larger than {MAX_UPLOAD >> 10} KiB.", hint=f"Run `hf-gate table import {own.name} FILE`."
-        )
     replaces = context.form_value("replaces") == "yes"
     found = prepare_import(context.workspace, own, content, is_json=is_json_lines(own.path), replaces=replaces)
     repeats = {"rows": text} | ({"replaces": "yes"} if replaces else {})
     return DraftView(found.draft, "Import", repeats, import_matches_record(found))
+
+
+def _read_upload(context: HttpContext, name: str) -> str:
+    """Return an uploaded file, else a pasted text. Raises UsageError if it is too large."""
+    text = context.form_value("file") or context.form_value("rows")
+    if len(text.encode("utf-8", "surrogateescape")) > MAX_UPLOAD:
+        raise UsageError(
+            f"The list is larger than {MAX_UPLOAD >> 10} KiB.", hint=f"Run `hf-gate table import {name} FILE`."
+        )
+    if text.count("\n") > MAX_LINES:
+        raise UsageError(
+            f"The list has more than {MAX_LINES:,} lines.", hint=f"Run `hf-gate table import {name} FILE`."
+        )
+    return text
 
 
 def _write(context: HttpContext, view: DraftView) -> None:
@@ -343,8 +360,7 @@ def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
 
 def _preview(context: HttpContext, own: OwnTable, view: DraftView) -> Response:
     diff = view.draft.diff
-    bundle = context.app_state.policies.current
-    effects = [table_effect_record(effect) for effect in iterate_effects(context.workspace, view.draft, bundle)]
+    effects = _read_effects(context, view.draft)
     return context.render(
         "table-change.html",
         title=f"{view.what}: {own.name}",
@@ -363,10 +379,96 @@ def _preview(context: HttpContext, own: OwnTable, view: DraftView) -> Response:
     )
 
 
+def _read_effects(context: HttpContext, draft: TableDraft) -> list[TableEffectRecord]:
+    bundle = context.app_state.policies.current
+    return [table_effect_record(effect) for effect in iterate_effects(context.workspace, draft, bundle)]
+
+
 def _groups(diff: RowDiff) -> tuple[tuple[str, str, Sequence[TableRow]], ...]:
     """Return the rows of a difference with their signs and words."""
     return (
         ("+", "added", diff.added),
         ("~", "changed", [new for _, new in diff.changed]),
         ("-", "removed", diff.removed),
+    )
+
+
+# ---- new lists -------------------------------------------------------------------------------------------------------
+
+
+_MEANING: Final = "as."
+
+
+def new_list_page(context: HttpContext) -> Response:
+    """Show the form for a new list."""
+    check_may_write(context, read_visible_tables(context))
+    return _render_new_list(context)
+
+
+def make_list(context: HttpContext) -> Response:
+    """Make a table from a pasted list or a file: first shown with its columns and matches, then written."""
+    check_may_write(context, read_visible_tables(context))
+    name = context.form_value("name").strip()
+    text = ""
+    columns = None
+    try:
+        text = _read_upload(context, name or "NAME")
+        columns = read_columns(text, _chosen_meanings(context))
+        found = draft_new_list(context.workspace, name, columns)
+        if context.form_value("do") != "write" or context.form_value("shown") != digest_of_draft(found):
+            return _render_new_list(context, text, columns, found)
+        save_new_list(context.workspace, found, context.member.name)
+    except (UsageError, Stale, Guarded) as problem:
+        words = make_visible(f"{problem} {problem.hint or ''}".strip(), one_line=True)
+        status = 409 if isinstance(problem, Stale | Guarded) else 422
+        return _render_new_list(context, text, columns, wrong=f"{words[:1].upper()}{words[1:]}", status=status)
+    context.app_state.policies.expire()
+    return RedirectResponse(f"/tables/{name}?done=1", 303)
+
+
+def digest_of_draft(found: TableImport) -> str:
+    """Return what tells a confirmation of another list than was shown."""
+    return hashlib.sha256(found.draft.content).hexdigest()
+
+
+def _chosen_meanings(context: HttpContext) -> dict[str, str]:
+    """Return the meanings that were chosen for columns. The fields have numbers, because a column can have any name."""
+    found = {}
+    for number in range(MAX_COLUMNS):
+        name = context.form_value(f"column.{number}")
+        meaning = context.form_value(f"{_MEANING}{number}", "?")
+        if name and meaning in MEANINGS:
+            found[name] = meaning
+    return found
+
+
+def _render_new_list(
+    context: HttpContext,
+    text: str = "",
+    columns: ListColumns | None = None,
+    found: TableImport | None = None,
+    *,
+    wrong: str = "",
+    status: int = 200,
+) -> Response:
+    """Show the form, and what a list means if it could be read."""
+    effects = [] if found is None else _read_effects(context, found.draft)
+    is_text = not text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").count("\ufffd")
+    return context.render(
+        "new-list.html",
+        status,
+        title="New list",
+        name=context.form_value("name"),
+        rows=text if is_text else "",
+        columns=None if columns is None else [*columns.meanings.items()][:MAX_COLUMNS],
+        meanings=MEANINGS,
+        left_out=[] if found is None or columns is None else [*columns.left_out, *found.left_out],
+        found=None if found is None else import_matches_record(found),
+        count=0 if found is None else len(found.draft.after.rows),
+        shown="" if found is None else digest_of_draft(found),
+        effects=[(effect, describe_effect(effect, context.format_iso)) for effect in effects[:MAX_SHOWN]],
+        effect_count=len(effects),
+        waiting=sum(effect.status == Status.PENDING for effect in effects),
+        most=MAX_SHOWN,
+        wrong=wrong,
     )

@@ -106,7 +106,7 @@ def replace_scalar(
         edit = TextEdit(start, end, escape_scalar(new, scalar.style))
     before = layout.document.root
     after = read_yaml(edit.apply(layout.text), source.name).root
-    if before is None or after is None or _plain(after) != _plain(before, {id(node): wanted}):
+    if before is None or after is None or plain_node(after) != plain_node(before, {id(node): wanted}):
         raise CardError("This value cannot be written here; edit it as text.")
     return edit
 
@@ -256,17 +256,19 @@ def _verify_edit(layout: RuleLayout, edit: TextEdit, rules: Sequence[Node | Plai
     root = layout.document.root
     wanted = value_of(root, "rules")
     after = read_yaml(edit.apply(layout.text), layout.document.source.name).root
-    plain_rules = [_plain(rule) if isinstance(rule, Scalar | Mapping | Alias) else _plain_of(rule) for rule in rules]
-    if root is None or after is None or _plain(after) != _plain(root, {id(wanted): plain_rules}):
+    plain_rules = [
+        plain_node(rule) if isinstance(rule, Scalar | Mapping | Alias) else _plain_of(rule) for rule in rules
+    ]
+    if root is None or after is None or plain_node(after) != plain_node(root, {id(wanted): plain_rules}):
         raise CardError("The lines of this rule cannot be moved on their own; edit them as text.")
     return edit
 
 
 def _plain_of(value: Node | Plain) -> Plain:
-    return value if isinstance(value, str | list) else _plain(value)
+    return value if isinstance(value, str | list) else plain_node(value)
 
 
-def _plain(node: Node, instead: dict[int, Plain] | None = None) -> Plain:
+def plain_node(node: Node, instead: dict[int, Plain] | None = None) -> Plain:
     """Return a node without positions; `instead` holds what stands for some nodes, by their id()."""
     if instead is not None and id(node) in instead:
         return instead[id(node)]
@@ -275,5 +277,5 @@ def _plain(node: Node, instead: dict[int, Plain] | None = None) -> Plain:
     if isinstance(node, Alias):
         return f"*{node.name}"
     if isinstance(node, Mapping):
-        return [(_plain(key, instead), _plain(value, instead)) for key, value in node.pairs]
-    return [_plain(item, instead) for item in node.items]
+        return [(plain_node(key, instead), plain_node(value, instead)) for key, value in node.pairs]
+    return [plain_node(item, instead) for item in node.items]

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hf_gate.base.display_text import make_visible
 from hf_gate.core.lifecycle import Status
@@ -37,6 +38,7 @@ class TableImport(Struct, frozen=True):
 
     `unmatched` are the rows that mean nobody who asked, `without_row` the people who wait and whom no row means.
     `columns` are columns that were recognised by their content, each with the column of the table that it means.
+    `left_out` says which lines are not imported, and why.
     """
 
     draft: TableDraft
@@ -44,6 +46,7 @@ class TableImport(Struct, frozen=True):
     unmatched: Sequence[TableRow]
     without_row: Sequence[PersonRow]
     columns: Mapping[str, str]
+    left_out: Sequence[str] = ()
 
 
 def read_rows(
@@ -63,7 +66,7 @@ def read_rows(
             f"the file has no column {make_visible(absent, one_line=True)[:60]}.", hint=f"It has: {known}."
         )
     read = rename_columns(read, columns)
-    recognised = _recognise_email_column(read) if "email" in key else {}
+    recognised = recognise_email_column(read) if "email" in key else {}
     read = rename_columns(read, recognised)
     if not has_key_column(read.header, key):
         return read, recognised
@@ -88,7 +91,7 @@ def check_rows(read: ParsedFile, name: str, key: Sequence[str], zone: tzinfo) ->
     return table
 
 
-def _recognise_email_column(read: ParsedFile) -> dict[str, str]:
+def recognise_email_column(read: ParsedFile) -> dict[str, str]:
     """Return the only column that holds nothing but e-mail addresses; nothing for a file with a column of a key."""
     if {*KEYS, KEY_COLUMN} & {*read.header}:
         return {}
@@ -111,10 +114,13 @@ def prepare_import(
     is_json: bool,
     replaces: bool,
     columns: Mapping[str, str] | None = None,
+    more_columns: Sequence[str] = (),
+    leaves_out: bool = False,
 ) -> TableImport:
     """Read a file and draft its import; nothing is written. Raises UsageError with the place of a mistake.
 
-    `columns` are names of columns in the file, each with the column of the table that it means.
+    `columns` are names of columns in the file, each with the column of the table that it means. A new table also gets
+    `more_columns`. With `leaves_out`, lines with a mistake are left out and named, instead of refusing the file.
     """
     people = PeopleIndex()
     waiting: dict[int, PersonRow] = {}
@@ -124,8 +130,12 @@ def prepare_import(
             waiting[request.person.id] = request.person
     read, recognised = read_rows(content, own.spec.key, columns or {}, is_json=is_json)
     parsed = _add_keys(own, people, read)
+    left_out: Sequence[str] = ()
+    if leaves_out:
+        parsed, left_out = _leave_out_mistakes(own, parsed)
     table = check_rows(parsed, own.name, own.spec.key, own.folder.zone)
-    draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)
+    header = tuple(dict.fromkeys((*parsed.header, *more_columns)))
+    draft = draft_import(own, dict(parsed.records), table, header, replaces=replaces)
     found = [(row, _identify(people, row)) for row in table.rows]
     matched = {person.id for _, person in found if person is not None}
     return TableImport(
@@ -134,7 +144,25 @@ def prepare_import(
         unmatched=[row for row, person in found if person is None and row.domain is None],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
         columns=recognised,
+        left_out=left_out,
     )
+
+
+def _leave_out_mistakes(own: OwnTable, read: ParsedFile) -> tuple[ParsedFile, Sequence[str]]:
+    """Return the records without those that have a mistake, and what is wrong. Raises UsageError if none is left."""
+    left_out: list[str] = []
+    while True:
+        table = build_table_of_file(read, own.name, own.spec.key, own.folder.zone, previous_rows=0)
+        mistakes = [problem for problem in table.problems if problem.is_error and problem.line]
+        if not mistakes:
+            break
+        left_out += [f"Line {problem.line}: {problem.message}" for problem in mistakes]
+        lines = {problem.line for problem in mistakes}
+        read = replace(read, problems=(), skipped=())
+        read = read.with_records([record for record in read.records if record[0] not in lines])
+    if left_out and not read.records:
+        raise UsageError(f"No line can be used. {left_out[0]}", hint="Correct it.")
+    return read, left_out
 
 
 def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:
