@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from hf_gate.base.environment import is_true
 from hf_gate.base.locks import read_announcement
 from hf_gate.base.private_files import read_regular_file
 
@@ -105,11 +106,6 @@ def resolve_paths(environ: Mapping[str, str], home: Path) -> Paths:
         state=folder("XDG_STATE_HOME", ".local/state"),
         cache=folder("XDG_CACHE_HOME", ".cache"),
     )
-
-
-def is_true(text: str | None) -> bool:
-    """Return whether the value of an environment variable means yes, by `huggingface_hub`'s rule."""
-    return (text or "").strip().upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def parse_seconds(text: str, name: str) -> float:

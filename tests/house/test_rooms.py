@@ -24,8 +24,8 @@ MOST_FILES: Final = 15
 SHELVES: Final = frozenset({"rows", "service", "records", "drivers", "channels", "commands", "pages"})
 FREE_ROOMS: Final = frozenset({"hub", "localhub", "store", "cli", "web"})
 """Rooms of one kind throughout; of these, only `hub/protocol` is pure."""
-FREE_FILES: Final = frozenset({"base/locks.py", "base/private_files.py", "base/time_zones.py"})
-"""Files of `base` that reach the disk. Of the files beside the rooms, only `errors.py` is pure."""
+FREE_FILES: Final = frozenset({"base/environment.py", "base/locks.py", "base/private_files.py", "base/time_zones.py"})
+"""Files of `base` that reach the disk or the environment. Of the files beside the rooms, only `errors.py` is pure."""
 OUTSIDE: Final = frozenset({
     "asyncio", "concurrent", "ctypes", "fcntl", "glob", "http", "importlib", "io", "locale", "logging", "multiprocessing", "os",
     "pathlib", "random", "sched", "secrets", "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess",

@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .environment import require_writes
+
 
 @contextmanager
 def open_private_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file that replaces `path` with mode 0600 when the block ends without an error.
 
-    Raises OSError if `path` is something other than a regular file.
+    Raises OSError if `path` is something other than a regular file, UsageError if nothing may be written.
     """
+    require_writes(f"the file {path.name}")
     make_private_folder(path.parent)
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise FileExistsError(errno.EEXIST, "it is a link, a folder or a device; nothing was written", str(path))

@@ -11,6 +11,7 @@ from types import FrameType
 
 import click
 
+from hf_gate.base.environment import is_true
 from hf_gate.errors import HfGateError
 
 from .framework import OLD_WORDS, CommandEntry, RootGroup
@@ -296,6 +297,4 @@ def _exit_code_of(problem: Exception) -> int:
 
 
 def _is_debugging() -> bool:
-    from hf_gate.config import is_true
-
     return is_true(os.environ.get("HF_GATE_DEBUG")) or is_true(os.environ.get("HF_DEBUG"))

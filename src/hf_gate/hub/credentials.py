@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from hf_gate.base.environment import is_true
 from hf_gate.base.network_hosts import PUBLIC_HUB, is_loopback_host
-from hf_gate.config import is_true
 from hf_gate.errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError, to_command_hint
 
 _STAGING_HUB = "https://hub-ci.huggingface.co"

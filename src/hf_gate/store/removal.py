@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import is_held
 from hf_gate.core.runs import UNSETTLED
 from hf_gate.errors import StoreBusy, StoreDamaged, UsageError
@@ -52,6 +53,7 @@ def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = igno
     The write-ahead log is merged and deleted. Raise StoreBusy on a conflict. The caller handles a file that is not a
     store.
     """
+    require_writes("the store")
     lock = FileLock(store, who, wait=wait, on_wait=on_wait)
     try:
         if store.is_file() and not store.is_symlink():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hf_gate.base.batches import split_into_batches
+from hf_gate.base.environment import require_writes
 from hf_gate.base.ids import Repo, is_id
 from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.events.erasure import ErasedRequest
@@ -410,6 +411,7 @@ class Store(StoreConnections):
 
         This write needs no lock, because that process holds the lock.
         """
+        require_writes("the store")
         db = self._aside()
         try:
             if word is None:

@@ -13,6 +13,7 @@ import msgspec
 
 from hf_gate.automation.commands.run import lateness_of
 from hf_gate.base.display_text import pluralize
+from hf_gate.base.environment import is_read_only
 from hf_gate.base.private_files import read_regular_file, write_private_file
 from hf_gate.base.timestamps import format_span, to_ms
 from hf_gate.cli.framework import command, full_evaluation_option
@@ -69,17 +70,19 @@ def plan(
     """Show what the policies of this workspace would change, and why. Nothing is sent.
 
     Evaluates the requests in the store (`hf-gate sync` updates the store), records new verdicts in the audit log, and
-    prints the plan. The same store, policies and --now give the same plan, byte for byte.
+    prints the plan. The same store, policies and --now give the same plan, byte for byte. With HF_GATE_READ_ONLY=1,
+    nothing is recorded.
     """
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
-    workspace, bundle = open_with_policies(context)
+    must_not_write = is_read_only()
+    workspace, bundle = open_with_policies(context, is_preview=must_not_write)
     made = make_plan_file(
         context,
         workspace,
         bundle,
         path,
         profile_budget=profiles,
-        moment=_parse_time(moment),
+        moment=_parse_time(moment) or (context.now() if must_not_write else None),
         valid=lasting,
         is_full=full_evaluation,
     )
@@ -124,7 +127,8 @@ def make_plan_file(
         context.out.say(note)
     if found.skew is not None:
         context.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
-    register_plan(workspace.store, made, workspace.clock.now())
+    if not is_read_only():
+        register_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
         remember_file(context, path)

@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 from msgspec import Struct
 
+from hf_gate.base.environment import require_writes
 from hf_gate.errors import UsageError
 from hf_gate.hub.credentials import Secret, is_loopback
 from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
@@ -51,7 +52,12 @@ class HubConnection(Struct, frozen=True):
         return self.timeout * 6
 
     def build_headers(self, send: HubCall) -> dict[str, str]:
-        """Return the headers of a call. Only this method reveals the token."""
+        """Return the headers of a call. Only this method reveals the token.
+
+        Raises UsageError for a call that may change the Hub if nothing may be changed.
+        """
+        if send.is_change:
+            require_writes("the Hub")
         headers = {"user-agent": self.user_agent, "accept": send.accept}
         if send.body is not None:
             headers["content-type"] = "application/json"

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from hf_gate.base.environment import is_true
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.network_hosts import PUBLIC_HUB
-from hf_gate.config import is_true
 from hf_gate.core.people.accounts import Account
 from hf_gate.errors import InsecureEndpoint, UsageError
 from hf_gate.hub.credentials import Secret, resolve_endpoint

@@ -12,8 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from hf_gate.base.environment import is_true
 from hf_gate.base.private_files import open_regular_file
-from hf_gate.config import is_true
 from hf_gate.hub.credentials import NO_IMPLICIT_TOKEN, Secret
 
 _LARGEST_FILE: Final = 1 << 20

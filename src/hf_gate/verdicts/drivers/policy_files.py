@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import ProcessLock
 from hf_gate.errors import Stale, StoreUnavailable, UsageError
 from hf_gate.policies.drivers.workspace_folder import MAX_BYTES
@@ -51,6 +52,7 @@ def replace_file(
     is called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale
     if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
     """
+    require_writes(f"the file {name}")
     if not _NO_LINK or os.open not in os.supports_dir_fd:
         raise UsageError("On this system hf-gate cannot replace files safely.", hint="Change the file yourself.")
     try:

@@ -12,6 +12,7 @@ import click
 from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize, to_json
+from hf_gate.base.environment import require_writes
 from hf_gate.base.private_files import make_private_folder, write_private_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
@@ -169,6 +170,7 @@ def store_export(context: CommandContext, *, folder: Path) -> int:
     """
     from hf_gate.workspace.service.store_maintenance import export_store
 
+    require_writes(f"the folder {folder}")
     path = store_path(context)
     left_out = find_other_files(context, [] if path is None else [path])
     owned = _owned_content(context.location, left_out)
@@ -231,6 +233,7 @@ def store_backup(context: CommandContext, *, file: Path) -> int:
     """
     from hf_gate.workspace.service.store_maintenance import write_backup
 
+    require_writes(f"the file {file}")
     path = _require_file(context, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
     open_store_to_read(context)  # raises an error if the file is not a store of this Hub
     size = write_backup(path, file)
@@ -259,6 +262,7 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
     path = _require_file(
         context, "pg_restore --clean --dbname=URL FILE, while no hf-gate process runs; then hf-gate store disarm"
     )
+    require_writes("the store")
     check_no_desk(context)
     if not os.path.lexists(file):
         raise UsageError(
@@ -404,6 +408,7 @@ def store_remove(
     Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
     stay. Refused while changes are unsettled. To save what you may need later, first run `hf-gate store export DIR`.
     """
+    require_writes("the store")
     removal = _find_removal(context, all_hubs=all_hubs)
     if not all_hubs:
         check_no_desk(context)

@@ -17,6 +17,7 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from hf_gate.base.environment import is_read_only, require_writes
 from hf_gate.base.locks import ProcessLock, is_held
 from hf_gate.base.network_hosts import PUBLIC_HUB
 from hf_gate.base.private_files import make_private_folder, read_regular_file, write_private_file
@@ -116,6 +117,8 @@ def find_token_account(hub: Callable[[], Hub], settings: Settings) -> Account | 
         return None
     names = {"name": account.name, "id": account.id, "orgs": list(account.orgs)}
     entry = {**names, "role": account.token_role, "at": moment}
+    if is_read_only():
+        return account
     with suppress(OSError):  # without a writable cache, each command makes one additional call
         fresh = {known: one for known, one in cached.items() if _is_fresh(one, moment)}
         write_private_file(settings.paths.accounts, json.dumps({**fresh, key: entry}).encode())
@@ -354,6 +357,8 @@ def connect_workspace(
     endpoint = endpoint_of(settings)
     is_own = url is None
     url = url or store_url(settings, location)
+    if is_own and not read_only:
+        require_writes("the store")
     if is_own and location.folder is None and not read_only:
         make_private_folder(settings.paths.stores)
     store = open_store(

@@ -1,0 +1,29 @@
+"""What variables of the environment say about the whole program."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hf_gate.errors import UsageError
+
+READ_ONLY: Final = "HF_GATE_READ_ONLY"
+
+
+def is_true(text: str | None) -> bool:
+    """Return whether the value of an environment variable means yes, by `huggingface_hub`'s rule."""
+    return (text or "").strip().upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def is_read_only() -> bool:
+    """Return whether nothing may be changed: on the Hub, in a store, or in a file."""
+    return is_true(os.environ.get(READ_ONLY))
+
+
+def require_writes(what: str) -> None:
+    """Raise UsageError if nothing may be changed. `what` is the subject of the message, such as `the store`."""
+    if is_read_only():
+        raise UsageError(
+            f"{READ_ONLY} is set, so {what} is not changed.",
+            hint=f"Commands that only read work, and `plan` without --out. To make changes, unset {READ_ONLY}.",
+        )
