@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
@@ -24,6 +24,8 @@ from tools.terminal_picture import IMAGES, POLICY, REPO, ROOT
 
 MOMENT: Final = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 LARGEST: Final = 150_000  # bytes of a picture
+WORDS: Final = IMAGES / "pictures.json"
+"""The words of each pictured page when its picture was taken, so that a test can tell when a page has changed."""
 TEXTS: Final = """\
 templates:
   say-more: Please say in one or two sentences what you will study, then ask again.
@@ -141,7 +143,8 @@ def _run_desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
 # ---- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _take_picture(browser: Browser, picture: Picture, url: str, session: StorageState) -> bytes:
+def _take_picture(browser: Browser, picture: Picture, url: str, session: StorageState) -> tuple[bytes, list[str]]:
+    """Return a picture of a page, and its text."""
     context = browser.new_context(
         viewport={"width": picture.width, "height": picture.height},
         color_scheme=picture.scheme,
@@ -153,11 +156,17 @@ def _take_picture(browser: Browser, picture: Picture, url: str, session: Storage
     page.mouse.move(0, picture.height - 1)
     page.evaluate(_MAKE_STABLE)
     shot = page.screenshot()
+    text = page.locator("body").inner_text()
     page.evaluate(
         "() => fetch('/tray/undo', {method: 'POST'}).then(() => null)"
     )  # from the browser, because only it knows the desk's private host name
     context.close()
-    return compress(shot)
+    return compress(shot), mask_numbers(text)
+
+
+def mask_numbers(text: str) -> list[str]:
+    """Return the words of a page that do not hold a number. Counts and times differ between runs."""
+    return [word for word in text.split() if not any(sign.isdigit() for sign in word)]
 
 
 _MAKE_STABLE: Final = """() => {
@@ -177,8 +186,25 @@ def compress(png: bytes) -> bytes:
     return small.getvalue()
 
 
+def take_pictures(names: Sequence[str], chromium: str) -> Iterator[tuple[str, bytes, list[str]]]:
+    """Yield the name, the picture and the words of each page."""
+    with tempfile.TemporaryDirectory() as home, _run_hub() as (hub, token):
+        folder = Path(home) / "voices"
+        folder.mkdir()
+        with _run_desk(folder, hub, token) as (_, link), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            first = browser.new_context()
+            page = first.new_page()
+            page.goto(link)
+            expect(page.locator("#sync")).to_contain_text("synced", timeout=60_000)
+            url = page.url.partition("/queue")[0]  # signing in redirects to the desk's private host name
+            for name in names:
+                yield name, *_take_picture(browser, PICTURES[name], url, first.storage_state())
+            browser.close()
+
+
 def main() -> None:
-    """Take all pictures, or those that are named."""
+    """Take all pictures, or those that are named, and keep the words of their pages in `WORDS`."""
     path = next(
         (
             found
@@ -189,24 +215,14 @@ def main() -> None:
     )
     if path is None:
         sys.exit("Chromium is not installed. Run tools/chromium.sh to install it.")
-    names = sys.argv[1:] or list(PICTURES)
-    with tempfile.TemporaryDirectory() as home, _run_hub() as (hub, token):
-        folder = Path(home) / "voices"
-        folder.mkdir()
-        with _run_desk(folder, hub, token) as (_, link), sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-            first = browser.new_context()
-            page = first.new_page()
-            page.goto(link)
-            expect(page.locator("#sync")).to_contain_text("synced", timeout=60_000)
-            url = page.url.partition("/queue")[0]  # signing in redirects to the desk's private host name
-            for name in names:
-                png = _take_picture(browser, PICTURES[name], url, first.storage_state())
-                if len(png) > LARGEST:
-                    sys.exit(f"{name}.png has {len(png):,} bytes; the limit is {LARGEST:,}.")
-                (IMAGES / f"{name}.png").write_bytes(png)
-                print(f"docs/images/{name}.png: written, {len(png):,} bytes")
-            browser.close()
+    words = json.loads(WORDS.read_text("utf-8")) if WORDS.exists() else {}
+    for name, png, text in take_pictures(sys.argv[1:] or list(PICTURES), path):
+        if len(png) > LARGEST:
+            sys.exit(f"{name}.png has {len(png):,} bytes; the limit is {LARGEST:,}.")
+        (IMAGES / f"{name}.png").write_bytes(png)
+        words[name] = " ".join(text)
+        print(f"docs/images/{name}.png: written, {len(png):,} bytes")
+    WORDS.write_text(json.dumps(words, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
