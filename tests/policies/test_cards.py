@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import make_visible
 from hf_gate.policies.parsing.card_changes import CardChanges, ChangedText, apply_changes
 from hf_gate.policies.parsing.card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
-from hf_gate.policies.parsing.cards import NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
+from hf_gate.policies.parsing.cards import A_DATE, NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
 from hf_gate.policies.parsing.policy_parser import parse_policy
 from tests.kits.paths import ROOT
 
@@ -24,6 +24,7 @@ _CONDITIONS = st.sampled_from((
     "email.academic", "'!email.academic'", '"email.free"', "person.account_days > 30", "(person.account_days >= 7)",
     'answers.purpose.quality in ["good", "thin"]', "answers.purpose.quality != 'good'", "email.free && email.academic",
     "email.free || person.account_days < 3", ">-\n      email.free\n      && email.academic", 'email.domain == "a\\b.org"',
+    "tables.t", "'!tables.t && email.free'", "tables.own && (tables.t)",
     "'history.accepted > 0 && person.username.startsWith(\"x\")'", "trusted && person.account_days > 30  # why",
 ))  # fmt: skip
 _REASONS = st.one_of(
@@ -38,6 +39,16 @@ _REASONS = st.one_of(
         )
     ),
 )
+_DECISIONS = st.sampled_from(
+    (
+        ("then: reset",),
+        ("then: accept",),
+        ("then: accept  # at once", "until: 2027-06-30  # of the term"),
+        ("until: 'tables.t.expires'", "then: accept"),
+        ("then: accept", "until: 180d", "at_end: human"),
+        ("then: accept", "until: {at_most: 1y}"),
+    )
+)
 _GAPS = st.sampled_from(
     ("", "\n", "  # belongs below\n", "# belongs below\n", "\n  # stays\n\n", "      # deeper\n", "\n\n# a\n  # b\n")
 )
@@ -51,7 +62,8 @@ def _policies(draw: st.DrawFn) -> str:
         if draw(st.integers(0, 9)) == 0:
             rules.append(f"{indent}- {{id: r{number}, then: human}}\n")
             continue
-        lines = [f"id: r{number}", f"when: {draw(_CONDITIONS)}", "then: reset", f"reason: {draw(_REASONS)}"]
+        lines = [f"id: r{number}", f"when: {draw(_CONDITIONS)}", *draw(_DECISIONS)]
+        lines += [] if "reset" not in lines[-1] else [f"reason: {draw(_REASONS)}"]
         if draw(st.booleans()):
             lines.insert(
                 1, f"says: {draw(_WORDS.map(lambda text: chr(39) + text.replace(chr(39), chr(39) * 2) + chr(39)))}"
@@ -60,7 +72,7 @@ def _policies(draw: st.DrawFn) -> str:
         rules.append(indent + dash + f"\n{indent}  ".join(lines) + "\n")
     body = "".join(draw(_GAPS) + rule for rule in rules)
     tail = draw(st.sampled_from(("", "\n", "# the end\n", "tests: []\n", "\n# about the tests\ntests: []", "...\n")))
-    text = f"version: 1\n# ☃\npolicy: p\nlet:\n  trusted: email.academic\nrules:  # in order\n{body}{tail}"
+    text = f"version: 1\n# ☃\npolicy: p\ntables: {{own: [ada]}}\nlet:\n  trusted: email.academic\nrules:  # in order\n{body}{tail}"
     text = draw(st.sampled_from((text, text.rstrip("\n"))))
     return text.replace("\n", "\r\n") if draw(st.booleans()) else text
 
@@ -74,7 +86,7 @@ def _try(make: Callable[[], TextEdit | None]) -> TextEdit | None:
 
 
 def _read(text: str) -> PolicyCards:
-    read = read_cards(text, "p.yaml")
+    read = read_cards(text, "p.yaml", ["t", "u"])
     assume(not read.layout.document.problems)
     return read
 
@@ -130,6 +142,7 @@ def test_a_changed_value_changes_nothing_else_and_its_inverse_restores_every_byt
         ["1", "42"] if field.kind == "number" else ["x", "a: b #c", 'it\'s "so" \\']
     )
     value = data.draw(st.sampled_from(values))
+    value = "2030-01-31" if field.kind == "end" and value == A_DATE else value
     edit = _try(lambda: change_value(read, card.number, field.key, value))
     if edit is None:
         return
@@ -137,17 +150,18 @@ def test_a_changed_value_changes_nothing_else_and_its_inverse_restores_every_byt
     after = _read(changed)
     assert edit.undo(text).apply(changed) == text
     assert next(each for each in after.cards[card.number].fields if each.key == field.key).value == value
-    others = [
-        (one.number, each)
-        for one in read.cards
-        for each in one.fields
-        if (one.number, each.key) != (card.number, field.key)
-    ]
-    assert [(number, each.key, each.value) for number, each in others] == [
-        (one.number, each.key, each.value)
-        for one in after.cards for each in one.fields if (one.number, each.key) != (card.number, field.key)
-    ]  # fmt: skip
-    if field.key == "then" or field.kind == "number":
+    own = {(card.number, field.key), *([(card.number, "until")] if field.key == "then" else [])}
+    before, now = (
+        [
+            (one.number, each.key, each.value)
+            for one in cards
+            for each in one.fields
+            if (one.number, each.key) not in own
+        ]
+        for cards in (read.cards, after.cards)
+    )
+    assert now == before
+    if field.key == "then" or field.kind == "number" or (field.kind == "end" and not field.value):
         back = change_value(after, card.number, field.key, field.value)
         assert back is not None
         assert back.apply(changed) == text
@@ -171,7 +185,7 @@ def test_a_page_whose_values_come_back_as_shown_changes_nothing(text: str) -> No
         for card in read.cards
         for each in card.fields
     }
-    assert apply_changes(text, "p.yaml", CardChanges(shown)) == ChangedText(text)
+    assert apply_changes(text, "p.yaml", CardChanges(shown), ["t", "u"]) == ChangedText(text)
 
 
 @given(_policies(), st.data())
@@ -183,7 +197,7 @@ def test_whatever_is_entered_leaves_every_other_card_as_it_was(text: str, data: 
     value = data.draw(
         st.one_of(st.text(max_size=30), st.sampled_from(("true", "false", "reset", "7", '"', "\u2028", "- id: x")))
     )
-    changed = apply_changes(text, "p.yaml", CardChanges({(number, key): (value,)}))
+    changed = apply_changes(text, "p.yaml", CardChanges({(number, key): (value,)}), ["t", "u"])
     after = _read(changed.text)
     assert [card.rule for card in after.cards] == [card.rule for card in read.cards]
     assert [card for card in after.cards if card.number != number] == [
@@ -260,3 +274,56 @@ def test_the_rules_of_every_shipped_example_move_there_and_back(file: Path) -> N
         back = move_rule(read_cards(moved, file.name).layout, len(read.cards) - 1, index)
         assert back is not None
         assert back.apply(moved) == text
+
+
+# ---- lists and ends --------------------------------------------------------------------------------------------------
+
+LISTED = "rules:\n- id: a\n  when: '!tables.old'\n  then: accept # at once\n  at_end: human\n- id: b\n  then: human\n"
+
+
+def _change(text: str, values: dict[tuple[int, str], tuple[str, ...]]) -> ChangedText:
+    return apply_changes(text, "p", CardChanges(values), ["partners", "old"])
+
+
+def test_a_condition_names_another_list_by_a_menu_of_those_that_exist() -> None:
+    fields = {each.key: each for each in read_cards(LISTED, "p", ["partners", "old"]).cards[0].fields}
+    assert dict(fields["when.0"].choices) == {"true": "is on the list", "false": "is not on the list"}
+    assert [value for value, _ in fields["when.0.table"].choices] == ["old", "partners"]
+    changed = _change(LISTED, {(0, "when.0"): ("true",), (0, "when.0.table"): ("partners",)})
+    assert changed.text == LISTED.replace("!tables.old", "tables.partners")
+    refused = _change(LISTED, {(0, "when.0.table"): ("partners || true",)})
+    assert (refused.text, refused.problems) == (LISTED, ("Rule a: Choose one of the values of List.",))
+
+
+@pytest.mark.parametrize(
+    ("entered", "line"),
+    [
+        (("date", "2027-06-30"), "until: 2027-06-30"),
+        (("tables.partners.expires", ""), "until: tables.partners.expires"),
+        (("1y", "2027-06-30"), "until: 1y"),
+    ],
+)
+def test_an_end_is_a_line_of_its_own_and_goes_without_a_trace(entered: tuple[str, ...], line: str) -> None:
+    changed = _change(LISTED, {(0, "until"): entered})
+    assert changed.text == LISTED.replace("# at once\n", f"# at once\n  {line}\n")
+    assert _change(changed.text, {(0, "until"): ("", "")}) == ChangedText(LISTED, (), "a")
+
+
+@pytest.mark.parametrize(
+    "entered", [("date", ""), ("date", "soon"), ("2027-13-01x",), ("tables.x.expires",), ("1d\n  x: y",)]
+)
+def test_an_end_that_is_no_choice_and_no_date_changes_nothing(entered: tuple[str, ...]) -> None:
+    changed = _change(LISTED, {(0, "until"): entered})
+    assert (changed.text, len(changed.problems)) == (LISTED, 1)
+
+
+def test_only_a_rule_that_accepts_has_an_end() -> None:
+    cards = read_cards(LISTED, "p", ["partners"]).cards
+    assert [[each.key for each in card.terms] for card in cards] == [["until", "at_end"], []]
+
+
+def test_a_new_card_asks_for_a_list_that_exists() -> None:
+    read = read_cards("tables: {own: [ada]}\n" + LISTED, "p", ["partners"])
+    assert dict(new_rule(read, "accept", "tables.own"))["when"] == "tables.own"
+    with pytest.raises(CardError):
+        new_rule(read, "accept", "tables.others")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from hf_gate.base.display_text import clip_line, make_visible
 
 from .card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
-from .cards import Card, CardField, FieldKind, PolicyCards, change_value, new_rule, read_cards
+from .cards import A_DATE, CardField, FieldKind, PolicyCards, change_value, new_rule, read_cards
 
 MAX_TEXT: Final = 300_000  # characters of a policy with cards; a longer one is edited as text
 MAX_VALUES: Final = 40  # values that change at once
@@ -49,19 +49,16 @@ class ChangedText(Struct, frozen=True):
     rule: str = ""
 
 
-def read_short_cards(text: str, name: str) -> tuple[tuple[Card, ...], bool]:
-    """Return the cards of a policy, and whether they can be moved; no cards if the text is too long or no YAML."""
-    if len(text) > MAX_TEXT:
-        return (), False
-    read = read_cards(text, name)
-    return read.cards, read.can_move
+def read_short_cards(text: str, name: str, tables: Iterable[str] = ()) -> PolicyCards | None:
+    """Return the cards of a policy; None if the text is too long. `tables` are those of the workspace."""
+    return None if len(text) > MAX_TEXT else read_cards(text, name, tables)
 
 
-def apply_changes(text: str, name: str, changes: CardChanges) -> ChangedText:
+def apply_changes(text: str, name: str, changes: CardChanges, tables: Iterable[str] = ()) -> ChangedText:
     """Apply changes to a text. A change that cards cannot make is left out and named."""
     if len(text) > MAX_TEXT:
         return ChangedText(text, ("This policy is too long for cards. Edit it as text.",))
-    read = read_cards(text, name)
+    read = read_cards(text, name, tables)
     problems = list[str]()
     rule = ""
     wanted = _find_new_values(read, changes)
@@ -85,7 +82,7 @@ def apply_changes(text: str, name: str, changes: CardChanges) -> ChangedText:
 
 
 def _apply(read: PolicyCards, edit: TextEdit | None, name: str) -> PolicyCards:
-    return read if edit is None else read_cards(edit.apply(read.layout.text), name)
+    return read if edit is None else read_cards(edit.apply(read.layout.text), name, read.tables)
 
 
 def _name(read: PolicyCards, number: int) -> str:
@@ -113,6 +110,8 @@ def _find_new_values(read: PolicyCards, changes: CardChanges) -> list[tuple[int,
 def _join(each: CardField, entered: tuple[str, ...]) -> str:
     if each.kind is FieldKind.TEXT:
         return _LINE_END.sub(" ", entered[-1])
+    if each.kind is FieldKind.END:
+        return entered[0] if entered[0] != A_DATE else entered[-1] or A_DATE
     if each.kind is not FieldKind.SEVERAL:
         return entered[-1]
     order = [choice for choice, _ in each.choices]

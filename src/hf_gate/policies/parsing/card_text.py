@@ -20,6 +20,7 @@ from hf_gate.core.parsing.strict_yaml import (
     escape_scalar,
     items_of,
     pair_of,
+    pairs_of,
     plain_or_quoted,
     read_yaml,
     value_of,
@@ -109,6 +110,37 @@ def replace_scalar(
     if before is None or after is None or plain_node(after) != plain_node(before, {id(node): wanted}):
         raise CardError("This value cannot be written here; edit it as text.")
     return edit
+
+
+def set_rule_key(layout: RuleLayout, index: int, key: str, value: str, *, behind: str) -> TextEdit | None:
+    """Return the edit that gives a key of a rule a value; a new key stands behind another one. No value removes it.
+
+    Return None if nothing changes.
+    """
+    _check(layout, index)
+    rule = layout.rules[index]
+    text = layout.text
+    source = layout.document.source
+    known = pair_of(rule, key)
+    before = pair_of(rule, behind)
+    if known is not None and value and isinstance(known[1], Scalar):
+        return replace_scalar(layout, known[1], value)
+    if before is None or (known is None and not value):
+        return None
+    name, node = known or before
+    start = source.index(_at(node.line))
+    end = start + len(source.line(node.line))
+    pairs: list[tuple[Plain, Plain]] = [(one.text, plain_node(item)) for one, item in pairs_of(rule) if one is not name]
+    if known is not None:
+        ending = _LINE_END.match(text, end)
+        edit = TextEdit(start, end if ending is None else ending.end(), "")
+    else:
+        new = f"{key}: {plain_or_quoted(value)}"
+        edit = TextEdit(end, end, f"{_main_line_end(text)}{' ' * (name.column - 1)}{new}")
+        pairs = []
+        for one, item in pairs_of(rule):
+            pairs += [(one.text, plain_node(item)), *([(key, value)] if one is name else [])]
+    return _verify_edit(layout, edit, [pairs if number == index else each for number, each in enumerate(layout.rules)])
 
 
 _UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufeff\ud800-\udfff]")

@@ -20,7 +20,7 @@ from hf_gate.policies.checks.policy_checker import CheckedPolicy
 from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
 from hf_gate.policies.expressions.expression_bounds import policy_cost
 from hf_gate.policies.parsing.card_changes import read_short_cards
-from hf_gate.policies.parsing.cards import Card
+from hf_gate.policies.parsing.cards import PolicyCards
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.verdicts.policy_tests import PolicyTestResult, run_policy_tests
 from hf_gate.verdicts.service.evaluation import fill_templates
@@ -60,30 +60,33 @@ class DraftLimit:
 class DraftReport(Struct, frozen=True):
     """What a policy does. `evaluator` judges pending requests as if the policy were enforced; None if it has errors.
 
-    `max_requests`: the number of requests to try it on. `cards`: its rules as sentences, in order.
+    `max_requests`: the number of requests to try it on. `read`: its rules as sentences; None if the text is too long.
     """
 
-    cards: tuple[Card, ...]
-    can_move_cards: bool
+    read: PolicyCards | None
     requirements: tuple[AcceptRequirement, ...] = ()
     tests: tuple[PolicyTestResult, ...] = ()
     evaluator: Evaluator | None = None
     max_requests: int = 0
 
+    @property
+    def can_move_cards(self) -> bool:
+        """Whether rules can be moved, removed and added as cards."""
+        return self.read is not None and self.read.can_move
+
 
 def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceConfig, zone: tzinfo) -> DraftReport:
     """Run the tests of a checked policy, and compile it to be tried on requests."""
-    cards, can_move = read_short_cards(text, file)
+    read = read_short_cards(text, file, [spec.name for spec in config.tables])
     if checked.policy is None:
-        return DraftReport(cards, can_move)
+        return DraftReport(read)
     filled = fill_templates(checked.policy, config.templates)
     policy = replace(filled, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
     expressions = (*checked.lets.values(), *checked.conditions.values())
     end = thread_time() + _TEST_SECONDS
     cost = 1 + policy_cost(expression.root for expression in expressions)
     return DraftReport(
-        cards,
-        can_move,
+        read,
         accept_requirements(checked.policy, checked.conditions),
         run_policy_tests(checked, has_time=lambda: thread_time() < end),
         Evaluator([compile_policy(policy, checked.declared)], zone=zone),

@@ -19,7 +19,7 @@ from hf_gate.errors import HfGateError, UsageError
 from hf_gate.policies.checks.accept_requirements import AcceptRequirement
 from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy
 from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, read_folder
-from hf_gate.policies.parsing.cards import Card
+from hf_gate.policies.parsing.cards import Card, list_new_conditions
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy, parse_policy
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.verdicts.policy_tests import PolicyTestResult
@@ -90,7 +90,12 @@ class PolicyText(Struct, frozen=True):
     @property
     def cards(self) -> Sequence[Card]:
         """The rules as sentences; none if the text cannot be read, or is too long."""
-        return () if self.report is None else self.report.cards
+        return () if self.report is None or self.report.read is None else self.report.read.cards
+
+    @property
+    def new_conditions(self) -> Mapping[str, str]:
+        """The conditions that a new card offers, with their words."""
+        return list_new_conditions(() if self.report is None or self.report.read is None else self.report.read.tables)
 
     @property
     def failing(self) -> list[PolicyTestResult]:

@@ -25,7 +25,6 @@ from hf_gate.ledger.pages.audit import count_entries
 from hf_gate.policies.checks.policy_checker import check_unique_names
 from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder
 from hf_gate.policies.parsing.card_changes import apply_changes
-from hf_gate.policies.parsing.cards import NEW_CONDITIONS
 from hf_gate.policies.words.descriptions import describe_policy
 from hf_gate.policies.words.rule_phrases import ACTION_WORDS, has_constant
 from hf_gate.requests.pages.redaction import names_other_repos
@@ -221,7 +220,7 @@ def _check_posted(
     """Return the draft after the changes of its cards and one fix, checked."""
     typed = posted.text
     if posted.changes is not None:
-        changed = apply_changes(typed, file, posted.changes)
+        changed = apply_changes(typed, file, posted.changes, [spec.name for spec in folder.config.tables])
         typed = changed.text
         shown.rule = changed.rule
         shown.notes += changed.problems
@@ -316,7 +315,7 @@ def _policy_response(
         cards=_card_lines(context, text, policy, trial, counts, shown.rule),
         tab=tab,
         exact=write_exact_text(text.source.text, tab),
-        new_conditions=NEW_CONDITIONS,
+        new_conditions=text.new_conditions,
         actions=ACTION_WORDS,
         is_hidden=is_hidden,
         is_shadow=is_shadow,
