@@ -65,13 +65,13 @@ def move_links(text: str, page: str, place: str) -> str:
 
 
 def read_sections(index: str) -> dict[str, list[str]]:
-    """Return the pages of each section of docs/index.md, in the order of its tables."""
+    """Return the title and the page of each row of docs/index.md, by section."""
     sections: dict[str, list[str]] = {}
     for line in index.splitlines():
         if heading := _SECTION.match(line):
             sections[heading[1]] = []
         elif (row := _ROW.match(line)) and sections:
-            list(sections.values())[-1].append(row[2])
+            list(sections.values())[-1].append(f"{row[1]} <{row[2]}>")
     return sections
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
+from sphinx.search.en import SearchEnglish
 
 import hf_gate
 
@@ -32,6 +33,7 @@ html_show_sphinx = False
 html_permalinks_icon = "#"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_sidebars = {
     "**": [f"sidebar/{part}.html" for part in ("brand", "search", "scroll-start", "navigation", "scroll-end")]
 }
@@ -39,6 +41,16 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#3b2fc9", "color-brand-content": "#3b2fc9"},
     "dark_css_variables": {"color-brand-primary": "#aeaaff", "color-brand-content": "#aeaaff"},
 }
+
+
+class SearchQuestions(SearchEnglish):
+    """English without the words of a question, which say nothing about the page that answers it."""
+
+    lang = "en"
+    stopwords = SearchEnglish.stopwords | set(
+        "how what when where which who why can do does did i me my we our you your from should".split()
+    )
+
 
 # ---- public names ----------------------------------------------------------------------------------------------------
 default_role = "py:obj"  # `Hub.accept` in a docstring leads to it
@@ -89,6 +101,7 @@ def draw_dashes(_app: Sphinx, page: nodes.document) -> None:
 
 def setup(app: Sphinx) -> None:
     """Connect the above."""
+    app.add_search_language(SearchQuestions)
     app.connect("autodoc-process-docstring", describe_parameters)
     app.connect("missing-reference", find_public_name)
     app.connect("doctree-read", draw_dashes)

@@ -1,0 +1,108 @@
+"""The search of the site: what readers ask, in a real browser. The page that answers is the first or the second result.
+
+`make site` builds it; without it, these tests skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote_plus, urlsplit
+
+import pytest
+
+from tests.kits.paths import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SITE: Final = ROOT / "build" / "site"
+QUESTIONS: Final = {
+    "why is my token refused": "token",
+    "what happens when I reject somebody": "what-happens-to-the-person",
+    "send back with a reason": "deciding",
+    "keyboard shortcuts": "desk",
+    "two people must approve": "two-approvals",
+    "course of students": "course",
+    "end access on a date": "ends",
+    "notify slack": "notices",
+    "send mail to applicants": "letters",
+    "how do I undo a decision": "deciding",
+    "run from cron": "running-unattended",
+    "who had access on a day": "auditing",
+    "how can I delete all data of a person": "forgetting",
+    "backup and restore": "leaving",
+    "exit codes": "outcomes",
+    "test my own tool": "local-hub",
+    "cannot download gated model": "why",
+    "academic email address": "facts",
+    "sign in with hugging face": "team",
+    "how do I write a rule": "policies",
+    "rate limit": "internals/pacing",
+    "accept all requests with a script": "from-a-script",
+    "decide_many": "api",
+    "first steps": "tutorial",
+}
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the site is served."""
+    if not (SITE / "searchindex.js").is_file():
+        pytest.skip("there is no site here: make site")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(SITE))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_page_that_answers_is_first_or_second(address: str, browser: Browser) -> None:
+    page = browser.new_page()
+    hosts = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    misses = {}
+    for question, answer in QUESTIONS.items():
+        page.goto(f"{address}/search.html?q={quote_plus(question)}")
+        page.wait_for_function("/finished|did not match/.test(document.querySelector('.search-summary')?.innerText)")
+        found = page.eval_on_selector_all("ul.search > li > a:first-child", "links => links.map(link => link.pathname)")
+        pages = list(dict.fromkeys(path.removeprefix("/").removesuffix(".html") for path in found))
+        if answer not in pages[:2]:
+            misses[question] = pages[:4]
+    page.close()
+    assert len(misses) <= len(QUESTIONS) // 10, misses
+    assert hosts == {"127.0.0.1"}
+
+
+def test_no_page_asks_another_host(address: str, browser: Browser) -> None:
+    page = browser.new_page()
+    hosts = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    for path in sorted(SITE.rglob("*.html")):
+        page.goto(f"{address}/{path.relative_to(SITE).as_posix()}")
+    page.close()
+    assert hosts == {"127.0.0.1"}
+
+
+def test_each_page_leads_to_the_next_and_the_previous(address: str) -> None:
+    assert address
+    pages = [path for path in SITE.glob("*.html") if path.stem not in {"index", "search", "genindex"}]
+    ends = [path.name for path in pages if 'class="next-page"' not in path.read_text("utf-8")]
+    begins = [path.name for path in pages if 'class="prev-page"' not in path.read_text("utf-8")]
+    assert (ends, begins) == ([], [])
+
+
+def test_the_pages_are_those_of_the_repository(address: str) -> None:
+    assert address
+    built = {path.relative_to(SITE).with_suffix("").as_posix() for path in SITE.rglob("*.html")}
+    docs = ROOT / "docs"
+    named = {path.relative_to(docs).with_suffix("").as_posix() for path in Path(docs).rglob("*.md")}
+    assert named <= built
