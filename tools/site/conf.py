@@ -43,7 +43,7 @@ html_theme_options = {
 }
 
 
-class SearchQuestions(SearchEnglish):  # type: ignore[misc] - Sphinx is only in .venv-docs
+class SearchQuestions(SearchEnglish):  # type: ignore[misc]  # Sphinx is only in .venv-docs
     """English without the words of a question, which say nothing about the page that answers it."""
 
     lang = "en"
