@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test test-pythons torture check bench docs site transcript night live lock witness chromium clean run-env dev-env docs-env
+.PHONY: help demo smoke test test-pythons torture check bench docs site demo-site transcript night live lock witness chromium clean run-env dev-env docs-env
 
 N ?= 3
 ARGS ?=
@@ -49,6 +49,9 @@ docs: dev-env ## regenerate pages and tables
 
 site: docs-env ## build the web site of the documentation into build/site; a warning is an error
 	@.venv-docs/bin/python tools/site/build.py
+
+demo-site: dev-env ## write the desk of the demo into build/demo-site, as pages for a static host that can only be read
+	@$(PY) tools/site/demo.py
 
 transcript: dev-env ## run the commands of docs/auditing.md, and write what they print
 	@$(PY) tools/transcript.py

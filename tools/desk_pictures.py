@@ -95,7 +95,7 @@ PICTURES: Final[Mapping[str, Picture]] = {
 
 
 @contextmanager
-def _run_hub() -> Iterator[tuple[str, str]]:
+def run_hub() -> Iterator[tuple[str, str]]:
     """Run a local Hub with the demo's people whose clock starts at `MOMENT`; yield its address and the owner's token."""
     app = build_local_hub_app(seed=7, requests=700)
     app.clock._ahead = MOMENT.timestamp() - app.clock.now()  # noqa: SLF001 - `advance` only moves a clock forward, and this one is set back
@@ -111,18 +111,27 @@ def _run_hub() -> Iterator[tuple[str, str]]:
         thread.join()
 
 
+class RunningDesk(NamedTuple):
+    """A desk that runs. `run` runs another command in its workspace, with a text on stdin, and returns what it prints."""
+
+    link: str
+    run: Callable[..., str]
+
+
 @contextmanager
-def _run_desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
-    """Run a desk on that Hub, synced and with verdicts; yield its address and the sign-in link."""
+def run_desk(folder: Path, hub: str, token: str) -> Iterator[RunningDesk]:
+    """Run a desk on that Hub, synced and with verdicts; yield it with the link that signs in."""
     environment = os.environ | {
         "HF_ENDPOINT": hub, "HF_TOKEN": token, "HF_GATE_CLOCK": "hub", "PYTHONPATH": str(ROOT / "src"), "TZ": "UTC",
         **{f"XDG_{name}_HOME": str(folder.parent / name.lower()) for name in ("DATA", "CACHE", "STATE", "CONFIG")},
     }  # fmt: skip
 
-    def run(*words: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "hf_gate", *words], cwd=folder, env=environment, check=True, capture_output=True
+    def run(*words: str, text: str = "") -> str:
+        command = [sys.executable, "-m", "hf_gate", *words]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=True, capture_output=True, text=True, input=text
         )
+        return done.stdout
 
     run("init", REPO, "lumen-labs/lantern-7b-chat", "kestrel-code/kestrel-coder-3b")
     (folder / "policies" / "starter.yaml").unlink()
@@ -135,7 +144,7 @@ def _run_desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
     with subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as child:
         try:
             told = json.loads(child.stdout.readline() if child.stdout else "")
-            yield told["url"], told["login_url"]
+            yield RunningDesk(told["login_url"], run)
         finally:
             child.terminate()
 
@@ -188,14 +197,14 @@ def compress(png: bytes) -> bytes:
 
 def take_pictures(names: Sequence[str], chromium: str) -> Iterator[tuple[str, bytes, list[str]]]:
     """Yield the name, the picture and the words of each page."""
-    with tempfile.TemporaryDirectory() as home, _run_hub() as (hub, token):
+    with tempfile.TemporaryDirectory() as home, run_hub() as (hub, token):
         folder = Path(home) / "voices"
         folder.mkdir()
-        with _run_desk(folder, hub, token) as (_, link), sync_playwright() as playwright:
+        with run_desk(folder, hub, token) as desk, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             first = browser.new_context()
             page = first.new_page()
-            page.goto(link)
+            page.goto(desk.link)
             expect(page.locator("#sync")).to_contain_text("synced", timeout=60_000)
             url = page.url.partition("/queue")[0]  # signing in redirects to the desk's private host name
             for name in names:

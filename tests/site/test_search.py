@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus, urlsplit
 
 import pytest
 
 from tests.kits.paths import ROOT
+from tests.kits.static_server import serve_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,20 +47,13 @@ QUESTIONS: Final = {
 }
 
 
-class _QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where the site is served."""
     if not (SITE / "searchindex.js").is_file():
         pytest.skip("there is no site here: make site")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(SITE))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_folder(SITE) as url:
+        yield url
 
 
 def test_the_page_that_answers_is_first_or_second(address: str, browser: Browser) -> None:
