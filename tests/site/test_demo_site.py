@@ -67,6 +67,7 @@ def test_no_page_can_send_or_shows_a_secret(site: Path) -> None:
         assert "form-action 'none'" in text
         assert not re.search(r"<script|<form[^>]+(action|method)=|\bhx-|type=.hidden|nonce=", text), path.name
         assert not re.search(r"\bhf_\w{6,}|127\.0\.0\.1|localhost", text), path.name
+        assert gettempdir() not in text, path.name
         enabled = [
             tag for tag in re.findall(r"<(?:button|input|select|textarea)\b[^>]*>", text) if "disabled" not in tag
         ]
