@@ -18,7 +18,7 @@ from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
 from hf_gate.config import Paths, Settings
 from hf_gate.core.lifecycle import Status
-from hf_gate.decisions.pages.evaluation_process import NICENESS, EvaluationProcess
+from hf_gate.decisions.pages.evaluation_process import EvaluationProcess
 from hf_gate.errors import HfGateError
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import sync_repo
@@ -26,6 +26,7 @@ from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.write_lock import read_holder
 from hf_gate.testing import LocalHub
+from hf_gate.verdicts.service.evaluation_pool import NICENESS
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
 from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
 

@@ -215,6 +215,7 @@ class HostileDesk:
             "/policies": ["/policies", f"/policies?{asked}", "/policies?draft=1"],
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
             "/policies/{name}/compare": [f"/policies/turn-{turn}/compare"],
+            "/policies/{name}/trial": [f"/policies/turn-{turn}/trial?{asked}"],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
             "/tables": ["/tables", f"/tables?{asked}"],
             "/tables.{kind}": [f"/tables.{kind}" for kind in ("json", "jsonl", "csv")],

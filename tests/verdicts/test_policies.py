@@ -128,7 +128,7 @@ def test_a_draft_is_tried_on_who_waits_and_says_where_it_differs(asked: Desk) ->
     draft = POLICY.replace("    when: email.academic\n", "    when: email.free\n")
     body = asked.visitor().post("/policies/house", {"src": draft}).body
     told = _section(body, "h-r")
-    assert "On the 2 requests that have waited longest" in told
+    assert "On all 2 waiting requests" in told
     assert "academic accept 1" in told
     assert "The desk decides differently on 2 of them" in told
     assert "your draft, not the file" in body

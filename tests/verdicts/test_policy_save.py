@@ -14,7 +14,7 @@ import pytest
 
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.core.people.members import Member, MemberRole
-from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, text_of
 
 ALLOWED = "desk: {may_write_policies: true}\n"
 CHANGED = POLICY.replace("when: email.academic", "when: email.free")
@@ -85,7 +85,15 @@ def test_only_an_admin_of_all_repos_saves(asked: Desk, who: str) -> None:
 def test_without_the_owners_word_nobody_saves(tmp_path: Path) -> None:
     with open_desk(tmp_path) as desk:
         lena = desk.visitor()
-        assert "/save" not in lena.get("/policies/house").body
+        page = lena.get("/policies/house").body
+        assert "/save" not in page
+        above, _, _ = text_of(page).partition("Check and try")
+        command = "mv ~/Downloads/house.yaml policies/house.yaml && hf-gate policy check"
+        assert (
+            f"This page writes no files. To save a draft, press Download , then run in the workspace: {command}"
+            in above
+        )
+        assert command not in text_of(desk.viewer().get("/policies/house").body)
         refused = _save(lena, CHANGED, "0" * 64)
         assert (refused.status, "may_write_policies: true" in refused.body) == (422, True)
         assert _file(desk).read_text("utf-8") == POLICY

@@ -28,7 +28,9 @@ SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").
 FILES: Final = (".{kind}", "/export", "/events")
 MIAS_LINK: Final = "link-of-mia"
 LINKS: Final = ("a link", "another device", "a link of another site", "a link at another address", "a proof")
-PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
+PARTS: Final = frozenset(
+    {"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/policies/{name}/trial", "/"}
+)
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 ALSO: Final[Mapping[int, tuple[int, Literal["active"] | None]]] = {360: (768, None), 1280: (1280, "active")}

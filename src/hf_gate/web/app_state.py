@@ -30,6 +30,7 @@ from hf_gate.members.service.members import Membership
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.tray import schedule_decisions
 from hf_gate.verdicts.pages.draft_report import DraftLimit
+from hf_gate.verdicts.pages.trial_runner import TrialRunner
 from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
 from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
 from hf_gate.workspace.service import bootstrap
@@ -162,6 +163,7 @@ class AppState:
     policies: PolicyWatcher = field(init=False)
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
+    trials: TrialRunner = field(init=False)
     profile_lookup: ProfileLookup = field(init=False)
     grant_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # seals the grants of a page
     _visited_at: float | None = None
@@ -173,11 +175,13 @@ class AppState:
         self.tray_service = TrayService(self.workspace, self.membership, self.terms_reader)
         self.run_worker = RunWorker(self.workspace, self.membership)
         self.plan_maker = PlanMaker(self.workspace, self.policies)
+        self.trials = TrialRunner(self.workspace)
         self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 
     def close(self) -> None:
-        """Pause the current run after its batch, and start no other."""
+        """Pause the current run after its batch, start no other, and end the trials of drafts."""
         self.run_worker.stop()
+        self.trials.stop()
 
     @property
     def title(self) -> str:

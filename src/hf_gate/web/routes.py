@@ -107,6 +107,7 @@ ROUTES: Final = (
     Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
     Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
     Route("GET", COMPARE_PATH, _REVIEWER, policy_compare.page, is_draft=True),
+    Route("GET", "/policies/{name}/trial", _ADMIN, policies.trial_part),
     Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
     Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),
     Route("GET", "/tables", _VIEWER, tables.page),

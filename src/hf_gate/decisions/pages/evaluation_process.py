@@ -20,13 +20,12 @@ from hf_gate.errors import Guarded, HfGateError
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.service.evaluated_parts import RecordOnly
 from hf_gate.verdicts.service.evaluation import open_fact_sources
-from hf_gate.verdicts.service.evaluation_pool import EvaluationPool, count_to_evaluate
+from hf_gate.verdicts.service.evaluation_pool import NICENESS, EvaluationPool, count_to_evaluate
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
 from hf_gate.workspace.service import bootstrap
 
 MIN_REQUESTS: Final = 1_000  # below this, starting a process costs more than it saves
 _END_S: Final = 5.0  # seconds that a process may take to end before it is killed
-NICENESS: Final = 5  # pages come first where all cores are busy; not 19, because a decision waits for its transactions
 _FAILED: Final = "hf-gate failed; the log has the traceback."
 
 _log = logging.getLogger("hf_gate.web")

@@ -10,10 +10,7 @@ from time import thread_time
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from hf_gate.core.lifecycle import Status
-from hf_gate.core.policy_model import PolicyMode
 from hf_gate.errors import UsageError
 from hf_gate.policies.checks.accept_requirements import AcceptRequirement, accept_requirements
 from hf_gate.policies.checks.policy_checker import CheckedPolicy
@@ -23,6 +20,7 @@ from hf_gate.policies.parsing.card_changes import read_short_cards
 from hf_gate.policies.parsing.cards import PolicyCards
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.verdicts.policy_tests import PolicyTestResult, run_policy_tests
+from hf_gate.verdicts.service.draft_trials import enforce_alone
 from hf_gate.verdicts.service.evaluation import fill_templates
 
 MAX_REQUESTS: Final = 100  # requests that a draft is tried on
@@ -60,14 +58,20 @@ class DraftLimit:
 class DraftReport(Struct, frozen=True):
     """What a policy does. `evaluator` judges pending requests as if the policy were enforced; None if it has errors.
 
-    `max_requests`: the number of requests to try it on. `read`: its rules as sentences; None if the text is too long.
+    `affordable`: the number of requests that can be tried in about two seconds. `read`: its rules as sentences; None if
+    the text is too long.
     """
 
     read: PolicyCards | None
     requirements: tuple[AcceptRequirement, ...] = ()
     tests: tuple[PolicyTestResult, ...] = ()
     evaluator: Evaluator | None = None
-    max_requests: int = 0
+    affordable: int = 0
+
+    @property
+    def max_requests(self) -> int:
+        """The number of requests that a page tries the policy on."""
+        return min(MAX_REQUESTS, self.affordable)
 
     @property
     def can_move_cards(self) -> bool:
@@ -80,8 +84,7 @@ def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceC
     read = read_short_cards(text, file, [spec.name for spec in config.tables])
     if checked.policy is None:
         return DraftReport(read)
-    filled = fill_templates(checked.policy, config.templates)
-    policy = replace(filled, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
+    policy = enforce_alone(fill_templates(checked.policy, config.templates))
     expressions = (*checked.lets.values(), *checked.conditions.values())
     end = thread_time() + _TEST_SECONDS
     cost = 1 + policy_cost(expression.root for expression in expressions)
@@ -90,5 +93,5 @@ def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceC
         accept_requirements(checked.policy, checked.conditions),
         run_policy_tests(checked, has_time=lambda: thread_time() < end),
         Evaluator([compile_policy(policy, checked.declared)], zone=zone),
-        max(1, min(MAX_REQUESTS, _MAX_WORK // cost)),
+        max(1, _MAX_WORK // cost),
     )

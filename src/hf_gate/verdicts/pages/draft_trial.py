@@ -6,16 +6,16 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from itertools import chain
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import glob_matches
 from hf_gate.core.parsing.query import Query, one_of
-from hf_gate.core.policy_model import Action, Policy, TableSpec
+from hf_gate.core.policy_model import Policy, TableSpec
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.errors import HfGateError, RequestNotFound, UsageError
 from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, read_all_tables
@@ -26,14 +26,12 @@ from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
 from hf_gate.requests.pages.verdicts import read_verdicts
 from hf_gate.verdicts.drivers.fact_sources import FactSources
+from hf_gate.verdicts.service.draft_trials import MAX_EXAMPLES, TrialTally, TriedRequest
 from hf_gate.verdicts.service.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
 from hf_gate.web.http_context import HttpContext, NotFound
 
 from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
 from .verdict_cache import VerdictSummary
-
-MAX_EXAMPLES: Final = 3  # requests shown for each rule
-MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk disagree
 
 
 @lru_cache(1)
@@ -42,32 +40,26 @@ def offline_sources() -> FactSources:
     return FactSources(None)
 
 
-class TrialResult(Struct):
-    """The result of a trial: how often each rule decided, and the requests where the desk decides differently.
+class TrialResult(Struct, frozen=True):
+    """The result of a trial, with the lines of the requests that it names. `total`: all waiting requests.
 
-    `by_action` counts pairs of actions: the draft's, and the desk's now (None: no verdict). `examples` are by rule.
+    `examples` are by rule. `differences` are requests where the desk decides differently, with the draft's verdict.
     """
 
-    tried: int = 0
-    by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
-    by_action: Counter[tuple[str, str | None]] = field(default_factory=Counter)
-    examples: dict[str, list[RequestLine]] = field(default_factory=dict)
-    differences: list[tuple[RequestLine, VerdictSummary]] = field(default_factory=list)
-    differing: int = 0
+    tally: TrialTally
+    total: int
+    examples: Mapping[str, Sequence[RequestLine]]
+    differences: Sequence[tuple[RequestLine, TriedRequest]]
 
     @property
-    def newly_accepted(self) -> int:
-        """The number of requests that the draft accepts and the desk does not."""
-        return sum(n for (ours, desk), n in self.by_action.items() if ours == Action.ACCEPT != desk)
+    def is_all(self) -> bool:
+        """Whether all waiting requests were tried."""
+        return self.tally.tried >= self.total
 
     @property
-    def no_longer_accepted(self) -> int:
-        """The number of requests that the desk accepts and the draft does not."""
-        return sum(n for (ours, desk), n in self.by_action.items() if desk == Action.ACCEPT != ours)
-
-    def count_rule(self, rule: str) -> int:
-        """Return how many of the requests a rule decided."""
-        return sum(n for (_, name), n in self.by_rule.items() if name == rule)
+    def by_rule(self) -> Counter[tuple[str, str]]:
+        """How often each rule decided, by action and rule."""
+        return Counter(self.tally.by_rule)
 
 
 class ExplainedRequest(Struct, frozen=True):
@@ -118,29 +110,32 @@ class DraftTrial:
         sources = offline_sources()
         return policies_without_rules(row, self.policy, facts, self._tables, sources, has_reminders=self._has_reminders)
 
-    def try_all(self) -> TrialResult:
-        """Try the draft on the pending requests of its repos, oldest first."""
-        trial = TrialResult()
+    def try_oldest(self) -> TrialTally:
+        """Try the draft on the pending requests of its repos that have waited longest."""
         said = dict[int, VerdictSummary]()
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
             said |= self._evaluate_rows(repo, [row for row in rows if row.repo == repo])
-        now_said = read_verdicts(
+        desk = read_verdicts(
             self.context.app_state, rows, self.context.now, hides=self.context.member.repos is not None
         )
-        trial.tried = len(said)
-        trial.by_rule.update((one.action, one.rule) for one in said.values())
-        tried = [row for row in rows if row.id in said]
-        trial.by_action.update((said[row.id].action, _action_of(now_said.get(row.id))) for row in tried)
-        differ = [row for row in tried if _differs(said[row.id], now_said.get(row.id))]
-        trial.differing = len(differ)
-        examples = pick_examples((said[row.id].rule, row) for row in tried)
-        wanted = {row.id: row for row in (*differ[:MAX_DIFFERENCES], *(row for _, row in examples))}
-        lines = {line.row.id: line for line in build_request_lines(self.context, list(wanted.values()))}
-        trial.differences = [(lines[row.id], said[row.id]) for row in differ[:MAX_DIFFERENCES]]
-        for rule, row in examples:
-            trial.examples.setdefault(rule, []).append(lines[row.id])
-        return trial
+        tally = TrialTally()
+        for row in rows:
+            if (ours := said.get(row.id)) is not None:
+                tally.add(TriedRequest(row.id, ours.action, ours.rule, _action_of(desk.get(row.id))))
+        return tally
+
+    def describe(self, tally: TrialTally) -> TrialResult:
+        """Return the result of a trial with the lines of the requests that it names."""
+        numbers = [*(each.request for each in tally.differences), *chain.from_iterable(tally.examples.values())]
+        rows = self.context.workspace.store.requests(list(dict.fromkeys(numbers)))
+        lines = {line.row.id: line for line in build_request_lines(self.context, list(rows.values()))}
+        return TrialResult(
+            tally,
+            count_waiting(self.context, self.policy),
+            {rule: [lines[each] for each in found if each in lines] for rule, found in tally.examples.items()},
+            [(lines[each.request], each) for each in tally.differences if each.request in lines],
+        )
 
     def _waiting(self) -> Iterator[RequestRow]:
         repos = visible_policy_repos(self.context, self.policy)
@@ -194,6 +189,13 @@ class DraftTrial:
         )
 
 
+def count_waiting(context: HttpContext, policy: Policy) -> int:
+    """Return how many requests wait at the visible repos of a policy."""
+    repos = set(visible_policy_repos(context, policy))
+    rows = context.list_visible_repos().rows
+    return sum(row.counts.get(Status.PENDING.value, 0) for row in rows if row.repo in repos)
+
+
 def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, RequestRow]]:
     """Return the first requests of each rule, as examples."""
     taken = Counter[str]()
@@ -207,10 +209,6 @@ def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, Req
 
 def _action_of(verdict: VerdictSummary | None) -> str | None:
     return None if verdict is None else verdict.action
-
-
-def _differs(ours: VerdictSummary, desk: VerdictSummary | None) -> bool:
-    return desk is None or ours.action != desk.action
 
 
 def _is_same(spec: TableSpec, other: TableSpec | None) -> bool:

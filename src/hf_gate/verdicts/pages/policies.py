@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,10 +32,12 @@ from hf_gate.requests.pages.redaction import names_other_repos
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.records import PolicyRecord
 from hf_gate.verdicts.service.evaluation import fill_templates
+from hf_gate.verdicts.service.evaluation_pool import PART_SIZE
 from hf_gate.web.exports import export_response, file_response
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, require
 
-from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
+from .draft_report import MAX_REQUESTS
+from .draft_trial import DraftTrial, ExplainedRequest, TrialResult, count_waiting
 from .drafts import (
     PolicyText,
     add_test_results,
@@ -57,6 +60,7 @@ from .policy_cards import (
     write_exact_text,
 )
 from .policy_save import can_save, check_may_save, find_hold, read_base, save_text
+from .trial_runner import FullTrial, key_of_draft
 
 _DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file
 _RECOUNT_AFTER: Final = 20  # times the duration of the last count
@@ -178,7 +182,17 @@ def save_draft(context: HttpContext) -> Response:
     folder = read_workspace_folder(context)
     check_may_save(context, folder)
     known = find_policy_text(context, folder)
-    return _answer_draft(context, folder, known, lambda text: save_text(context, folder, known, text))
+
+    def finish(text: PolicyText) -> Response | str:
+        trials = context.app_state.trials
+        tried = None if text.checked.policy is None else _make_full_trial(context, text, text.checked.policy)
+        answer = save_text(context, folder, known, text)
+        if tried is not None and not isinstance(answer, str) and trials.find(context.member.id, tried.key) is None:
+            tried.is_saved = True
+            trials.start(context.member.id, tried)
+        return answer
+
+    return _answer_draft(context, folder, known, finish)
 
 
 def _answer_draft(
@@ -253,6 +267,12 @@ class _Shown(Struct):
             self.rule = rule
 
 
+def _save_command(file: str) -> str:
+    """Return the command that puts a downloaded draft into the workspace."""
+    target = f"policies/{file}" if file == _DRAFT_FILE else file
+    return f"mv ~/Downloads/{_file_name(file)} {shlex.quote(target)} && hf-gate policy check"
+
+
 def _file_name(file: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(file).name) or _DRAFT_FILE
 
@@ -277,11 +297,44 @@ class _DraftResult:
             return
         try:
             draft = DraftTrial(context, folder, text)
-            self.trial = draft.try_all() if is_trial else None
+            self.trial = _try_draft(context, folder, text, draft) if is_trial else None
             self.told = draft.explain(who) if who else None
         except (HfGateError, NotFound) as problem:
             hint = problem.hint if isinstance(problem, HfGateError) else ""
             self.problem = f"{problem} {hint or ''}".strip() or "There is no person with that name."
+
+
+def _try_draft(context: HttpContext, folder: WorkspaceFolder, text: PolicyText, draft: DraftTrial) -> TrialResult:
+    """Try a draft on the requests that have waited longest; on all of them in the background if it may be saved."""
+    trials = context.app_state.trials
+    full = _make_full_trial(context, text, draft.policy)
+    known = trials.find(context.member.id, full.key)
+    if known is not None and known.is_valid and known.basis == full.basis and known.total == full.total:
+        return draft.describe(known.tally)
+    result = draft.describe(draft.try_oldest())
+    if not result.is_all and can_save(context, folder) and text.file != _DRAFT_FILE:
+        trials.start(context.member.id, full)
+    return result
+
+
+def _make_full_trial(context: HttpContext, text: PolicyText, policy: Policy) -> FullTrial:
+    affordable = 1 if text.report is None else text.report.affordable
+    bundle = context.app_state.policies.current
+    basis = [] if bundle is None else [bundle.digest, *(table.digest for table in bundle.tables.values())]
+    return FullTrial(
+        key_of_draft(text.source.text),
+        basis,
+        policy,
+        max(MAX_REQUESTS, min(PART_SIZE, affordable)),
+        count_waiting(context, policy),
+    )
+
+
+def trial_part(context: HttpContext) -> Response:
+    """Show how far the trial of the member's draft on all waiting requests is."""
+    text = find_policy_text(context, read_workspace_folder(context))
+    full = context.app_state.trials.find(context.member.id, context.query_value("key"))
+    return context.render("parts/trial.html", full=full, name=text.name)
 
 
 def _policy_response(
@@ -324,12 +377,15 @@ def _policy_response(
         notes=shown.notes,
         hold=find_hold(context, None if known is None else _fill_policy(known, folder)),
         saves=can_save(context, folder) and known is not None,
+        allows=folder.config.may_write_policies,
+        save_command=_save_command(text.file),
         base=context.form_value("base") or ("" if known is None else read_base(folder, known)),
         is_saved=shown.is_saved,
         doubts=[] if names_nobody else text.doubts,
         failing=[] if names_nobody else text.failing,
         who="" if result is None else result.who,
         trial=trial,
+        full=context.app_state.trials.find(context.member.id, key_of_draft(text.source.text)),
         told=None if result is None else result.told,
         problem="" if result is None else result.problem,
         action="/policies" if is_new else f"/policies/{(known or text).name}",
@@ -351,7 +407,7 @@ def _card_lines(
 ) -> list[CardLine]:
     """Return the cards with counts of a trial, or else of the stored verdicts."""
     if trial is not None:
-        return list_card_lines(text.cards, trial.count_rule, trial_examples(trial), marked)
+        return list_card_lines(text.cards, trial.tally.count_rule, trial_examples(trial), marked)
     if policy is None or counts is None:
         return list_card_lines(text.cards, lambda _: None, lambda _: (), marked)
     deciding = [rule.id for rule in policy.rules if counts.by_rule[rule.id]]

@@ -22,9 +22,10 @@ from hf_gate.policies.parsing.card_changes import CardChanges, CardMove
 from hf_gate.policies.parsing.cards import Card
 from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
+from hf_gate.verdicts.service.draft_trials import MAX_EXAMPLES
 from hf_gate.web.http_context import HttpContext
 
-from .draft_trial import MAX_EXAMPLES, TrialResult, pick_examples
+from .draft_trial import TrialResult, pick_examples
 from .drafts import visible_policy_repos
 
 _MAX_LISTED: Final = 20  # rules whose examples are looked up

@@ -9,7 +9,7 @@ import gc
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import datetime
 from typing import Final, Self
@@ -18,12 +18,16 @@ import msgspec
 from msgspec import Struct
 
 from hf_gate.base.decoding import make_msgpack_decoder
+from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.policy_model import Policy
 from hf_gate.core.stored_rows import ListRange
 from hf_gate.errors import Guarded
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.rows.evaluations import count_due
 
+from .draft_trials import TrialTally, load_draft, try_part
 from .evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from .evaluation import RepoPolicies, open_fact_sources
 from .policy_bundle import PolicyBundle, load_policies
@@ -32,10 +36,14 @@ POOL_THRESHOLD: Final = 20_000  # requests in one list; below this, starting pro
 PART_SIZE: Final = 5_000  # requests that a process evaluates before it returns results
 _AHEAD: Final = 2  # parts in flight per process; limits the memory for results
 _MAX_PROCESSES: Final = 8
+NICENESS: Final = 5  # of processes of the desk: pages come first where all cores are busy; not 19, because people wait
 
 
 class EvaluationPool:
-    """Evaluates the lists of one workspace with one policy bundle. The processes start at the first long list."""
+    """Evaluates the lists of one workspace with one policy bundle. The processes start at the first long list.
+
+    With `draft`, the bundle is that of this draft (`draft_trials.load_draft`), and the pool tries it.
+    """
 
     def __init__(
         self,
@@ -45,6 +53,7 @@ class EvaluationPool:
         processes: int | None = None,
         threshold: int = POOL_THRESHOLD,
         part_size: int = PART_SIZE,
+        draft: Policy | None = None,
     ) -> None:
         """`processes` defaults to the number of cores.
 
@@ -56,6 +65,7 @@ class EvaluationPool:
         self._count = min(_MAX_PROCESSES, processes or cores or 1)
         self._threshold = threshold
         self._part_size = part_size
+        self._draft = draft
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -65,9 +75,9 @@ class EvaluationPool:
         self.close()
 
     def close(self) -> None:
-        """End the worker processes. Without this call, they end with this process."""
+        """End the worker processes after their current parts. Without this call, they end with this process."""
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
     def evaluate(
@@ -75,30 +85,53 @@ class EvaluationPool:
     ) -> Iterator[EvaluatedPart]:
         """Yield the results of one list part by part, the oldest requests first."""
         workspace = self._workspace
-        reopen = self._workspace.reopen
-        row = workspace.store.repo(policy_set.repo)
-        if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._threshold:
+        reopen = workspace.reopen
+        parts = self._split(policy_set.repo, status)
+        if not parts or reopen is None:
             yield from evaluate_part(
                 workspace.store, policy_set, open_fact_sources(workspace), status, now, buffer=buffer
             )
             return
-        cuts = workspace.store.split_points(policy_set.repo, status, self._part_size)
-        parts: Iterable[ListRange] = zip((None, *cuts), (*cuts, None), strict=True)
         tasks = (_Task(str(policy_set.repo), status, now, part, buffer.newest, buffer.should_record) for part in parts)
-        yield from self._in_order(tasks, reopen)
+        for packed in self._in_order(_evaluate_part, tasks, reopen):
+            yield from _unpack(packed)
 
-    def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[EvaluatedPart]:
+    def try_draft(self, policy_set: RepoPolicies, now: datetime) -> Generator[TrialTally]:
+        """Yield what the draft says about the waiting requests of a repo, part by part, the oldest first."""
+        workspace = self._workspace
+        status = Status.PENDING.value
+        reopen = workspace.reopen
+        parts = self._split(policy_set.repo, status)
+        if not parts or reopen is None:
+            yield try_part(workspace, policy_set, now)
+            return
+        tasks = (_Task(str(policy_set.repo), status, now, part, None, should_record=False) for part in parts)
+        for packed in self._in_order(_try_part, tasks, reopen):
+            yield _unpack_tally(packed)
+
+    def _split(self, repo: Repo, status: str) -> list[ListRange]:
+        """Return the parts of a list; none if this process evaluates it."""
+        row = self._workspace.store.repo(repo)
+        is_short = row is None or row.counts.get(status, 0) < self._threshold
+        if is_short or self._count < 2:
+            return []
+        cuts = self._workspace.store.split_points(repo, status, self._part_size)
+        return list(zip((None, *cuts), (*cuts, None), strict=True))
+
+    def _in_order(
+        self, work: Callable[[_Task], bytes], tasks: Iterable[_Task], reopen: Callable[[], Workspace]
+    ) -> Iterator[bytes]:
         if self._pool is None:  # reused for the next list
             context = multiprocessing.get_context("spawn")
-            arguments = (reopen, self._bundle.digest)
+            arguments = (reopen, self._bundle.digest, self._draft)
             self._pool = ProcessPoolExecutor(self._count, context, _start_worker, arguments)
         waiting: deque[Future[bytes]] = deque()
         for task in tasks:
-            waiting.append(self._pool.submit(_evaluate_part, task))
+            waiting.append(self._pool.submit(work, task))
             if len(waiting) > self._count * _AHEAD:
-                yield from _unpack(waiting.popleft().result())
+                yield waiting.popleft().result()
         while waiting:
-            yield from _unpack(waiting.popleft().result())
+            yield waiting.popleft().result()
 
 
 def count_to_evaluate(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_new: bool) -> int:
@@ -129,40 +162,53 @@ class _Task(Struct, frozen=True):
 class _EvaluationWorker:
     """Evaluates parts in another process. Forms are reread for each moment, because a sync may have changed them."""
 
-    def __init__(self, reopen: Callable[[], Workspace], digest: str) -> None:
+    def __init__(self, reopen: Callable[[], Workspace], digest: str, draft: Policy | None) -> None:
         self._workspace = reopen()
-        self._bundle = load_policies(self._workspace)
+        self._bundle = load_policies(self._workspace) if draft is None else load_draft(self._workspace, draft)
         self._is_same = self._bundle.digest == digest
         self._policy_sets: dict[str, RepoPolicies] = {}
         self._now: datetime | None = None
 
     def evaluate(self, task: _Task) -> list[EvaluatedPart]:
-        if not self._is_same:
-            raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
         store = self._workspace.store
         sources = open_fact_sources(self._workspace)
+        buffer = PlanBuffer(newest=task.newest, should_record=task.should_record)
+        return list(evaluate_part(store, self._policies_of(task), sources, task.status, task.now, task.part, buffer))
+
+    def try_draft(self, task: _Task) -> TrialTally:
+        return try_part(self._workspace, self._policies_of(task), task.now, task.part)
+
+    def _policies_of(self, task: _Task) -> RepoPolicies:
+        if not self._is_same:
+            raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
         if self._now != task.now:
+            sources = open_fact_sources(self._workspace)
             self._policy_sets = {
-                str(policy_set.repo): policy_set for policy_set in self._bundle.for_repos(store, sources)
+                str(policy_set.repo): policy_set
+                for policy_set in self._bundle.for_repos(self._workspace.store, sources)
             }
             self._now = task.now
-        buffer = PlanBuffer(newest=task.newest, should_record=task.should_record)
-        return list(
-            evaluate_part(store, self._policy_sets[task.repo], sources, task.status, task.now, task.part, buffer)
-        )
+        return self._policy_sets[task.repo]
 
 
 _workers: list[_EvaluationWorker] = []  # at most one bundle per process
 
 
-def _start_worker(reopen: Callable[[], Workspace], digest: str) -> None:
+def _start_worker(reopen: Callable[[], Workspace], digest: str, draft: Policy | None) -> None:
+    if draft is not None and hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
     gc.set_threshold(100_000, *gc.get_threshold()[1:])  # requests form no cycles, and GC takes time
-    _workers.append(_EvaluationWorker(reopen, digest))
+    _workers.append(_EvaluationWorker(reopen, digest, draft))
 
 
 def _evaluate_part(task: _Task) -> bytes:
     return _pack(_workers[0].evaluate(task))
 
 
+def _try_part(task: _Task) -> bytes:
+    return _pack(_workers[0].try_draft(task))
+
+
 _pack = msgspec.msgpack.Encoder().encode  # pickle would take a third of the evaluation's time
 _unpack = make_msgpack_decoder(list[EvaluatedPart]).decode
+_unpack_tally = make_msgpack_decoder(TrialTally).decode

@@ -18,7 +18,7 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms, ms_to_iso
 from hf_gate.core.events.events import Private
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
-from hf_gate.core.policy_model import Facts, Policy, PolicyMode, UnknownReason
+from hf_gate.core.policy_model import Facts, Policy, UnknownReason
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import LedgerMoment, PastRequest, PersonDecision, RepoRow, SyncMark
@@ -41,6 +41,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.records import DECIDED, UNKNOWN, ComparedDecision, ComparisonCell, ComparisonRecord
 
+from .draft_trials import enforce_alone
 from .evaluation import (
     RepoPolicies,
     SourcesPort,
@@ -214,7 +215,7 @@ def compare_policy(
     workspace: Workspace, policy: Policy, tables: Mapping[str, Table], selection: DecisionSelection
 ) -> ComparisonRecord:
     """Compare a policy, alone and as if it were enforced, with decisions of people at the repos that it applies to."""
-    enforced = replace(policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
+    enforced = enforce_alone(policy)
     compiled = compile_policies([enforced], tables)
     config = workspace.location.config
 
