@@ -160,10 +160,10 @@ def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(desk
     assert "Open queue" not in text_of(empty.body), "nobody waits"
     desk.ask([{"username": "eve", "email": "eve@mail.example"}], {"Purpose": GOOD})
     said = text_of(lena.get(create_plan(desk, lena)).body)
-    assert "Policies have nothing to do. 1 stays with you." in said
+    assert "Policies have nothing to do. 1 needs review." in said
     assert "Open queue" in said
     assert "cannot be applied" not in said
-    assert "1 stays with you" in text_of(lena.get("/plans").body)
+    assert "1 needs review" in text_of(lena.get("/plans").body)
 
 
 def test_an_undo_without_changes_does_not_speak_of_policies(asked: Desk) -> None:
@@ -190,10 +190,10 @@ def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> Non
         desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         desk.ask([{"username": name} for name in ("eve", "fay")], {"Purpose": GOOD}, there)
         place = create_plan(desk, desk.visitor())
-        assert "1 person gets access, 2 stay with you." in text_of(desk.visitor().get(place).body)
+        assert "1 person gets access, 2 need review." in text_of(desk.visitor().get(place).body)
         said = text_of(desk.reviewer("mia", str(desk.repo)).get(place).body)
         assert "1 person gets access." in said
-        assert "stay with you" not in said
+        assert "need review" not in said
 
 
 # ---- many ----------------------------------------------------------------------------------------------------------------

@@ -363,10 +363,10 @@ def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -
         assert 'title="No rule of an enforced policy matches">no rule<' in body
         for path in ("/queue", "/queue?by=person"):
             body = desk.visitor().get(path).body
-            assert 'title="No rule of an enforced policy matches">Needs you: <bdi>' in body
+            assert 'title="No rule of an enforced policy matches">Needs review: <bdi>' in body
             assert 'title="A policy in shadow mode would do this; it changes nothing">shadow<' in body
             text = " ".join(" ".join(parse_page(body).text).split())
-            assert "Needs you: policies in shadow mode decide nothing." in text
+            assert "Needs review: policies in shadow mode decide nothing." in text
             assert "shadow : Would send back : nothing useful written about use." in text
 
 

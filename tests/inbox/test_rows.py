@@ -84,7 +84,7 @@ def test_the_reason_is_a_plain_sentence_with_a_link_and_a_verdict_has_its_glyph(
     lena = desk.visitor()
     for path in ("/queue", "/queue?by=person"):
         needs, would = _row(lena, ">bob<", path), _row(lena, ">ada<", path)
-        assert 'title="Rule rest of policy house">Needs you: <bdi>no university address.</bdi>' in needs
+        assert 'title="Rule rest of policy house">Needs review: <bdi>no university address.</bdi>' in needs
         assert 'class="v ' not in needs
         assert '<span class="v v-accept">Would accept</span>: <bdi>university address.</bdi>' in would
         for row, name in ((needs, "bob"), (would, "ada")):
@@ -118,7 +118,7 @@ def test_the_repo_is_shown_among_several_and_once_where_a_page_has_one(crowded: 
 def test_a_reason_that_all_share_stands_once_above_the_table(desk: Desk, path: str) -> None:
     lena = desk.visitor()
     _ask(desk, "ada", {"Purpose": GOOD})
-    assert "Needs you: <bdi>no university address.</bdi>" in _row(lena, ">ada<", path), "alone, a row says it"
+    assert "Needs review: <bdi>no university address.</bdi>" in _row(lena, ">ada<", path), "alone, a row says it"
     _ask(desk, "bob", {"Purpose": GOOD})
     body = lena.get(path).body
     assert body.count("no university address.</bdi>") == 1

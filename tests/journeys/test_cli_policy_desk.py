@@ -88,7 +88,7 @@ def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ
     assert ended.code == 0
     lines = [line.strip() for line in ended.out.splitlines()]
     assert lines[0].startswith(f"bob99 at {DATASET}: pending, asked ")
-    assert lines[1] == "Needs you: e-mail domain is “mail.example”."
+    assert lines[1] == "Needs review: e-mail domain is “mail.example”."
     assert lines[2] == "Needs review: rule `rest` of policy `voices`; queue data-office"
     assert "\u2717 known (accept) does not match" in lines
     assert '\u2717 email.domain == "example.org"' in lines
@@ -163,7 +163,7 @@ def test_a_verdict_that_moved_since_the_ledgers_last_is_said(at: Desk) -> None:
     assert "ledger" not in at.run("explain", f"ada-l@{DATASET}").out
     at.write(RULES.format(repo=DATASET).replace("then: accept\n    until: 1y", "then: human"))
     assert (
-        "The last recorded verdict was accept: rule `known` of policy `voices`@"
+        "The last recorded verdict was Accept: rule `known` of policy `voices`@"
         in at.run("explain", f"ada-l@{DATASET}").out
     )
 
@@ -269,7 +269,7 @@ def test_the_answers_of_a_hostile_requester_do_not_act_in_an_explanation(at: Des
 def test_promote_says_what_the_first_cycle_would_do_needs_a_yes_and_is_entered_once(at: Desk) -> None:
     refused = at.run("policy", "promote", "voices")
     assert (refused.code, refused.out) == (6, "")
-    assert "would change 2 requests: 1 to accept, 1 to reset." in refused.err
+    assert "would change 2 requests: 1 to accept, 1 to send back." in refused.err
     done = at.run("policy", "promote", "voices", "--yes", "--json").json
     jsonschema.validate(done, SCHEMAS["policy-promote"])
     assert (done["promoted"], done["changes"]) == (True, {"accept": 1, "reset": 1})

@@ -58,14 +58,14 @@ def _review(hub: LocalHub, *more: str) -> Terminal:
 def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
     with _review(fresh) as terminal:
         shown = terminal.until("q quit")
-        assert "verdict   accept: rule `robots` of policy `lantern`; until 30d, then reset" in shown
+        assert "verdict   Accept: rule `robots` of policy `lantern`; until 30d, then sent back" in shown
         assert "why       Would accept: " in shown
         assert re.search(r"✓ .*contains “robots”", shown)
         terminal.press(" ")
         assert "verdict   Needs review: rule `rest` of policy `lantern`; queue data-office" in terminal.until(
             "Request 2 of 2"
         )
-        assert "why       Needs you: " in terminal.display
+        assert "why       Needs review: " in terminal.display
         terminal.press("q")
         assert terminal.end() == 0
 
@@ -93,7 +93,7 @@ def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Pa
     with _review(fresh) as terminal:
         shown = terminal.until("q quit")
         assert "verdict   Needs review: no enforced rule matches" in shown
-        assert "shadow    accept: rule `robots` of policy `lantern` in shadow mode, which changes nothing" in shown
+        assert "shadow    Accept: rule `robots` of policy `lantern` in shadow mode, which changes nothing" in shown
         assert "          Would accept: " in shown
         terminal.press("q")
         terminal.end()

@@ -174,7 +174,10 @@ def test_small_runs_of_one_person_in_a_row_are_one_line_of_the_table(console: Co
 def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_in(console: Console) -> None:
     console.run("run", "--once")
     lines = [line for line in console.run("undo", "--out", "back.json").out.splitlines() if "undo" in line][:2]
-    assert [re.sub(r"\s+", " ", line) for line in lines] == [" · cancel 1 undo 1", " - cancel, with access 1 undo 1"]
+    assert [re.sub(r"\s+", " ", line) for line in lines] == [
+        " · return to pending 1 undo 1",
+        " - return to pending, with access 1 undo 1",
+    ]
     assert len({line.index("1   undo") for line in lines}) == 1
 
 
@@ -207,7 +210,7 @@ def test_the_starter_sends_nobody_back_for_ever(
     assert console.run("init", DATASET).code == 0
     starter = tmp_path / "policies" / "starter.yaml"
     watched = console.run("run", "--once").out
-    assert "starter would reset 1. It changes nothing until its file has mode: enforce." in watched
+    assert "starter would send back 1. It changes nothing until its file has mode: enforce." in watched
     starter.write_text(starter.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
     assert console.run("policy", "test", "--json").json["passed"] == 3
     assert "1 reset (say-more)" in console.run("run", "--once").out
@@ -359,7 +362,7 @@ def test_undo_without_a_file_shows_the_plan_and_saves_nothing(console: Console, 
     before = set(tmp_path.iterdir())
     ended = console.run("undo")
     assert ended.code == 0, ended.err
-    assert f"cancel bob at {DATASET}" in ended.out
+    assert f"return to pending bob at {DATASET}" in ended.out
     assert f"To apply the plan: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
     assert set(tmp_path.iterdir()) == before
     assert console.run("undo", "--json").json["changes"]

@@ -112,7 +112,7 @@ def test_without_an_accepted_reminder_a_person_decides(
     desk_with_reminders.hub.clock.advance("31d")
     run_once(desk_with_reminders)
     assert status(desk_with_reminders, "bob") == ("pending", "human")
-    assert "Needs you: no reminder reached this person; you decide." in explain(desk_with_reminders, "bob")
+    assert "Needs review: no reminder reached this person; you decide." in explain(desk_with_reminders, "bob")
 
 
 def test_nobody_who_waited_before_reminders_were_on_is_sent_back(console: Console, mailbox: Mailbox) -> None:

@@ -32,7 +32,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.VerdictReached(action="accept", rule="academic", policy="eeg", digest="0123456789"),
         None,
-        "verdict accept: rule academic of eeg@01234567",
+        "verdict Accept: rule academic of eeg@01234567",
     ),
     (e.VerdictReached(action="human", rule="none"), None, "verdict Needs review: no rule"),
     (
@@ -57,7 +57,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "to reset: stale (there is a new attempt)",
     ),
     (e.ChangeSettled(run="r", kind="done", after="reset", how="read"), None, "to reset: done (read back)"),
-    (e.GrantDated(until=0), None, "access ends 1970-01-01 00:00 UTC, then reset"),
+    (e.GrantDated(until=0), None, "access ends 1970-01-01 00:00 UTC, then sent back"),
     (e.GrantDated(until=None), None, "access no longer has an end"),
     (
         e.GrantDated(until=None, terms="aa" * 32, cause="keep_while"),
@@ -67,7 +67,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.GrantDated(until=86_400_000, lapses=(0,), at_end="human", cause="fact"),
         None,
-        "access ends 1970-01-01 00:00 UTC, then human (the date in `until` has moved)",
+        "access ends 1970-01-01 00:00 UTC, then a person decides (the date in `until` has moved)",
     ),
     (e.RenewalBlocked(is_blocked=True), None, "access is not to be renewed"),
     (e.RenewalBlocked(is_blocked=False), None, "access may be renewed again"),
@@ -116,7 +116,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.VerdictReached(action="accept", rule="signed", policy="p", digest="a" * 64, agreements={"dua": "1a2b"}),
         {"agreements": {"dua": {"row": "1a2b", "version": "2", "file_hash": "9f3c"}}},
-        "verdict accept: rule signed of p@aaaaaaaa, on dua row 1a2b, version 2, file_hash 9f3c",
+        "verdict Accept: rule signed of p@aaaaaaaa, on dua row 1a2b, version 2, file_hash 9f3c",
     ),
     (
         e.PrivatePartsDeleted(cause="erasure", entries=((3, 5), (9, 9)), person="p_0123456789abcdef"),

@@ -159,7 +159,7 @@ def test_a_reminder_that_was_not_surely_accepted_leaves_the_decision_to_a_person
     assert take_turn(desk).to == []
     assert action(desk) == "human"
     assert why(desk) == (
-        "Needs you: no reminder reached this person; you decide.",
+        "Needs review: no reminder reached this person; you decide.",
         "No reminder was accepted before 2026-03-11 11:00 CET, so a person decides.",
     )
     desk.wait(days=400)

@@ -166,7 +166,7 @@ def test_values_of_all_types_are_shown_on_one_line() -> None:
 
 def test_the_summary_of_a_verdict_has_its_terms() -> None:
     verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365), at_end=Action.REJECT, reviewers=2)
-    words = "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
+    words = "Accept: rule `signed` of policy `eeg`; until 365d, then rejected; 2 reviewers"
     assert summarize_verdict(verdict, UTC) == words
 
 
@@ -180,7 +180,7 @@ def test_the_summary_of_a_verdict_has_its_terms() -> None:
 )
 def test_an_end_is_the_last_day_in_the_zone_of_the_workspace(until: Until, words: str) -> None:
     verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=until)
-    assert f"; {words}, then reset" in summarize_verdict(verdict, ZoneInfo("Europe/Zurich"))
+    assert f"; {words}, then sent back" in summarize_verdict(verdict, ZoneInfo("Europe/Zurich"))
 
 
 def test_an_accept_that_people_must_decide_is_explained() -> None:

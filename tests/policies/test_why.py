@@ -96,12 +96,12 @@ STARTER = policy_of(PURPOSE, ACADEMIC, REST)
     ("changes", "words"),
     [
         ({}, "Would accept: university address, account 2 years old, clear purpose."),
-        ({"email__academic": False}, "Needs you: no university address."),
-        ({"person__account_days": 12}, "Needs you: account only 12 days old."),
-        ({"answers__purpose__quality": "thin"}, "Needs you: little written about use."),
+        ({"email__academic": False}, "Needs review: no university address."),
+        ({"person__account_days": 12}, "Needs review: account only 12 days old."),
+        ({"answers__purpose__quality": "thin"}, "Needs review: little written about use."),
         ({"answers__purpose__quality": "empty"}, "Would send back: nothing written about use."),
-        ({"email__academic": False, "person__account_days": 12}, "Needs you: no rule matches."),
-        ({"email__academic": UnknownReason.UNAVAILABLE}, "Needs you: university address not known."),
+        ({"email__academic": False, "person__account_days": 12}, "Needs review: no rule matches."),
+        ({"email__academic": UnknownReason.UNAVAILABLE}, "Needs review: university address not known."),
         ({"email__academic": UnknownReason.NOT_YET}, "On hold: university address not read yet."),
     ],
 )
@@ -111,14 +111,14 @@ def test_the_sentence_names_what_decided(changes: dict[str, FactValue | UnknownR
 
 def test_a_policy_without_a_matching_rule_names_the_nearest_accept_rule() -> None:
     silent = policy_of(ACADEMIC)
-    assert sentence(silent, email__academic=False) == "Needs you: no university address."
-    assert sentence(silent, email__academic=False, person__account_days=1) == "Needs you: no rule matches."
-    assert sentence() == "Needs you: no policy covers this repo."
+    assert sentence(silent, email__academic=False) == "Needs review: no university address."
+    assert sentence(silent, email__academic=False, person__account_days=1) == "Needs review: no rule matches."
+    assert sentence() == "Needs review: no policy covers this repo."
 
 
 def test_policies_in_shadow_mode_decide_nothing_and_say_what_they_would_do() -> None:
     shadow = policy_of(PURPOSE, ACADEMIC, REST, mode=PolicyMode.SHADOW)
-    assert sentence(shadow) == "Needs you: policies in shadow mode decide nothing."
+    assert sentence(shadow) == "Needs review: policies in shadow mode decide nothing."
     found = Evaluator([shadow]).evaluate_with_traces(known(), now=NOW)
     assert found is not None
     assert [(one.policy, str(words)) for one, words in explain_verdict(found, NOW, UTC).shadow] == [
@@ -128,26 +128,26 @@ def test_policies_in_shadow_mode_decide_nothing_and_say_what_they_would_do() -> 
 
 def test_accept_rules_below_the_deciding_rule_are_not_named() -> None:
     below = policy_of(Rule("all", Action.HUMAN), Rule("academic", Action.ACCEPT, when="email.free"))
-    assert sentence(below) == "Needs you: no rule matches."
+    assert sentence(below) == "Needs review: no rule matches."
 
 
 def test_each_alternative_that_would_have_been_enough_is_named() -> None:
     either = policy_of(Rule("in", Action.ACCEPT, when="(email.academic || tables.dua) && !email.free"), REST)
-    assert sentence(either, email__academic=False) == "Needs you: no university address, not listed in dua."
+    assert sentence(either, email__academic=False) == "Needs review: no university address, not listed in dua."
     assert sentence(either, tables__dua=True) == "Would accept: university address, no free e-mail address."
 
 
 def test_an_exception_that_holds_is_named_as_what_it_is() -> None:
     unless = policy_of(Rule("in", Action.ACCEPT, when="email.academic", unless="person.account_days < 30"), REST)
-    assert sentence(unless, person__account_days=12) == "Needs you: account only 12 days old."
+    assert sentence(unless, person__account_days=12) == "Needs review: account only 12 days old."
     assert sentence(unless) == "Would accept: university address, account 2 years old."
 
 
 def test_a_name_for_a_condition_is_replaced_by_words_or_stays_code() -> None:
     named = policy_of(Rule("in", Action.ACCEPT, when="partner"), REST, partner="tables.dua || email.academic")
-    assert sentence(named, email__academic=False) == "Needs you: not listed in dua, no university address."
+    assert sentence(named, email__academic=False) == "Needs review: not listed in dua, no university address."
     odd = policy_of(Rule("odd", Action.HUMAN, when="odd"), odd='email.domain + "x" == "mit.edux"')
-    assert sentence(odd) == "Needs you: `odd`."
+    assert sentence(odd) == "Needs review: `odd`."
 
 
 def test_a_rule_that_says_something_is_explained_by_its_own_sentence() -> None:
@@ -157,7 +157,7 @@ def test_a_rule_that_says_something_is_explained_by_its_own_sentence() -> None:
 
 def test_an_accept_that_people_decide_says_why() -> None:
     two = policy_of(replace(ACADEMIC, reviewers=2))
-    assert sentence(two) == "Needs you: the rule requires 2 reviewers."
+    assert sentence(two) == "Needs review: the rule requires 2 reviewers."
 
 
 def test_a_rule_for_everybody_says_so() -> None:
@@ -173,13 +173,13 @@ def test_a_person_with_access_loses_it() -> None:
 
 def test_a_failed_rule_is_named() -> None:
     failing = policy_of(Rule("job", Action.ACCEPT, when='form["Job"] == "PI"'), REST)
-    assert sentence(failing, form={}) == "Needs you: rule `job` could not be evaluated."
+    assert sentence(failing, form={}) == "Needs review: rule `job` could not be evaluated."
 
 
 def test_texts_of_people_are_short_and_on_one_line() -> None:
     far = policy_of(Rule("in", Action.ACCEPT, when='email.domain in ["a.org", "b.org"]'), REST)
     words = sentence(far, email__domain="\x1b[31m\u202eevil\n" + "x" * 5000)
-    assert words.startswith("Needs you: e-mail domain is “␛[31m⟨U+202E⟩evil␊xxx")
+    assert words.startswith("Needs review: e-mail domain is “␛[31m⟨U+202E⟩evil␊xxx")
     assert len(words) < 100
 
 

@@ -275,7 +275,7 @@ def test_the_page_says_in_one_sentence_why_and_lists_the_conditions_of_the_rule(
     desk.ask([{"username": "ada", "email": "ada@mail.example"}], {"Purpose": GOOD})
     body = desk.visitor().get(f"/requests/{desk.row('ada').state.hub_request}").body
     text = _text(body)
-    assert "Needs you: no university address." in text
+    assert "Needs review: no university address." in text
     assert 'aria-label="Conditions of rule academic"' in body
     assert "not met: university address" in text
     assert '<li title="email.academic' in body
@@ -310,7 +310,7 @@ def test_a_viewer_reads_no_sentence_and_no_conditions(desk: Desk) -> None:
     viewer = desk.visitor(Member(name="vera", role=MemberRole.VIEWER))
     body = viewer.get(f"/requests/{key}").body + viewer.get("/queue").body
     assert "university" not in body
-    assert "Needs you" not in body
+    assert "Needs review:" not in body
     assert "rest" in body
 
 
@@ -328,7 +328,7 @@ def test_the_page_leads_with_the_person_then_purpose_institution_and_the_other_a
         desk.ask([{"username": "ada", "fullname": "Ada Ferrer", "email": "ada@mail.example"}], answers)
         said = _text(_page(desk, desk.visitor(), "ada")).partition("1 of 1")[2]
         order = ["ada Ada Ferrer", "ada@mail.example", "days old", "no earlier decisions", "asks for"]
-        order += [GOOD, "Lakeside College", "Peru", "Blue", "Needs you: no university address."]
+        order += [GOOD, "Lakeside College", "Peru", "Blue", "Needs review: no university address."]
         order += ["To be accepted by rule academic", "Change this rule", "Show all rules", "Facts and sources"]
         order += ["Similar requests", "Notes", "History"]
         places = [said.find(words) for words in order]

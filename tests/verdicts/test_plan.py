@@ -201,7 +201,7 @@ def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
     text = "\n".join(render.render_plan(plan))
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "1 to reset" in text
+    assert "1 to send back" in text
 
 
 def test_an_empty_plan_says_that_there_are_no_changes() -> None:
@@ -221,8 +221,8 @@ def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
         summary={"human": 974, "wait": 2}, guards=guards.guard_report([make_change(1), make_change(2)], 100, 0),
     )  # fmt: skip
     lines = list(render.render_plan(plan))
-    assert lines[0] == "2 people get access, 974 stay with you."
-    assert "    review      974   stay with you" in lines
+    assert lines[0] == "2 people get access, 974 need review."
+    assert "    needs review    974   are for you to decide" in lines
     assert not [line for line in lines if line.split()[:1] == ["human"]]
     assert "Limits     accept 2" in lines, "limits at 0 are left out"
     assert any(line.endswith(": university address") for line in lines), "an example says in words why"
@@ -238,7 +238,7 @@ def test_a_plan_names_the_number_that_its_confirmation_asks_for() -> None:
         guards=guards.guard_report(changes, 100, 0),
     )  # fmt: skip
     lines = list(render.render_plan(plan))
-    assert lines[-1] == "Plan: 131 changes (110 to accept, 21 to reset)."
+    assert lines[-1] == "Plan: 131 changes (110 to accept, 21 to send back)."
     (limits,) = [line for line in lines if line.startswith("Limits")]
     assert "accept 110 (above 50: to confirm, type 131)" in limits
 

@@ -15,12 +15,12 @@ from tests.kits.plans import make_change
 def test_the_effects_of_a_plan_are_one_sentence() -> None:
     accepted, reset = [make_change(n) for n in range(3)], [make_change(9, after="reset")]
     assert describe_effects([*accepted, *reset], {"human": 974}) == (
-        "3 people get access, 1 is sent back, 974 stay with you"
+        "3 people get access, 1 is sent back, 974 need review"
     )
     assert describe_effects([make_change(1, before="accepted", after="reset")], {}) == "1 person loses access"
-    assert describe_effects([], {"human": 1, "wait": 3}) == "1 stays with you"
+    assert describe_effects([], {"human": 1, "wait": 3}) == "1 needs review"
     assert describe_effects([], {}) == ""
-    assert describe_effects([], {"human": 3, "accept_human": 1}) == "3 stay with you"  # the one is among the three
+    assert describe_effects([], {"human": 3, "accept_human": 1}) == "3 need review"  # the one is among the three
 
 
 @pytest.mark.parametrize(

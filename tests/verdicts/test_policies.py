@@ -148,7 +148,7 @@ def test_one_request_is_explained_rule_by_rule(asked: Desk, who: str) -> None:
     told = "".join(parse_page(body[body.index('class="why told"') : body.index("h-r")]).text)
     assert "ada" in told
     assert "Would accept: e-mail domain is" in told
-    assert "accept: rule academic of policy house" in told
+    assert "Accept: rule academic of policy house" in told
     assert 'email.domain = "ethz.ch"' in told
 
 

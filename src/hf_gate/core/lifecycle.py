@@ -82,8 +82,14 @@ VERBS: Final = (ACCEPT, "reset", "reject", "cancel")
 # The verb that sets each status. People without a request are granted access instead.
 VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 
-# The labels of verdicts in the user interface; all others are shown by their own name.
-_VERDICT_LABELS = {"human": "Needs review", "wait": "On hold"}
+_LABELS: Final = {
+    "accept": "Accept",
+    "human": "Needs review",
+    "wait": "On hold",
+    "reset": "Send back",
+    "reject": "Reject",
+    "cancel": "Return to pending",
+}
 
 
 AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
@@ -91,8 +97,8 @@ AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected", "human": "
 
 
 def label_verdict(action: str) -> str:
-    """Return the label of a verdict for people."""
-    return _VERDICT_LABELS.get(action, action)
+    """Return what people call a verdict or a verb: `Send back` for `reset`. An unknown one is shown as it is."""
+    return _LABELS.get(action, action)
 
 
 # What each status means for the requester.

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_minute, from_ms
-from hf_gate.core.lifecycle import label_verdict
+from hf_gate.core.lifecycle import AT_END, label_verdict
 from hf_gate.core.people.approvals import ApprovedEnd
 from hf_gate.core.people.grants import first_lapse
 from hf_gate.core.people.hand_terms import NO_END_WORD
@@ -109,7 +109,7 @@ def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
         cause += f", by version {event.version} of rule {event.rule}, which changed after it was shown"
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
     if ends:
-        return f"access ends {entry.time(min(ends))}, then {event.at_end}{cause}"
+        return f"access ends {entry.time(min(ends))}, then {AT_END.get(event.at_end, event.at_end)}{cause}"
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
 
 

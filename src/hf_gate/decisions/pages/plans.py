@@ -29,7 +29,7 @@ class PlanOrRun(Struct, frozen=True):
     by: str
     kind: str
     changes: int
-    effects: str  # `117 people get access, 974 stay with you`; empty if nothing changes and nobody stays
+    effects: str  # `117 people get access, 974 need review`; empty if nothing changes and nobody stays
     run: str | None = None
     state: str | None = None
     counts: dict[str, int] = field(default_factory=dict)

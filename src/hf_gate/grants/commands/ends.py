@@ -17,7 +17,7 @@ from hf_gate.cli.targets import find_stored_request, read_targets
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import announce_target, find_actor, open_with_policies, open_workspace
 from hf_gate.config import parse_seconds
-from hf_gate.core.lifecycle import Status
+from hf_gate.core.lifecycle import AT_END, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
@@ -93,7 +93,7 @@ def print_ends(
         Column("ENDS", lambda row: _describe_end(row, now)),
         Column("WHO", lambda row: row.user or row.user_id or ""),
         Column("REPO", repo_argument, is_flexible=True, min_width=14, is_tail_shown=True, is_said_once=True),
-        Column("THEN", lambda row: "a person decides" if row.at_end == "human" else row.at_end or ""),
+        Column("THEN", lambda row: AT_END.get(row.at_end or "", "")),
         Column(
             "RULE", lambda row: "by hand" if row.rule in (None, ChangeOrigin.DIRECT) else row.rule, is_flexible=True
         ),

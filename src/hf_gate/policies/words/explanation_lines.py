@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import clip_line
 from hf_gate.base.timestamps import format_day, format_minute, format_span
-from hf_gate.core.lifecycle import label_verdict
+from hf_gate.core.lifecycle import AT_END, label_verdict
 from hf_gate.core.people.grants import last_day
 from hf_gate.core.policy_model import (
     Action,
@@ -66,7 +66,7 @@ def summarize_verdict(verdict: Verdict, zone: tzinfo) -> str:
 
 def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:
     if verdict.until is not None:
-        yield f"until {_describe_end(verdict.until, zone)}, then {verdict.at_end or Action.RESET}"
+        yield f"until {_describe_end(verdict.until, zone)}, then {AT_END[verdict.at_end or Action.RESET]}"
     if verdict.reviewers > 1:
         yield f"{verdict.reviewers} reviewers"
     if verdict.queue:

@@ -1,4 +1,4 @@
-"""Explains a verdict: the cause in one sentence (`Needs you: no university address.`), and a rule as a checklist.
+"""Explains a verdict: the cause in one sentence (`Needs review: no university address.`), and a rule as a checklist.
 
 The sentence names the conditions that made the rule match, or the one condition that kept the nearest accept rule from
 matching. It never names a condition that has another value. Commands and pages only format these records.
@@ -51,7 +51,7 @@ _LEADS: Final[Mapping[Action, str]] = MappingProxyType(
         Action.RESET: "Would send back",
         Action.REJECT: "Would reject",
         Action.WAIT: "On hold",
-        Action.HUMAN: "Needs you",
+        Action.HUMAN: "Needs review",
     }
 )
 _LEADS_WITH_ACCESS: Final[Mapping[Action, str]] = MappingProxyType(
@@ -64,7 +64,7 @@ _LEADS_WITH_ACCESS: Final[Mapping[Action, str]] = MappingProxyType(
 
 
 class WhySentence(Struct, frozen=True):
-    """The reason for a verdict. `lead` names the verdict (`Needs you`), `text` its cause, without a full stop."""
+    """The reason for a verdict. `lead` names the verdict (`Needs review`), `text` its cause, without a full stop."""
 
     lead: str
     text: str

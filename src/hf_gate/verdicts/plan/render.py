@@ -10,6 +10,7 @@ from typing import Final
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.display_text import make_visible, pluralize
 from hf_gate.core.changes import Change
+from hf_gate.core.lifecycle import label_verdict
 from hf_gate.core.policy_model import Policy
 
 from .model import ENDS_HELD, ENDS_UNDECIDED, GuardResult, Plan
@@ -20,9 +21,9 @@ SHADOW: Final = "shadow/"
 
 _SIGNS: Final = {"accept": "+", "reject": "✗", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
-_WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
+_WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers", "reset": "send back {:,}"}
 _LEFT: Final = {
-    "human": "stay with you",
+    "human": "are for you to decide",
     "accept_human": "of these matched an accept rule but need a person (two reviewers, or the end has passed)",
     "end_human": "ended, but keep access until a person decides: hf-gate ends ls",
     ENDS_HELD: "would end earlier, but wait for a person: hf-gate ends confirm",
@@ -33,10 +34,10 @@ _LEFT: Final = {
     "remaining": "did not fit into this plan: apply it, then make the next plan",
 }
 _KEYS: Final = {
-    "human": "review",
+    "human": "needs review",
     "wait": "on hold",
     "end_human": "ends",
-    "accept_human": "review",
+    "accept_human": "needs review",
     ENDS_HELD: "ends",
     ENDS_UNDECIDED: "ends",
 }
@@ -49,7 +50,12 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     if effects := describe_effects(plan.changes, plan.summary):
         yield f"{effects}."
     lines = [
-        (_sign_of(changes[0]), f"{act}, with access" if is_in else act, len(changes), _count_by_rule(changes))
+        (
+            _sign_of(changes[0]),
+            f"{_verb(act)}, with access" if is_in else _verb(act),
+            len(changes),
+            _count_by_rule(changes),
+        )
         for (is_in, act), changes in _group_by_action(plan.changes).items()
     ]
     lines += [
@@ -66,6 +72,10 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     if plan.changes and limits:
         yield "Limits     " + " · ".join(limits)
     yield _summary_line(plan, calls)
+
+
+def _verb(action: str) -> str:
+    return label_verdict(action).lower()
 
 
 def _sign_of(change: Change) -> str:
@@ -145,14 +155,14 @@ def summarize_changes(changes: Iterable[Change]) -> str:
     """Return `611 to accept, 9 to reset`."""
     groups = _group_by_action(changes)
     return ", ".join(
-        f"{len(each):,} to {act}{' (with access)' if is_in else ''}" for (is_in, act), each in groups.items()
+        f"{len(each):,} to {_verb(act)}{' (with access)' if is_in else ''}" for (is_in, act), each in groups.items()
     )
 
 
 def render_changes(changes: Iterable[Change]) -> Iterator[str]:
     """Render one line for each change: action, person, repo and rule."""
     for change in changes:
-        yield f"  {_sign_of(change)} {change.action} {_describe_person(change)}  {change.rule}"
+        yield f"  {_sign_of(change)} {_verb(change.action)} {_describe_person(change)}  {change.rule}"
 
 
 def _summary_line(plan: Plan, calls: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Says in words what a plan does, and why: `117 people get access, 218 are sent back, 974 stay with you`."""
+"""Says in words what a plan does, and why: `117 people get access, 218 are sent back, 974 need review`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def describe_counts(counts: Mapping[str, int], staying: int = 0) -> str:
         number, _, rest = found[0].partition(" ")
         found[0] = f"{number} {'person' if parts[0][0] == 1 else 'people'} {rest}"
     if staying:
-        found.append(f"{pluralize(staying, 'stays', 'stay')} with you")
+        found.append(f"{pluralize(staying, 'needs', 'need')} review")
     return ", ".join(found)
 
 
