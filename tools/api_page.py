@@ -54,7 +54,7 @@ def _format_subject(subject: str, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _format_table(names: tuple[str, ...]) -> Iterator[str]:
-    yield "| name | |\n|---|---|"
+    yield "| name | what it is |\n|---|---|"
     yield from (f"| `{name}` | {_first_sentence(find_public(name))} |" for name in names)
     yield ""
 

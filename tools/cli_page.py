@@ -50,7 +50,7 @@ def _format_paragraph(text: str) -> str:
 def _format_table(options: Iterator[click.Option] | tuple[click.Option, ...]) -> Iterator[str]:
     rows = [_format_row(option) for option in options]
     if rows:
-        yield "| option | |\n|---|---|"
+        yield "| option | what it does |\n|---|---|"
         yield from rows
         yield ""
 

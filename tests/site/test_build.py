@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,13 @@ def test_the_site_documents_every_public_name() -> None:
     page = document_names((ROOT / "docs" / "api.md").read_text("utf-8"))
     documented = {line.split()[-1] for line in page.splitlines() if line.startswith(".. auto")}
     assert set(hf_gate.__all__) - {"__version__"} <= documented
+
+
+def test_the_page_says_what_each_parameter_of_a_call_is() -> None:
+    table = (ROOT / "docs" / "api.md").read_text("utf-8").partition("## Parameters")[2].partition("<!-- generated")[0]
+    described = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    calls = [getattr(hf_gate, name) for name in hf_gate.__all__ if inspect.isfunction(getattr(hf_gate, name))]
+    calls += [call for name, call in inspect.getmembers(hf_gate.Hub, inspect.isfunction) if not name.startswith("_")]
+    calls += [hf_gate.Decision.accept, hf_gate.Decision.reject, hf_gate.AccessRequest.describe_changes_since]
+    asked = {name for call in calls for name in inspect.signature(call).parameters}
+    assert asked - described - {"self", "hub", "timeout"} == set()

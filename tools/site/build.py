@@ -41,13 +41,22 @@ _SECTION: Final = re.compile(r"^## (.+)$")
 _ROW: Final = re.compile(r"^\| \[([^\]]+)\]\(([^)#]+)\)")
 _MERMAID: Final = re.compile(r"^```mermaid\n.*?^```\n", re.MULTILINE | re.DOTALL)
 _NAMES: Final = re.compile(r"<!-- generated: public names -->\n(.*?)<!-- end generated -->", re.DOTALL)
-_NAME_TABLE: Final = re.compile(r"(?:The methods of `Hub`:\n\n)?\| name \| \|\n(?:\|.*\n)+")
+_NAME_TABLE: Final = re.compile(r"(?:The methods of `Hub`:\n\n)?\| name \| what it is \|\n(?:\|.*\n)+")
 _NAME: Final = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
 _FROM_A_LOAD: Final = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\bsrc=["']?(?:https?:)?//"""
     r"""|<link\b(?=[^>]*rel=["']?(?:stylesheet|preload|preconnect|dns-prefetch|icon|modulepreload))[^>]*href=["']?(?:https?:)?//"""
     r"""|@import\s+(?:url\()?["']?(?:https?:)?//|url\(["']?(?:https?:)?//""",
 )
+_NAMED_PARTS: Final = {
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="This page">',
+    'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+    '<div class="highlight"><pre>': '<div class="highlight"><pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    'createElement("h2")': 'createElement("h1")',  # of the results of a search
+}
+"""What the theme leaves out for people who hear the page, or move in it by keyboard."""
 
 
 # ---- the pages as Sphinx reads them -----------------------------------------------------------------------------------
@@ -132,6 +141,15 @@ def stage_text(page: str) -> str:
 # ---- what is built ----------------------------------------------------------------------------------------------------
 
 
+def name_parts(site: Path) -> None:
+    """Add to the built pages what the theme leaves out."""
+    for path in (*site.rglob("*.html"), site / "_static" / "searchtools.js"):
+        text = path.read_text("utf-8")
+        for part, named in _NAMED_PARTS.items():
+            text = text.replace(part, named)
+        path.write_text(text, "utf-8")
+
+
 def find_foreign_loads(site: Path) -> list[str]:
     """Return where a file of the site would make a browser load something from another host. Links are fine."""
     found = []
@@ -160,6 +178,7 @@ def main() -> int:
     command = [sys.executable, "-m", "sphinx", "-b", "html", *options, str(SOURCE), str(SITE)]
     if code := subprocess.run(command, env=os.environ | {"NO_COLOR": "1"}, check=False).returncode:
         return code
+    name_parts(SITE)
     if foreign := find_foreign_loads(SITE):
         print("The site would load from another host:", *foreign, sep="\n  ", file=sys.stderr)
         return 1

@@ -59,7 +59,6 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 90
 
 _SHARED_PARAMETERS = {
     name: meaning

@@ -1,4 +1,4 @@
-"""The search of the site: what readers ask, in a real browser. The page that answers is the first or the second result.
+"""The built site in a real browser: readers find the page that answers, nobody is kept out, nothing comes from elsewhere.
 
 `make site` builds it; without it, these tests skip.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote_plus, urlsplit
 
 import pytest
@@ -18,6 +18,7 @@ from tests.kits.static_server import serve_folder
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+VIEWS: Final[tuple[tuple[Literal["light", "dark"], int], ...]] = (("light", 1440), ("dark", 390))
 SITE: Final = ROOT / "build" / "site"
 QUESTIONS: Final = {
     "why is my token refused": "token",
@@ -56,6 +57,7 @@ def address() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_the_page_that_answers_is_first_or_second(address: str, browser: Browser) -> None:
     page = browser.new_page()
     hosts = set()
@@ -73,6 +75,26 @@ def test_the_page_that_answers_is_first_or_second(address: str, browser: Browser
     assert hosts == {"127.0.0.1"}
 
 
+@pytest.mark.slow
+def test_pages_keep_nobody_out(address: str, browser: Browser) -> None:
+    from tests.kits.accessibility import find_accessibility_problems
+
+    names = ("index", "pages", "course", "forms", "search")
+    problems = {}
+    for scheme, width in VIEWS:
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+        page = context.new_page()
+        for name in names:
+            page.goto(f"{address}/{name}.html?q=rule")
+            page.wait_for_load_state("networkidle")
+            for hit in find_accessibility_problems(page):
+                problems[f"{name} {scheme} {hit['id']}"] = hit["nodes"][0]["html"][:200]
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), (name, scheme)
+        context.close()
+    assert problems == {}
+
+
+@pytest.mark.slow
 def test_no_page_asks_another_host(address: str, browser: Browser) -> None:
     page = browser.new_page()
     hosts = set()
