@@ -19,12 +19,8 @@ from .redaction import names_other_repos, redact_verdict
 from .request_lines import RequestLine
 
 
-def explain_request(context: HttpContext, row: RequestRow) -> Explanation | None:
-    """Return the explanation of a request, without what the policies read of repos that the member does not see.
-
-    None for viewers, and where no policy can be evaluated.
-    """
-    found = None if context.is_masked else evaluate_for_page(context, row)
+def explain_for_page(context: HttpContext, found: Evaluation | None) -> Explanation | None:
+    """Return the explanation of a verdict, without what the policies read of repos that the member does not see."""
     if found is None:
         return None
     if context.member.repos is not None:
@@ -57,11 +53,14 @@ def can_read_policy(context: HttpContext, policy: Policy) -> bool:
 
 
 def evaluate_for_page(context: HttpContext, row: RequestRow) -> Evaluation | None:
-    """Evaluate a request with the policies of its repo; None if there are none, or if its answers are not kept."""
+    """Evaluate a request with the policies of its repo.
+
+    None for viewers, without policies, and if the answers are not kept.
+    """
     app_state = context.app_state
     bundle = app_state.policies.current
     repo = app_state.workspace.store.repo(row.repo)
-    if bundle is None or repo is None or row.request is None:
+    if context.is_masked or bundle is None or repo is None or row.request is None:
         return None
     try:
         return evaluate_request(

@@ -28,7 +28,8 @@ from hf_gate.policies.words.phrases import describe_age
 from hf_gate.requests.service.request_history import last_transition
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
 
-from .explanations import explain_request, find_rule_url
+from .explanations import evaluate_for_page, explain_for_page, find_rule_url
+from .listed_entries import compare_entries
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
 from .request_history import describe_last_decision, find_changes, find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, build_request_lines, request_key
@@ -101,7 +102,8 @@ def page(context: HttpContext) -> Response:
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb", context.params.get("verb", ""))
-    explanation = explain_request(context, row)
+    evaluation = evaluate_for_page(context, row)
+    explanation = explain_for_page(context, evaluation)
     history = list_history(context, attempts)
     transition = last_transition(context.workspace.store, row)
     return context.render(
@@ -118,6 +120,7 @@ def page(context: HttpContext) -> Response:
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
         explanation=explanation,
+        entries=[] if evaluation is None else compare_entries(evaluation.facts, line, context.workspace.zone),
         rule_url=find_rule_url(context, line, explanation),
         history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
@@ -151,7 +154,7 @@ def explanation_part(context: HttpContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
     line = build_request_lines(context, [row])[0]
-    explanation = explain_request(context, row)
+    explanation = explain_for_page(context, evaluate_for_page(context, row))
     rule_url = find_rule_url(context, line, explanation)
     return context.render("parts/explanation.html", line=line, explanation=explanation, rule_url=rule_url)
 
