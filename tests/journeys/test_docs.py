@@ -74,6 +74,13 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert not dead
 
 
+def test_messages_and_docstrings_name_pages_that_exist() -> None:
+    texts = {path: path.read_text("utf-8") for folder in ("src", "bench") for path in (ROOT / folder).rglob("*.py")}
+    named = {(path.name, page) for path, text in texts.items() for page in re.findall(r"docs/[\w/-]+\.md", text)}
+    assert len(named) > 10
+    assert [(name, page) for name, page in sorted(named) if not (ROOT / page).is_file()] == []
+
+
 def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
     pages = [path.relative_to(ROOT / "docs").as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
