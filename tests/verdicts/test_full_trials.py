@@ -162,3 +162,12 @@ def test_another_member_does_not_see_the_trial(desk: Desk) -> None:
     key = key_of_draft(DRAFT)
     assert "not being tried" not in _admin(desk).get(f"/policies/house/trial?key={key}").body
     assert "not being tried" in desk.visitor().get(f"/policies/house/trial?key={key}").body
+
+
+def test_an_acceptance_that_needs_people_counts_as_theirs_in_both_trials(desk: Desk) -> None:
+    draft = DRAFT.replace("then: accept", "then: accept\n    reviewers: 2")
+    page = text_of(_try(_admin(desk), draft).body)
+    assert re.search(r"\b0 of 100 would now be accepted", page)
+    tally = _await(desk, _member(desk, "mia"), draft).tally
+    assert tally.newly_accepted == 0
+    assert tally.by_rule["human", "academic"] > 0

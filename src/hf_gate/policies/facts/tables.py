@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -147,6 +148,11 @@ class Table:
         """Return the usernames in the rows; empty if the username is not a key."""
         is_plain = self._index is not None and not self.outdated
         return tuple(self._index.by["username"]) if self._index and is_plain and "username" in self.key else ()
+
+    def with_rows(self, key: Sequence[str], rows: Iterable[TableRow]) -> Table:
+        """Return the table with other rows and keys."""
+        rows = tuple(rows)
+        return dataclasses.replace(self, key=tuple(key), rows=rows, _index=_RowIndex(rows, tuple(key)))
 
     def find(
         self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY

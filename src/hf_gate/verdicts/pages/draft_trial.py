@@ -26,8 +26,9 @@ from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
 from hf_gate.requests.pages.verdicts import read_verdicts
 from hf_gate.verdicts.drivers.fact_sources import FactSources
-from hf_gate.verdicts.service.draft_trials import MAX_EXAMPLES, TrialTally, TriedRequest
+from hf_gate.verdicts.service.draft_trials import MAX_EXAMPLES, TrialTally, TriedRequest, find_action
 from hf_gate.verdicts.service.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
+from hf_gate.verdicts.service.table_store import bind_known_accounts
 from hf_gate.web.http_context import HttpContext, NotFound
 
 from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
@@ -95,7 +96,8 @@ class DraftTrial:
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
         without = replace(folder, config=dataclasses.replace(folder.config, tables=()))
         tables = read_all_tables(without, [others], now=self.context.now, previous={})
-        return tables | {name: read_already[name] for name in same}
+        tables |= {name: read_already[name] for name in same}
+        return {name: bind_known_accounts(self.context.workspace.store, table) for name, table in tables.items()}
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
@@ -122,7 +124,7 @@ class DraftTrial:
         tally = TrialTally()
         for row in rows:
             if (ours := said.get(row.id)) is not None:
-                tally.add(TriedRequest(row.id, ours.action, ours.rule, _action_of(desk.get(row.id))))
+                tally.add(TriedRequest(row.id, ours.action, ours.rule, _action_of(row, desk.get(row.id))))
         return tally
 
     def describe(self, tally: TrialTally) -> TrialResult:
@@ -163,7 +165,9 @@ class DraftTrial:
         )
         verdicts = ((case.row.id, self.evaluator.evaluate(case.facts, now=now)) for case in cases)
         return {
-            row: VerdictSummary(verdict.action.value, verdict.rule) for row, verdict in verdicts if verdict is not None
+            row: VerdictSummary(find_action(verdict, now, self.evaluator.zone), verdict.rule)
+            for row, verdict in verdicts
+            if verdict is not None
         }
 
     def explain(self, who: str) -> ExplainedRequest:
@@ -207,8 +211,12 @@ def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, Req
     return found
 
 
-def _action_of(verdict: VerdictSummary | None) -> str | None:
-    return None if verdict is None else verdict.action
+def _action_of(row: RequestRow, verdict: VerdictSummary | None) -> str | None:
+    """Return the action of a verdict of the desk, as recorded: a person decides some acceptances."""
+    if verdict is None or row.state.verdict is None:
+        return None if verdict is None else verdict.action
+    action, policy, rule, _ = row.state.verdict
+    return action if (policy, rule) == (verdict.policy, verdict.rule) else verdict.action
 
 
 def _is_same(spec: TableSpec, other: TableSpec | None) -> bool:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.policy_model import Action, Policy, PolicyMode
+from hf_gate.core.policy_model import Action, Policy, PolicyMode, Verdict
 from hf_gate.core.stored_rows import ListRange
 from hf_gate.errors import UsageError
 from hf_gate.policies.drivers.workspace_folder import read_folder
+from hf_gate.policies.evaluation.opinions import why_people_decide
 from hf_gate.settings.service.workspace import Workspace
 
 from .current_verdicts import read_current_verdicts
 from .evaluation import RepoPolicies, compile_policies, fill_templates, open_fact_sources, read_inputs
 from .policy_bundle import PolicyBundle, load_tables
+from .table_store import bind_known_accounts
 
 MAX_EXAMPLES: Final = 3  # requests named for each rule
 MAX_DIFFERENCES: Final = 12  # requests named for which the draft and the desk disagree
@@ -88,6 +90,12 @@ class TrialTally(msgspec.Struct):
         return sum(n for (_, name), n in self.by_rule.items() if name == rule)
 
 
+def find_action(verdict: Verdict, now: datetime, zone: tzinfo) -> str:
+    """Return the action that follows from a verdict: a person decides if the policy may not accept by itself."""
+    needs_people = why_people_decide(verdict, now, zone) is not None
+    return Action.HUMAN.value if needs_people else verdict.action.value
+
+
 def enforce_alone(policy: Policy) -> Policy:
     """Return a policy as if it were enforced on waiting requests."""
     return replace(policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
@@ -99,7 +107,9 @@ def load_draft(workspace: Workspace, policy: Policy) -> PolicyBundle:
         raise UsageError("There is no workspace here, so there are no policies.")
     folder = read_folder(workspace.location.folder)
     policies = (enforce_alone(fill_templates(policy, folder.config.templates)),)
-    tables = load_tables(folder, policies, workspace.store, workspace.now())
+    store = workspace.store
+    read = load_tables(folder, policies, store, workspace.now())
+    tables = {name: bind_known_accounts(store, table) for name, table in read.items()}
     return PolicyBundle(folder, policies, compile_policies(policies, sorted(tables)), tables, policies[0].digest)
 
 
@@ -115,5 +125,6 @@ def try_part(
         if verdict is not None:
             recorded = verdicts.verdict_of(case.row)
             desk = None if recorded is None else recorded[0]
-            tally.add(TriedRequest(case.row.id, verdict.action.value, verdict.rule, desk))
+            action = find_action(verdict, now, policy_set.evaluator.zone)
+            tally.add(TriedRequest(case.row.id, action, verdict.rule, desk))
     return tally

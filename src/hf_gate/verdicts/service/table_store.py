@@ -32,6 +32,7 @@ from hf_gate.store.writing.writer import Writer
 from .evaluation import SourcesPort
 
 _SALT_SIZE: Final = 16
+_MAX_LOOKED_UP: Final = 500  # usernames that are looked up one by one
 
 
 def read_row_counts(store: Store, specs: Mapping[str, TableSpec]) -> dict[str, int]:
@@ -115,6 +116,26 @@ def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table],
             write.write_setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
             _write_version(store, write, table, at, is_known=digests.get(table.name) == table.digest)
     return len(found)
+
+
+def bind_known_accounts(store: Store, table: Table) -> Table:
+    """Return a table as after the look-up of its new usernames, as far as the store knows the accounts."""
+    names = unbound_usernames([table], store.bindings(table.name))[:_MAX_LOOKED_UP]
+    erased = find_erased_names(store, names) if names else set()
+    known = {name: _find_account(store, name) for name in names if name not in erased}
+    if not any(known.values()):
+        return table
+    rows = [
+        structs.replace(row, user_id=known[row.username]) if row.username and known.get(row.username) else row
+        for row in table.rows
+    ]
+    return table.with_rows(tuple(dict.fromkeys((*table.key, "user_id"))), rows)
+
+
+def _find_account(store: Store, username: str) -> str | None:
+    people = [row.person.identity for row in store.find_by_identity(None, username)]
+    found = {person.user_id for person in people if (person.username or "").lower() == username}
+    return found.pop() if len(found) == 1 else None
 
 
 def _find_returned(store: Store, name: str) -> str | None:

@@ -24,14 +24,13 @@ from hf_gate.errors import HfGateError
 from hf_gate.grants.service.ends.end_reviews import review_grants
 from hf_gate.policies.evaluation.opinions import NO_RULE
 from hf_gate.policies.facts.fact_values import TableHit
-from hf_gate.policies.facts.tables import Table, build_table, unbound_usernames
+from hf_gate.policies.facts.tables import Table
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.writing.erased import find_erased_names
 from hf_gate.verdicts.service.evaluated_parts import PartEvaluation, PlanBuffer
 from hf_gate.verdicts.service.evaluated_tables import shape_of_table
 from hf_gate.verdicts.service.evaluation import CHUNK, build_inputs, open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
-from hf_gate.verdicts.service.table_store import use_saved_version
+from hf_gate.verdicts.service.table_store import bind_known_accounts, use_saved_version
 
 from .own_tables import OwnTable, TableDraft, diff_rows
 
@@ -73,33 +72,11 @@ def iterate_effects(workspace: Workspace, draft: TableDraft, bundle: PolicyBundl
     """Yield the pending and accepted requests at the table's repos that the two versions treat differently."""
     own = draft.own
     saved = use_saved_version(workspace.store, own.spec, draft.after)
-    versions = [_bind_known_accounts(workspace, table) for table in (own.table, saved)]
+    versions = [bind_known_accounts(workspace.store, table) for table in (own.table, saved)]
     comparison = _Comparison(workspace, own.name, versions, bundle)
     rows = _iterate_candidates(workspace, own, versions, _STATUSES, limit=MAX_COMPARED)
     for chunk in split_into_batches(rows, CHUNK):
         yield from comparison.compare(chunk)
-
-
-def _bind_known_accounts(workspace: Workspace, table: Table) -> Table:
-    """Return a table as after the look-up of its new usernames, as far as the store knows the accounts."""
-    store = workspace.store
-    names = unbound_usernames([table], store.bindings(table.name))[:_MAX_LOOKED_UP]
-    erased = find_erased_names(store, names) if names else set()
-    known = {name: _find_account(workspace, name) for name in names if name not in erased}
-    if not any(known.values()):
-        return table
-    rows = [
-        structs.replace(row, user_id=known[row.username]) if row.username and known.get(row.username) else row
-        for row in table.rows
-    ]
-    key = tuple(dict.fromkeys((*table.key, "user_id")))
-    return build_table(table.name, key, rows, table.digest, table.problems, skipped=table.skipped_lines)
-
-
-def _find_account(workspace: Workspace, username: str) -> str | None:
-    people = [row.person.identity for row in workspace.store.find_by_identity(None, username)]
-    found = {person.user_id for person in people if (person.username or "").lower() == username}
-    return found.pop() if len(found) == 1 else None
 
 
 class _Comparison:
