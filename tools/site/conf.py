@@ -27,6 +27,7 @@ myst_heading_anchors = 4
 myst_heading_anchors_html_ids = True  # an address with an anchor is the same here and in the repository
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # that of the theme underlines names of modules
 html_title = "hf-gate"
 html_copy_source = False
 html_show_sphinx = False
