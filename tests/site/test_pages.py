@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote_plus, urlsplit
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 VIEWS: Final[tuple[tuple[Literal["light", "dark"], int], ...]] = (("light", 1440), ("dark", 390))
 SITE: Final = ROOT / "build" / "site"
+DOCS: Final = ROOT / "docs"
 QUESTIONS: Final = {
     "why is my token refused": "token",
     "what happens when I reject somebody": "what-happens-to-the-person",
@@ -51,8 +51,9 @@ QUESTIONS: Final = {
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where the site is served."""
-    if not (SITE / "searchindex.js").is_file():
-        pytest.skip("there is no site here: make site")
+    index = SITE / "searchindex.js"
+    if not index.is_file() or index.stat().st_mtime < max(path.stat().st_mtime for path in DOCS.rglob("*.md")):
+        pytest.skip("there is no site here, or it is older than the pages: make site")
     with serve_folder(SITE) as url:
         yield url
 
@@ -116,6 +117,5 @@ def test_each_page_leads_to_the_next_and_the_previous(address: str) -> None:
 def test_the_pages_are_those_of_the_repository(address: str) -> None:
     assert address
     built = {path.relative_to(SITE).with_suffix("").as_posix() for path in SITE.rglob("*.html")}
-    docs = ROOT / "docs"
-    named = {path.relative_to(docs).with_suffix("").as_posix() for path in Path(docs).rglob("*.md")}
+    named = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
     assert named <= built
