@@ -397,7 +397,8 @@ def _end(program: subprocess.Popen[str]) -> None:
 
 _OTHERS = re.compile(
     r"(uv tool install git\+URL|hf extensions install OWNER/hf-gate|hf auth login|export( \w+=\S+)+|unset( \w+)+|git clone \S+|cd \S+"
-    r"|hf repos settings \S+ .*)\Z"
+    r"|hf repos settings \S+ .*"
+    r"|(useradd|install|systemctl|kubectl|docker compose|mkdir|openssl|chmod|chown|cp|echo|python3 -m venv|/opt/hf-gate/bin/pip) .*)\Z"
 )
 
 
@@ -416,6 +417,9 @@ def check_command(text: str, place: str) -> None:
         words = words[3:]
     elif words[:2] == ["hf", "gate"]:
         words = ["hf-gate", *words[2:]]
+    elif words[0] in {"sudo", "docker", "kubectl"}:  # the program within another command: as a user, in a container
+        at = max((n for n, word in enumerate(words) if word.rpartition("/")[2] == "hf-gate"), default=0)
+        words = ["hf-gate", *words[at + 1 :]] if "ui" in words or "status" in words or "init" in words else words
     if words[0] == "make":
         assert re.search(rf"^{re.escape(words[1])}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE), (
             f"{place}: {text}"

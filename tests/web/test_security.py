@@ -121,6 +121,13 @@ def test_a_get_decides_nothing(desk: Desk) -> None:
 
 def test_another_name_for_this_machine_is_not_answered(crowded: Desk) -> None:
     assert crowded.visitor().get("/queue", host="rebound.example:7860").status == 421
+    assert crowded.visitor().ask("POST", "/healthz", headers={"host": "rebound.example:7860"}).status == 421
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_may_ask_by_address(crowded: Desk, path: str) -> None:
+    answer = crowded.visitor().get(path, host="10.1.2.3:7860")
+    assert (answer.status, answer.body) == (200, "ok\n")
 
 
 def test_a_form_that_is_too_large_is_not_read(crowded: Desk) -> None:

@@ -23,6 +23,8 @@ _ALWAYS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Answered under any name: balancers and orchestrators ask by address. They say whether this process works, no more."""
 
 
 class SecurityMiddleware:
@@ -58,7 +60,8 @@ class SecurityMiddleware:
             await self.app(scope, _limit_body(receive), send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        if self.hosts is not None and headers.get("host", "").lower() not in self.hosts:
+        is_probe = scope["method"] in _SAFE and scope["path"] in PROBES
+        if self.hosts is not None and headers.get("host", "").lower() not in self.hosts and not is_probe:
             return 421, "The desk answers only at its own address."
         if scope["method"] in _SAFE:
             return None
