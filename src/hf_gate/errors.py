@@ -45,7 +45,7 @@ ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
 TOKEN_HELP = "More: docs/token.md."  # noqa: S105 - a hint
 LOGIN_ADVICE = "Set HF_TOKEN, or run `hf auth login`"  # `hub.credentials.name_token_source` replaces it
 NO_TOKEN_HINT = f"{LOGIN_ADVICE}. {ACCESS_HELP}"
-PAGED_READ_HINT = "`hub.list(repo, status)` reads the same requests page by page."
+PAGED_READ_HINT = "`hub.list(repo, status)` reads the requests page by page."
 
 _HTTP_HINT = "Use an https endpoint, or insecure_http=True if you trust the network."
 _GATE_HINT = 'Gate it first: `hub.set_gate(repo, "manual")`.'
@@ -56,7 +56,7 @@ _LATER_HINT = "Nothing was changed. Make the same call again later."
 # column.
 _COMMAND_HINTS = (
     (TOKEN_HELP, ACCESS_HELP),
-    (PAGED_READ_HINT, "`hf-gate ls REPO --status all --live` reads the same requests page by page."),
+    (PAGED_READ_HINT, "`hf-gate ls REPO --status all --live` reads the requests page by page."),
     (_HTTP_HINT, "Use an https endpoint, or --insecure-http if you trust the network."),
     (_GATE_HINT, "Gate it first: `hf repos settings REPO --gated manual`."),
     (_GRANT_HINT, "To give access without a request: `hf-gate grant USER@REPO`."),

@@ -59,7 +59,7 @@ def test_one_person_counts_once_however_often_they_approve(scene: HubWorkspace) 
     decide_as(scene, author_of(mia))
     again = decide_as(scene, author_of(mia))
     assert again.kind is OutcomeKind.DEFERRED
-    assert again.why.startswith("approval 1 of 2: yours counts once")
+    assert again.why.startswith("approval 1 of 2: your approval counts once")
     at_the_terminal = decide_as(scene, RunAuthor(account="id-mia"))
     assert at_the_terminal.kind is OutcomeKind.DEFERRED
     assert accepts(scene) == 0
@@ -134,7 +134,7 @@ def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWork
     mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
     decide_as(scene, author_of(mia))
     use_policy(scene, TWO_REVIEWERS.replace("Please ask again.", "Please ask once more."))
-    assert decide_as(scene, author_of(mia)).why.startswith("approval 1 of 2: yours")
+    assert decide_as(scene, author_of(mia)).why.startswith("approval 1 of 2: your approval")
     use_policy(scene, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
     assert decide_as(scene, author_of(kim)).why == "approval 1 of 2"
     assert scene.status_on_hub("ada") == "pending"

@@ -191,7 +191,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
             write_end_changes(write, changes, "lena-brandt", now)
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")
-        assert (refused.status, "You set 500 ends within 24 hours" in text_of(refused.body)) == (409, True)
+        assert (refused.status, "You set 500 end dates within 24 hours" in text_of(refused.body)) == (409, True)
         assert change(lena, rows[500], "none").status == 303, "that takes nobody out"
         assert change(noor, rows[501], "1d").status == 303, "another person"
 

@@ -183,7 +183,7 @@ def test_an_approver_can_approve_another_end_instead(scene: GrantWorkspace) -> N
     ask(scene, TWO, "until: 1y")
     member(scene, "mia")
     accept(scene, "mia")
-    assert accept(scene, "mia", "2y").why.startswith("approval 1 of 2: yours counts once")
+    assert accept(scene, "mia", "2y").why.startswith("approval 1 of 2: your approval counts once")
     assert accept(scene, "owner", "2y").kind is OutcomeKind.DONE
 
 

@@ -35,13 +35,16 @@ def test_a_failed_turn_is_named_on_every_page(desk: Desk) -> None:
     _end(desk, 5, TurnEnd.FAILED, "<b>the token</b> was refused.")
     for path in ("/queue", "/overview", "/people", "/audit"):
         body = lena.get(path).body
-        assert "Unattended work failed Last turn 5 min ago: failed: <b>the token</b> was refused." in _words(body)
+        assert (
+            "Unattended work failed Last turn of `hf-gate run` 5 min ago: failed: <b>the token</b> was refused."
+            in _words(body)
+        )
         assert "<b>the token" not in body
 
 
 def test_a_loop_that_died_is_named_after_half_an_hour(desk: Desk) -> None:
     _end(desk, 45, TurnEnd.OK)
-    assert "Unattended work is late No turn for 45 min." in _words(desk.visitor().get("/queue").body)
+    assert "Unattended work is late Last turn of `hf-gate run` 45 min ago:" in _words(desk.visitor().get("/queue").body)
 
 
 def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(desk: Desk) -> None:
@@ -89,7 +92,7 @@ def test_members_of_some_repos_do_not_read_the_text_of_an_error(tmp_path: Path) 
     with open_desk(tmp_path, repos=2) as desk:
         _end(desk, 5, TurnEnd.FAILED, "secret/repo: gone")
         page = desk.reviewer("mia", str(desk.repo)).get("/queue").body
-        assert "Unattended work failed Last turn 5 min ago: failed." in _words(page)
+        assert "Unattended work failed Last turn of `hf-gate run` 5 min ago: failed." in _words(page)
         assert "secret/repo" not in page
 
 

@@ -57,7 +57,7 @@ def test_a_changed_until_counts_the_ends_that_would_move_and_names_those_that_a_
     assert scene.change_end("ada", "2y") == []
     scene.set_policy(policy("until: 180d"))
     assert count(scene) == 2
-    assert "2 grants keep the end that they have" in outdated_ends_note(2)
+    assert "2 grants keep their present date" in outdated_ends_note(2)
     found = adopt(scene, from_acceptance=True)
     assert names(found) == ["bo", "cy"]
     assert [row.person.identity.username for row in found.chosen] == ["ada"]

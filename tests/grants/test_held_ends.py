@@ -152,7 +152,10 @@ def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
     with _a_room_with_held_ends(tmp_path, 525) as desk:
         lena, noor = desk.visitor(), desk.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
         page = text_of(lena.get("/ends").body)
-        assert "More than 500 ends within 24 hours need two people. Ask noor to open Ends of access in the desk" in page
+        assert (
+            "More than 500 end dates within 24 hours need two people. Ask noor to open Ends of access in the desk"
+            in page
+        )
         seen = _seen(lena)
         alone = _confirm(lena, "525", seen)
         assert (alone.status, "A second person has to agree first" in text_of(alone.body)) == (409, True)

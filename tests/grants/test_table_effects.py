@@ -194,7 +194,10 @@ def test_more_than_twenty_earlier_ends_are_said_to_wait_for_a_person(scene: Gran
     text = "user_id,expires\n" + "".join(f"{scene.id_of(name)},{day(scene, 30)}\n" for name in names)
     made = prepare_import(scene.workspace, own, text.encode(), is_json=False, replaces=False).draft
     found = [table_effect_record(one) for one in effects(scene, made).values()]
-    assert describe_held_ends(found) == "21 ends of access are earlier; more than 20 wait for a person"
+    assert (
+        describe_held_ends(found)
+        == "21 end dates move to an earlier time; these are more than 20, so a person must confirm them"
+    )
     assert describe_held_ends(found[1:]) == ""
     save_table_draft(scene.workspace, made, "lena")
     scene.load()

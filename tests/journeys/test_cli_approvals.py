@@ -103,7 +103,7 @@ def test_an_own_approval_among_several_does_not_keep_the_others_back(fresh: Loca
     both = owner.run("accept", f"ada-l@{MODEL}", f"bob99@{MODEL}", "--yes", "--json")
     assert both.code == 0, both.err
     assert [(one["outcome"], one["why"]) for one in both.json["outcomes"]] == [
-        ("deferred", "approval 1 of 2: yours counts once; another person must approve"),
+        ("deferred", "approval 1 of 2: your approval counts once; another person must approve"),
         ("deferred", "approval 1 of 2"),
     ]
 
@@ -139,7 +139,7 @@ def test_another_account_id_in_the_cache_is_no_second_person(fresh: LocalHub) ->
     accounts = json.loads(cache.read_bytes())
     cache.write_text(json.dumps({key: one | {"id": "f" * 24, "name": "kim"} for key, one in accounts.items()}))
     again = owner.run("accept", f"ada-l@{MODEL}")
-    assert "yours counts once" in again.out + again.err
+    assert "your approval counts once" in again.out + again.err
     assert status_of(fresh, "ada-l") == "pending"
 
 

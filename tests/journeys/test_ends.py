@@ -68,10 +68,10 @@ def test_many_earlier_ends_wait_until_a_person_confirms_them(console: Console, p
     refused = console.run("ends", "confirm", "--yes")
     assert (refused.code, "--yes --max-changes 21" in refused.err) == (6, True)
     done = console.run("ends", "confirm", "--yes", "--max-changes", "21")
-    assert done.out == "Moved 21 ends to an earlier time.\n"
+    assert done.out == "Moved 21 end dates to an earlier time.\n"
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
     assert "would end earlier" not in console.run("status").out
-    assert console.run("ends", "confirm").out == "No ends need to be confirmed.\n"
+    assert console.run("ends", "confirm").out == "No end dates need to be confirmed.\n"
 
 
 def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
@@ -98,7 +98,7 @@ def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
     write_rows(place, "2089-01-01", NAMES)
     console.run("ends", "confirm", "--yes", "--max-changes", "21")
     done = admin.run("ends", "confirm", "--yes", "--max-changes", "21")
-    assert done.out == "Moved 21 ends to an earlier time.\n", done.err
+    assert done.out == "Moved 21 end dates to an earlier time.\n", done.err
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
 
 
@@ -122,7 +122,7 @@ def test_a_past_date_is_refused_by_policy_check_and_not_by_run(console: Console,
 def test_a_service_that_comes_late_says_how_late(console: Console, fresh: LocalHub, place: Path) -> None:
     soon = datetime.fromtimestamp(fresh.clock.now(), UTC) + timedelta(days=10)
     write_rows(place, f"{soon:%Y-%m-%d}", NAMES[:3] + [f"{name}-2" for name in NAMES[3:]])
-    assert "3 ends of access moved to an earlier date" in console.run("run", "--once").out
+    assert "3 end dates moved to an earlier date" in console.run("run", "--once").out
     fresh.clock.advance("20d")
     late = [row for row in ends(console) if row["late_hours"]]
     assert len(late) == 3
@@ -202,7 +202,7 @@ def test_adoption_leaves_people_whose_end_is_unknown(console: Console, place: Pa
     console.run("ends", "set", WHO, "--until", "none")
     write_rows(place, "", NAMES)
     done = console.run("ends", "set", "--all", "--yes")
-    assert "1 person left as they are: the end is not known." in done.err
+    assert "1 person not changed: the end is not known." in done.err
     assert done.out == "Nothing was changed.\n"
 
 

@@ -50,7 +50,7 @@ def test_a_wrong_clock_is_stuck_and_told_once_and_so_is_its_end(
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     run_once(console)
     run_once(console)
-    assert hook.texts[1:] == [f"Over: {hook.texts[0]} There is nothing to do."]
+    assert hook.texts[1:] == [f"Solved: {hook.texts[0]} There is nothing to do."]
     assert subjects(hook)[1:] == ["hf-gate: works again"]
     assert console.run("status", "--check").code == 0
 
@@ -69,7 +69,7 @@ def test_what_holds_when_a_destination_is_first_known_is_told_to_it(
     assert hook.texts == [text, text], "the new destination is told too"
     assert console.run("policy", "promote", "voices", "--yes", "--max-changes", "61").code == 0
     run_once(console)
-    assert hook.texts[2:] == [f"Over: {text} There is nothing to do."] * 2
+    assert hook.texts[2:] == [f"Solved: {text} There is nothing to do."] * 2
 
 
 def test_a_failed_turn_is_told_when_the_next_one_fails_too(console: Console, hook: Hook) -> None:
@@ -83,12 +83,12 @@ def test_a_failed_turn_is_told_when_the_next_one_fails_too(console: Console, hoo
     run_down(console)
     run_down(console)
     (text,) = hook.texts
-    assert text.startswith(f"A turn failed at {DATASET}: ")
+    assert text.startswith(f"A turn of hf-gate run failed at {DATASET}: ")
     assert text.endswith(" There is nothing to do. The next turn tries again.")
     console.hub.set_faults([])
     run_once(console)
-    assert hook.texts[1].startswith(f"Over: A turn failed at {DATASET}: ")
-    assert subjects(hook) == ["hf-gate: a turn failed", "hf-gate: works again"]
+    assert hook.texts[1].startswith(f"Solved: A turn of hf-gate run failed at {DATASET}: ")
+    assert subjects(hook) == ["hf-gate: a turn of hf-gate run failed", "hf-gate: works again"]
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_a_new_token_that_reaches_only_some_repos_is_no_all_clear_and_the_new_ca
     )
     add_repo(tmp_path, "someone/else")
     run_once(console, 5)
-    assert subjects(hook)[1:] == ["hf-gate: a turn failed, and more"]
+    assert subjects(hook)[1:] == ["hf-gate: a turn of hf-gate run failed, and more"]
     over, cause = sorted(hook.texts[1:], reverse=True)
-    assert over == f"Over: {refused} 1 other problem lasts: hf-gate status --check"
-    assert cause.startswith("A turn failed at someone/else: no such repo")
+    assert over == f"Solved: {refused} 1 other problem remains: hf-gate status --check"
+    assert cause.startswith("A turn of hf-gate run failed at someone/else: no such repo")
     hook.calls.clear()
     run_once(console, 5)
     assert hook.calls == []
     desk = tmp_path / "hf-gate.yaml"
     desk.write_text(desk.read_text("utf-8").replace("  - someone/else\n", ""), "utf-8")
     run_once(console)
-    assert [text.startswith("Over: A turn failed at someone/else") for text in hook.texts] == [True]
+    assert [text.startswith("Solved: A turn of hf-gate run failed at someone/else") for text in hook.texts] == [True]
     assert subjects(hook) == ["hf-gate: works again"]
 
 
@@ -144,10 +144,10 @@ def test_an_outage_does_not_show_that_a_refused_token_works_again(console: Conso
     run_once(Console(console.hub, "hf_local_revoked"), 4)
     console.hub.set_faults(["down:s=100000"])
     run_down(console)
-    assert [text.startswith("Over:") for text in hook.texts] == [False, False]
+    assert [text.startswith("Solved:") for text in hook.texts] == [False, False]
     console.hub.set_faults([])
     run_once(console)
-    assert [text.startswith("Over:") for text in hook.texts] == [False, False, True, True]
+    assert [text.startswith("Solved:") for text in hook.texts] == [False, False, True, True]
 
 
 def test_a_full_disk_is_told_with_what_to_do_and_its_end_too(console: Console, hook: Hook) -> None:
@@ -158,11 +158,13 @@ def test_a_full_disk_is_told_with_what_to_do_and_its_end_too(console: Console, h
         done = subprocess.run(words, env=console.environment(), check=False, capture_output=True, timeout=120)
         assert done.returncode != 0
     (text,) = hook.texts
-    assert text.startswith("A turn failed: ")
+    assert text.startswith("A turn of hf-gate run failed: ")
     assert "free disk space" in text.lower()
     run_once(console)
     run_once(console)
-    assert hook.texts[1:] == ["Over: A turn failed: the store could not be used. There is nothing to do."]
+    assert hook.texts[1:] == [
+        "Solved: A turn of hf-gate run failed: the store could not be used. There is nothing to do."
+    ]
 
 
 def test_a_database_server_that_was_away_is_told_and_so_is_its_end(
@@ -181,7 +183,9 @@ def test_a_database_server_that_was_away_is_told_and_so_is_its_end(
     assert "Check that the server runs" in text
     desk.write_text(good, "utf-8")
     run_once(console)
-    assert hook.texts[1:] == ["Over: A turn failed: the store could not be used. There is nothing to do."]
+    assert hook.texts[1:] == [
+        "Solved: A turn of hf-gate run failed: the store could not be used. There is nothing to do."
+    ]
 
 
 def test_old_requests_that_wait_for_the_applicant_are_not_counted(console: Console, hook: Hook, tmp_path: Path) -> None:

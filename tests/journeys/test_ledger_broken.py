@@ -76,7 +76,7 @@ def test_an_admin_who_accepts_the_audit_log_lets_turns_continue(running: Console
     assert status_of(running.hub, "bob") == "accepted"
     assert running.run("status", "--check", env=CLOCK).code == 0
     ((event, text),) = told(hook)
-    assert (event, text.startswith("Over: The audit log does not verify: ")) == (NoticeEvent.LEDGER_BROKEN, True)
+    assert (event, text.startswith("Solved: The audit log does not verify: ")) == (NoticeEvent.LEDGER_BROKEN, True)
     running.hub.clock.advance("25h")
     assert running.run("run", "--once", env=CLOCK).code == 0, "what was accepted stops nothing again"
     texts = [row["text"] for row in running.run("audit", "ls", "--json").json]

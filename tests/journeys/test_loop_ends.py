@@ -73,7 +73,7 @@ def test_a_loop_whose_fixed_token_is_revoked_tells_once_however_often_it_is_rest
         while len(loop_texts(hook)) < 2:
             assert loop.stdout.readline()
         loop.send_signal(signal.SIGINT)
-    assert loop_texts(hook)[1].startswith(f"Over: {ENDED}")
+    assert loop_texts(hook)[1].startswith(f"Solved: {ENDED}")
     assert check(console)[0] == 0
 
 
@@ -81,7 +81,7 @@ def test_a_turn_by_hand_does_not_hide_that_the_loop_has_ended(console: Console, 
     stranger = Console(console.hub, "hf_local_revoked")
     assert stranger.run("run", "--every", "1s").code == 4
     run_once(console)
-    assert hook.texts[-1].endswith(" 1 other problem lasts: hf-gate status --check")
+    assert hook.texts[-1].endswith(" 1 other problem remains: hf-gate status --check")
     code, said = check(console)
     assert (code, said.startswith("failed: `hf-gate run` ended ")) == (1, True), said
     assert "Start it again: hf-gate run --every auto" in said
@@ -89,7 +89,7 @@ def test_a_turn_by_hand_does_not_hide_that_the_loop_has_ended(console: Console, 
         run_once(console)
     assert (check(console)[0], len(loop_texts(hook))) == (1, 1)
     run_once(console)
-    assert loop_texts(hook)[1].startswith(f"Over: {ENDED}"), "five turns without a loop: somebody chose them"
+    assert loop_texts(hook)[1].startswith(f"Solved: {ENDED}"), "five turns without a loop: somebody chose them"
     assert check(console)[0] == 0
 
 
@@ -177,7 +177,7 @@ def test_a_second_loop_in_one_workspace_ends_and_names_the_first(console: Consol
         assert first.stdout.readline().startswith(b"Synced")
         ended = console.spawn("run", "--every", "2h")
         assert ended.code == 75
-        assert f"the turns of this workspace are already run by pid {first.pid} on " in ended.error
+        assert f"`hf-gate run` was already started in this workspace by pid {first.pid} on " in ended.error
         assert "One loop is enough." in ended.hint
         assert console.run("run", "--once").code == 0
         os.kill(first.pid, signal.SIGKILL)

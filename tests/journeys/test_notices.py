@@ -119,7 +119,7 @@ def test_the_list_says_when_an_undelivered_message_is_tried_next(console: Consol
     assert due - tried >= timedelta(milliseconds=retry_wait(1, is_alarm=False))
     assert (behind["next_at"], behind["tried_at"]) == (None, None)
     table = console.run("messages", "ls", "--format", "human").out
-    assert "after the message before it" in table
+    assert "after the previous message" in table
     assert head["next_at"] in table
     assert "the receiver answered 503" in " ".join(table.split())
     console.hub.clock.advance("1h")
@@ -285,7 +285,9 @@ def test_an_alarm_goes_out_directly_once_a_day_while_the_store_is_not_usable(
     (tmp_path / "desk.db").write_bytes(whole)
     run_once(console)
     run_once(console)
-    assert hook.texts[3:] == ["Over: A turn failed: the store could not be used. There is nothing to do."]
+    assert hook.texts[3:] == [
+        "Solved: A turn of hf-gate run failed: the store could not be used. There is nothing to do."
+    ]
 
 
 def test_a_loop_sends_again_during_its_pause(console: Console, hook: Hook) -> None:

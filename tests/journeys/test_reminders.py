@@ -153,7 +153,7 @@ def test_reminders_by_hand_need_no_mail_server(console: Console, mailbox: Mailbo
     console.hub.clock.advance("5d")
     done = console.run("messages", "mark-sent", row["id"])
     assert done.code == 0
-    assert "This includes 1 reminder: `at_most` counts from now" in done.out
+    assert "These include 1 reminder: the time in `at_most` counts from now" in done.out
     console.hub.clock.advance("29d")
     run_once(console)
     assert status(console, "bob") == ("pending", "wait")

@@ -28,9 +28,9 @@ def test_a_workspace_that_never_ran_is_idle_and_one_that_did_is_fine(console: Co
     assert check_status(console) == (0, "idle")
     assert console.run("run", "--once").code == 0
     ended = console.run("status", "--check")
-    assert re.fullmatch(r"fine: Last turn \d+ s ago: 2 repos, 1 change made\.\n", ended.out)
+    assert re.fullmatch(r"fine: Last turn of `hf-gate run` \d+ s ago: 2 repos, 1 change made\.\n", ended.out)
     assert ended.code == 0
-    assert console.run("status").out.startswith("Last turn ")
+    assert console.run("status").out.startswith("Last turn of `hf-gate run` ")
     assert console.run("status", "--json").json["health"]["last_turn"]["done"] == 1
 
 
@@ -49,7 +49,7 @@ def test_a_loop_that_died_is_late_after_half_an_hour_or_the_given_time(console: 
     console.hub.clock.advance("11m")
     assert check_status(console) == (1, "late")
     out = console.run("status", "--check", env=CLOCK).out
-    assert out.startswith("late: No turn for 31 min. Last turn 31 min ago: 2 repos")
+    assert out.startswith("late: Last turn of `hf-gate run` 31 min ago: 2 repos")
     assert "hf-gate run --every auto" in out
 
 
@@ -62,7 +62,7 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
     assert check_status(console) == (1, "failed")
     assert "No turn followed." in console.run("status", "--check", env=CLOCK).out
     ended = console.run("status", env=CLOCK)
-    assert ended.out.startswith("FAILED: Last turn 7 h ago: failed: ")
+    assert ended.out.startswith("FAILED: Last turn of `hf-gate run` 7 h ago: failed: ")
     assert "token" in ended.out.splitlines()[0].lower()
 
 
@@ -104,10 +104,18 @@ def _store_turns(
 @pytest.mark.parametrize(
     ("ends", "state", "words"),
     [
-        ((None, None), "failed", "The last turn was killed."),
-        ((TurnEnd.OK, None, None), "failed", "The last turn was killed."),
-        ((TurnEnd.INTERRUPTED, TurnEnd.INTERRUPTED), "failed", "Each of the last 2 turns was interrupted or killed."),
-        ((None, TurnEnd.INTERRUPTED, None), "failed", "Each of the last 2 turns was interrupted or killed."),
+        ((None, None), "failed", "The last turn of `hf-gate run` was killed."),
+        ((TurnEnd.OK, None, None), "failed", "The last turn of `hf-gate run` was killed."),
+        (
+            (TurnEnd.INTERRUPTED, TurnEnd.INTERRUPTED),
+            "failed",
+            "Each of the last 2 turns of `hf-gate run` was interrupted or killed.",
+        ),
+        (
+            (None, TurnEnd.INTERRUPTED, None),
+            "failed",
+            "Each of the last 2 turns of `hf-gate run` was interrupted or killed.",
+        ),
         ((TurnEnd.OK, TurnEnd.INTERRUPTED), "fine", "interrupted"),
         ((TurnEnd.OK, None), "fine", "1 repo"),
         ((None, None, TurnEnd.OK), "fine", "1 repo"),
@@ -124,7 +132,7 @@ def test_turns_that_are_killed_or_interrupted_again_and_again_have_failed(
 def test_a_turn_that_began_in_the_future_is_late(console: Console, tmp_path: Path) -> None:
     _store_turns(console, tmp_path, [TurnEnd.OK], timedelta(days=365, hours=1))
     assert check_status(console) == (1, "late")
-    assert "The last turn began 11 mo in the future" in console.run("status", "--check", env=CLOCK).out
+    assert "The last turn of `hf-gate run` began 11 mo in the future" in console.run("status", "--check", env=CLOCK).out
     _store_turns(console, tmp_path, [TurnEnd.OK])
     assert check_status(console) == (0, "fine")
 
@@ -158,9 +166,7 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
     with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
         assert loop.stdout is not None
         assert loop.stderr is not None
-        while b"The next turn tries again, with the token that its file holds then." not in (
-            line := loop.stderr.readline()
-        ):
+        while b"The next turn reads the token file and tries again." not in (line := loop.stderr.readline()):
             assert line
         assert check_status(console) == (1, "failed")
         file.write_text(console.hub.tokens["owner"])
@@ -313,7 +319,7 @@ def _spoil_the_lists(console: Console, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [
-        (_hold_a_first_turn, "52 changes of policy voices held: its first turn would change more than 50 requests"),
+        (_hold_a_first_turn, "52 changes of policy voices held: this version would change more than 50 requests"),
         (_save_from_the_desk, "Policy voices is held. Saved from the desk by mia; acts after `hf-gate policy promote"),
         (_empty_a_table, "stays in force"),
         (_spoil_the_lists, f"The lists of {DATASET} have not been proved complete for a day: "),

@@ -133,11 +133,13 @@ def test_a_new_cause_at_another_repo_is_told_while_the_first_one_lasts(store: St
     turns, (first, second) = Turns(store), _LOST
     turns.end(TurnEnd.PARTIAL, first)
     assert turns.end(TurnEnd.PARTIAL, first)[0].startswith(
-        f"A turn failed at {REPO}: no such repo. Check the spelling."
+        f"A turn of hf-gate run failed at {REPO}: no such repo. Check the spelling."
     )
     assert turns.end(TurnEnd.PARTIAL, first, second) == []
-    assert turns.end(TurnEnd.PARTIAL, first, second)[0].startswith(f"A turn failed at {OTHER}: no such repo.")
-    assert turns.end(TurnEnd.PARTIAL, second)[0].endswith(" 1 other problem lasts: hf-gate status --check")
+    assert turns.end(TurnEnd.PARTIAL, first, second)[0].startswith(
+        f"A turn of hf-gate run failed at {OTHER}: no such repo."
+    )
+    assert turns.end(TurnEnd.PARTIAL, second)[0].endswith(" 1 other problem remains: hf-gate status --check")
     assert turns.end(TurnEnd.OK)[0].endswith(" There is nothing to do.")
 
 
@@ -157,17 +159,19 @@ def test_a_cause_that_many_repos_have_in_common_is_one_line(store: Store) -> Non
     turns.end(TurnEnd.PARTIAL, *failures)
     (line,) = turns.end(TurnEnd.PARTIAL, *failures)
     assert line.startswith(
-        "A turn failed at acme/set-0, acme/set-1, acme/set-10 and 117 more: not gated. Gate it first"
+        "A turn of hf-gate run failed at acme/set-0, acme/set-1, acme/set-10 and 117 more: not gated. Gate it first"
     )
     (line,) = turns.end(TurnEnd.OK)
-    assert line.startswith("Over: A turn failed at acme/set-0, acme/set-1, acme/set-10 and 117 more")
+    assert line.startswith("Solved: A turn of hf-gate run failed at acme/set-0, acme/set-1, acme/set-10 and 117 more")
 
 
 def test_repos_that_refuse_the_token_are_one_line_that_names_no_other_source_of_tokens(store: Store) -> None:
     turns = Turns(store)
     turns.end(TurnEnd.FAILED, *_NO_RIGHT)
     (line,) = turns.end(TurnEnd.FAILED, *_NO_RIGHT)
-    assert line.startswith(f"A turn failed at {OTHER}, {REPO}: the repo refused this token (403): no permission.")
+    assert line.startswith(
+        f"A turn of hf-gate run failed at {OTHER}, {REPO}: the repo refused this token (403): no permission."
+    )
     assert "Replace the token of hf-gate run." in line
     assert "hf auth login" not in line
 

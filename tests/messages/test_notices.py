@@ -69,13 +69,13 @@ def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Desk) 
     store, now = told.app_state.workspace.store, to_ms(told.app_state.now())
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=now, actor="lena")])
-    assert _attempts(told) == ["", "after the message before it", "at the next turn"]
+    assert _attempts(told) == ["", "after the previous message", "at the next turn"]
     row = outbox.claim_notice(store, "team", "w", now)
     assert row is not None
     outbox.settle_message(store, row, "w", Delivery(DeliveryKind.FAILED, "down"), now + 600_000)
     due = from_ms(now + 600_000 + retry_wait(1, is_alarm=False))
     words = format_time(due, told.app_state.workspace.zone, told.app_state.now())
-    assert _attempts(told) == ["", "after the message before it", words]
+    assert _attempts(told) == ["", "after the previous message", words]
 
 
 def _attempts(desk: Desk) -> list[str]:

@@ -121,7 +121,7 @@ def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None
         name: structs.replace(fact, why=UnknownReason.NOT_YET) if fact.value is None else fact
         for name, fact in old.items()
     }
-    assert "waits one turn for email.academic, tables.dua" in told(soon, EEG)[0].text
+    assert "waits until the next turn reads email.academic, tables.dua" in told(soon, EEG)[0].text
 
 
 def test_a_reason_is_shown_below_the_verdict_on_one_line() -> None:

@@ -53,7 +53,7 @@ def _sentence_for(context: HttpContext, health: Health) -> str:
     if sees_all_repos(context) or health.last is None or health.state is HealthState.STOPPED:
         return health.sentence
     ago = format_span(context.now - from_ms(health.last.started_at))
-    return f"Last turn {ago} ago: {'failed' if health.state is HealthState.FAILED else 'none since'}."
+    return f"Last turn of `hf-gate run` {ago} ago: {'failed' if health.state is HealthState.FAILED else 'none since'}."
 
 
 def stop(context: HttpContext) -> Response:

@@ -76,7 +76,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "runs": CommandEntry(
         "hf_gate.decisions.commands.runs:runs", "Runs: ls, show, undo, retry, stop, continue.", _UNATTENDED
     ),
-    "ends": CommandEntry("hf_gate.grants.commands.ends:ends", "Ends of access: ls, set, confirm.", _UNATTENDED),
+    "ends": CommandEntry("hf_gate.grants.commands.ends:ends", "End dates of access: ls, set, confirm.", _UNATTENDED),
     "messages": CommandEntry(
         "hf_gate.messages.commands:messages", "Notices and letters: ls, preview, test, retry, mark-sent.", _UNATTENDED
     ),

@@ -158,7 +158,7 @@ what it would do and changes nothing. To let a rule decide:
   hf-gate policy check              find problems, and show what each accept rule requires
   hf-gate plan --out plan.json      save the changes in a file
   hf-gate apply plan.json           apply them, once
-  hf-gate run --every 10m           do the same every 10 minutes, within your guards
+  hf-gate run --every 10m           sync, plan and apply every 10 minutes, within your guards
 
 To start from an example: `hf-gate init REPO --like EXAMPLE`; in a workspace, `hf-gate policy new NAME --like EXAMPLE`:
 
@@ -177,11 +177,11 @@ REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf:
 TARGET  USER@REPO
         'USER@datasets/ns/*'    decisions only: each stored repo where USER is pending (cancel, revoke: accepted;
                           grant: all)
-        'USER@*'                the same for all repos; USER can also be an account id, an e-mail address or a pseudonym
+        'USER@*'                all stored repos; USER can also be an account id, an e-mail address or a pseudonym
         REPO USER USER ...
         --repo REPO ID ...      request ids, 24 hex digits
-        -                       stdin: one of these per line, or lines of `hf-gate ls --format jsonl`
-        --from FILE             the same from a file; # starts a comment
+        -                       stdin: one target per line, or lines of `hf-gate ls --format jsonl`
+        --from FILE             a file with one target per line; # starts a comment
         REPO -, REPO --from FILE   only usernames or ids, one per line
 
 A line of `ls` contains the state of the request. If it changed since, nothing is sent (stale).

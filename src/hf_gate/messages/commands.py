@@ -48,7 +48,7 @@ messages = LazyGroup(
 _LISTED: Final = 10_000
 _PREVIEWED: Final = 50
 _NO_DESTINATION: Final = "Name one in hf-gate.yaml under `notify`; see docs/notices.md."
-_REMINDED: Final = "This includes {}: `at_most` counts from now, unless the wait has already ended."
+_REMINDED: Final = "These include {}: the time in `at_most` counts from now, unless the wait has already ended."
 
 
 @command(

@@ -250,7 +250,7 @@ class Work(StrEnum):
 
 _DOING: Final[Mapping[Work, str]] = {
     Work.MESSAGES: "messages are being sent",
-    Work.LOOP: "the turns of this workspace are already run",
+    Work.LOOP: "`hf-gate run` was already started in this workspace",
 }
 
 

@@ -71,7 +71,8 @@ def _check_repos(context: HttpContext) -> FirstStep:
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
         text = (
-            "There is no workspace. You can read and decide, but without policies, reason templates and ends of access."
+            "There is no workspace. You can read and decide, but without policies, reason templates and end dates of "
+            "access."
         )
         return FirstStep(title, False, text, "hf-gate init")
     globs = len(app_state.workspace.location.config.repos)

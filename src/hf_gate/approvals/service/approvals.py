@@ -367,8 +367,8 @@ def approve(
         else:
             known = "an end that is not recorded" if theirs is None else theirs.words
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
-            why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose the same or an earlier end"
-            return kind, f"{state}: {why}, or ask {one.actor} to approve the same"
+            why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose that end or an earlier one"
+            return kind, f"{state}: {why}, or ask {one.actor} to approve this one"
     why = "" if approver is None or mine is not None else book.explain(row, quorum, approver)
     is_new = len(given) < quorum.count if mine is None else agreed.get(mine.account) != asked.end
     if approver is not None and approver.account is not None and not why and is_new:
@@ -391,8 +391,8 @@ def approve(
         return None, ",".join(earlier)
     state = f"approval {len(given)} of {quorum.count}"
     if why:
-        return OutcomeKind.REFUSED, f"{state}: yours does not count, because {why}"
-    again = "" if mine is None else ": yours counts once; another person must approve"
+        return OutcomeKind.REFUSED, f"{state}: your approval does not count, because {why}"
+    again = "" if mine is None else ": your approval counts once; another person must approve"
     return OutcomeKind.DEFERRED, f"{state}{again}"
 
 

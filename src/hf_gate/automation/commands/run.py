@@ -50,7 +50,7 @@ _UNFINISHED: Final[Mapping[str, str]] = {
     "run",
     examples=("hf-gate run --once --json", "hf-gate run --every 5m", "hf-gate run --every auto --reserve 50"),
 )
-@click.option("--once", is_flag=True, help="Run one turn, for cron and jobs.")
+@click.option("--once", is_flag=True, help="Run one turn, then exit; for cron and jobs.")
 @click.option(
     "--every",
     metavar="TIME",
@@ -81,7 +81,7 @@ def run_(
     log: str,
     full_evaluation: bool,
 ) -> int:
-    """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
+    """Run the policies unattended. Each turn syncs, evaluates, applies within the guards, and ends expired grants.
 
     Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo
     would change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the current batch.
@@ -195,8 +195,8 @@ class _Loop:
                 is_refused = isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
                 if is_refused and self._is_token_fixed:
                     raise
-                how = ", with the token that its file holds then" if is_refused else ""
-                self.context.out.warn(f"{problem} The next turn tries again{how}.")
+                how = "reads the token file and tries again" if is_refused else "tries again"
+                self.context.out.warn(f"{problem} The next turn {how}.")
             self._adapt_pause(pause)
             self._notices.wait_until(started_at + self.pause)
 
@@ -419,9 +419,9 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
     from hf_gate.grants.service.ends.grant_ends import held_ends_note
 
     for kind, number in done.planned.ends.counts.items():
-        yield f"  {pluralize(number, 'end')} of access {_MOVES[kind]}."
+        yield f"  {pluralize(number, 'end date')} {_MOVES[kind]}."
     if done.planned.ends.noticed:
-        yield f"  {pluralize(done.planned.ends.noticed, 'notice')} of an end recorded."
+        yield f"  {pluralize(done.planned.ends.noticed, 'notice')} recorded that access ends soon."
     if note := held_ends_note(done.planned.ends.held_count):
         yield f"  {note}"
     if done.planned.ends.undecided:
@@ -429,13 +429,13 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
             f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
         )
     if done.closed:
-        yield f"  {_count_waiting(done.closed)} for the hours of `guards.end_hours` in hf-gate.yaml."
+        yield f"  {_count_waiting(done.closed)}: grants end only in the hours of `guards.end_hours` in hf-gate.yaml."
     if late := lateness_of(done.planned.plan.changes):
         yield f"  {late}"
 
 
 def _count_waiting(count: int) -> str:
-    return pluralize(count, "end waits", "ends wait")
+    return pluralize(count, "grant does not end yet", "grants do not end yet")
 
 
 def lateness_of(changes: Iterable[Change]) -> str:
@@ -471,8 +471,8 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
         )
     for policy, number in count_by_policy(done.withheld.held_counts).items():
         yield (
-            f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 "
-            "requests at a repo."
+            f"  {pluralize(number, 'change')} of policy {policy} held: this version would change more than 50 "
+            "requests at a repo in its first turn."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
     for hold in done.withheld.holds:

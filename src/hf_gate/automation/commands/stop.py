@@ -67,7 +67,11 @@ def start(context: CommandContext) -> int:
         _check_starter(context, workspace)
         breaks = read_check(workspace.store).broken
         is_changed = start_unattended(workspace.store, find_actor(context), to_ms(workspace.now()))
-    said = "Unattended work runs again from the next turn on." if is_changed else "Unattended work was not stopped."
+    said = (
+        "Unattended work continues with the next turn of `hf-gate run`."
+        if is_changed
+        else "Unattended work was not stopped."
+    )
     if is_changed and breaks:
         said = f"{said} {pluralize(len(breaks), 'break')} of the audit log accepted: {breaks[0]}"
     context.out.document({"stopped": False, "changed": is_changed}, lambda: [said])

@@ -51,6 +51,7 @@ _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
 _START_AGAIN: Final = "Start it again: hf-gate run --every auto"
+_NONE_FOLLOWED: Final = "No turn followed."
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
 
 READ_TURNS: Final = 5
@@ -105,6 +106,7 @@ def _judge(
     if not turns:
         return HealthState.IDLE, "`hf-gate run` was never started here.", ""
     newest = turns[0]
+    ago = _ago(newest.started_at, now)
     if last is not None and last.end in _BAD_ENDS:
         return HealthState.FAILED, describe_turn(last, now), _next_after_failure(newest, now, max_age)
     if ended := _find_ended_loop(turns):
@@ -113,15 +115,17 @@ def _judge(
         return HealthState.FAILED, lost, "See the log of the service that runs it."
     if from_ms(newest.started_at) - now > _CLOCK_STEP:
         ahead = format_span(from_ms(newest.started_at) - now)
-        said = f"The last turn began {ahead} in the future: the clock was ahead, so its age is unknown."
+        said = (
+            f"The last turn of `hf-gate run` began {ahead} in the future: the clock was ahead, so its age is unknown."
+        )
         return HealthState.LATE, said, _START_AGAIN
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
         if newest.end is None:
-            said = f"The last turn began {_ago(newest.started_at, now)} and has not ended."
+            said = f"The last turn of `hf-gate run` began {ago} and has not ended."
         else:
-            said = f"No turn for {format_span(now - from_ms(newest.started_at))}. {describe_turn(newest, now)}"
+            said = f"{describe_turn(newest, now)} {_NONE_FOLLOWED}"
         return HealthState.LATE, said, _START_AGAIN
-    said = f"A turn began {_ago(newest.started_at, now)}." if last is None else describe_turn(last, now)
+    said = f"A turn of `hf-gate run` began {ago}." if last is None else describe_turn(last, now)
     if stuck:
         needs = pluralize(len(stuck), "problem needs", "problems need")
         said = f"{said} {needs} a person."
@@ -133,7 +137,7 @@ def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | Non
     if newest.end is TurnEnd.LOOP_ENDED:
         return "See hf-gate doctor, then start it again: hf-gate run --every auto"
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
-        return "No turn followed. See hf-gate doctor, then start it again: hf-gate run --every auto"
+        return f"{_NONE_FOLLOWED} See hf-gate doctor, then start it again: hf-gate run --every auto"
     return "A loop that still runs tries again. See: hf-gate doctor"
 
 
@@ -148,9 +152,9 @@ def _describe_lost_turns(turns: Sequence[TurnRow]) -> str:
     newest = turns[0]
     begun = turns[1:] if newest.end is None else turns  # without the one that may be running
     if newest.end is None and begun and begun[0].end is None:
-        return "The last turn was killed."
+        return "The last turn of `hf-gate run` was killed."
     lost = list(takewhile(lambda turn: turn.end in {None, TurnEnd.INTERRUPTED}, begun))
-    return f"Each of the last {len(lost)} turns was interrupted or killed." if len(lost) > 1 else ""
+    return f"Each of the last {len(lost)} turns of `hf-gate run` was interrupted or killed." if len(lost) > 1 else ""
 
 
 def _patience(turn: TurnRow) -> timedelta:
@@ -174,7 +178,7 @@ def describe_turn(turn: TurnRow, now: datetime) -> str:
             words = f"failed in part: {turn.problem}"
         case _:
             words = f"failed: {turn.problem}"
-    return f"Last turn {ago}: {words.rstrip('.')}."
+    return f"Last turn of `hf-gate run` {ago}: {words.rstrip('.')}."
 
 
 def _ago(at: int, now: datetime) -> str:
@@ -270,9 +274,9 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
     """Yield which policies wait for a promotion."""
     for policy, count in read_held_counts(workspace.store).items():
         words = (
-            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 "
-            "requests at a"
-            f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
+            f"{pluralize(count, 'change')} of policy {policy} held: this version would change more than 50 "
+            "requests at a repo in its first turn of `hf-gate run`."
+            f" Review them with hf-gate plan, then hf-gate policy promote {policy}."
         )
         yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
     for hold in read_workspace_holds(workspace):

@@ -380,14 +380,14 @@ def _describe_alarm(item: NoticeItem, _where: str) -> str:
     hint = facts.get("hint", "")
     if item.event is NoticeEvent.FAILED_TURN:
         places = facts.get("repos") or item.repo
-        text = f"A turn failed{f' at {places}' if places else ''}: {text.rstrip('.')}."
+        text = f"A turn of hf-gate run failed{f' at {places}' if places else ''}: {text.rstrip('.')}."
     if facts.get("state") != "over":
         return f"{text} {hint}".rstrip()
     lasting = facts.get("lasting", 0)
     if not lasting:
-        return f"Over: {text} {NOTHING_TO_DO}"
-    rest = pluralize(int(lasting), "other problem lasts", "other problems last")
-    return f"Over: {text} {rest}: hf-gate status --check"
+        return f"Solved: {text} {NOTHING_TO_DO}"
+    rest = pluralize(int(lasting), "other problem remains", "other problems remain")
+    return f"Solved: {text} {rest}: hf-gate status --check"
 
 
 NOTHING_TO_DO: Final = "There is nothing to do."
@@ -424,10 +424,10 @@ _SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
     NoticeEvent.RUN_RESULT: "run ended",
     NoticeEvent.ENDS_SOON: "access ends soon",
     NoticeEvent.TOKEN: "the token is refused",
-    NoticeEvent.STUCK: "something waits for a person",
+    NoticeEvent.STUCK: "a problem needs a person",
     NoticeEvent.LEDGER_BROKEN: "the audit log does not verify",
     NoticeEvent.LOOP_ENDED: "hf-gate run has ended",
-    NoticeEvent.FAILED_TURN: "a turn failed",
+    NoticeEvent.FAILED_TURN: "a turn of hf-gate run failed",
     NoticeEvent.UNATTENDED: "unattended work",
 }
 
@@ -439,7 +439,7 @@ def subject_of(items: Sequence[NoticeItem]) -> str:
         return "hf-gate: test"
     if items and all(item.facts.get("state") == "over" for item in items):
         has_rest = any(item.facts.get("lasting") for item in items)
-        return "hf-gate: a problem is over, others last" if has_rest else "hf-gate: works again"
+        return "hf-gate: one problem is solved, others remain" if has_rest else "hf-gate: works again"
     if len(kinds) == 1:
         return f"hf-gate: {_SUBJECTS[next(iter(kinds))]}"
     alarms = {item.event for item in items if item.event.is_alarm and item.facts.get("state") != "over"}

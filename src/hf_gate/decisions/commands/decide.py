@@ -239,7 +239,9 @@ def _read_template(
 ) -> ReasonTemplate | None:
     name = given.get("reason_template")
     if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
-        raise UsageError("--reason, --reason-template and --no-reason exclude each other.")
+        raise UsageError(
+            "--reason, --reason-template and --no-reason exclude each other.", hint="Use only one of them."
+        )
     language = given.get("lang")
     if language and (name is None or ":" in str(name)):
         raise UsageError(

@@ -46,20 +46,22 @@ if TYPE_CHECKING:
 ends = LazyGroup(
     "ends",
     {
-        "ls": CommandEntry("hf_gate.grants.commands.ends:ls", "List grants by the end of access."),
+        "ls": CommandEntry("hf_gate.grants.commands.ends:ls", "List grants by end date."),
         "set": CommandEntry(
-            "hf_gate.grants.commands.ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True
+            "hf_gate.grants.commands.ends:set_ends",
+            "Set or remove end dates, or adopt those of the rules.",
+            has_effect=True,
         ),
         "confirm": CommandEntry(
-            "hf_gate.grants.commands.ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True
+            "hf_gate.grants.commands.ends:confirm", "Confirm end dates that moved to an earlier time.", has_effect=True
         ),
     },
-    help="Ends of access: list, set and confirm them.",
+    help="End dates of access: list, set and confirm them.",
 )
 _NO_LIMIT: Final = "36500d"
 _SHOWN: Final = 20  # the most ends named by a command
 _YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-_MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
+_MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of end dates.")
 
 
 @command("ls", examples=("hf-gate ends ls", "hf-gate ends ls --within 30d --json", "hf-gate ends ls --without-end"))
@@ -120,7 +122,7 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 @_YES
 @_MAX
 def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
-    """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
+    """Confirm end dates that a table or a condition moves to an earlier time. More than 20 at once wait for this.
 
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
     run` ends the access when it is due. If two people must agree, the first one only records that they agree.
@@ -140,7 +142,7 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     now = workspace.clock.now()
     moves = list_held_moves(workspace, bundle, now)
     is_open = False
-    words = "No ends need to be confirmed."
+    words = "No end dates need to be confirmed."
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
         me = require_member_for_ends(context, workspace, (move.row.repo for move in moves))
@@ -148,14 +150,14 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
         quorum = compute_held_quorum(workspace, bundle, team, moves, now)
         is_open = quorum.is_open
         lines = [_move_line(move, now) for move in moves]
-        question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
+        question = f"{'agree to ' if is_open else ''}move {{}} end dates to an earlier time?"
         confirm_ends(context, lines, question, yes=yes, max_changes=max_changes)
         if is_open:
             endorse(workspace, digest_to_endorse(moves, now), len(moves), me, find_actor(context), of="ends")
             words = f"approval 1 of 2: {quorum.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
         else:
             confirm_moves(workspace, bundle, team, moves, find_actor(context), now)
-            words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
+            words = f"Moved {pluralize(len(moves), 'end date')} to an earlier time."
     kinds = {} if is_open else count_kinds(moves)
     document = {
         "confirmed": 0 if is_open else len(moves),
@@ -171,7 +173,7 @@ def _move_line(move: EndMove, now: datetime) -> str:
     before = move.row.state.ends_at
     was = "no end" if before is None else format_distance(from_ms(before), now)
     soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
-    return f"{move.row.target_name}: ends {soon} instead of {was}"
+    return f"{move.row.target_name}: access ends {soon} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------
@@ -194,9 +196,9 @@ def _move_line(move: EndMove, now: datetime) -> str:
     "--no-renew/--renew", "is_final", default=None, help="Mark access that ends for good, or remove the mark."
 )
 @click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
-@click.option("--with-end", is_flag=True, help="With --all: also people whose end the policies set otherwise now.")
+@click.option("--with-end", is_flag=True, help="With --all: also people for whom the rules set another end now.")
 @click.option("--from-acceptance", is_flag=True, help="With --all: count durations from the acceptance, not from now.")
-@click.option("--dry-run", is_flag=True, help="Show the ends; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the end dates; change nothing.")
 @_YES
 @_MAX
 def set_ends(
@@ -248,10 +250,15 @@ def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], 
     """Raise UsageError for options that exclude each other."""
     chosen = [name for name, value in by_hand.items() if value is not None]
     if len(chosen) + is_all > 1:
-        raise UsageError(f"{' and '.join([*chosen, *(['--all'] if is_all else [])])} exclude each other.")
+        raise UsageError(
+            f"{' and '.join([*chosen, *(['--all'] if is_all else [])])} exclude each other.",
+            hint="Use only one of them.",
+        )
     wrong = next((name for name, value in of_all.items() if value and not is_all), None)
     if wrong:
-        raise UsageError(f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the ends of everybody.")
+        raise UsageError(
+            f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the end dates of everybody."
+        )
 
 
 def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
@@ -268,7 +275,7 @@ def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str |
         changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
     else:
         changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
-    question = "remove {} ends?" if until == NO_END_WORD else "renew {} ends?"
+    question = "remove {} end dates?" if until == NO_END_WORD else "renew {} end dates?"
     return _apply(context, workspace, bundle, changes, now, question, how)
 
 
@@ -378,7 +385,7 @@ def _apply(
     planned = len(changes)
     kept = [] if adoption is None else adoption.chosen
     for why, number in lacking.items():
-        context.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
+        context.out.say(f"{pluralize(number, 'person', 'people')} not changed: {why}.")
     for row in kept[:_SHOWN]:
         context.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
     if changes:
@@ -396,14 +403,14 @@ def _apply(
         changes = [change for change in changes if change.row.id not in without]
     if how.dry_run:
         lines = [_describe_change(one) for one in changes[:_SHOWN]]
-        lines.append(f"{pluralize(len(changes), 'end')} would change. Nothing was changed.")
+        lines.append(f"{pluralize(len(changes), 'end date')} would change. Nothing was changed.")
         context.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
         return 0
     known = workspace.store.requests([change.row.id for change in changes])
     document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
     lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
     if adoption is not None and changes:
-        lines.append(f"{pluralize(len(changes), 'end')} changed.")
+        lines.append(f"{pluralize(len(changes), 'end date')} changed.")
     context.out.document(document, lambda: lines)
     return 0
 

@@ -78,7 +78,7 @@ table = LazyGroup(
 
 _ENDED: Final = frozenset({OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE})
 _MAX_NAMED: Final = 20  # the most rows or people that are named
-_MAX_REMOVED: Final = "How many rows may go, if that is more than the table may lose."
+_MAX_REMOVED: Final = "Allow more removed rows than the table may lose, up to this number."
 
 
 @command("ls", examples=("hf-gate table ls", "hf-gate table ls --json"))
@@ -288,7 +288,7 @@ def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
 
 @command("new", examples=("hf-gate table new partners", "hf-gate table new partners --column note"))
 @click.argument("name")
-@click.option("--column", "columns", multiple=True, metavar="COLUMN", help="One more column.")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN", help="Add this column; can be repeated.")
 def table_new(context: CommandContext, *, name: str, columns: tuple[str, ...]) -> int:
     """Make the file of a table that hf-gate.yaml or a policy names: its key columns, yours, and `expires`."""
     workspace = open_workspace(context, needs_folder=True, writes=True)
@@ -298,7 +298,7 @@ def table_new(context: CommandContext, *, name: str, columns: tuple[str, ...]) -
     return 0
 
 
-_COLUMN: Final = "A column of the table under its name in FILE, such as email=E-Mail-Adresse."
+_COLUMN: Final = "A column of the table and its name in FILE, such as email=E-Mail-Adresse."
 
 
 @command("diff", examples=("hf-gate table diff class class-2027.csv", "hf-gate table diff class class-2027.csv --json"))

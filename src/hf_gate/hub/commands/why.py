@@ -46,7 +46,7 @@ _PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of
     help="Wait until the state changes, or for this time: 1h, 7d.",
 )
 @click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
-@click.option("--offline", is_flag=True, help="Make no call; say what this machine knows.")
+@click.option("--offline", is_flag=True, help="Make no call; use only what this machine has stored.")
 @click.option("--report", is_flag=True, help="Print a block for a support thread, without tokens and file names.")
 @repo_type_option
 def why_(

@@ -224,9 +224,7 @@ def audit_verify(context: CommandContext, *, checkpoints: tuple[str, ...], file:
         quiet=[f"{each.chain}#{each.seq}" for each in result.broken],
     )
     if not result.ok and file is None and context.location.folder is not None:
-        context.out.hint(
-            "The turns of hf-gate run find this within a day, and stop. To stop unattended work now: hf-gate stop"
-        )
+        context.out.hint("`hf-gate run` finds this within a day and stops. To stop unattended work now: hf-gate stop")
     return 0 if result.ok else 1
 
 

@@ -220,7 +220,7 @@ def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
     left = count_ends_left(store, team, now)
     if left is None or left > 0:
         return ""
-    return f"You set {SINGLE_PERSON_LIMIT} ends within 24 hours. More than that need two people."
+    return f"You set {SINGLE_PERSON_LIMIT} end dates within 24 hours. More than that need two people."
 
 
 def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
@@ -247,7 +247,7 @@ def compute_ends_quorum(
     is_large = bool(rule) or (left is not None and count > left)
     accounts = {account for account in (*approvers, team.me.proven_account) if account is not None}
     able = accounts if len(team.all_members) == 1 else team.approving_accounts(accounts)
-    why = rule or f"More than {SINGLE_PERSON_LIMIT} ends within 24 hours need two people."
+    why = rule or f"More than {SINGLE_PERSON_LIMIT} end dates within 24 hours need two people."
     return ActQuorum(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
 
 

@@ -174,7 +174,7 @@ def describe_next_attempt(message: MessageRecord, now: datetime, format_moment: 
     if message.is_dead:
         return ""
     if message.next_at is None:
-        return "after the message before it"
+        return "after the previous message"
     moment = datetime.fromisoformat(message.next_at)
     return "at the next turn" if moment <= now else format_moment(moment)
 

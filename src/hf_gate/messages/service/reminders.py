@@ -69,6 +69,8 @@ def describe_wait(store: Store, row: RequestRow, end: WaitEnd, now: datetime, zo
     since = reminders_since(store)
     if not end.lacks_reminder or (since is not None and row.state.asked_at >= since):
         return describe_wait_end(end, now, zone)
-    began = "begin with the next turn" if since is None else f"began {format_minute(from_ms(since), zone)}"
-    follows = "So a person decides." if end.at <= now else f"From {format_minute(end.at, zone)} on, a person decides."
+    began = (
+        "begin with the next turn of hf-gate run" if since is None else f"began {format_minute(from_ms(since), zone)}"
+    )
+    follows = "A person decides." if end.at <= now else f"From {format_minute(end.at, zone)} on, a person decides."
     return f"Reminders {began}. People who asked earlier get none. {follows}"

@@ -223,7 +223,7 @@ def _names_of_now(policy: Policy, conditions: Conditions) -> Iterator[PolicyProb
     for rule in policy.rules:
         key = next((key for key in ("when", "unless") if _always_needs_now(conditions.get((rule.id, key)))), None)
         if key is not None:
-            words = f"rule {rule.id} uses `now`, so every turn evaluates every request."
+            words = f"rule {rule.id} uses `now`, so each turn of `hf-gate run` evaluates every request."
             hint = "Use a fact that counts days, such as request.age_days, or put a condition and `&&` before it."
             yield _warning(policy, "uses_now", words, rule.key_positions.get(key, rule.position), hint)
 

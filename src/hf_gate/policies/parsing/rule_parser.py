@@ -247,7 +247,7 @@ def _read_notice(reader: NodeReader, node: Node, name: str) -> tuple[Duration, .
     items = reader.read_items(node, name, "`notice: [30d, 7d]`")
     found = [step for item in items if (step := _read_duration(reader, item, name)) is not None]
     if len(found) > MAX_NOTICES:
-        words = f"notice: {len(found)} times; at most {MAX_NOTICES} are allowed. Remove {len(found) - MAX_NOTICES}."
+        words = f"notice has {len(found)} times; at most {MAX_NOTICES} are allowed. Remove {len(found) - MAX_NOTICES}."
         reader.add_problem(node, "too_many_notices", words)
     return tuple(sorted({str(step): step for step in found}.values(), key=lambda step: (-step.months, -step.days)))
 

@@ -72,7 +72,7 @@ def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:
     if verdict.queue:
         yield f"queue {clip_line(verdict.queue, VALUE_COLUMNS)}"
     if verdict.needs:
-        yield f"waits one turn for {', '.join(verdict.needs)}"
+        yield f"waits until the next turn reads {', '.join(verdict.needs)}"
     if verdict.missing:
         yield f"missing: {', '.join(verdict.missing)}"
     if verdict.possible:

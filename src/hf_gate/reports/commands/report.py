@@ -34,7 +34,8 @@ report = LazyGroup(
     "report",
     {
         "overview": CommandEntry(
-            "hf_gate.reports.commands.report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."
+            "hf_gate.reports.commands.report:report_overview",
+            "Waiting times, decisions and rules of the last 26 weeks.",
         ),
         "access": CommandEntry("hf_gate.reports.commands.report:report_access", "Who has access, or had it on a date."),
         "hub": CommandEntry(
@@ -126,7 +127,7 @@ _BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
 @click.option(
     "--as-of",
     metavar="DATE",
-    help="Show an earlier moment: a date (its end, in the workspace's zone) or a timestamp.",
+    help="Show an earlier time: a timestamp, or the end of a date in the workspace's time zone.",
 )
 def report_access(
     context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None

@@ -204,8 +204,8 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
     for budget in found.budgets:
         if budget.is_used_up:
             yield (
-                f"STUCK: the guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}); "
-                "`run` defers further changes of this kind."
+                f"STUCK: the guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` "
+                "defers such changes. Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
             )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())

@@ -164,7 +164,7 @@ def _format_decision(row: ComparedDecision) -> str:
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes in the first turn.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes in its first turn.")
 def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
@@ -302,9 +302,10 @@ def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str
     if any(rule.reviewers > 1 for rule in policy.rules):
         yield "Some of its rules ask for two reviewers. You will not count as one of them for this version."
     if not changes:
-        yield f"{lead} Its first turn would change nothing, as of the last sync."
+        yield f"{lead} It would change nothing in its first turn, as of the last sync."
         return
-    yield f"{lead} Its first turn would change {pluralize(len(changes), 'request')}: {summarize_changes(changes)}."
+    count = pluralize(len(changes), "request")
+    yield f"{lead} It would change {count} in its first turn: {summarize_changes(changes)}."
     for row in _by_repo(changes):
         yield f"  {row['where']}: {row['count']:,}"
 

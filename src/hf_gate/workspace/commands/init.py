@@ -78,9 +78,13 @@ class _FirstPlan(Struct, frozen=True):
 @click.option("--like", type=click.Choice(EXAMPLES), help="Start with this example policy, enforced, and a first plan.")
 @click.option("--roster", metavar="FILE", help="With --like: the people of the example's table, as a CSV file.")
 @click.option(
-    "--column", "columns", multiple=True, metavar="COLUMN=NAME", help="With --roster: such as email=E-Mail-Adresse."
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="COLUMN=NAME",
+    help="With --roster: a column of the table and its name in FILE.",
 )
-@click.option("--until", metavar="END", help="With --like: the end of access by the example: 2027-06-30, 1y.")
+@click.option("--until", metavar="END", help="With --like: when access ends, such as 2027-06-30 or 1y.")
 def init(
     context: CommandContext,
     *,

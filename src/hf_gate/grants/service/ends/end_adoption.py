@@ -149,7 +149,7 @@ def outdated_ends_note(count: int) -> str:
     if not count:
         return ""
     return (
-        f"The policies set other ends than before: {count:,} grants keep the end that they have."
+        f"The policies now set other end dates: {count:,} grants keep their present date."
         f" To see and move them: {ADOPT_COMMAND} --dry-run"
     )
 

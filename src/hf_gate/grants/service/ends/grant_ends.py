@@ -163,6 +163,6 @@ def held_ends_note(count: int) -> str:
     if not count:
         return ""
     return (
-        f"{count:,} grants would end earlier; more than {MAX_EARLIER} in a turn wait for a person."
-        f" Review and confirm them: {CONFIRM_COMMAND}"
+        f"{count:,} grants would end earlier. These are more than {MAX_EARLIER}, so a person must confirm them:"
+        f" {CONFIRM_COMMAND}"
     )

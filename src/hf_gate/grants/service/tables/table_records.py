@@ -190,7 +190,7 @@ def describe_held_ends(effects: Iterable[TableEffectRecord]) -> str:
     ]
     count = sum(after is not None and (before is None or after < before) for before, after in ends)
     return (
-        f"{count:,} ends of access are earlier; more than {MAX_EARLIER} wait for a person"
+        f"{count:,} end dates move to an earlier time; these are more than {MAX_EARLIER}, so a person must confirm them"
         if count > MAX_EARLIER
         else ""
     )
