@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.rows.tray import list_waiting_decisions
-from tests.kits.desk import GOOD, Desk
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
 
 
@@ -67,6 +69,44 @@ def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(desk: Desk) -> None
     desk.send_due()
     assert desk.local.stats()["calls"].get("POST batch") == 1
     assert len(_ids(desk, "status:accepted")) == 12
+
+
+def test_many_get_a_chosen_end_where_no_rule_has_one(desk: Desk) -> None:
+    desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
+    lena = desk.visitor()
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    path = start_bulk(lena, "accept")
+    page = " ".join(lena.get(path).body.split())
+    assert '<legend>Access ends</legend>' in page
+    assert 'value="" data-key="0" checked> <span>no end</span>' in page.replace("><", "> <")
+    assert "as the rules say" not in page
+    assert "Access ends" not in lena.get(path.replace("accept", "reset")).body
+    assert confirm_bulk(lena, path, until="soon").status == 422
+    assert confirm_bulk(lena, path, until="day", day="2001-01-01").status == 422
+    assert confirm_bulk(lena, path, until="90d").status == 303
+    held = list_waiting_decisions(desk.app_state.workspace.store)
+    assert [(one.verb, one.change.until) for one in held] == [("accept", "90d")] * 2
+    desk.send_due()
+    ends = {desk.row(name).state.ends_at for name in ("ada", "bob")}
+    assert ends == {to_ms(desk.app_state.now() + timedelta(days=90))}
+
+
+def test_many_without_an_end_stay_so_as_shown_while_a_rule_gets_one(tmp_path: Path) -> None:
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
+        lena = desk.visitor()
+        lena.post("/selection", {"do": "all", "q": "status:pending"})
+        path = start_bulk(lena, "accept")
+        shown = dict(re.findall(r'name="(count|terms)" value="(\w+)"', lena.get(path).body))
+        text = POLICY.replace("    when: email.academic\n", "    until: 1y\n")
+        assert text != POLICY
+        (tmp_path / "policies" / "house.yaml").write_text(text, "utf-8")
+        desk.app_state.policies.expire()
+        unshown = {"verb": "accept", "count": shown["count"]}
+        assert lena.post(path.partition("?")[0], unshown).status == 409, "the rules say an end, and no page showed it"
+        assert lena.post(path.partition("?")[0], unshown | shown).status == 303
+        held = list_waiting_decisions(desk.app_state.workspace.store)
+        assert [one.change.until for one in held] == [None, None]
 
 
 def test_more_than_twenty_resets_need_their_number(desk: Desk) -> None:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import pytest
 
+from hf_gate.core.changes import Change
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.errors import Guarded
@@ -77,6 +79,20 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert f"Plan: {MANY - 1:,} changes" in text_of(lena.get(back).body)
 
 
+def test_very_many_get_the_chosen_end_in_a_run(full: Desk) -> None:
+    lena = full.visitor()
+    place = _sheet(lena, "accept")
+    page = lena.get(place).body
+    shown = dict(re.findall(r'name="(count|terms)" value="(\w+)"', page))
+    assert "<legend>Access ends</legend>" in page
+    values = {"verb": "accept", "typed": shown["count"], "until": "90d", **shown}
+    run = lena.post(place.partition("?")[0], values).headers["location"]
+    wait_for_run(full, run)
+    changes = [msgspec.json.decode(row.change, type=Change) for row in full.app_state.workspace.store.changes(run[6:])]
+    assert {(one.until, one.end_rule) for one in changes} == {("90d", "direct")}
+    assert len(changes) == MANY
+
+
 def test_where_two_must_agree_very_many_become_a_plan(full: Desk) -> None:
     mia = full.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
@@ -126,7 +142,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Desk) -> None:
     full.app_state.workspace.hub.reject(full.repo, "p0001", reason="no")
     full.read()
     row = full.row("p0003")
-    lena.post("/tray", {"accept": f"{row.state.hub_request}:{_version(lena, row.state.hub_request or '')}"})
+    lena.post("/tray", {"accept": f"n{row.id}:{_version(lena, f'n{row.id}')}"})
     context = HttpContext(
         full.app_state, "/", Member(name="p0004", role=MemberRole.ADMIN), "", {}, now=full.app_state.now()
     )

@@ -547,7 +547,9 @@ def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(desk: Desk
     ticked = {"verb": "accept", "grant": offered[1], "offered": offered[1]}
     page = lena.post(path[1], {"do": "open", **ticked})
     assert "Choose an end for 1" in page.body
-    values = {**ticked, "do": "send", "count": "0"}
+    terms = re.search(r'name="terms" value="(\w+)"', page.body)
+    assert terms is not None
+    values = {**ticked, "do": "send", "count": "0", "terms": terms[1]}
     assert lena.post(path[1], values).status == 422
     answer = lena.post(path[1], {**values, "until": "30d"})
     assert answer.status == 303, answer.body

@@ -46,8 +46,8 @@ def start_bulk(visitor: Visitor, verb: str) -> str:
 
 def confirm_bulk(visitor: Visitor, path: str, **more: str) -> Answer:
     bare, _, query = path.partition("?")
-    count = re.search(r'name="count" value="(\d+)"', visitor.get(path).body)
-    return visitor.post(bare, {"verb": query.partition("=")[2], "count": count[1] if count else "", **more})
+    shown = dict(re.findall(r'name="(count|terms)" value="(\w+)"', visitor.get(path).body))
+    return visitor.post(bare, {"verb": query.partition("=")[2], "count": "", **shown, **more})
 
 
 def list_waiting(desk: Desk) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FloatRect, Page, expect
 
 from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.requests.rows.selections import delete_selection
@@ -285,7 +285,7 @@ def _places(page: Page, name: str) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("width", [1280, 700, 390])
+@pytest.mark.parametrize("width", [1280, 700])
 def test_each_action_has_its_place_whatever_else_can_be_decided(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto("/queue?q=gus")
@@ -299,21 +299,39 @@ def test_each_action_has_its_place_whatever_else_can_be_decided(page: Page, widt
         verb: of_pending[verb] for verb in ("reset", "reject")
     }
     assert of_pending["accept"] not in of_accepted.values()
+    for places, order in ((of_pending, ["accept", "reset", "reject"]), (of_accepted, ["reset", "cancel", "reject"])):
+        assert sorted(places, key=places.__getitem__) == order
 
 
-def test_the_page_of_a_request_keeps_the_places_too(page: Page) -> None:
-    places: list[dict[str | None, object]] = []
+def test_on_a_phone_a_row_has_three_columns_and_reject_is_the_last(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto("/queue?q=gus")
+    of_accepted = _places(page, "gus")
+    page.goto("/queue?q=fay")
+    of_pending = _places(page, "fay")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert list(of_pending) == ["accept", "reset", "reject"]
+    assert list(of_accepted) == ["reset", "cancel", "reject"]
+    assert sorted(of_pending.values()) == sorted(of_accepted.values()) == list(of_accepted.values())
+    assert of_pending["reject"] == of_accepted["reject"]
+
+
+def test_the_page_of_a_request_has_equal_buttons_in_the_same_order(page: Page) -> None:
+    places: list[dict[str | None, FloatRect]] = []
     for name in ("fay", "gus"):
         page.goto(f"/queue?q={name}")
         _press(page, "o")
         expect(page.locator(".verbs")).to_be_visible()
         page.wait_for_load_state()
         found = page.locator(".verbs [data-key]").all()
-        places.append({one.get_attribute("data-key"): one.bounding_box() for one in found})
+        places.append({one.get_attribute("data-key"): box for one in found if (box := one.bounding_box())})
     pending, accepted = places
-    assert pending["s"] == accepted["s"]
-    assert pending["r"] == accepted["r"]
-    assert pending["a"] not in accepted.values()
+    assert list(pending) == ["a", "s", "r"]
+    assert list(accepted) == ["s", "c", "r"]
+    assert pending["r"]["x"] == accepted["r"]["x"]
+    for boxes in (pending.values(), accepted.values()):
+        assert len({(box["y"], box["width"], box["height"]) for box in boxes}) == 1
+        assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
 
 
 def test_by_person_there_is_no_bar_of_a_selection_that_is_not_shown(page: Page) -> None:

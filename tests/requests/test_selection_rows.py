@@ -47,7 +47,8 @@ def _send(visitor: Visitor, path: str, page: Answer, unticked: Iterable[str] = (
     shown, out = _shown(page), set(unticked)
     lines = [("shown", each) for each in shown] + [("keep", each) for each in shown if each not in out]
     names = ("next", "after", "following") if path.startswith("/selection") or path == "/bulk" else FIELDS
-    values = {name: _field(page, name) for name in names} | more
+    has_terms = 'name="terms"' in page.body
+    values = {name: _field(page, name) for name in [*names, *(["terms"] if has_terms else [])]} | more
     body = "&".join(
         f"{name}={value.replace('/', '%2F').replace(' ', '+')}" for name, value in [*values.items(), *lines]
     )

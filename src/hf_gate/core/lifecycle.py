@@ -76,8 +76,8 @@ STATUS_AFTER_VERB: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P
 VERBS_WITH_REASON = frozenset({"reject", "reset"})
 
 ACCEPT: Final = "accept"
-VERBS: Final = (ACCEPT, "reset", "reject", "cancel")
-"""The verbs that a person can use at the desk."""
+VERBS: Final = (ACCEPT, "reset", "cancel", "reject")
+"""The verbs that a person can use at the desk, in the order of their buttons."""
 
 # The verb that sets each status. People without a request are granted access instead.
 VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -26,7 +26,7 @@ from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import is_confirmed, parse_reason
 from hf_gate.errors import UsageError
 from hf_gate.inbox.pages.queue import request_records
-from hf_gate.inbox.pages.queue_counts import count_matching, list_counts
+from hf_gate.inbox.pages.queue_counts import list_counts
 from hf_gate.members.service.members import ActQuorum
 from hf_gate.messages.pages.reason_texts import list_choices, preview_reason, read_chosen_reason
 from hf_gate.requests.answer_ratings import Quality
@@ -35,6 +35,7 @@ from hf_gate.requests.pages.request_lines import version_with_terms
 from hf_gate.requests.pages.selection import (
     MAX_IN_TRAY,
     SelectionSummary,
+    describe_selection,
     iterate_decided_rows,
     lacks_choice,
     parse_bulk_ends,
@@ -45,7 +46,6 @@ from hf_gate.requests.pages.selection import (
 )
 from hf_gate.requests.rows.selections import (
     count_left_out,
-    count_selected,
     count_selected_by_quality,
     delete_selection,
     deselect_requests,
@@ -68,7 +68,6 @@ from hf_gate.web import formatting
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, local_path, require_one_of
 
-from .assignments import list_names
 from .find_list import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
 from .plan_maker import store_plan
 
@@ -111,7 +110,8 @@ def select(context: HttpContext) -> Response:
     else:
         raise Refused("The selection was not changed.", hint="Use the buttons on the page.")
     if context.is_part:
-        return context.render("parts/selection.html", **selection_bar(context, context.form_value("q")))
+        asked = parse_queue_query(context, context.form_value("q"))
+        return context.render("parts/selection.html", **describe_selection(context, asked, list_counts(context)))
     return context.redirect_back()
 
 
@@ -128,17 +128,6 @@ def _select_all(context: HttpContext, pick: str) -> None:
         to_ms(context.now),
         context.workspace.zone,
     )
-
-
-def selection_bar(context: HttpContext, text: str) -> dict[str, Any]:
-    """Return the values of the bar above the rows."""
-    asked = parse_queue_query(context, text)
-    return {
-        "picked": count_selected(context.workspace.store, context.selection_name),
-        "query_text": text,
-        "assignable": list_names(context),
-        "matching": count_matching(asked.query, list_counts(context)) if asked.problem is None else None,
-    }
 
 
 def begin(context: HttpContext) -> Response:
@@ -324,11 +313,15 @@ def confirm(context: HttpContext) -> Response:
 
 
 def _are_ends_as_shown(context: HttpContext, pick: str, verb: str) -> bool:
-    """Whether the acceptances end as the page said when it was shown, before rows were unticked."""
+    """Whether the acceptances end as the page said when it was shown, before rows were unticked.
+
+    A form without a page names no ends; it is valid while no policy says anything about them.
+    """
     if verb != "accept" or context.form_value("do", "send") != "send":
         return True
     summary = summarize_ends(context, summarize_selection(context, pick, verb).terms)
-    return not summary.is_shown or context.form_value("terms") == summary.token
+    shown = context.form_value("terms")
+    return shown == summary.token if shown else not summary.has_rules
 
 
 def _find_mistake(context: HttpContext, weighed: SelectionSummary, typed: TypedForm) -> str:

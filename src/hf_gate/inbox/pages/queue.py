@@ -20,7 +20,6 @@ from hf_gate.core.parsing.query import Query
 from hf_gate.core.people.members import MAX_SAVED_VIEWS
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import QueryPage, QueueCount, RequestRow
-from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import InvalidQuery
 from hf_gate.grants.hold_reasons import count_holds, format_holds
@@ -39,8 +38,9 @@ from hf_gate.requests.pages.queue_query import (
     run_query,
 )
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines
+from hf_gate.requests.pages.selection import describe_selection
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.requests.rows.selections import count_selected, filter_selected
+from hf_gate.requests.rows.selections import filter_selected
 from hf_gate.verdicts.pages.drafts import visible_tables
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, Refused
@@ -131,10 +131,7 @@ def page(context: HttpContext) -> Response:
         unread=list_failed_syncs(context),
         refused_tables=list_refused_tables(context),
         alarm_text=describe_open_alarms(context),
-        picked=count_selected(context.workspace.store, context.selection_name),
-        matching=matching,
-        query_text=asked.text,
-        assignable=list_names(context),
+        **describe_selection(context, asked, counters),
         **({} if shown["lines"] else empty_state(context, asked, counters, standing[Status.PENDING], more)),
     )
 

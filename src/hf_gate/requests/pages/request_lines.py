@@ -349,7 +349,7 @@ def _list_late_flags(row: RequestRow, context: HttpContext) -> list[str]:
 
 @lru_cache(16)
 def possible_verbs(status: str) -> tuple[str, ...]:
-    """Return the verbs possible in a status, the mildest first."""
+    """Return the verbs possible in a status, in the order of their buttons."""
     able = {move.verb for move in MOVES if move.before == status}
     return tuple(verb for verb in VERBS if verb in able)
 

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 from starlette.responses import Response
 
 from hf_gate.core.forms.roles import Role
-from hf_gate.core.lifecycle import MOVES, STATUSES
+from hf_gate.core.lifecycle import MOVES, STATUSES, VERBS
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, end_of_terms
 from hf_gate.core.stored_rows import (
     GONE,
@@ -27,15 +27,23 @@ from hf_gate.core.stored_rows import (
     SelectionBucket,
     SelectionScope,
 )
+from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.bulk_decisions import BulkEnds
 from hf_gate.decisions.service.grants_in_advance import GrantInAdvance
 from hf_gate.grants.pages.access_end import EndChoices, list_end_choices
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
-from hf_gate.requests.rows.selections import count_selection_buckets, iterate_ready_requests, list_ready_by_age
+from hf_gate.inbox.pages.queue_counts import count_matching
+from hf_gate.inbox.queue_counters import Counters
+from hf_gate.requests.rows.selections import (
+    count_selected,
+    count_selection_buckets,
+    iterate_ready_requests,
+    list_ready_by_age,
+)
 from hf_gate.web.http_context import HttpContext, local_path
 
-from .queue_query import queue_url
-from .request_lines import RequestLine, build_request_lines, list_answers
+from .queue_query import QueueQuery, queue_url
+from .request_lines import RequestLine, build_request_lines, list_answers, possible_verbs
 from .verdicts import read_repos_of_requests
 
 MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
@@ -48,6 +56,18 @@ _WHY_EXCLUDED: Final = {
     QUEUED: "already in a tray",
     IN_RUN: "in a run that has not ended",
 }
+
+
+def describe_selection(context: HttpContext, asked: QueueQuery, counters: Counters) -> dict[str, Any]:
+    """Return the values of the bar above the rows of a query: what is selected, and what can be decided about it."""
+    statuses = asked.values_of("status") or STATUSES
+    return {
+        "picked": count_selected(context.workspace.store, context.selection_name),
+        "selection_verbs": [verb for verb in VERBS if any(verb in possible_verbs(status) for status in statuses)],
+        "query_text": asked.text,
+        "assignable": list_names(context),
+        "matching": count_matching(asked.query, counters) if asked.problem is None else None,
+    }
 
 
 class SelectionSummary(Struct):
@@ -288,6 +308,11 @@ class EndSummary(Struct, frozen=True):
 
     @property
     def is_shown(self) -> bool:
+        """Whether the page has ends: a person can choose one, or a policy says something about them."""
+        return not self.choices.problem or self.has_rules
+
+    @property
+    def has_rules(self) -> bool:
         """Whether any policy says something about the ends."""
         return bool(self.grants) or any(terms != NO_HAND_TERMS for terms in self.terms)
 

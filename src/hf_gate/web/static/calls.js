@@ -17,6 +17,9 @@ export function postDecision(url, values) {
   enqueueDecision(() => htmx.ajax("POST", url, { source: "#via-post", target: "#tray", swap: "outerHTML", values }));
 }
 
+/* Do something when every decision before it is stored. */
+export const afterDecisions = (act) => enqueueDecision(act);
+
 /* Get a sheet after the decisions before it are stored: it names the text that was used last. */
 export function getSheet(url) {
   return new Promise((done) => {

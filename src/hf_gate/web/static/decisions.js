@@ -44,10 +44,20 @@ export function decideByKey(verb) {
   }
   enqueueSelection(() => {
     // the desk has stored every tick by now
-    const bar = find("#bulk");
-    if (Number(bar.dataset.count) > 1) bar.requestSubmit(find(`[name=verb][value=${verb}]`, bar));
+    if (Number(find("#bulk").dataset.count) > 1) confirmSelection(verb);
     else decide(row, verb);
   });
+}
+
+/* Open the page that confirms a decision about the selection, at a place of that page. */
+function confirmSelection(verb, place = "") {
+  const button = find(`#bulk [name=verb][value=${verb}]`);
+  if (!button) {
+    announce("That cannot be decided here.");
+    return;
+  }
+  button.formAction = `/bulk${place}`; // a redirect keeps the place
+  button.form.requestSubmit(button);
 }
 
 /* Ask to whom the selection should be assigned if the current row is ticked, else the current row only. */
@@ -71,10 +81,22 @@ export function assignRow(form, values) {
   focusRow((row && nextUndecidedRow(row)) || row);
 }
 
+/* Ask when the access ends: of the selection if the current row is ticked, else of the current row only. */
 export function openEndSheet(row) {
-  const canAccept = row && !isOfPerson(row) && !isDecided(row) && find('[data-do="accept"]', row);
-  if (canAccept) openSheet(`/requests/${keyOf(row)}/until`, row);
-  else refuse(row, "accept");
+  const box = tickOf(row);
+  const openSheetOfRow = () => {
+    const canAccept = row && !isOfPerson(row) && !isDecided(row) && find('[data-do="accept"]', row);
+    if (canAccept) openSheet(`/requests/${keyOf(row)}/until`, row);
+    else refuse(row, "accept");
+  };
+  if (!box?.checked || box.disabled) {
+    openSheetOfRow();
+    return;
+  }
+  enqueueSelection(() => {
+    if (Number(find("#bulk").dataset.count) > 1) confirmSelection("accept", "#ends");
+    else openSheetOfRow();
+  });
 }
 
 function refuse(row, verb) {

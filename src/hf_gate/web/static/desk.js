@@ -6,6 +6,8 @@ import { watchUndo } from "./decisions.js";
 import { watchForms } from "./forms.js";
 import { areKeysOn, showKeySwitch, watchKeys } from "./keyboard.js";
 import { allRows, currentRow, focusRow, followPointerAndFocus, markCurrent, rowOf } from "./rows.js";
+import { isReachedFromBelow, watchPages } from "./paging.js";
+import { watchPreview } from "./preview.js";
 import { setRoles, setTabStops, watchTooltips } from "./rows.js";
 import { watchKeptRows, watchTicks } from "./selection.js";
 import { watchSheet } from "./sheet.js";
@@ -59,7 +61,8 @@ function watchCopies() {
 
 function focusFirstRow() {
   const linked = rowOf(location.hash && document.getElementById(location.hash.slice(1)));
-  focusRow(linked || allRows()[0], { scroll: Boolean(linked) });
+  const first = isReachedFromBelow() ? allRows().at(-1) : allRows()[0];
+  focusRow(linked || first, { scroll: Boolean(linked) || isReachedFromBelow() });
 }
 
 watchAnnouncements();
@@ -70,6 +73,8 @@ watchSheet();
 watchTicks();
 watchKeptRows();
 watchUndo();
+watchPreview();
+watchPages();
 watchKeys();
 watchTray();
 watchCopies();

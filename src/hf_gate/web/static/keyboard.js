@@ -3,6 +3,7 @@
 import { hideAnnouncement } from "./announcements.js";
 import { find, findAll, pageName } from "./dom.js";
 import { assignByKey, decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
+import { isPageTurning } from "./paging.js";
 import { writeOwnText } from "./reasons.js";
 import { currentRow, focusAlongRow, focusRelative, focusRow } from "./rows.js";
 import { setAllTicks, toggleRow } from "./selection.js";
@@ -80,6 +81,7 @@ function pressControl(event, root) {
   event.preventDefault();
   if (control.matches("textarea, input:not([type=radio])")) control.focus();
   else control.click();
+  if (control.value) find(`[data-chooses="${CSS.escape(control.value)}"]`, control.form ?? root)?.focus(); // a date to type
 }
 
 function actionOf(event) {
@@ -106,7 +108,7 @@ export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") hideAnnouncement();
-    if (keepEarlyKey(event.key)) {
+    if (isPageTurning() || keepEarlyKey(event.key)) {
       event.preventDefault();
       return;
     }

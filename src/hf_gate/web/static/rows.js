@@ -1,6 +1,7 @@
 /* The rows of a list, and the current row, which has the focus. */
 
 import { find, findAll } from "./dom.js";
+import { turnPage } from "./paging.js";
 
 let currentKey = null;
 
@@ -68,8 +69,8 @@ export function focusRelative(offset) {
   if (!list.length) return;
   const index = list.indexOf(currentRow());
   const next = index < 0 ? (offset > 0 ? 0 : list.length - 1) : index + offset;
-  if (next >= list.length) find(".pager a[rel=next]")?.focus();
-  else focusRow(list[Math.max(0, next)]);
+  if (list[next]) focusRow(list[next]);
+  else turnPage(offset);
 }
 
 export function nextUndecidedRow(row) {

@@ -79,7 +79,7 @@ export function watchKeptRows() {
   });
   document.addEventListener("keydown", (event) => {
     const field = event.target;
-    if (event.key !== "Enter" || !field.matches("[data-enters], #confirm [data-text]")) return;
+    if (event.key !== "Enter" || !field.matches("[data-enters], #confirm :is([data-text], [data-chooses])")) return;
     event.preventDefault(); // Enter would press the first button of the form
     const main = find("[data-enter]", field.form);
     if (field.matches("[data-enters]")) main.click();
