@@ -25,7 +25,7 @@ rules:
 
 
 @contextmanager
-def _page(browser: Browser, desk: Desk, *, width: int = 1280, has_script: bool = True) -> Iterator[Page]:
+def _page(browser: Browser, desk: Desk, *, width: int = 1440, has_script: bool = True) -> Iterator[Page]:
     with serve_desk(desk) as url:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, java_script_enabled=has_script, base_url=url

@@ -77,7 +77,7 @@ def test_many_get_a_chosen_end_where_no_rule_has_one(desk: Desk) -> None:
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     path = start_bulk(lena, "accept")
     page = " ".join(lena.get(path).body.split())
-    assert '<legend>Access ends</legend>' in page
+    assert "<legend>Access ends</legend>" in page
     assert 'value="" data-key="0" checked> <span>no end</span>' in page.replace("><", "> <")
     assert "as the rules say" not in page
     assert "Access ends" not in lena.get(path.replace("accept", "reset")).body

@@ -190,7 +190,7 @@ def test_the_answers_stand_before_why_and_the_buttons_stay_in_reach(page: Page, 
         places = [box["y"] for box in tops if box is not None]
         assert len(places) == 5
         assert places == sorted(places)
-        accept = page.locator("#decide .at-accept").bounding_box()
+        accept = page.locator("#decide .btn-accept").bounding_box()
         assert accept is not None
         assert accept["y"] + accept["height"] <= 900, "a decision needs no scrolling"
         page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
 from hf_gate.approvals.service.approval_alarms import find_open_alarm
@@ -26,6 +27,8 @@ from hf_gate.inbox.rows import find_queue_neighbours
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.policies.words.phrases import describe_age
 from hf_gate.requests.service.request_history import last_transition
+from hf_gate.verdicts.service.evaluation import Evaluation
+from hf_gate.web.formatting import begin_text
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
 
 from .explanations import evaluate_for_page, explain_for_page, find_rule_url
@@ -94,49 +97,86 @@ CHANGE_END = "end"  # in addresses: change the end of an access
 
 
 def page(context: HttpContext) -> Response:
-    """Show the page of a request, in the queue that it was opened from."""
+    """Show the page of a request, in the queue that it was opened from; for an open queue, return a preview of it."""
     row = context.find_request(context.params["id"])
+    if context.is_part:
+        return _preview(context, row)
     if (query := find_referring_query(context)) is not None:
         return RedirectResponse(f"{context.path}?{encode_query({'q': query})}", 303)
-    line = build_request_lines(context, [row])[0]
+    values = _describe(context, row)
+    line: RequestLine = values["line"]
+    evaluation: Evaluation | None = values["evaluation"]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb", context.params.get("verb", ""))
-    evaluation = evaluate_for_page(context, row)
-    explanation = explain_for_page(context, evaluation)
     history = list_history(context, attempts)
-    transition = last_transition(context.workspace.store, row)
+    place = find_place(context, row)
+    queue = queue_url(context.query_value("q", PENDING))
     return context.render(
         "request.html",
-        query=context.query_value("q", PENDING),
-        queue_url=queue_url(context.query_value("q", PENDING)),
-        place=find_place(context, row),
+        **values,
+        queue_url=queue,
+        place=place,
+        next_url=place.after or queue,
         title=f"{line.who} asks for {row.repo}",
-        line=line,
         alarm=find_open_alarm(context.workspace.store, row),
         assignable=(choice := choose_assignee(context, line)) is not None,
         assignment=choice if verb == ASSIGN else None,
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
-        explanation=explanation,
         entries=[] if evaluation is None else compare_entries(evaluation.facts, line, context.workspace.zone),
-        rule_url=find_rule_url(context, line, explanation),
         history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
-        person=summarize_requester(context, row),
-        decision=describe_last_decision(context, row, transition),
-        reversal=None if line.is_leaving else find_reversal(context, row, transition),
+        reversal=None if line.is_leaving else find_reversal(context, row, values["transition"]),
         others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
         ends=choose_ends(context, line, verb),
         still_selected=0,
         sheet=make_sheet(context, line, verb)
         if verb in line.verbs and (verb != "accept" or (context.query_value("back") and not line.must_choose_end))
         else None,
-        access_end=describe_access_end(row, context.now, context.workspace.zone),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
     )
+
+
+def _describe(context: HttpContext, row: RequestRow) -> dict[str, Any]:
+    """Return what the page of a request and its preview show: person, decision, row, and the reasons of the verdict."""
+    line = build_request_lines(context, [row])[0]
+    evaluation = evaluate_for_page(context, row)
+    explanation = explain_for_page(context, evaluation)
+    transition = last_transition(context.workspace.store, row)
+    return {
+        "query": context.query_value("q", PENDING),
+        "line": line,
+        "evaluation": evaluation,
+        "explanation": explanation,
+        "rule_url": find_rule_url(context, line, explanation),
+        "person": summarize_requester(context, row),
+        "transition": transition,
+        "decision": describe_last_decision(context, row, transition),
+        "access_end": describe_access_end(row, context.now, context.workspace.zone),
+    }
+
+
+_MOST_PREVIEWED: Final = 12  # answers in a preview
+_MOST_OF_ANSWER: Final = 1000  # characters of each
+_MOST_OF_LABEL: Final = 400
+
+
+def _preview(context: HttpContext, row: RequestRow) -> Response:
+    """Return a request as it stands beside the rows of the queue. Its answers are bounded; its page has all of them."""
+    values = _describe(context, row)
+    line: RequestLine = values["line"]
+    full = line.answers
+    line.answers = [
+        replace(one, label=begin_text(one.label, _MOST_OF_LABEL), text=begin_text(one.text, _MOST_OF_ANSWER))
+        for one in full[:_MOST_PREVIEWED]
+    ]
+    is_cut = len(full) > _MOST_PREVIEWED or any(
+        len(one.text) > _MOST_OF_ANSWER or len(one.label) > _MOST_OF_LABEL for one in full
+    )
+    return context.render("parts/preview.html", **values, next_url=context.next_url, is_cut=is_cut)
 
 
 def update_presence(context: HttpContext) -> Response:

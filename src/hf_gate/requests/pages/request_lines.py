@@ -366,7 +366,7 @@ def describe_account(row: RequestRow, chips: Sequence[Chip], now: datetime) -> s
     created = id_time(who.user_id) if who.user_id else None
     if created is not None and all(chip.kind is not ChipKind.NEW_ACCOUNT for chip in chips):
         parts.append(describe_age(max(0, (now - created).days)).replace(" ", "\N{NO-BREAK SPACE}"))
-    return " · ".join(filter(None, parts))
+    return " ·\N{NO-BREAK SPACE}".join(filter(None, parts))
 
 
 def describe_requester(row: RequestRow, now: datetime) -> str:

@@ -5,6 +5,7 @@ import { enqueueSelection, postDecision, waitForSelection } from "./calls.js";
 import { find } from "./dom.js";
 import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
 import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
+import { toggleRules } from "./preview.js";
 import { setTicks, tickOf } from "./selection.js";
 import { openSheet } from "./sheet.js";
 
@@ -28,9 +29,13 @@ export function decide(row, verb) {
     openSheet(sheet, control);
     return;
   }
+  sendDecision(row, verb, { [verb]: control.value });
+}
+
+export function sendDecision(row, verb, values) {
   const next = nextUndecidedRow(row);
   showLeaving(row, verb);
-  postDecision("/tray", { [verb]: control.value });
+  postDecision("/tray", values);
   if (next) focusRow(next);
 }
 
@@ -142,9 +147,9 @@ export function watchUndo() {
   });
 }
 
-/* Show or hide the reasons of the verdict below the row. */
+/* Show or hide all rules in the preview of the row, or else the reasons of the verdict below it. */
 export function toggleWhy(row) {
-  if (!row) return;
+  if (!row || toggleRules(row)) return;
   const below = row.nextElementSibling;
   if (below?.matches(".why-row")) {
     below.remove();

@@ -3,8 +3,8 @@
 import { announce } from "./announcements.js";
 import { postDecision, waitForSelection } from "./calls.js";
 import { find, pageName } from "./dom.js";
-import { assignRow, decide, noteTrayCall, showLeaving } from "./decisions.js";
-import { focusRow, nextUndecidedRow, rowById, rowOf } from "./rows.js";
+import { assignRow, decide, noteTrayCall, sendDecision, showLeaving } from "./decisions.js";
+import { focusRow, isDecided, nextUndecidedRow, rowById, rowOf } from "./rows.js";
 import { selectAll } from "./selection.js";
 import { closeSheet, dialog, hideSheet, openSheet, problemWith } from "./sheet.js";
 
@@ -38,7 +38,14 @@ function submitSheet(form, button) {
   focusRow(next || row);
 }
 
+/* Accept in the preview: the version of the request is the one that the preview shows. */
+function submitPreview(form, button) {
+  const row = rowOf(form);
+  if (row && !isDecided(row)) sendDecision(row, "accept", Object.fromEntries(new FormData(form, button)));
+}
+
 function handlerFor(form, button) {
+  if (form.matches("#preview .verbs")) return () => submitPreview(form, button);
   if (form.id === "decide" && button && rowOf(button)) return () => decide(rowOf(button), button.dataset.do);
   if (form.matches("[data-tray]") && pageName === "queue") return () => submitTrayForm(form, button);
   if (form.id === "bulk" && button?.dataset.select) return () => selectAll(button.dataset.select);

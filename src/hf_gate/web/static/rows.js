@@ -6,10 +6,14 @@ import { turnPage } from "./paging.js";
 let currentKey = null;
 
 export const allRows = () => findAll("#rows > .row");
-export const rowOf = (node) => node?.closest?.("#rows > .row") ?? null;
 /* The key of a request or, grouped by person, of a person: then the row has an element for each request. */
 export const keyOf = (node) => node.dataset.requestId ?? node.id.slice(2);
 const named = (key) => `[data-request-id="${CSS.escape(key)}"]`;
+/* The row that a node is in, also in the preview of a row. */
+export function rowOf(node) {
+  const previewed = node?.closest?.("#preview")?.querySelector("[data-preview-of]");
+  return previewed ? rowById(previewed.dataset.previewOf) : (node?.closest?.("#rows > .row") ?? null);
+}
 export const rowById = (key) => find(`#rows > ${named(key)}`) ?? document.getElementById("r-" + key);
 export const rowOfRequest = (key) => rowOf(find(`#rows ${named(key)}`));
 export const isOfPerson = (row) => Boolean(row?.querySelector(".at"));
@@ -23,6 +27,7 @@ function showPosition(row) {
   const list = allRows();
   position.textContent = `row ${list.indexOf(row) + 1} of ${list.length}`;
   showAcceptance(row);
+  document.dispatchEvent(new CustomEvent("desk-row"));
 }
 
 /* Say beside the key what it does for the current row: accept, approve or nothing, and until when. */

@@ -83,7 +83,7 @@ export function watchKeptRows() {
     event.preventDefault(); // Enter would press the first button of the form
     const main = find("[data-enter]", field.form);
     if (field.matches("[data-enters]")) main.click();
-    else (find("[data-enters]", field.form) || main).focus(); // after a text is chosen
+    else (find("[data-enters]", field.form) || main).focus(); // after a text or a date is chosen
   });
   addEventListener("pageshow", showReady); // the browser may restore unticked rows
 }

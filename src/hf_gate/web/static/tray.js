@@ -76,12 +76,13 @@ async function refresh() {
   if (pageName === "queue" && !find("[data-look]")) otherKeys = await refreshQueue();
 }
 
-/* Say how many decisions were sent once none is left to send, and update the numbers of the page. */
-function noteSent() {
+/* Say how many decisions were sent once none is left to send, and update the numbers of the page. An answer that says
+   something itself, such as that an undo was too late, is not talked over. */
+function noteSent(answer) {
   const sent = sentCount();
   if (Number(find("#tray").dataset.count)) return;
   if (sent > sentBefore) {
-    announce(`${sent.toLocaleString("en-US")} sent.`);
+    if (!answer?.getResponseHeader("HX-Trigger")) announce(`${sent.toLocaleString("en-US")} sent.`);
     refresh();
   }
   sentBefore = sent;
@@ -91,8 +92,8 @@ export function watchTray() {
   addEventListener("beforeunload", () => (leftAt = Date.now()));
   setInterval(beat, 1000);
   // Grouped by person, a row is not replaced when a decision was sent or undone.
-  document.addEventListener("htmx:afterSettle", () => {
-    noteSent();
+  document.addEventListener("htmx:afterSettle", (event) => {
+    noteSent(event.detail.xhr);
     if (Number(find("#tray").dataset.count)) return;
     for (const line of findAll(".at > .goes")) {
       line.classList.remove("goes");

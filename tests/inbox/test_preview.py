@@ -1,0 +1,240 @@
+"""The preview of the current request beside the queue: fetched when the focus rests, bounded, and decided as it was shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.browser import WATCH
+from tests.kits.desk import GOOD, Desk, open_desk, parse_page, serve_desk
+
+MODEL = "lumen-labs/lantern-7b-chat"
+NAMES = ("ada", "bob", "cyd", "dan")
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+REST_MS = 200
+
+
+def _preview(desk: Desk, name: str, **headers: str) -> str:
+    return desk.visitor().get(f"/requests/n{desk.row(name).id}", hx_request="true", **headers).body
+
+
+# ---- what it shows -----------------------------------------------------------------------------------------------------
+
+
+def test_it_has_answers_conditions_and_the_buttons_of_the_page(desk: Desk) -> None:
+    desk.ask([{"username": "ada", "email": "ada@gmail.com"}], {"Purpose": GOOD, "Affiliation": "Klinik Rheinau"})
+    shown = _preview(desk, "ada")
+    text = " ".join(" ".join(parse_page(shown).text).split())
+    for words in (
+        "ada@gmail.com",
+        GOOD,
+        "Klinik Rheinau",
+        "To be accepted by rule",
+        "university address",
+        "Show all rules",
+    ):
+        assert words in text
+    page = desk.visitor().get(f"/requests/n{desk.row('ada').id}").body
+    find_buttons = re.compile(r'class="btn btn-(\w+)"[^>]*data-key="(\w)"').findall
+    buttons = find_buttons(" ".join(shown.split()))
+    assert buttons == [("accept", "a"), ("reset", "s"), ("reject", "r")]
+    assert buttons == find_buttons(" ".join(page.split()))
+    assert "<html" not in shown
+    assert "Similar requests" not in shown
+
+
+def test_its_texts_are_bounded_and_stay_text(desk: Desk) -> None:
+    answers = {f"{HOSTILE} {number}": f"{HOSTILE}{'x' * 19_000}" for number in range(30)}
+    desk.ask([{"username": "eve", "fullname": HOSTILE}], {"Purpose": GOOD, **answers})
+    shown = _preview(desk, "eve")
+    assert len(shown) < 40_000
+    assert "has all answers in full" in shown
+    assert shown.count("<dd") == 12
+    assert not re.search(r"<(script|img)\b", shown)
+
+
+def test_what_was_decided_stands_first(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    row = desk.row("ada")
+    values = {
+        "verb": "reject",
+        "key": f"n{row.id}",
+        "version": row.version.token,
+        "reason": "Please ask as your group.",
+    }
+    assert desk.visitor().post("/tray", values).status == 303
+    desk.send_due()
+    shown = _preview(desk, "ada")
+    assert "Rejected</span> by <b><bdi>you</bdi></b>" in " ".join(shown.split())
+    assert shown.index("Please ask as your group.") < shown.index(GOOD)
+
+
+def test_a_viewer_gets_no_buttons_and_no_names(desk: Desk) -> None:
+    desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+    shown = desk.viewer().get(f"/requests/n{desk.row('ada').id}", hx_request="true").body
+    assert desk.row("ada").person.pseudonym in shown
+    for text in ("<button", "<form", "data-key", "ada@ethz.ch", "ethz", ">ada<", GOOD):
+        assert text not in shown
+
+
+def test_a_request_of_another_repo_is_not_there(crowded: Desk) -> None:
+    other = next(line for line in crowded.local.repos if line["repo"] != crowded.repo.id)
+    mia = crowded.reviewer("mia", str(other["repo"]))
+    key = crowded.visitor().get(f"/queue.json?q=repo:{crowded.repo}").json[0]["request_id"]
+    assert mia.get(f"/requests/{key}", hx_request="true").status == 404
+
+
+# ---- in a browser ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Four people wait, ada the longest."""
+    with open_desk(tmp_path_factory.mktemp("desk")) as made:
+        made.app_state.hold = 600.0
+        made.ask_in_turn(MODEL, NAMES)
+        made.read()
+        yield made
+
+
+@pytest.fixture
+def page(browser: Browser, busy: Desk) -> Iterator[Page]:
+    with serve_desk(busy) as url:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.clock.install()
+        page.goto(f"/sign-in?t={busy.authenticator.make_link()}")
+        expect(page.locator(".row.is-focus .who")).to_have_text("ada")
+        yield page
+        assert page.evaluate("window.blocked") == []
+        context.close()
+
+
+def _shows(page: Page, name: str) -> None:
+    """The preview shows this person once the focus has rested."""
+    page.clock.run_for(REST_MS)
+    expect(page.locator("#preview h2")).to_have_text(name)
+    expect(page.locator("#preview")).not_to_have_class(re.compile("is-old"))
+
+
+def _leave_unanswered(_: Route) -> None:
+    """The desk never answers this call."""
+
+
+def test_it_follows_the_focus_and_is_fetched_once_it_rests(page: Page) -> None:
+    _shows(page, "ada")
+    fetched: list[str] = []
+    page.on("request", lambda call: fetched.append(call.url) if re.search(r"/requests/\w+$", call.url) else None)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000") / 1000)
+    for _ in range(3):
+        page.keyboard.press("j")
+        page.clock.run_for(REST_MS - 50)
+    assert fetched == []
+    _shows(page, "dan")
+    assert len(fetched) == 1
+    page.clock.resume()
+    assert find_accessibility_problems(page) == []
+
+
+def test_what_is_on_its_way_is_cancelled_when_the_focus_moves_on(page: Page, busy: Desk) -> None:
+    _shows(page, "ada")
+    bob, cancelled = busy.row("bob").state.hub_request, []
+    page.on("requestfailed", lambda call: cancelled.append(call.url))
+    page.route(f"**/requests/{bob}", _leave_unanswered)
+    page.keyboard.press("j")
+    page.clock.run_for(REST_MS)
+    expect(page.locator("#preview")).to_have_class(re.compile("htmx-request"))
+    page.keyboard.press("j")
+    _shows(page, "cyd")
+    assert [url.rpartition("/")[2] for url in cancelled] == [bob]
+
+
+def test_its_buttons_decide_the_request_that_it_shows(page: Page, busy: Desk) -> None:
+    _shows(page, "ada")
+    page.locator("#preview").get_by_role("button", name="Accept a", exact=False).first.click()
+    expect(page.locator("#tray")).to_contain_text("Accept ada")
+    expect(page.locator(".row.is-focus .who")).to_have_text("bob")
+    _shows(page, "bob")
+    page.locator("#preview").get_by_role("button", name="Send back…").click()
+    expect(page.locator("#sheet")).to_contain_text("Send back bob")
+    below = page.locator("#sheet").bounding_box()
+    row = page.locator(".row.is-focus").bounding_box()
+    assert below is not None
+    assert row is not None
+    assert abs(below["x"] - row["x"]) < 2, "the sheet opens below the row"
+    page.keyboard.press("Enter")
+    expect(page.locator("#tray")).to_contain_text("Send back bob")
+    page.keyboard.press("k")
+    _shows(page, "bob")
+    page.locator("#preview").get_by_role("button", name="Undo").click()
+    expect(page.locator("#tray")).not_to_contain_text("bob")
+    _shows(page, "bob")
+    expect(page.locator("#preview").get_by_role("button", name="Send back…")).to_be_visible()
+    assert busy.count_writes() == 0
+
+
+def test_a_decision_is_valid_only_for_what_the_preview_showed(page: Page, busy: Desk) -> None:
+    _shows(page, "ada")
+    busy.app_state.workspace.hub.reject(busy.repo, "ada", reason="No.")
+    busy.read()
+    page.locator("#preview").get_by_role("button", name="Accept", exact=False).first.click()
+    expect(page.locator("#notice")).to_contain_text("Nothing was sent: ada is rejected now.")
+
+
+def test_e_shows_all_rules_in_the_preview_and_below_the_row_on_a_narrower_screen(page: Page) -> None:
+    _shows(page, "ada")
+    page.keyboard.press("e")
+    expect(page.locator("#preview .tree")).to_be_visible()
+    assert find_accessibility_problems(page) == []
+    page.keyboard.press("e")
+    expect(page.locator("#preview .tree")).to_be_hidden()
+    page.set_viewport_size({"width": 1024, "height": 800})
+    expect(page.locator("#preview")).to_be_hidden()
+    page.keyboard.press("e")
+    below = page.locator(".why-row")
+    expect(below.get_by_role("list", name="Conditions of rule")).to_be_visible()
+    expect(below.locator(".tree")).to_be_hidden()
+    below.get_by_text("Show all rules").click()
+    expect(below.locator(".tree")).to_be_visible()
+    assert find_accessibility_problems(page) == []
+    page.keyboard.press("e")
+    expect(below).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 1440, 1920])
+def test_it_stands_at_the_right_and_nothing_scrolls_sideways(
+    page: Page, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    _shows(page, "ada")
+    preview, table = page.locator("#preview").bounding_box(), page.locator(".q").bounding_box()
+    assert preview is not None
+    assert table is not None
+    assert table["x"] + table["width"] <= preview["x"]
+    assert preview["x"] + preview["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#facets").is_visible() == (width >= 1440)
+    widths = {
+        round(box["width"]) for button in page.locator("#preview .verbs > .btn").all() if (box := button.bounding_box())
+    }
+    assert len(widths) == 1
+    assert find_accessibility_problems(page) == []
+
+
+def test_without_scripts_and_by_person_there_is_none(browser: Browser, busy: Desk) -> None:
+    with serve_desk(busy) as url:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url, java_script_enabled=False)
+        page = context.new_page()
+        page.goto(f"/sign-in?t={busy.authenticator.make_link()}")
+        expect(page.locator("#rows > .row")).to_have_count(len(NAMES))
+        expect(page.locator("#preview")).to_be_hidden()
+        context.close()
+    assert 'id="preview"' not in busy.visitor().get("/queue?by=person").body
