@@ -174,7 +174,7 @@ def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(thr
     three.app_state.workspace.hub.accept(repos[0], "ada")
     three.read()
     body = lena.get("/queue?q=user:ada&by=person").body
-    assert re.findall(r'data-do="(\w+)"', body) == ["accept", "reset", "reject", "cancel"]
+    assert re.findall(r'data-do="(\w+)"', body) == ["accept", "reset", "cancel", "reject"]
     assert (
         len(re.findall('name="pick" value="[^"]+" checked', body)) == len(repos) - 1
     )  # who is in is not ticked beforehand

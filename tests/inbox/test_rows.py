@@ -330,6 +330,39 @@ def test_on_a_phone_buttons_have_words_and_equal_widths_with_reject_last(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize(("width", "most"), [(320, 60), (390, 60), (700, 40), (1280, 40), (1440, 40), (1920, 40)])
+def test_the_bar_of_a_selection_is_one_row_of_equal_buttons(signed_in: Page, width: int, most: int) -> None:
+    page = _open(signed_in, width)
+    page.keyboard.press("x")
+    bar = page.locator("#bulk")
+    expect(bar).to_contain_text("1 selected")
+    assert _box(bar)["height"] <= most
+    buttons = bar.locator("[name=verb]")
+    assert [button.inner_text() for button in buttons.all()] == ["Accept…", "Send back…", "Reject…"]
+    boxes = [_box(button) for button in buttons.all()]
+    assert len({(box["y"], round(box["width"])) for box in boxes}) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width < 640:
+        expect(bar.get_by_role("link", name="Show selected")).to_be_hidden()
+        bar.get_by_role("button", name="More for the selection").click()
+        assert find_accessibility_problems(page) == []
+    expect(bar.get_by_role("link", name="Show selected")).to_be_visible()
+    bar.get_by_role("button", name="Clear").click()
+    expect(bar).to_contain_text("0 selected")
+
+
+def test_the_bar_offers_what_can_apply_to_the_query(long_desk: Desk) -> None:
+    lena = long_desk.visitor()
+    for query, verbs in (
+        ("status:pending", ["accept", "reset", "reject"]),
+        ("status:accepted", ["reset", "cancel", "reject"]),
+        ("status:rejected", ["accept", "reset", "cancel"]),
+        ("-status:reset", ["accept", "reset", "cancel", "reject"]),
+    ):
+        bar = lena.get(f"/queue?q={query}").body.partition('id="bulk"')[2].partition("</form>")[0]
+        assert re.findall(r'name="verb" value="(\w+)"', bar) == verbs, query
+
+
 def test_the_arrow_keys_reach_the_reason_and_the_buttons_but_tab_does_not(signed_in: Page) -> None:
     page = _open(signed_in, 1280)
     assert page.locator('#rows :is(a, button, input):not([tabindex="-1"])').count() == page.locator(".who").count()

@@ -268,6 +268,10 @@ def _go_to_rows(page: Page, busy: BusyDesk, path: str) -> None:
     if path == "a selection":
         page.goto(f"{busy.url}/queue?q=status:pending")
         page.locator("#rows [data-pick]:enabled").first.check()
+        more = page.locator("#bulk").get_by_role("button", name="More for the selection")
+        expect(page.locator("#bulk")).to_contain_text("1 selected")
+        if more.is_visible():  # on a phone
+            more.click()
         page.locator("#bulk").get_by_role("link", name="Show selected").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("1 selected")
     else:
