@@ -54,6 +54,7 @@ def _open_queue(page: Page, url: str) -> None:
     expect(page.locator("#tray")).to_contain_text("for you to send")
     expect(page.locator("#said")).to_be_hidden(timeout=10_000)
     page.keyboard.press("j")
+    expect(page.locator("#preview:not(.is-old) h2")).to_be_visible()
 
 
 def _open_reset_sheet(page: Page, url: str) -> None:
