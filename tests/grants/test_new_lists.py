@@ -51,7 +51,17 @@ def _make(visitor: Visitor, name: str, rows: str, **more: str) -> Answer:
     values = {"name": name, "rows": rows, **more}
     page = visitor.post("/new-list", values)
     assert page.status == 200, text_of(page.body)
-    return visitor.post("/new-list", {**values, "do": "write", "shown": _shown(page)})
+    confirmation = {**values, **_columns_of(page), "do": "write", "shown": _shown(page)}
+    return visitor.post("/new-list", confirmation)
+
+
+def _columns_of(page: Answer) -> dict[str, str]:
+    """The fields of columns with which a browser confirms the page."""
+    names = re.findall(r'name="(column\.\d+)" value="([^"]*)"', page.body)
+    picks = re.findall(r'<select [^>]*name="(as\.\d+)">(.*?)</select>', page.body, re.DOTALL)
+    meanings = {field: re.search(r'value="(\w*)" selected', options) for field, options in picks}
+    chosen = {field: meaning[1] if meaning else "" for field, meaning in meanings.items()}
+    return {**{field: html.unescape(name) for field, name in names}, **chosen}
 
 
 def test_pasted_names_show_who_matches_and_become_a_table(desk: Desk) -> None:

@@ -78,7 +78,8 @@ class ListColumns(Struct, frozen=True):
 def read_columns(text: str, chosen: Mapping[str, str]) -> ListColumns:
     """Read a CSV text with a first line of column names, or else names, e-mail addresses and ids.
 
-    `chosen` has the meanings that a person chose for columns. Raises UsageError if there is nothing to read.
+    `chosen` has the meanings that a person chose for columns; columns that the text does not have are ignored. Raises
+    UsageError if there is nothing to read.
     """
     content = text.encode("utf-8", "surrogateescape")
     read = parse_file(content, KEYS, is_json=False)
@@ -86,7 +87,7 @@ def read_columns(text: str, chosen: Mapping[str, str]) -> ListColumns:
         raise UsageError(f"{read.refused[:1].upper()}{read.refused[1:]}.", hint="Paste a list, or choose a file.")
     guessed = _guess_meanings(read)
     has_key = bool({*guessed.values()} & {*KEYS}) or KEY_COLUMN in guessed
-    if not has_key and not chosen and not _has_columns(read):
+    if not has_key and not guessed.keys() & chosen.keys() and not _has_columns(read):
         return _read_names(text)
     meanings = {name: chosen.get(name, meaning) for name, meaning in guessed.items()}
     given = [meaning for meaning in meanings.values() if meaning]
