@@ -123,9 +123,25 @@ def read_visible_tables(context: HttpContext) -> TablesOfDesk:
 def page(context: HttpContext) -> Response:
     """Show the tables with their files, sizes and problems."""
     desk = read_visible_tables(context)
+    is_writable = can_write(context, desk)
+    first = next((own for own in desk.tables if own.spec.file is not None), None)
     return context.render(
-        "tables.html", title="Tables", tables=desk.tables, is_writable=can_write(context, desk), allows=desk.allows
+        "tables.html",
+        title="Tables",
+        tables=desk.tables,
+        is_writable=is_writable,
+        allows=desk.allows,
+        command="" if is_writable or context.is_masked else command_to_add(first),
     )
+
+
+def command_to_add(own: OwnTable | None) -> str:
+    """Return the command that adds a row to a table, with a key column that its file has."""
+    if own is None:
+        return "hf-gate table add NAME email=ada@example.org"
+    columns = writable_columns(own)
+    key = next((name for name in own.spec.key if name in columns), own.spec.key[0])
+    return f"hf-gate table add {own.name} {key}={_EXAMPLES[key]}"
 
 
 def export(context: HttpContext) -> Response:
@@ -185,6 +201,7 @@ def render_table(
         allows=desk.allows,
         columns=columns,
         head=digest_of_columns(columns),
+        command="" if is_writable or own.spec.file is None else command_to_add(own),
         wrong=wrong,
         typed=[context.form_value(f"col.{number}") for number in range(len(columns))],
     )
@@ -225,6 +242,7 @@ MAX_LINES: Final = 20_000  # of an imported file
 MAX_NAMED: Final = 20  # rows that a preview names
 MAX_SHOWN: Final = 50  # rows or people that a preview names
 _COLUMN: Final = "col."
+_EXAMPLES: Final = {"email": "ada@example.org", "username": "ada", "user_id": "0123456789abcdef01234567"}
 
 
 class DraftView(Struct, frozen=True):
