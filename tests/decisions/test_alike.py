@@ -47,7 +47,7 @@ def _three(desk: Desk, visitor: Visitor, *names: str) -> str:
 def test_after_three_alike_decisions_the_others_are_offered_and_led_to_as_a_list(alike: Desk) -> None:
     lena = alike.visitor()
     offer = _three(alike, lena, "same-0", "same-1", "same-2")
-    assert offer.startswith("3 more wrote this. Send back together…")
+    assert offer.startswith("3 more wrote the same text. Send back together…")
     place = lena.post(_place(alike), {"verb": "reset", "next": "/queue"}).headers["location"]
     assert place.startswith("/bulk/b_")
     page = lena.get(place).body
@@ -61,7 +61,7 @@ def test_those_who_are_in_a_tray_already_are_not_offered(alike: Desk) -> None:
     lena, mia = alike.visitor(), alike.reviewer("mia")
     for name in ("same-4", "same-5"):
         _decide(alike, mia, name, "accept")
-    assert _three(alike, lena, "same-0", "same-1", "same-2").startswith("1 more wrote this.")
+    assert _three(alike, lena, "same-0", "same-1", "same-2").startswith("1 more wrote the same text.")
     assert _offer(_decide(alike, lena, "same-3")) == "", "nobody is left"
 
 
@@ -72,7 +72,7 @@ def test_sent_decisions_count_and_undone_ones_do_not(alike: Desk) -> None:
     alike.send_due()
     _decide(alike, lena, "same-2")
     lena.post("/tray/undo", {"which": "last"}, hx_request="true")
-    assert _offer(_decide(alike, lena, "same-3")).startswith("3 more wrote this.")
+    assert _offer(_decide(alike, lena, "same-3")).startswith("3 more wrote the same text.")
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: 
     assert "Needs attention" in shown
     assert "cyd" in shown.split()
     assert "bob" not in shown.split()
-    assert "failed again" not in shown  # a decision without a stored request cannot be planned again
+    assert "Retry" not in shown  # a decision without a stored request cannot be planned again
 
 
 def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Desk) -> None:
@@ -154,7 +154,7 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Desk) -> None:
         )
     said = text_of(lena.get(run).body)
     assert "the Hub said no" in said
-    assert "Try the 2 that failed again" in said
+    assert "Retry 2 failed changes" in said
     place = lena.post(run, {"do": "retry"}).headers["location"]
     page = text_of(lena.get(place).body)
     assert "Plan: 2 changes" in page

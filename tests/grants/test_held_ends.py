@@ -93,7 +93,7 @@ def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: D
     assert (done.status, done.headers["location"]) == (303, "/ends?done=21")
     assert _years(held) == {2089}
     assert read_held_ends(held.app_state.workspace.store) == 0
-    assert "No ends need to be confirmed" in text_of(mia.get("/ends?done=21").body)
+    assert "No end dates need to be confirmed" in text_of(mia.get("/ends?done=21").body)
     assert "would end earlier" not in text_of(mia.get("/overview").body)
     assert _confirm(mia, "21", "0" * 16).status == 409
     entries = held.app_state.workspace.store.entries(request=held.row("p000").id, limit=1)
@@ -161,7 +161,7 @@ def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
         assert (alone.status, "A second person has to agree first" in text_of(alone.body)) == (409, True)
         assert _years(desk, 525) == {2090}
         assert _confirm(lena, "525", seen, "agree").status == 303
-        assert "Agree to earlier ends" not in text_of(lena.get("/ends").body), "one person is not two"
+        assert "Agree to earlier dates" not in text_of(lena.get("/ends").body), "one person is not two"
         assert _confirm(lena, "525", seen).status == 409
         assert _confirm(lena, "525", seen, "agree").status == 303
         assert _confirm(lena, "525", seen).status == 409

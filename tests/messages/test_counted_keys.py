@@ -141,12 +141,12 @@ def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, 
             keys.press("s")
             _chip(page)
             keys.press("Enter")
-        expect(page.locator("#alike")).to_contain_text("6 more wrote this.")
+        expect(page.locator("#alike")).to_contain_text("6 more wrote the same text.")
         expect(page.locator("#alike form")).to_be_in_viewport(ratio=1)
-        expect(page.locator("#said")).to_contain_text("6 more wrote this.")
+        expect(page.locator("#said")).to_contain_text("6 more wrote the same text.")
         with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
             pass  # the poll replaces the tray
-        expect(page.locator("#alike")).to_contain_text("6 more wrote this.")
+        expect(page.locator("#alike")).to_contain_text("6 more wrote the same text.")
         assert find_accessibility_problems(page) == []
         keys.press("m")
         expect(page.get_by_role("heading", level=1)).to_have_text("Send back 6 requests?")

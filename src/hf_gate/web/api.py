@@ -186,7 +186,7 @@ class ApiCall(NamedTuple):
 
     def parse_body(self, kind: type[_T]) -> _T:
         if self.content_type.partition(";")[0].strip().lower() != "application/json":
-            raise Refused("The body is not JSON by its content-type.", hint="Send content-type: application/json.")
+            raise Refused("The content-type of the body is not JSON.", hint="Send content-type: application/json.")
         try:
             return decode_json(self.body, kind)
         except msgspec.ValidationError as problem:

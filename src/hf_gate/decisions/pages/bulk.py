@@ -294,7 +294,7 @@ def confirm(context: HttpContext) -> Response:
         wrong = "The numbers changed since you opened the page. Check them again."
         return _page(context, pick, verb, typed, wrong=wrong, status=409)
     if not are_ends_as_shown:
-        wrong = "For some requests, access would end at a different time than shown. Check the ends again."
+        wrong = "For some requests, access would end at a different time than shown. Check the end dates again."
         return _page(context, pick, verb, typed, wrong=wrong, status=409)
     if asked := find_new_requests(context.workspace.store, typed.grants):
         left = [[grant for grant in some if grant not in asked] for some in (typed.grants, typed.offered)]

@@ -48,7 +48,7 @@ MEANING: Final = {
     "stale": "changed meanwhile; skipped",
     "gone": "the request no longer exists",
     "refused": "the Hub refused it",
-    "deferred": "left for a later run by a limit",
+    "deferred": "left for a later run because of a limit",
     "open": "not sent, or outcome unknown",
 }
 _MAX_STREAMS: Final = 8  # open event streams of one member

@@ -311,8 +311,12 @@ class AlikeOffer(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """How many others wrote the text: `11 more wrote this.`"""
-        return f"{self.count} more wrote this." if self.count <= _MAX_COUNT else f"{_MAX_COUNT}+ more wrote this."
+        """How many others wrote the text: `11 more wrote the same text.`"""
+        return (
+            f"{self.count} more wrote the same text."
+            if self.count <= _MAX_COUNT
+            else f"{_MAX_COUNT}+ more wrote the same text."
+        )
 
 
 def find_offer(context: HttpContext) -> AlikeOffer | None:

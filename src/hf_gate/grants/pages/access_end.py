@@ -135,7 +135,7 @@ def change_end(context: HttpContext) -> Response:
                 app_state.workspace.store, app_state.membership.read_team(context.member), context.now
             )
         ):
-            raise Guarded(why, hint="Ask another admin to set the other ends.")
+            raise Guarded(why, hint="Ask another admin to set the other end dates.")
         held = changer.write(
             write,
             [change_end_by_hand(store, fresh or row, until, terms, context.now, zone)],

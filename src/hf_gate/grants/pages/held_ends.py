@@ -58,10 +58,10 @@ def page(context: HttpContext) -> Response:
 
 def confirm(context: HttpContext) -> Response:
     """Move the ends that the member saw. If two people must agree and nobody else has, record that this member does."""
-    require_all_repos(context, "Only a reviewer of all repos can confirm these ends.")
+    require_all_repos(context, "Only a reviewer of all repos can confirm these end dates.")
     bundle, moves = _list_moves(context)
     if not moves:
-        raise Refused("No ends need to be confirmed.", hint="Open Ends of access again.", status=409)
+        raise Refused("No end dates need to be confirmed.", hint="Open Ends of access again.", status=409)
     if context.form_value("seen") != digest_of_moves(moves):
         return _render(context, wrong="These ends changed since you opened the page. Look at them again.", status=409)
     if not is_confirmed(context.form_value("count"), len(moves)):

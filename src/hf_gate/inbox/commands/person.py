@@ -164,7 +164,7 @@ _PAGE: Final = 200
     "ls",
     examples=("hf-gate person ls", "hf-gate person ls --query 'status:accepted domain:*.edu' --format csv"),
 )
-@click.option("--query", "-Q", default="", metavar="QUERY", help="Only people with a request that matches.")
+@click.option("--query", "-Q", default="", metavar="QUERY", help="Only people with a request that matches this query.")
 @limit_options
 def person_ls(context: CommandContext, *, query: str, limit: int | None) -> int:
     """List people with the status of each matching request; most recent requesters first.

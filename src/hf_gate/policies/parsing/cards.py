@@ -159,7 +159,7 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _SPANS: Final = (("6mo", "for 6 months"), ("1y", "for 1 year"), ("2y", "for 2 years"))
 _TERMS: Final[Mapping[str, tuple[str, FieldKind, tuple[tuple[str, str], ...]]]] = {
     "at_end": ("Then", FieldKind.CHOICE, _ENDS),
-    "end_reason": ("Text at the end", FieldKind.TEXT, ()),
+    "end_reason": ("Reason when access ends", FieldKind.TEXT, ()),
     "at_most": ("At most", FieldKind.TEXT, ()),
     "after": ("Then", FieldKind.CHOICE, _ENDS),
     "reason": ("Text that is sent", FieldKind.TEXT, ()),
