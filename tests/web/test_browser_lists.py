@@ -66,6 +66,24 @@ def _try_and_save(page: Page) -> None:
     expect(page.locator(".msg-ok")).to_contain_text("Saved")
 
 
+def test_pasted_names_become_a_list(browser: Browser, tmp_path: Path) -> None:
+    with open_desk(tmp_path, config=ALLOWED) as desk, serve_desk(desk) as url:
+        desk.ask([{"username": name, "email": f"{name}@outlook.com"} for name in PARTNERS], {"Purpose": GOOD})
+        with open_page(browser, desk, url) as page:
+            page.goto(f"{url}/new-list")
+            page.locator("#name").fill("partners")
+            page.locator("#rows").fill("@ada\nbob@outlook.com\nCem Muster\n")
+            page.get_by_role("button", name="Show who matches").click()
+            expect(page.get_by_role("heading", name="Who matches now")).to_contain_text("2 requests waiting")
+            expect(page.locator(".msg-warn")).to_contain_text("Muster stands among other words.")
+            expect(page.locator("fieldset")).to_have_count(0)  # what names mean is no choice
+            page.get_by_role("button", name="Create list").click()
+            expect(page.get_by_role("heading", level=1)).to_have_text("partners")
+        assert (tmp_path / "tables" / "partners.csv").read_text(
+            "utf-8"
+        ) == "email,username,expires\n,ada,\nbob@outlook.com,,\n"
+
+
 def test_a_rule_from_a_list(browser: Browser, tmp_path: Path) -> None:
     with open_desk(tmp_path, config=ALLOWED) as desk, serve_desk(desk) as url:
         desk.ask([{"username": name, "email": f"{name}@outlook.com"} for name in PARTNERS], {"Purpose": GOOD})

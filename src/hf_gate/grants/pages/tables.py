@@ -478,7 +478,7 @@ def _render_new_list(
         title="New list",
         name=context.form_value("name"),
         rows=text if is_text else "",
-        columns=None if columns is None else [*columns.meanings.items()][:MAX_COLUMNS],
+        columns=[] if columns is None or not columns.has_choice else [*columns.meanings.items()][:MAX_COLUMNS],
         meanings=MEANINGS,
         left_out=[] if found is None or columns is None else [*columns.left_out, *found.left_out],
         found=None if found is None else import_matches_record(found),

@@ -60,12 +60,13 @@ _SYNONYMS: Final[Mapping[str, str]] = {
 class ListColumns(Struct, frozen=True):
     """The text of a list as CSV. `meanings` has each of its columns with one of `MEANINGS`.
 
-    `left_out` says which entries could not be read.
+    `left_out` says which entries could not be read. `has_choice`: a person can choose other meanings.
     """
 
     content: bytes
     meanings: Mapping[str, str]
     left_out: Sequence[str] = ()
+    has_choice: bool = True
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ def _read_names(text: str) -> ListColumns:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     writer.writerows([key if name == kind else "" for name in header] for kind, key in rows)
-    return ListColumns(out.getvalue().encode(), {name: name for name in header}, [*unread, *among])
+    return ListColumns(out.getvalue().encode(), {name: name for name in header}, [*unread, *among], has_choice=False)
 
 
 def _is_readable(kind: EntryKind) -> bool:
