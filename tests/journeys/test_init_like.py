@@ -127,6 +127,20 @@ def test_options_of_an_example_need_an_example(hub: LocalHub, tmp_path: Path) ->
     assert "need --like" in made.error
 
 
+def test_an_init_that_ended_early_is_continued_as_its_hint_says(hub: LocalHub, tmp_path: Path) -> None:
+    request_access(hub, ["ada"], DATASET, ANSWERS)
+    file = _write_roster(tmp_path, "username", ["ada"])
+    assert _init(hub, tmp_path / "w", "class").code == 0
+    (tmp_path / "w" / "plan.json").unlink()
+    again = _init(hub, tmp_path / "w", "class", "--roster", file)
+    assert again.code == 2
+    assert "continue: hf-gate sync --full, table import TABLE FILE, then plan" in again.hint
+    console = Console(hub)
+    for words in (("sync", "--full"), ("table", "import", "roster", file, "--yes"), ("plan", "--out", "plan.json")):
+        done = console.run("--workspace", str(tmp_path / "w"), *words)
+        assert done.code == 0, (words, done.err)
+
+
 def test_a_plan_or_a_table_of_another_workspace_is_not_replaced(hub: LocalHub, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}", "utf-8")
     made = _init(hub, tmp_path, "class")

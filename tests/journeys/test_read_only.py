@@ -102,6 +102,14 @@ def test_dry_runs_and_plans_still_show_what_would_be_done(assistant: Assistant) 
     assert assistant.contents() == before
 
 
+@pytest.mark.parametrize(
+    ("value", "refuses"), [("y", True), ("enabled", True), ("2", True), ("0", False), ("off", False)]
+)
+def test_a_value_that_is_not_understood_forbids_changes(assistant: Assistant, value: str, *, refuses: bool) -> None:
+    environment = {READ_ONLY: value, "HF_GATE_WORKSPACE": str(assistant.folder)}
+    assert assistant.console.run("sync", env=environment).code == (2 if refuses else 0)
+
+
 def test_the_library_refuses_every_change(assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(READ_ONLY, "true")
     journal = assistant.hub.journal()

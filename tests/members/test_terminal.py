@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.base.environment import READ_ONLY
 from hf_gate.config import Flags, read_settings
 from hf_gate.settings import setting_keys
 from hf_gate.testing import LocalHub
@@ -273,3 +274,26 @@ def test_behind_tls_links_bear_the_public_name_and_the_terminal_still_reaches_th
         assert link.startswith(f"{public}/sign-in?t=")
         assert link != program.login_url
     assert _run(folder, local, "ui", "--no-open", "--public-url", "http://desk.example.org").returncode == 2
+
+
+def test_who_may_change_nothing_gets_no_link_from_a_running_desk(
+    program: DeskProgram, folder: Path, local: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _run(folder, local, "ui", "invite", "mia").returncode == 0
+    before = [_run(folder, local, "--json", "ui", what).stdout for what in ("members", "sessions")]
+    monkeypatch.setenv(READ_ONLY, "1")
+    for line in (
+        "ui",
+        "ui link",
+        "ui invite eve --role admin",
+        "ui invite mia",
+        "ui revoke mia",
+        "ui end 3f2a9c01b4d7",
+    ):
+        ended = _run(folder, local, *line.split(), "--no-open")
+        assert ended.returncode == 2, line
+        assert f"{READ_ONLY} is set, so the desk is not changed." in ended.stderr
+        assert "sign-in" not in ended.stdout
+    assert [_run(folder, local, "--json", "ui", what).stdout for what in ("members", "sessions")] == before
+    proof = _run(folder, local, "ui", "prove", f"{program.url}/settings#prove=x", "--yes")
+    assert (proof.returncode, f"{READ_ONLY} is set" in proof.stderr) == (2, True)

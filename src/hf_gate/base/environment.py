@@ -16,8 +16,11 @@ def is_true(text: str | None) -> bool:
 
 
 def is_read_only() -> bool:
-    """Return whether nothing may be changed: on the Hub, in a store, or in a file."""
-    return is_true(os.environ.get(READ_ONLY))
+    """Return whether nothing may be changed: on the Hub, in a store, or in a file.
+
+    A value that is not understood forbids changes, because somebody set it for that.
+    """
+    return (os.environ.get(READ_ONLY) or "").strip().upper() not in {"", "0", "OFF", "NO", "FALSE"}
 
 
 def require_writes(what: str) -> None:

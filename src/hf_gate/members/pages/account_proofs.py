@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from starlette.responses import JSONResponse, Response
 
+from hf_gate.base.environment import require_writes
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.accounts import Account
@@ -97,6 +98,7 @@ def parse_proof_link(text: str) -> ProofLink:
 
 def send_proof(link: ProofLink, token: str) -> dict[str, str]:
     """Send a token to the desk and return the desk's answer. Redirects are not followed."""
+    require_writes("the desk")
     url = urlsplit(link.origin)
     is_local = url.scheme == "http"
     host = "127.0.0.1" if (url.hostname or "").endswith("localhost") else url.hostname or ""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse, Response
 
+from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import read_announcement
 from hf_gate.base.timestamps import from_ms, ms_to_iso, to_ms
 from hf_gate.config import Settings
@@ -194,13 +195,20 @@ def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
 # ---- the terminal's side ---------------------------------------------------------------------------------------------
 
 
+_READS: Final = frozenset({"members", "sessions"})
+
+
 def find_running_desk(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:
     """Return the announcement of the desk that runs on this store and machine; None if there is none."""
     return read_announcement(_announcement_file(settings, place))
 
 
 def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
-    """Send a command to a running desk. Raises UsageError with the desk's message if it refuses."""
+    """Send a command to a running desk. Raises UsageError with the desk's message if it refuses, and for a command that
+    changes the desk or opens it if nothing may be changed.
+    """
+    if wish["do"] not in _READS:
+        require_writes("the desk")
     at = str(desk["at"])
     connection = HTTPConnection(urlsplit(at).netloc, timeout=20)
     headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": at}

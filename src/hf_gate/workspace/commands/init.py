@@ -159,12 +159,12 @@ def _check_folder(folder: Path, like: str | None) -> None:
     for name in (CONFIG_FILE, _policy_file(like), "desk.db", *(() if like is None else (PLAN_FILE, "tables"))):
         if os.path.lexists(folder / name):
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
+            use = "Use this workspace (`hf-gate status`), add repos in hf-gate.yaml"
+            if like is not None and os.path.lexists(folder / _policy_file(like)):
+                use = "After an interrupted init, continue: hf-gate sync --full, table import TABLE FILE, then plan"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
-                hint=(
-                    "Use this workspace (`hf-gate status`), add repos in hf-gate.yaml, or use another folder: "
-                    "hf-gate init --workspace DIR"
-                ),
+                hint=f"{use}, or use another folder: hf-gate init --workspace DIR",
             )
 
 
