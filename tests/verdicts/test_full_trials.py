@@ -114,6 +114,20 @@ def test_a_newer_draft_of_the_same_member_ends_the_older_trial(desk: Desk) -> No
     assert not older.thread.is_alive()
 
 
+def test_drafts_that_wait_for_their_turn_end_as_soon_as_a_newer_one_replaces_them(desk: Desk) -> None:
+    runner = TrialRunner(desk.app_state.workspace, min_requests=1)
+    working = runner.start("a", _make(desk, DRAFT, part_size=1))
+    *replaced, latest = [runner.start("b", _make(desk, f"{DRAFT}# {number}\n")) for number in range(20)]
+    for trial in replaced:
+        assert trial.thread is not None
+        trial.thread.join(60)
+        assert (trial.state, trial.tally.tried) == (TrialState.REPLACED, 0)
+    assert (working.is_running, latest.is_running) == (True, True)
+    assert latest.thread is not None
+    latest.thread.join(60)
+    assert (working.state, latest.state) == (TrialState.DONE, TrialState.DONE)
+
+
 def test_a_trial_that_takes_too_long_says_how_far_it_came(desk: Desk) -> None:
     runner = TrialRunner(desk.app_state.workspace, min_requests=1, max_seconds=0)
     trial = _run(runner, _make(desk, DRAFT))

@@ -84,8 +84,8 @@ class TrialRunner:
         self._max_seconds = max_seconds
         self._min_requests = min_requests
         self._trials: dict[str, FullTrial] = {}
-        self._lock = threading.Lock()
-        self._turn = threading.Lock()  # one trial uses all cores
+        self._lock = threading.Condition()
+        self._is_busy = False  # one trial uses all cores
 
     def find(self, member: str, key: str) -> FullTrial | None:
         """Return the latest trial of a member if it is of this draft."""
@@ -101,6 +101,7 @@ class TrialRunner:
                 if (known.key, known.basis) == (trial.key, trial.basis):
                     return known
                 known.state = TrialState.REPLACED
+                self._lock.notify_all()
             self._trials[member] = trial
             trial.thread.start()
         return trial
@@ -111,15 +112,15 @@ class TrialRunner:
             running = [trial for trial in self._trials.values() if trial.is_running]
             for trial in running:
                 trial.state = TrialState.REPLACED
+            self._lock.notify_all()
         for trial in running:
             if trial.thread is not None:
                 trial.thread.join(wait)
 
     def _work(self, trial: FullTrial) -> None:
         try:
-            with self._turn:
-                if trial.is_running:
-                    self._try_all(trial)
+            if self._wait_for_turn(trial):
+                self._take_turn(trial)
         except HfGateError as problem:
             self._fail(trial, f"{problem} {problem.hint or ''}".strip())
         except BrokenProcessPool:
@@ -127,6 +128,21 @@ class TrialRunner:
         except Exception:  # noqa: BLE001 - the page shows that it failed; the log has the traceback
             _log.exception("trying a draft failed")
             self._fail(trial, "hf-gate failed; the log has the traceback.")
+
+    def _wait_for_turn(self, trial: FullTrial) -> bool:
+        """Wait until no other trial runs, and take the turn; return False if the trial was replaced meanwhile."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._is_busy or not trial.is_running)
+            self._is_busy = self._is_busy or trial.is_running
+            return trial.is_running
+
+    def _take_turn(self, trial: FullTrial) -> None:
+        try:
+            self._try_all(trial)
+        finally:
+            with self._lock:
+                self._is_busy = False
+                self._lock.notify_all()
 
     def _fail(self, trial: FullTrial, problem: str) -> None:
         trial.problem = problem
