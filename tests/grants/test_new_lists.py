@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.errors import UsageError
 from hf_gate.grants.pages.tables import MAX_LINES, MAX_UPLOAD
+from hf_gate.grants.service.tables.new_lists import read_columns
 from hf_gate.policies.drivers.workspace_folder import read_folder
 from hf_gate.policies.parsing.config_edits import add_table, describe_table
 from hf_gate.policies.parsing.config_parser import parse_config
@@ -86,6 +87,20 @@ def test_pasted_names_show_who_matches_and_become_a_table(desk: Desk) -> None:
     assert "3 rows. Key: email, username." in text_of(mia.get("/tables/partners").body)
     entries = desk.visitor().get("/audit.json").json
     assert [(one["actor"], one["body"]["added"]) for one in entries if one["kind"] == "TableChanged"] == [("mia", 3)]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_first_of_pasted_addresses_is_a_row_like_the_others(mark: str) -> None:
+    columns = read_columns(f"{mark}ada@ethz.ch\nbob@ethz.ch\nzoe@x.example\n", {})
+    assert columns.content.decode() == "email,username\nada@ethz.ch,\nbob@ethz.ch,\nzoe@x.example,\n"
+    pairs = read_columns("ada@ethz.ch, bob@ethz.ch\nzoe@x.example, cem@x.example\n", {})
+    assert pairs.content.count(b"@") == 4
+
+
+@pytest.mark.parametrize("rows", ["Ada,ada@ethz.ch\nBob,bob@ethz.ch\n", "ada@ethz.ch;Ada\nbob@ethz.ch;Bob\n"])
+def test_a_first_name_in_a_file_without_column_names_is_not_taken_for_an_account(rows: str) -> None:
+    with pytest.raises(UsageError, match="does not name the columns"):
+        read_columns(rows, {})
 
 
 def test_a_csv_keeps_its_columns_and_a_person_can_say_what_they_mean(desk: Desk) -> None:

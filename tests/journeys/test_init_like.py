@@ -121,6 +121,19 @@ def test_a_roster_whose_addresses_are_not_plain_is_refused_before_anything_is_wr
     assert not (tmp_path / "w").exists()
 
 
+def test_a_roster_without_column_names_is_refused_because_its_first_person_would_be_lost(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    file = _write_roster(tmp_path, "ada@x.example", ["bea@x.example", "cy@x.example"])
+    made = _init(hub, tmp_path / "w", "class", "--roster", file)
+    assert made.code == 2
+    assert "no column email" in made.error
+    assert "Write a first line with the names of the columns, such as email." in made.hint
+    assert not (tmp_path / "w").exists()
+    named = _init(hub, tmp_path / "w", "class", "--roster", _write_roster(tmp_path, "Mail", ["ada@x.example"]))
+    assert named.code == 0, named.err
+
+
 def test_options_of_an_example_need_an_example(hub: LocalHub, tmp_path: Path) -> None:
     made = Console(hub).run("--workspace", str(tmp_path / "w"), "init", DATASET, "--until", "2099-01-01")
     assert made.code == 2

@@ -37,7 +37,7 @@ from hf_gate.verdicts.drivers.policy_files import digest_of_file, replace_file
 
 from .own_tables import OwnTable, save_table_draft
 from .people_lists import EntryKind, parse_pasted_list
-from .table_imports import TableImport, prepare_import, recognise_email_column
+from .table_imports import TableImport, has_column_names, prepare_import, recognise_email_column
 
 MEANINGS: Final[Mapping[str, str]] = {
     "": "kept as text",
@@ -82,6 +82,7 @@ def read_columns(text: str, chosen: Mapping[str, str]) -> ListColumns:
     `chosen` has the meanings that a person chose for columns; columns that the text does not have are ignored. Raises
     UsageError if there is nothing to read.
     """
+    text = text.removeprefix("\ufeff")
     content = text.encode("utf-8", "surrogateescape")
     read = parse_file(content, KEYS, is_json=False)
     if not text.strip() or (read.refused and "UTF-" in read.refused):
@@ -89,6 +90,10 @@ def read_columns(text: str, chosen: Mapping[str, str]) -> ListColumns:
     guessed = _guess_meanings(read)
     has_key = bool({*guessed.values()} & {*KEYS}) or KEY_COLUMN in guessed
     if not has_key and not guessed.keys() & chosen.keys() and not _has_columns(read):
+        if _is_even(read) and not (has_column_names(read) or all("@" in name for name in read.header)):
+            raise UsageError(
+                "The first line does not name the columns.", hint="Write one above it, such as name,email."
+            )
         return _read_names(text)
     meanings = {name: chosen.get(name, meaning) for name, meaning in guessed.items()}
     given = [meaning for meaning in meanings.values() if meaning]
@@ -99,8 +104,12 @@ def read_columns(text: str, chosen: Mapping[str, str]) -> ListColumns:
 
 def _has_columns(read: ParsedFile) -> bool:
     """Tell whether every line has as many cells as the first one, which names no address."""
-    is_even = not (read.problems or read.refused) and len(read.header) > 1 and bool(read.records)
-    return is_even and not any("@" in name for name in read.header)
+    return _is_even(read) and has_column_names(read)
+
+
+def _is_even(read: ParsedFile) -> bool:
+    """Tell whether there are columns: every line has as many cells as the first one."""
+    return not (read.problems or read.refused) and len(read.header) > 1 and bool(read.records)
 
 
 def _guess_meanings(read: ParsedFile) -> dict[str, str]:

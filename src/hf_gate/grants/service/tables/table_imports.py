@@ -82,18 +82,29 @@ def check_rows(read: ParsedFile, name: str, key: Sequence[str], zone: tzinfo) ->
         message = table.refusal.partition(": ")[2] if wrong is None else f"line {wrong.line}: {wrong.message[:-1]}"
         raise UsageError(
             f"the file cannot be used: {message}.",
-            hint=_NOTHING_WRITTEN
-            if wrong is not None or {*key} & {*read.header}
-            else "Rename a column, or say what one means, as in --column email=E-Mail-Adresse. Nothing was written.",
+            hint=_NOTHING_WRITTEN if wrong is not None or {*key} & {*read.header} else _suggest_names(read),
         )
     if not read.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
     return table
 
 
+def _suggest_names(read: ParsedFile) -> str:
+    if not has_column_names(read):
+        return "Write a first line with the names of the columns, such as email. Nothing was written."
+    return "Rename a column, or say what one means, as in --column email=E-Mail-Adresse. Nothing was written."
+
+
+def has_column_names(read: ParsedFile) -> bool:
+    """Whether the first line can be one of names of columns. With an address, it is a row like the others."""
+    return not any("@" in name for name in read.header)
+
+
 def recognise_email_column(read: ParsedFile) -> dict[str, str]:
-    """Return the only column that holds nothing but e-mail addresses; nothing for a file with a column of a key."""
-    if {*KEYS, KEY_COLUMN} & {*read.header}:
+    """Return the only column that holds nothing but e-mail addresses; nothing for a file with a column of a key, or
+    without names of columns.
+    """
+    if {*KEYS, KEY_COLUMN} & {*read.header} or not has_column_names(read):
         return {}
     names = [
         name for name in read.header if name and _holds_addresses([cells.get(name, "") for _, cells in read.records])
