@@ -81,6 +81,9 @@ def test_a_service_restarts_only_what_a_restart_can_mend() -> None:
         assert "\nRestart=on-failure\n" in unit
         assert "\nRestartPreventExitStatus=2 4\n" in unit
         assert "time-sync.target" in unit
+        assert (
+            "\nEnvironment=" not in unit
+        )  # `sudo -u hf-gate hf-gate ui link` looks for the desk where the desk says it is
         assert "\nProtectSystem=strict\n" in unit
 
 
@@ -109,6 +112,12 @@ def test_the_image_copies_what_its_build_reads() -> None:
     locked = (ROOT / "requirements" / "image.txt").read_text("utf-8")
     for package in ("psycopg", "joserfc", "apprise", "hatchling", "starlette"):
         assert re.search(rf"(?m)^{package}(\[\w+\])?==", locked), package
+
+
+def test_git_ignores_the_secrets_of_compose() -> None:
+    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    folders = {f"/deploy/docker/{Path(secret['file']).parent.as_posix()}/" for secret in COMPOSE["secrets"].values()}
+    assert {*folders, ".env"} <= {*ignored}
 
 
 def test_each_secret_and_volume_that_a_service_names_is_declared() -> None:
@@ -226,6 +235,7 @@ def test_the_loop_and_the_desk_run_as_user_1000_without_a_home() -> None:
                 else:
                     _wait(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), child)
                     assert _answers(f"http://127.0.0.1:{port}/healthz")
+                    assert "/sign-in?t=" in _finish(["ui", "link"], workspace, environment)[1]
             finally:
                 child.send_signal(signal.SIGTERM)
                 out = child.communicate(timeout=30)[0]
