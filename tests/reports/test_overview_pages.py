@@ -6,15 +6,17 @@ import csv
 import io
 import re
 from html import unescape
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
+import pytest
 from playwright.sync_api import Browser
 
 from hf_gate import Hub
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
 from hf_gate.core.records import keys_of
-from hf_gate.reports.pages.overview import Series, draw_lines, draw_stacked_bars
+from hf_gate.reports.pages.overview import WIDTH, Series, draw_lines, draw_stacked_bars
 from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk, serve_desk
@@ -102,6 +104,20 @@ def test_one_week_far_above_all_others_is_cut_and_labelled_and_the_others_stay_r
         assert chart.values[-1].text == "15"
     values[25] = 20
     assert draw_stacked_bars(weeks, [Series("all", "ch-all", values)]).breaks == []
+
+
+@pytest.mark.parametrize("many", [(123_456, 234_567), (2**63, 2**63 - 1), (1_000, 999)])
+def test_numbers_of_weeks_that_are_cut_side_by_side_do_not_overlap(many: tuple[int, int]) -> None:
+    weeks = [f"2026-01-{day:02d}" for day in range(1, 27)]
+    for values in ([*[10] * 24, *many], [*many, *[10] * 24], [*[10] * 12, *many, *[10] * 12]):
+        breaks = draw_stacked_bars(weeks, [Series("all", "ch-all", values)]).breaks
+        assert len(breaks) == 2
+        ends = [
+            (each.text_x - 3.5 * len(each.text), each.text_x + 3.5 * len(each.text)) for each in breaks if each.text
+        ]
+        assert ends
+        assert all(left >= 0 and right <= WIDTH for left, right in ends)
+        assert all(before[1] <= after[0] for before, after in pairwise(ends))
 
 
 def test_a_viewer_sees_no_small_count(desk: Desk) -> None:

@@ -121,7 +121,7 @@ _LABEL_EVERY: Final = 4  # weeks
 _STEPS: Final = (1, 2, 5)
 _PERCENTILE: Final = 95
 _OUTLIER: Final = 2  # a count above so many times the percentile is cut
-_TEXT_ROOM: Final = 20  # half the width of a number above a bar
+_CHARACTER: Final = 7  # width of a character of a number above a bar
 
 
 class Series(Struct, frozen=True):
@@ -235,17 +235,21 @@ class _Scale:
         return [AxisLabel(_round(self.y(count)), f"{count:,}") for count in range(0, self.top + 1, self.step)]
 
     def breaks(self, counts: Sequence[int]) -> list[AxisBreak]:
-        """Return the counts above the end of the axis, one a week."""
-        cut = [(self.x(n), count) for n, count in enumerate(counts) if count > self.top]
-        return [
-            AxisBreak(
-                _round(x - 3),
-                _round(x + self.bar + 3),
-                _round(min(x + self.bar / 2, WIDTH - _RIGHT - _TEXT_ROOM)),
-                f"{count:,}",
-            )
-            for x, count in cut
-        ]
+        """Return the counts above the end of the axis, one a week. A number for which there is no room is left out."""
+        found = []
+        free_from = float(_LEFT)
+        for n, count in enumerate(counts):
+            if count > self.top:
+                x = self.x(n)
+                text = f"{count:,}"
+                room = _CHARACTER * len(text) / 2
+                text_x = max(_LEFT + room, min(x + self.bar / 2, WIDTH - _RIGHT - room))
+                has_room = text_x - room >= free_from
+                free_from = text_x + room if has_room else free_from
+                found.append(
+                    AxisBreak(_round(x - 3), _round(x + self.bar + 3), _round(text_x), text if has_room else "")
+                )
+        return found
 
     def date_labels(self, starts: Sequence[str]) -> list[AxisLabel]:
         shown = range(len(starts) - 1, -1, -_LABEL_EVERY)
