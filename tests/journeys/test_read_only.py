@@ -28,6 +28,7 @@ WRITES = [
     f"revoke bea@{DATASET}",
     "apply plan.json --yes",
     "run --once",
+    "run --every 10m",
     "sync",
     "undo r_0",
     "stop",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hf_gate.base.display_text import pluralize
+from hf_gate.base.environment import require_writes
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
 from hf_gate.cli.framework import command, full_evaluation_option
 from hf_gate.cli.output import clock_advice
@@ -88,6 +89,7 @@ def run_(
     """
     if once == (every is not None):
         raise UsageError("give either --once or --every TIME.", hint="For example: hf-gate run --every auto")
+    require_writes("the store")
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
     if reserve is not None:
         context.flags["reserve"] = reserve
