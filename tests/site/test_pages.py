@@ -45,6 +45,11 @@ QUESTIONS: Final = {
     "accept all requests with a script": "from-a-script",
     "decide_many": "api",
     "first steps": "tutorial",
+    "how do I give access until 30 June": "ends",
+    "how do I let only my company's mail domain in": "facts",
+    "how do I invite a colleague to the desk": "team",
+    "person wants to be deleted GDPR": "forgetting",
+    "import a list of names from excel": "tables",
 }
 
 

@@ -26,3 +26,35 @@ var Scorer = {
   term: 5,
   partialTerm: 2,
 };
+
+// Sphinx wants each word of a question on one page, so a long question would have no answer. Here pages with most of the
+// words follow those with all; a rare word counts more than one that is on many pages.
+{
+  const findPages = Search.performTermsSearch;
+  Search.performTermsSearch = (words, excluded) => {
+    const all = findPages(words, excluded);
+    if (words.size < 2) return all;
+    const weights = new Map();
+    const partial = new Map();
+    let total = 0;
+    for (const word of words) {
+      const hits = findPages(new Set([word]), excluded);
+      const weight = hits.length ? Math.log(1 + Search._index.docnames.length / Math.max(hits.length, 6)) : 0;
+      total += weight;
+      for (const hit of hits) {
+        const page = hit[0];
+        weights.set(page, (weights.get(page) || 0) + weight);
+        const score = Math.max(hit[4], partial.has(page) ? partial.get(page)[4] : 0);
+        partial.set(page, [...hit.slice(0, 4), score, ...hit.slice(5)]);
+      }
+    }
+    const complete = new Set(all.map((hit) => hit[0]));
+    for (const [page, hit] of partial) {
+      const share = total ? weights.get(page) / total : 0;
+      if (complete.has(page) || share < 0.25) continue;
+      hit[4] -= Math.round(12 * (1 - share));
+      all.push(hit);
+    }
+    return all;
+  };
+}
