@@ -129,7 +129,7 @@ def test_a_draft_is_tried_on_who_waits_and_says_where_it_differs(asked: Desk) ->
     body = asked.visitor().post("/policies/house", {"src": draft}).body
     told = _section(body, "h-r")
     assert "On all 2 waiting requests" in told
-    assert "academic accept 1" in told
+    assert "academic Accept 1" in told
     assert "The desk decides differently on 2 of them" in told
     assert "your draft, not the file" in body
 
@@ -206,7 +206,7 @@ def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked:
     _store_verdicts(asked)
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
-    assert "everybody-waits wait 2" in told
+    assert "everybody-waits On hold 2" in told
     assert "It differs from the desk for 2 of 2" in told
     now = _cards(asked.visitor().get("/policies/house").body)
     assert "decides now 1 : ada" in now["academic"]

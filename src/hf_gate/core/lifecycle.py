@@ -90,7 +90,8 @@ _LABELS: Final = {
     "reject": "Reject",
     "cancel": "Return to pending",
 }
-
+ACTIONS_BY_LABEL: Final = {label: action for action, label in _LABELS.items()}
+"""The verdict or verb of each label."""
 
 AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
 """What happens to a person when access ends."""
