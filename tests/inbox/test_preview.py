@@ -179,6 +179,22 @@ def test_its_buttons_decide_the_request_that_it_shows(page: Page, busy: Desk) ->
     assert busy.count_writes() == 0
 
 
+def test_it_says_so_when_the_decision_was_sent(page: Page, busy: Desk) -> None:
+    _shows(page, "ada")
+    page.keyboard.press("a")
+    page.keyboard.press("k")
+    _shows(page, "ada")
+    expect(page.locator("#preview")).to_contain_text("Undo")
+    page.locator("#tray").get_by_role("button", name="Send now").click()
+    expect(page.locator("#tray")).to_contain_text("sent in")
+    busy.send_due()
+    page.clock.run_for(5_000)
+    expect(page.locator(".row.is-focus .c-say")).to_contain_text("accepted")
+    _shows(page, "ada")
+    expect(page.locator("#preview")).to_contain_text("accepted")
+    expect(page.locator("#preview").get_by_role("button", name="Undo", exact=True)).to_have_count(0)
+
+
 def test_a_decision_is_valid_only_for_what_the_preview_showed(page: Page, busy: Desk) -> None:
     _shows(page, "ada")
     busy.app_state.workspace.hub.reject(busy.repo, "ada", reason="No.")

@@ -28,5 +28,5 @@ def require_writes(what: str) -> None:
     if is_read_only():
         raise UsageError(
             f"{READ_ONLY} is set, so {what} is not changed.",
-            hint=f"Commands that only read work, and `plan` without --out. To make changes, unset {READ_ONLY}.",
+            hint="Commands that only read work, and `plan` without --out. A person can run this one without the variable.",
         )

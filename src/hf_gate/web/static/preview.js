@@ -1,12 +1,12 @@
 /* The current request in full beside the rows, on a wide screen. It is fetched when the focus rests on a row. */
 
 import { find } from "./dom.js";
-import { currentRow, isDecided, keyOf } from "./rows.js";
+import { currentRow, keyOf } from "./rows.js";
 
 const REST_MS = 200;
 const wide = matchMedia("(min-width: 80rem)");
 let timer = 0;
-let shown = ""; // the row and its state when its preview was fetched
+let shown = ""; // the row and what it said when its preview was fetched
 
 const shownOf = (key) => find(`#preview > [data-preview-of="${CSS.escape(key)}"]`);
 
@@ -19,7 +19,7 @@ async function load(pane, row, wanted) {
 function follow() {
   const pane = find("#preview");
   const row = currentRow();
-  const wanted = row && `${keyOf(row)} ${isDecided(row)}`;
+  const wanted = row && `${keyOf(row)} ${find(".c-say", row)?.textContent.replace(/\s+/g, " ")}`;
   if (!pane || !row || !wide.matches || wanted === shown) return;
   shown = wanted;
   pane.classList.add("is-old");
@@ -39,6 +39,6 @@ export function toggleRules(row) {
 
 export function watchPreview() {
   document.addEventListener("desk-row", follow);
-  document.addEventListener("htmx:afterSettle", follow); // the row may be decided or undone by now
+  document.addEventListener("htmx:afterSettle", follow); // the row may be decided, sent or undone by now
   wide.addEventListener("change", follow);
 }

@@ -100,7 +100,7 @@ _UNCLEAR_PURPOSE_TEST: Final = """\
     want: {then: reset, rule: say-more}
   - name: after two resets a reviewer decides
     facts: {answers.purpose.quality: empty, history.resets: 2, email.disposable: false}
-    want: {then: human, rule: rest}
+    want: {then: human}
 """
 
 
