@@ -50,6 +50,10 @@ QUESTIONS: Final = {
     "how do I invite a colleague to the desk": "team",
     "person wants to be deleted GDPR": "forgetting",
     "import a list of names from excel": "tables",
+    "does it send my data anywhere": "promises",
+    "block a spammer": "tables",
+    "what does on hold mean": "verdicts",
+    "how do I stop using hf-gate": "leaving",
 }
 
 
