@@ -28,5 +28,5 @@ def require_writes(what: str) -> None:
     if is_read_only():
         raise UsageError(
             f"{READ_ONLY} is set, so {what} is not changed.",
-            hint="Commands that only read work, also `plan` without --out. A person can run this one without the variable.",
+            hint="Commands that only read work, and `plan` without --out. A person can run it without the variable.",
         )
