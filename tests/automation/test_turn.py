@@ -162,7 +162,7 @@ def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: HubWorkspace)
     assert done.planned.plan.summary["human"] >= 3
     assert done.planned.plan.summary["accept_human"] == 3
     (line,) = [line for line in render_plan(done.planned.plan) if "two reviewers" in line]
-    assert line.split()[:2] == ["review", "3"]
+    assert line.split()[:3] == ["needs", "review", "3"]
 
 
 def test_an_acceptance_that_asks_for_two_reviewers_waits_for_people(scene: HubWorkspace) -> None:

@@ -197,8 +197,8 @@ def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: 
     shown, real = (owner.run("ends", "set", "--all", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
     for ended in (shown, real):
         assert "ada-l@lumen-labs/lantern-7b-chat: deferred: approval 1 of 2" in ended.err
-    assert "0 ends would change" in shown.out
-    assert "1 end changed" in admin.run("ends", "set", "--all", "--with-end", "--yes").out
+    assert "0 end dates would change" in shown.out
+    assert "1 end date changed" in admin.run("ends", "set", "--all", "--with-end", "--yes").out
 
 
 @pytest.mark.usefixtures("desk")

@@ -40,7 +40,7 @@ def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_plan_and_its_run_have_a_colour_for_each_action(console: Console) -> None:
     plan = console.run("plan", "--out", "plan.json", "--color", "always").out
-    for mark in (f"{GREEN}+{END} accept", f"{CYAN}↺{END} reset", f"{RED}✗{END} reject"):
+    for mark in (f"{GREEN}+{END} accept", f"{CYAN}↺{END} send back", f"{RED}✗{END} reject"):
         assert f"  {mark}" in plan
     assert console.run("apply", "plan.json", "--yes").code == 0
     run = console.run("runs", "ls", "-q").out.split()[0]
@@ -49,16 +49,16 @@ def test_a_plan_and_its_run_have_a_colour_for_each_action(console: Console) -> N
     assert f"cy at {DATASET}: {CYAN}reset{END} (say-more)" in shown
     assert f"bob at {DATASET}: {RED}rejected{END} (resale)" in shown
     back = console.run("undo", "--color", "always").out
-    assert f"  {RED}-{END} cancel, with access" in back
+    assert f"  {RED}-{END} return to pending, with access" in back
 
 
 def test_lists_and_requests_colour_the_status_and_the_verdict(console: Console) -> None:
     console.run("plan")
     listed = console.run("ls", "--color", "always", "--no-truncate").out
-    assert f"{RED}reject · resale{END}" in listed
-    assert f"{GREEN}accept · all{END}" in listed
+    assert f"{RED}Reject · resale{END}" in listed
+    assert f"{GREEN}Accept · all{END}" in listed
     shown = console.run("show", f"cy@{DATASET}", "--color", "always").out
-    assert f"  verdict   {CYAN}reset · say-more{END}\n" in shown
+    assert f"  verdict   {CYAN}Send back · say-more{END}\n" in shown
     done = console.run("accept", f"ada-l@{DATASET}", "--color", "always")
     assert done.out == f"ada-l at {DATASET}: {GREEN}accepted{END}; can download now.\n"
     assert f"{GREEN}accepted{END}" in console.run("ls", "--status", "all", "--color", "always").out

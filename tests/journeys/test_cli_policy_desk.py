@@ -269,7 +269,7 @@ def test_the_answers_of_a_hostile_requester_do_not_act_in_an_explanation(at: Des
 def test_promote_says_what_the_first_cycle_would_do_needs_a_yes_and_is_entered_once(at: Desk) -> None:
     refused = at.run("policy", "promote", "voices")
     assert (refused.code, refused.out) == (6, "")
-    assert "would change 2 requests: 1 to accept, 1 to send back." in refused.err
+    assert "would change 2 requests in its first turn: 1 to accept, 1 to send back." in refused.err
     done = at.run("policy", "promote", "voices", "--yes", "--json").json
     jsonschema.validate(done, SCHEMAS["policy-promote"])
     assert (done["promoted"], done["changes"]) == (True, {"accept": 1, "reset": 1})

@@ -329,7 +329,7 @@ def test_grants_that_end_are_told_in_days_at_repos_as_commands_take_them(fresh: 
     planned = console.run("plan", "--out", "plan.json")
     assert "1 pending in 1 repo, synced" in planned.out
     assert console.run("apply", "plan.json", "--yes").code == 0
-    assert re.search(rf"in 1[12] mo +ada-l +{DATASET} +reset +starter/all", console.run("ends", "ls").out)
+    assert re.search(rf"in 1[12] mo +ada-l +{DATASET} +sent back +starter/all", console.run("ends", "ls").out)
 
 
 # ---- audit --------------------------------------------------------------------------------------------------------------

@@ -419,7 +419,7 @@ def check_command(text: str, place: str) -> None:
         words = ["hf-gate", *words[2:]]
     elif words[0] in {"sudo", "docker", "kubectl"}:  # the program within another command: as a user, in a container
         at = max((n for n, word in enumerate(words) if word.rpartition("/")[2] == "hf-gate"), default=0)
-        words = ["hf-gate", *words[at + 1 :]] if "ui" in words or "status" in words or "init" in words else words
+        words = ["hf-gate", *words[at + 1 :]] if {"ui", "status", "init", "plan"} & {*words} else words
     if words[0] == "make":
         assert re.search(rf"^{re.escape(words[1])}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE), (
             f"{place}: {text}"
