@@ -20,7 +20,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 import yaml  # type: ignore[import-untyped]
-from kubernetes_validate import validate  # type: ignore[import-untyped]
+from kubernetes_validate import ValidationError, validate  # type: ignore[import-untyped]
 
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, PROGRAM
@@ -88,8 +88,14 @@ def test_a_service_restarts_only_what_a_restart_can_mend() -> None:
 
 
 def test_the_manifests_are_valid_for_kubernetes() -> None:
+    kinds = []
     for manifest in MANIFESTS:
         validate(manifest, "1.33", strict=True)
+        kinds.append(manifest["kind"])
+    assert kinds == ["ConfigMap", "Deployment", "Deployment", "Service", "Ingress"]
+    mistaken = {**MANIFESTS[1], "spec": {**MANIFESTS[1]["spec"], "replica": 1}}
+    with pytest.raises(ValidationError):
+        validate(mistaken, "1.33", strict=True)
 
 
 def test_containers_are_user_1000_and_write_nothing_into_their_root() -> None:

@@ -8,32 +8,22 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.kits.accessibility import find_accessibility_problems
-from tests.kits.desk import Desk, open_desk, serve_desk
+from tests.kits.browser import open_queue, open_waiting_desk
+from tests.kits.desk import Desk
 
-MODEL = "lumen-labs/lantern-7b-chat"
 NAMES = ("ada", "bob", "cyd", "dan")
 
 
 @pytest.fixture
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """Four people wait, ada the longest."""
-    with open_desk(tmp_path_factory.mktemp("desk")) as made:
-        made.app_state.hold = 600.0
-        made.ask_in_turn(MODEL, NAMES)
-        made.read()
+    with open_waiting_desk(tmp_path_factory.mktemp("desk"), NAMES) as made:
         yield made
 
 
 @pytest.fixture
 def page(browser: Browser, desk: Desk) -> Iterator[Page]:
-    with serve_desk(desk) as url:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
-        page = context.new_page()
-        page.clock.install()
-        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
-        expect(page.locator(".row.is-focus .who")).to_have_text("ada")
+    with open_queue(browser, desk, "ada") as page:
         yield page
-        context.close()
 
 
 def _row(page: Page, name: str) -> str:

@@ -10,10 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.kits.accessibility import find_accessibility_problems
-from tests.kits.browser import WATCH
-from tests.kits.desk import GOOD, Desk, open_desk, parse_page, serve_desk
+from tests.kits.browser import open_queue, open_waiting_desk
+from tests.kits.desk import GOOD, Desk, parse_page, serve_desk
 
-MODEL = "lumen-labs/lantern-7b-chat"
 NAMES = ("ada", "bob", "cyd", "dan")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 REST_MS = 200
@@ -94,26 +93,14 @@ def test_a_request_of_another_repo_is_not_there(crowded: Desk) -> None:
 
 @pytest.fixture
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """Four people wait, ada the longest."""
-    with open_desk(tmp_path_factory.mktemp("desk")) as made:
-        made.app_state.hold = 600.0
-        made.ask_in_turn(MODEL, NAMES)
-        made.read()
+    with open_waiting_desk(tmp_path_factory.mktemp("desk"), NAMES) as made:
         yield made
 
 
 @pytest.fixture
 def page(browser: Browser, busy: Desk) -> Iterator[Page]:
-    with serve_desk(busy) as url:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
-        page = context.new_page()
-        page.add_init_script(WATCH)
-        page.clock.install()
-        page.goto(f"/sign-in?t={busy.authenticator.make_link()}")
-        expect(page.locator(".row.is-focus .who")).to_have_text("ada")
+    with open_queue(browser, busy, "ada") as page:
         yield page
-        assert page.evaluate("window.blocked") == []
-        context.close()
 
 
 def _shows(page: Page, name: str) -> None:
