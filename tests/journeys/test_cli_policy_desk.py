@@ -15,8 +15,8 @@ from hf_gate import Hub
 from hf_gate.config import Flags, read_settings
 from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.testing import LocalHub
-from hf_gate.verdicts.commands.policy import EXAMPLES
 from hf_gate.verdicts.drivers.policy_files import digest_of_file
+from hf_gate.verdicts.service.example_policies import EXAMPLES
 from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
 from hf_gate.workspace.commands.schemas import SCHEMAS
 from hf_gate.workspace.service import bootstrap

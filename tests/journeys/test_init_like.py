@@ -10,7 +10,7 @@ import pytest
 from hf_gate.core.forms.roles import Role
 from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.testing import LocalHub
-from hf_gate.verdicts.commands.policy import example_text
+from hf_gate.verdicts.service.example_policies import fit_example
 from tests.kits.command_line import DATASET, CommandResult, Console, request_access, status_of
 
 LISTED = [f"student-{n:03}" for n in range(120)]
@@ -164,10 +164,10 @@ def test_a_plan_or_a_table_of_another_workspace_is_not_replaced(hub: LocalHub, t
 
 @pytest.mark.parametrize("like", ["consumer", "academic", "medical", "class", "deny"])
 def test_rules_that_send_back_for_answers_no_form_asks_are_left_out_with_their_tests(like: str) -> None:
-    text = example_text(like, like, ["you/model"], set())
+    text = fit_example(like, like, ["you/model"], set())
     policy = parse_policy(text).policy
     assert policy is not None
     assert not [rule.id for rule in policy.rules if rule.then == "reset" and "answers." in (rule.when or "")]
-    assert example_text(like, "p", ["you/model"], set(Role)).count("- id:") >= len(policy.rules)
+    assert fit_example(like, "p", ["you/model"], set(Role)).count("- id:") >= len(policy.rules)
     kept = {rule.id for rule in policy.rules}
     assert {test.rule for test in policy.tests if test.rule} <= {*kept, "none"}

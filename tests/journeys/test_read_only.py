@@ -91,7 +91,7 @@ def test_every_command_that_would_write_ends_with_2_and_changes_nothing(assistan
     assert assistant.hub.journal() == journal
     assert list((tmp_path / "cwd").iterdir()) == []
     assert READ_ONLY in assistant.run(WRITES[0]).error
-    assert "A person can run it" in assistant.run(WRITES[0]).hint
+    assert "A person can run this command" in assistant.run(WRITES[0]).hint
 
 
 def test_dry_runs_and_plans_still_show_what_would_be_done(assistant: Assistant) -> None:

@@ -28,5 +28,6 @@ def require_writes(what: str) -> None:
     if is_read_only():
         raise UsageError(
             f"{READ_ONLY} is set, so {what} is not changed.",
-            hint="Commands that only read work, and `plan` without --out. A person can run it without the variable.",
+            hint="Commands that only read still work, and so does `plan` without --out. A person can run this command "
+            "without the variable.",
         )

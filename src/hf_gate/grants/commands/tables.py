@@ -407,6 +407,7 @@ def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
 
 
 def read_table_content(name: str) -> bytes:
+    """Return the content of a file of rows; `-` is stdin. Raises UsageError if it cannot be read, or is too large."""
     try:
         with sys.stdin.buffer if name == "-" else open_regular_file(Path(name)) as file:
             content = file.read(MAX_BYTES + 1)

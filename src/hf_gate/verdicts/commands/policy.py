@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,11 +22,12 @@ from hf_gate.errors import UsageError
 from hf_gate.grants.commands.policy_tables import accept_named_table, relative_name
 from hf_gate.inbox.records import policy_record, problem_record
 from hf_gate.verdicts.records import PolicyRecord
+from hf_gate.verdicts.service.example_policies import EXAMPLES, list_policy_tables, fit_example
 
 from .policy_files import Policies, print_errors, print_problems, read_policies, summarize
 
 if TYPE_CHECKING:
-    from hf_gate.core.policy_model import Policy, PolicyProblem, TableSpec
+    from hf_gate.core.policy_model import Policy, PolicyProblem
     from hf_gate.policies.checks.accept_requirements import AcceptRequirement
     from hf_gate.policies.checks.policy_checker import CheckedPolicy
     from hf_gate.settings.workspace_config import WorkspaceConfig
@@ -282,9 +282,6 @@ def _check_repo_included(policies: Policies, where: Repo) -> None:
 # ---- new -------------------------------------------------------------------------------------------------------------
 
 
-EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")
-
-
 @command("new", examples=("hf-gate policy new eeg --like academic", "hf-gate policy new course --like class --dry-run"))
 @click.argument("name")
 @click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to copy.")
@@ -303,10 +300,10 @@ def policy_new(context: CommandContext, *, name: str, like: str, dry_run: bool) 
         raise UsageError(f"{name!r} is not a policy name.", hint="Use lower-case letters, digits and -.")
     if any(policy.name == name for _, _, policy in policies.without_errors()):
         raise UsageError(f"there is already a policy {name}.", hint="Choose another name.")
-    text = example_text(like, name, policies.config.repos, set(Role))
+    text = fit_example(like, name, policies.config.repos, set(Role))
     if dry_run:
         sys.stdout.write(text)
-    tables = tables_of_policy(text)
+    tables = list_policy_tables(text)
     own = {table.name for table in policies.config.tables}
     if taken := sorted(table.name for table in tables if table.name in own):
         raise UsageError(
@@ -337,70 +334,6 @@ def describe_missing_table(file: str) -> str:
     return (
         f"The policy uses a table that does not exist yet: {file}. Fill it: hf-gate table import {Path(file).stem} FILE"
     )
-
-
-def tables_of_policy(text: str) -> Sequence[TableSpec]:
-    """Return the tables that the text of a policy declares."""
-    from hf_gate.policies.parsing.policy_parser import parse_policy
-
-    policy = parse_policy(text).policy
-    return policy.tables if policy else ()
-
-
-def example_text(
-    like: str,
-    name: str,
-    repos: Iterable[str],
-    roles: Collection[str],
-    *,
-    until: str | None = None,
-    key: Sequence[str] = (),
-    is_enforced: bool = False,
-) -> str:
-    """Return the example with a new name, for these repos, without the rules that send back for an answer that no form
-    asks for.
-
-    `roles` are the roles of the questions that all forms ask. `until` is the end of access in its accept rules, `key`
-    the columns of its first table that name a person. Raises UsageError if the example has no end to replace.
-    """
-    text = importlib.resources.files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
-    globs = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in repos)
-    text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
-    text = re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{globs}]", text, count=1)
-    if is_enforced:
-        text = text.replace("\nmode: shadow\n", "\nmode: enforce\n", 1)
-    if key:
-        text = re.sub(r"key: (\w+|\[.*?\])", f"key: [{', '.join(key)}]", text, count=1)
-    if until is not None:
-        text, times = _UNTIL.subn(rf"\g<1>{until}", text)
-        if not times:
-            raise UsageError(
-                f"access by the example {like} has no end, or one from a table.", hint="Leave out --until."
-            )
-    return _drop_rules(text, roles)
-
-
-_UNTIL: Final = re.compile(r"(?m)^(    until: )(?!tables\.)\S+")
-_RULE_OR_TEST: Final = re.compile(r"(?m)^  - .*\n(?:    .*\n)*\n*")
-
-
-def _drop_rules(text: str, roles: Collection[str]) -> str:
-    """Return a policy without the rules that send back for the answer of a role that is not among these, and without
-    their tests.
-    """
-    dropped: set[str] = set()
-
-    def keep(block: re.Match[str]) -> str:
-        words = block[0]
-        rule = re.match(r"  - id: (\S+)", words)
-        asked = re.search(r"(?m)^    when: .*\banswers\.(\w+)\.", words)
-        if rule and asked and asked[1] not in roles and "\n    then: reset\n" in words:
-            dropped.add(rule[1])
-            return ""
-        wanted = re.search(r"\brule: ([\w-]+)\}", words)
-        return "" if wanted and wanted[1] in dropped else words
-
-    return _RULE_OR_TEST.sub(keep, text)
 
 
 def _new_path(folder: Path, config: WorkspaceConfig, name: str) -> Path:

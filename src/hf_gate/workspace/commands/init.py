@@ -33,7 +33,8 @@ from hf_gate.policies.drivers.table_files import is_json_lines
 from hf_gate.policies.facts.tables import KEYS
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
-from hf_gate.verdicts.commands.policy import EXAMPLES, describe_missing_table, example_text, tables_of_policy
+from hf_gate.verdicts.commands.policy import describe_missing_table
+from hf_gate.verdicts.service.example_policies import EXAMPLES, list_policy_tables, fit_example
 from hf_gate.verdicts.service.policy_bundle import load_policies
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 
 PLAN_FILE: Final = "plan.json"
+_SOME_REPO: Final = ("you/your-repo",)  # an example is only valid with a repo
 _MAX_NAMED: Final = 5  # the most rows and people named in the report on a roster
 
 
@@ -105,7 +107,8 @@ def init(
     """
     folder = Path(context.flag_text("workspace") or ".").expanduser().absolute()
     _check_folder(folder, like)
-    people = _read_roster(context, like, roster, columns, until)
+    _check_example(context, like, until, has_list=bool(roster or columns))
+    people = None if like is None or roster is None else _read_roster(like, roster, columns)
     found = [context.parse_repo(text, repo_type) for text in repos] or _own_repos(context)
     if not found:
         raise UsageError(
@@ -208,30 +211,31 @@ def _report_rights(context: CommandContext, repos: Sequence[Repo]) -> TokenRight
     return rights
 
 
-def _read_roster(
-    context: CommandContext, like: str | None, roster: str | None, columns: tuple[str, ...], until: str | None
-) -> _Roster | None:
-    """Check the options of an example, and return its roster. Raises UsageError before anything is written."""
+def _check_example(context: CommandContext, like: str | None, until: str | None, *, has_list: bool) -> None:
+    """Raise UsageError for options that the example does not have, before anything is written."""
     if like is None:
-        if roster or columns or until:
+        if has_list or until:
             raise UsageError("--roster, --column and --until need --like.", hint="For a course: --like class")
-        return None
-    if until is not None:
-        try:
-            end = parse_until(until)
-        except InvalidLiteralError as problem:
-            raise UsageError(f"--until: {problem}") from None
-        if isinstance(end, date) and end < context.now().date():
-            raise UsageError(f"--until {until} is in the past.", hint="Give the last day of the course.")
-    text = example_text(like, like, ["you/your-repo"], set(Role), until=until)
-    tables = [table for table in tables_of_policy(text) if table.file]
-    if roster is None:
-        return None
+        return
+    if until is None:
+        return
+    try:
+        end = parse_until(until)
+    except InvalidLiteralError as problem:
+        raise UsageError(f"--until: {problem}") from None
+    if isinstance(end, date) and end < context.now().date():
+        raise UsageError(f"--until {until} is in the past.", hint="Give the last day of the course.")
+    fit_example(like, like, _SOME_REPO, set(Role), until=until)
+
+
+def _read_roster(like: str, file: str, columns: tuple[str, ...]) -> _Roster:
+    """Read the people of the example's table. Raises UsageError with the place of a mistake."""
+    tables = [table for table in list_policy_tables(fit_example(like, like, _SOME_REPO, set(Role))) if table.file]
     if not tables:
         raise UsageError(f"the example {like} has no table for --roster.", hint="Leave it out, or use --like class.")
-    is_json = is_json_lines(Path(roster))
+    is_json = is_json_lines(Path(file))
     names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    content = read_table_content(roster)
+    content = read_table_content(file)
     key = tables[0].key
     read, _ = read_rows(content, key, names, is_json=is_json)
     if not {*key} & {*read.header}:
@@ -256,7 +260,7 @@ def _policy_text(
     roles = [{question.role for question in form.fields} for form in known]
     asked = set[Role]().union(*roles).intersection(*roles)
     key = () if people is None else people.key
-    return example_text(like, like, map(str, repos), asked, until=until, key=key, is_enforced=True)
+    return fit_example(like, like, map(str, repos), asked, until=until, key=key, is_enforced=True)
 
 
 def _write_files(folder: Path, repos: Sequence[Repo], like: str | None, policy: str) -> None:
