@@ -12,7 +12,7 @@ import pytest
 
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.policies.parsing.policy_parser import parse_policy
-from hf_gate.verdicts.pages.trial_runner import FullTrial, TrialRunner, TrialState, key_of_draft
+from hf_gate.verdicts.service.trial_runner import FullTrial, TrialRunner, TrialState, key_of_draft
 from tests.kits.desk import POLICY, Answer, Desk, Visitor, open_desk, text_of
 
 ALLOWED = "desk: {may_write_policies: true}\n"

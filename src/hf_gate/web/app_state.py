@@ -30,9 +30,9 @@ from hf_gate.members.service.members import Membership
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.tray import schedule_decisions
 from hf_gate.verdicts.pages.draft_report import DraftLimit
-from hf_gate.verdicts.pages.trial_runner import TrialRunner
 from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
 from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
+from hf_gate.verdicts.service.trial_runner import TrialRunner
 from hf_gate.workspace.service import bootstrap
 
 LIFETIME: Final = 15 * 60.0  # seconds

@@ -33,6 +33,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.records import PolicyRecord
 from hf_gate.verdicts.service.evaluation import fill_templates
 from hf_gate.verdicts.service.evaluation_pool import PART_SIZE
+from hf_gate.verdicts.service.trial_runner import FullTrial, key_of_draft
 from hf_gate.web.exports import export_response, file_response
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, require
 
@@ -60,7 +61,6 @@ from .policy_cards import (
     write_exact_text,
 )
 from .policy_save import can_save, check_may_save, find_hold, read_base, save_text
-from .trial_runner import FullTrial, key_of_draft
 
 _DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file
 _RECOUNT_AFTER: Final = 20  # times the duration of the last count

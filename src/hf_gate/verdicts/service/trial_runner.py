@@ -16,9 +16,10 @@ from typing import Final
 from hf_gate.core.policy_model import Policy
 from hf_gate.errors import HfGateError
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.verdicts.service.draft_trials import TrialTally, load_draft
-from hf_gate.verdicts.service.evaluation import open_fact_sources
-from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
+
+from .draft_trials import TrialTally, load_draft
+from .evaluation import open_fact_sources
+from .evaluation_pool import EvaluationPool
 
 _log = logging.getLogger("hf_gate.web")
 MIN_REQUESTS: Final = 1_000  # of one list; fewer are tried in this process
