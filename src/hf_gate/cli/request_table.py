@@ -11,7 +11,7 @@ from hf_gate.base.display_text import clip, to_one_line
 from hf_gate.base.ids import RepoType, name_person
 from hf_gate.base.timestamps import format_age, to_iso
 from hf_gate.core.forms.roles import role_of
-from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_verdict
+from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_action
 from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from hf_gate.inbox.service.request_records import rate_answers
 
@@ -93,7 +93,7 @@ def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
     if verdict is None:
         return "-"
     late = "OVERDUE · " if now is not None and is_overdue(row, now) else ""
-    return f"{late}{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
+    return f"{late}{label_action(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
 
 
 def is_overdue(row: RequestRecord, now: datetime) -> bool:

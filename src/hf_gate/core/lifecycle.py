@@ -90,14 +90,12 @@ _LABELS: Final = {
     "reject": "Reject",
     "cancel": "Return to pending",
 }
-ACTIONS_BY_LABEL: Final = {label: action for action, label in _LABELS.items()}
-"""The verdict or verb of each label."""
 
 AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
 """What happens to a person when access ends."""
 
 
-def label_verdict(action: str) -> str:
+def label_action(action: str) -> str:
     """Return what people call a verdict or a verb: `Send back` for `reset`. An unknown one is shown as it is."""
     return _LABELS.get(action, action)
 

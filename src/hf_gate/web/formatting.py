@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 from hf_gate.base.display_text import make_visible
 from hf_gate.base.timestamps import format_day, format_span
-from hf_gate.core.lifecycle import VERBS, label_verdict
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
@@ -21,8 +20,6 @@ _CYRILLIC_OR_GREEK: Final = re.compile(
     "\U00010140-\U0001018e\U000101a0\U0001d200-\U0001d245\U0001e030-\U0001e08f]"
 )
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
-LABEL: Final = {verb: label_verdict(verb) for verb in VERBS}
-"""The label of each verb's button."""
 DOING: Final = {
     "accept": "accepting",
     "reset": "sending back",

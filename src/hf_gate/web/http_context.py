@@ -17,7 +17,7 @@ from hf_gate.base.display_text import make_visible, pluralize
 from hf_gate.base.ids import Repo, is_id
 from hf_gate.base.timestamps import format_day, format_span
 from hf_gate.config import PACKAGE
-from hf_gate.core.lifecycle import ACTIONS_BY_LABEL, AT_END, label_verdict
+from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.grants import last_day, parse_grant_end
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.people.members import Member, MemberRole
@@ -298,7 +298,6 @@ def _environment() -> Environment:
     )
     made.globals |= {
         "static": static_url,
-        "actions_by_label": ACTIONS_BY_LABEL,
         "text_direction": formatting.text_direction,
         "reason_limit": REASON_LIMIT,
     }
@@ -310,8 +309,7 @@ def _environment() -> Environment:
         "utf16_units": utf16_units,
         "n": lambda number: f"{number:,}",
         "counted": pluralize,
-        "label": formatting.LABEL.__getitem__,
-        "verdict_label": label_verdict,
+        "label": label_action,
         "at_end": lambda action: AT_END[action or "reset"],
         "wait_words": formatting.format_wait,
         "rule_lines": render_explanation,

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_minute, from_ms
-from hf_gate.core.lifecycle import AT_END, label_verdict
+from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.approvals import ApprovedEnd
 from hf_gate.core.people.grants import first_lapse
 from hf_gate.core.people.hand_terms import NO_END_WORD
@@ -77,9 +77,9 @@ def _describe_move(event: e.StatusMoved, entry: _Entry) -> str:
 def _describe_verdict(event: e.VerdictReached, entry: _Entry) -> str:
     rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
-    shadow = "".join(f"; shadow {policy}: {label_verdict(action)} ({rule})" for policy, rule, action in event.shadow)
+    shadow = "".join(f"; shadow {policy}: {label_action(action)} ({rule})" for policy, rule, action in event.shadow)
     signed = describe_agreements(_rows_of(event, entry.private.get("agreements")))
-    return f"verdict {label_verdict(event.action)}: {rule}{missing}{f', on {signed}' if signed else ''}{shadow}"
+    return f"verdict {label_action(event.action)}: {rule}{missing}{f', on {signed}' if signed else ''}{shadow}"
 
 
 def _describe_start(event: e.ChangeStarted, entry: _Entry) -> str:

@@ -16,7 +16,7 @@ from hf_gate.approvals.service.approvals import endorse
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
-from hf_gate.core.lifecycle import STATUS_AFTER_VERB, VERBS, VERBS_WITH_REASON, Status
+from hf_gate.core.lifecycle import STATUS_AFTER_VERB, VERBS, VERBS_WITH_REASON, Status, label_action
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import RunRow, count_pending
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
@@ -64,7 +64,6 @@ from hf_gate.settings.service.workspace import new_id
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.guards import Confirmation, required_confirmation
 from hf_gate.verdicts.plan.model import build_plan
-from hf_gate.web import formatting
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, local_path, require_one_of
 
@@ -213,9 +212,7 @@ def _page(
     return context.render(
         "bulk.html",
         status,
-        title=(
-            f"{formatting.LABEL[verb]} {pluralize(count, *(('person', 'people') if typed.offered else ('request',)))}?"
-        ),
+        title=(f"{label_action(verb)} {pluralize(count, *(('person', 'people') if typed.offered else ('request',)))}?"),
         pick=pick,
         weighed=weighed,
         verb=verb,

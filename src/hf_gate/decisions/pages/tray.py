@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
 from hf_gate.core.events.events import ChangeSettled, ChangeStarted, StatusMoved, kind_of
-from hf_gate.core.lifecycle import VERBS, Status
+from hf_gate.core.lifecycle import VERBS, Status, label_action
 from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.stored_rows import RequestRow
@@ -209,7 +209,7 @@ def conflict_response(context: HttpContext, taken: QueueResult, line: RequestLin
     elif taken.conflicts:
         other = taken.conflicts[0]
         who = "You have" if other.run.member == context.member.id else f"{other.run.actor} has"
-        text = f"{who} decided this already: {formatting.LABEL[other.verb]} {line.who}."
+        text = f"{who} decided this already: {label_action(other.verb)} {line.who}."
         hint = "It is not sent yet. Undo it first." if other.run.member == context.member.id else "It is in their tray."
     else:
         text = f"Nothing was sent: {line.who} is {line.status} now."

@@ -22,7 +22,7 @@ from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import terminal_width, wrap_line
 from hf_gate.cli.workspace import announce_target, find_actor, open_stored_workspace, open_workspace
 from hf_gate.core.events.events import NoteWritten, kind_of
-from hf_gate.core.lifecycle import STATUS_AFTER_VERB, Status, label_verdict
+from hf_gate.core.lifecycle import STATUS_AFTER_VERB, Status, label_action
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from hf_gate.core.people.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end, end_of_terms
 from hf_gate.core.requests import target_of
@@ -560,7 +560,7 @@ class ReviewContext:
         elif recorded is not None:
             action, policy, rule, _ = recorded
             by = f" of policy `{policy}`" if policy else ""
-            yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
+            yield f"  verdict   {label_action(action)}: rule `{rule}`{by}, as last recorded"
 
     def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
         """Return why in one sentence, the rule with its terms, and its conditions."""
@@ -579,7 +579,7 @@ class ReviewContext:
             yield f"      (needed by rule `{checklist.rule}`)"
         for opinion, sentence in explanation.shadow:
             yield (
-                f"  shadow    {label_verdict(opinion.action)}: rule `{opinion.rule}` of policy `{opinion.policy}` in "
+                f"  shadow    {label_action(opinion.action)}: rule `{opinion.rule}` of policy `{opinion.policy}` in "
                 "shadow mode, which changes nothing"
             )
             yield f"            {sentence}"

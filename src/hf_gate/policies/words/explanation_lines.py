@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import clip_line
 from hf_gate.base.timestamps import format_day, format_minute, format_span
-from hf_gate.core.lifecycle import AT_END, label_verdict
+from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.grants import last_day
 from hf_gate.core.policy_model import (
     Action,
@@ -61,7 +61,7 @@ class ExplanationLine(Struct, frozen=True):
 def summarize_verdict(verdict: Verdict, zone: tzinfo) -> str:
     """Return the verdict in one line: action, rule and policy, terms, and what is missing."""
     by = f"rule `{verdict.rule}` of policy `{verdict.policy}`" if verdict.policy else "no enforced rule matches"
-    return "; ".join([f"{label_verdict(verdict.action)}: {by}", *_describe_terms(verdict, zone)])
+    return "; ".join([f"{label_action(verdict.action)}: {by}", *_describe_terms(verdict, zone)])
 
 
 def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:

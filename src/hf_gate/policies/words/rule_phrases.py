@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hf_gate.base.display_text import join_words
-from hf_gate.core.lifecycle import label_verdict
+from hf_gate.core.lifecycle import label_action
 from hf_gate.core.policy_model import Action, Policy, Rule
 from hf_gate.policies.expressions.expression_parser import ExpressionNode, NodeKind, ParsedExpression, parse_expression
 from hf_gate.policies.expressions.expression_problems import ExpressionProblem
@@ -15,7 +15,7 @@ from hf_gate.policies.expressions.fact_conditions import read_condition
 from .phrases import describe_condition, describe_expression, quote_expression
 
 MAX_PARTS: Final = 12  # the most tests of one condition in words; longer conditions are shown as code
-ACTION_WORDS: Final[Mapping[Action, str]] = {action: label_verdict(action) for action in reversed(Action)}
+ACTION_WORDS: Final[Mapping[Action, str]] = {action: label_action(action) for action in reversed(Action)}
 _CATCH_ALL: Final = {
     Action.ACCEPT: "accept {}.",
     Action.HUMAN: "{} needs review.",

@@ -17,7 +17,7 @@ from hf_gate.cli.output import style_mark
 from hf_gate.cli.targets import find_latest_request, read_targets
 from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
-from hf_gate.core.lifecycle import Status, label_verdict
+from hf_gate.core.lifecycle import Status, label_action
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS
 from hf_gate.core.stored_rows import unstored_row
 from hf_gate.errors import RequestNotFound, UsageError
@@ -226,7 +226,7 @@ def _lines(
     if recorded is not None and recorded[:3] != (str(verdict.action), verdict.policy, verdict.rule):
         action, policy, rule, digest = recorded
         by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else "no rule matched"
-        yield f"The last recorded verdict was {label_verdict(action)}: {by}."
+        yield f"The last recorded verdict was {label_action(action)}: {by}."
 
 
 def _describe_rule(found: Policies, verdict: Verdict) -> str:

@@ -17,7 +17,7 @@ from hf_gate.base.ids import id_time
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
 from hf_gate.core.forms.roles import Role, role_of
-from hf_gate.core.lifecycle import MOVES, VERB_FOR_STATUS, VERBS, Status
+from hf_gate.core.lifecycle import MOVES, VERB_FOR_STATUS, VERBS, Status, label_action
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind, end_of_terms
 from hf_gate.core.queued_decisions import QueuedDecision
@@ -159,7 +159,7 @@ class RequestLine(Struct):
         """The verb of an acceptance: `Accept`, or `Approve (1 of 2)` while approvals are missing."""
         two = self.approval
         if two is None or two.is_complete:
-            return formatting.LABEL["accept"]
+            return label_action("accept")
         return f"Approve ({two.next_number} of {two.needed})"
 
     @property

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from starlette.responses import Response
 
 from hf_gate.core.forms.roles import Role
-from hf_gate.core.lifecycle import MOVES, STATUSES, VERBS, label_verdict
+from hf_gate.core.lifecycle import MOVES, STATUSES, VERBS, label_action
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, end_of_terms
 from hf_gate.core.stored_rows import (
     GONE,
@@ -139,7 +139,7 @@ def _add_bucket(summary: SelectionSummary, bucket: SelectionBucket) -> None:
     summary.by_repo[bucket.repo] += bucket.n
     summary.by_rule[bucket.action or "", bucket.rule or "not evaluated"] += bucket.n
     if bucket.action in {"accept", "reset", "reject"} and bucket.action != summary.verb:
-        summary.remarkable[f"the policies would {label_verdict(bucket.action).lower()}"] += bucket.n
+        summary.remarkable[f"the policies would {label_action(bucket.action).lower()}"] += bucket.n
     if bucket.is_again:
         summary.remarkable["asked again after a reset"] += bucket.n
     if bucket.was_in:

@@ -10,7 +10,7 @@ from typing import Final
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.display_text import make_visible, pluralize
 from hf_gate.core.changes import Change
-from hf_gate.core.lifecycle import label_verdict
+from hf_gate.core.lifecycle import label_action
 from hf_gate.core.policy_model import Policy
 
 from .model import ENDS_HELD, ENDS_UNDECIDED, GuardResult, Plan
@@ -52,7 +52,7 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     lines = [
         (
             _sign_of(changes[0]),
-            f"{_verb(act)}, with access" if is_in else _verb(act),
+            f"{_describe_action(act)}, with access" if is_in else _describe_action(act),
             len(changes),
             _count_by_rule(changes),
         )
@@ -74,8 +74,8 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     yield _summary_line(plan, calls)
 
 
-def _verb(action: str) -> str:
-    return label_verdict(action).lower()
+def _describe_action(action: str) -> str:
+    return label_action(action).lower()
 
 
 def _sign_of(change: Change) -> str:
@@ -155,14 +155,15 @@ def summarize_changes(changes: Iterable[Change]) -> str:
     """Return `611 to accept, 9 to reset`."""
     groups = _group_by_action(changes)
     return ", ".join(
-        f"{len(each):,} to {_verb(act)}{' (with access)' if is_in else ''}" for (is_in, act), each in groups.items()
+        f"{len(each):,} to {_describe_action(act)}{' (with access)' if is_in else ''}"
+        for (is_in, act), each in groups.items()
     )
 
 
 def render_changes(changes: Iterable[Change]) -> Iterator[str]:
     """Render one line for each change: action, person, repo and rule."""
     for change in changes:
-        yield f"  {_sign_of(change)} {_verb(change.action)} {_describe_person(change)}  {change.rule}"
+        yield f"  {_sign_of(change)} {_describe_action(change.action)} {_describe_person(change)}  {change.rule}"
 
 
 def _summary_line(plan: Plan, calls: int | None) -> str:
