@@ -134,6 +134,18 @@ def test_a_roster_without_column_names_is_refused_because_its_first_person_would
     assert named.code == 0, named.err
 
 
+def test_init_makes_the_workspace_that_the_environment_names(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    made = Console(hub).run("init", DATASET, env={"HF_GATE_WORKSPACE": str(tmp_path / "there")})
+    assert made.code == 0, made.err
+    assert (tmp_path / "there" / "hf-gate.yaml").exists()
+    assert list(here.iterdir()) == []
+
+
 def test_options_of_an_example_need_an_example(hub: LocalHub, tmp_path: Path) -> None:
     made = Console(hub).run("--workspace", str(tmp_path / "w"), "init", DATASET, "--until", "2099-01-01")
     assert made.code == 2

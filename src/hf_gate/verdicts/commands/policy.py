@@ -22,7 +22,7 @@ from hf_gate.errors import UsageError
 from hf_gate.grants.commands.policy_tables import accept_named_table, relative_name
 from hf_gate.inbox.records import policy_record, problem_record
 from hf_gate.verdicts.records import PolicyRecord
-from hf_gate.verdicts.service.example_policies import EXAMPLES, list_policy_tables, fit_example
+from hf_gate.verdicts.service.example_policies import EXAMPLES, fit_example, list_policy_tables
 
 from .policy_files import Policies, print_errors, print_problems, read_policies, summarize
 

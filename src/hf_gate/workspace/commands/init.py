@@ -34,7 +34,7 @@ from hf_gate.policies.facts.tables import KEYS
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
 from hf_gate.verdicts.commands.policy import describe_missing_table
-from hf_gate.verdicts.service.example_policies import EXAMPLES, list_policy_tables, fit_example
+from hf_gate.verdicts.service.example_policies import EXAMPLES, fit_example, list_policy_tables
 from hf_gate.verdicts.service.policy_bundle import load_policies
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def init(
     With --like, the policy is an example that decides, and init saves the first plan for `apply`. --like class accepts
     the people on --roster until --until.
     """
-    folder = Path(context.flag_text("workspace") or ".").expanduser().absolute()
+    folder = Path(context.settings.workspace or ".").expanduser().absolute()
     _check_folder(folder, like)
     _check_example(context, like, until, has_list=bool(roster or columns))
     people = None if like is None or roster is None else _read_roster(like, roster, columns)
