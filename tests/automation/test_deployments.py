@@ -11,8 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -180,13 +179,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(check: Callable[[], bool], child: subprocess.Popen[str]) -> None:
-    for _ in range(300):
-        assert child.poll() is None, child.communicate()[0]
-        if check():
+def _read_until(child: subprocess.Popen[str], words: str) -> None:
+    """Read what a program prints until a line has these words."""
+    assert child.stdout is not None
+    lines = []
+    for line in child.stdout:
+        lines.append(line)
+        if words in line:
             return
-        time.sleep(0.1)
-    pytest.fail("it did not start within 30 s")
+    pytest.fail("".join(lines))
 
 
 def _answers(url: str) -> bool:
@@ -223,9 +224,6 @@ def test_the_loop_and_the_desk_run_as_user_1000_without_a_home() -> None:
         assert code == 0, out
         port = _free_port()
 
-        def is_fine() -> bool:
-            return "fine: Last turn" in _finish(["status", "--check"], workspace, environment)[1]
-
         def local(word: str) -> str:
             word = re.sub(r"^/\S+token$", str(token), word)
             return (
@@ -236,10 +234,12 @@ def test_the_loop_and_the_desk_run_as_user_1000_without_a_home() -> None:
             child = _spawn(given, workspace, environment)
             try:
                 if "run" in given:
-                    _wait(is_fine, child)
+                    _read_until(child, "the turn ended")
+                    assert _finish(["status", "--check"], workspace, environment)[0] == 0
                     assert _finish(["run", "--every", "1m"], workspace, environment)[0] in (4, 75)
                 else:
-                    _wait(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), child)
+                    _read_until(child, "Sign in once")
+                    assert _answers(f"http://127.0.0.1:{port}/readyz")
                     assert _answers(f"http://127.0.0.1:{port}/healthz")
                     assert "/sign-in?t=" in _finish(["ui", "link"], workspace, environment)[1]
             finally:
