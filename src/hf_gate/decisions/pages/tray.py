@@ -272,7 +272,7 @@ def hold(context: HttpContext) -> Response:
     """Hold unsent decisions until the member sends them."""
     mine = _chosen_decisions(context)
     schedule_decisions(context.workspace.store, [one.run.id for one in mine], None)
-    return _rows_response(context, _decision_lines(context, mine), "On hold: nothing is sent until you send it.")
+    return _rows_response(context, _decision_lines(context, mine), "Nothing is sent until you send it.")
 
 
 def send(context: HttpContext) -> Response:

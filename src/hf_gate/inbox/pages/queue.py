@@ -169,7 +169,10 @@ def _shared_reason(lines: Sequence[RequestLine]) -> dict[str, Any]:
     """Return the reason of all pending requests of a page; None if they have several, or only one is pending."""
     said = [line.verdict for line in lines if line.status == Status.PENDING and not line.is_leaving]
     reasons = {(one.action, one.policy, one.rule, one.why) if one and not one.shadow else None for one in said}
-    action, _, _, why = (len(said) > 1 and len(reasons) == 1 and reasons.pop()) or (None,) * 4
+    shared = next(iter(reasons), None)
+    if shared is None or len(said) < 2 or len(reasons) > 1:
+        return {"shared_action": None, "shared_why": None}
+    action, _, _, why = shared
     return {"shared_action": action, "shared_why": why}
 
 
