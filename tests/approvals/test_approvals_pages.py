@@ -149,7 +149,7 @@ def test_a_selection_says_that_first_approvals_send_nothing(desk: Desk) -> None:
     page = text_of(mia.get(address).body)
     assert "2 get your approval (1 of 2); nothing is sent." in page
     assert "Approve 2" in page
-    assert "Recorded after 60 s in the tray" in page
+    assert "Recorded after 60 s;" in page
     assert "get access" not in page
     assert "download at once" not in page
     assert _confirm(mia, address, 2).status == 303
@@ -180,7 +180,7 @@ def test_a_selection_counts_those_that_still_lack_an_approval(desk: Desk) -> Non
     assert "1 gets your approval (1 of 2); nothing is sent" in page
     assert "Nobody gets access now." in page
     assert "gets access and" not in page
-    assert "Recorded after 60 s in the tray" in page
+    assert "Recorded after 60 s;" in page
 
 
 def test_a_selection_with_an_own_approval_carries_the_others(desk: Desk) -> None:

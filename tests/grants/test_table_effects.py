@@ -97,7 +97,7 @@ def test_a_row_that_expires_earlier_shows_from_when_its_condition_is_false(scene
     assert (effect.before.state, effect.after.state) == ("valid", "expired")
     assert effect.after.ends_at == to_ms(from_ms(effect.starts_at) + timedelta(days=14))
     words = describe_effect(table_effect_record(effect), lambda moment: moment[:10])
-    assert words.startswith("valid to expired; access ends ")
+    assert words.startswith("listed becomes expired; access ends ")
     assert words.endswith(f", from {day(scene, 31)} on")
 
 

@@ -193,7 +193,7 @@ def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of
         shown = text_of(mia.post("/tables/dua/rows", cells | {"replaces": "yes"}).body)
         assert re.search(r"access ends .*2098.* instead of .*2099", shown)
         waiting = text_of(mia.post("/tables/dua/rows", cells | {"col.0": "bob@ethz.ch"}).body)
-        assert "missing to valid; wait by house/missing becomes accept by house/signed" in waiting
+        assert "not listed becomes listed; wait by house/missing becomes accept by house/signed" in waiting
 
 
 def test_a_form_of_other_columns_writes_nothing(desk: Desk) -> None:

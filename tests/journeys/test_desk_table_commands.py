@@ -120,7 +120,7 @@ def test_the_effect_names_who_is_listed_differently(desk: Desk) -> None:
         "missing",
     )
     text = desk.run("table", "remove", "partners", "bob").out
-    assert f"bob@{DATASET}  accepted, valid to missing" in text
+    assert f"bob@{DATASET}  accepted, listed becomes not listed" in text
     assert b"bob" not in desk.file.read_bytes()
     assert desk.file.read_bytes() == before.replace(b"bob;;2099-01-01\n", b"")
 

@@ -93,7 +93,7 @@ def ui(
     """Open the desk in the browser: a queue with verdicts and reasons, single keys, and time to undo each decision.
 
     Other commands can run at the same time; each waits while another one writes. Ctrl-C stops the desk; unsent
-    decisions stay in the tray. With --json, the first line has url, login_url and pid.
+    decisions wait until somebody sends them. With --json, the first line has url, login_url and pid.
 
     WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link,
     `revoke NAME` removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends

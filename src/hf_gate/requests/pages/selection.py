@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from starlette.responses import Response
 
 from hf_gate.core.forms.roles import Role
-from hf_gate.core.lifecycle import MOVES, STATUSES, VERBS, label_action
+from hf_gate.core.lifecycle import MOVES, STATUSES, VERBS
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, end_of_terms
 from hf_gate.core.stored_rows import (
     GONE,
@@ -40,6 +40,7 @@ from hf_gate.requests.rows.selections import (
     iterate_ready_requests,
     list_ready_by_age,
 )
+from hf_gate.web import formatting
 from hf_gate.web.http_context import HttpContext, local_path
 
 from .queue_query import QueueQuery, queue_url
@@ -139,9 +140,9 @@ def _add_bucket(summary: SelectionSummary, bucket: SelectionBucket) -> None:
     summary.by_repo[bucket.repo] += bucket.n
     summary.by_rule[bucket.action or "", bucket.rule or "not evaluated"] += bucket.n
     if bucket.action in {"accept", "reset", "reject"} and bucket.action != summary.verb:
-        summary.remarkable[f"the policies would {label_action(bucket.action).lower()}"] += bucket.n
+        summary.remarkable[f"would be {formatting.DONE[bucket.action].lower()} by the policies"] += bucket.n
     if bucket.is_again:
-        summary.remarkable["asked again after a reset"] += bucket.n
+        summary.remarkable["asked again after they were sent back"] += bucket.n
     if bucket.was_in:
         summary.remarkable["were accepted before"] += bucket.n
 

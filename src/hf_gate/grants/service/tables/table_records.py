@@ -196,10 +196,15 @@ def describe_held_ends(effects: Iterable[TableEffectRecord]) -> str:
     )
 
 
+_STATES: Final = {"missing": "not listed", "valid": "listed", "unknown": "not known yet"}
+"""How people call the state of an entry."""
+
+
 def describe_effect(effect: TableEffectRecord, format_time: Callable[[str], str]) -> str:
     """Return what changes for a person, in words: the entry in the table, the verdict and the end of access."""
     is_waiting = effect.status == Status.PENDING
-    parts = [f"{effect.before} to {effect.after}" if effect.before != effect.after else effect.after]
+    before, after = (_STATES.get(state, state) for state in (effect.before, effect.after))
+    parts = [f"{before} becomes {after}" if before != after else after]
     if effect.verdict_before != effect.verdict_after:
         parts.append(f"{effect.verdict_before or 'no verdict'} becomes {effect.verdict_after or 'no verdict'}")
     if effect.ends_before != effect.ends_after:
