@@ -7,6 +7,7 @@ takes the order of the pages from the tables of docs/index.md, and has Sphinx ma
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import posixpath
 import re
@@ -38,8 +39,10 @@ PLACES: Final = {
 _LINK: Final = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 _CODE: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _SECTION: Final = re.compile(r"^## (.+)$")
-_ROW: Final = re.compile(r"^\| \[([^\]]+)\]\(([^)#]+)\)")
+_ROW: Final = re.compile(r"^\| \[([^\]]+)\]\(([^)#]+)\) \| (.+) \|$")
+_LINK_MARKS: Final = re.compile(r"[\[\]`]|\([^)]*\)")
 _MERMAID: Final = re.compile(r"^```mermaid\n.*?^```\n", re.MULTILINE | re.DOTALL)
+_KEYWORDS: Final = "---\nmyst:\n  html_meta:\n    keywords: {}\n---\n"
 _NAMES: Final = re.compile(r"<!-- generated: public names -->\n(.*?)<!-- end generated -->", re.DOTALL)
 _NAME_TABLE: Final = re.compile(r"(?:The methods of `Hub`:\n\n)?\| name \| what it is \|\n(?:\|.*\n)+")
 _NAME: Final = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
@@ -79,9 +82,15 @@ def read_sections(index: str) -> dict[str, list[str]]:
     for line in index.splitlines():
         if heading := _SECTION.match(line):
             sections[heading[1]] = []
-        elif (row := _ROW.match(line)) and sections:
+        elif (row := _ROW.match(line)) and sections and row[2] != "index.md":  # which holds these tables
             list(sections.values())[-1].append(f"{row[1]} <{row[2]}>")
     return sections
+
+
+def read_purposes(index: str) -> dict[str, str]:
+    """Return when to read each page, by its name on the site, in the words of docs/index.md. The search knows them."""
+    rows = filter(None, map(_ROW.match, index.splitlines()))
+    return {row[2].removesuffix(".md"): _LINK_MARKS.sub("", f"{row[1]}; {row[3]}") for row in rows}
 
 
 def format_toctrees(sections: dict[str, list[str]]) -> str:
@@ -120,7 +129,11 @@ def stage_pages() -> None:
     """Copy the pages to where Sphinx reads them."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "images", SOURCE / "images")
-    sections = read_sections(stage_text("docs/index.md"))
+    index = stage_text("docs/index.md")
+    purposes = read_purposes(index)
+    scorer = Path(__file__).with_name("scorer.js").read_text("utf-8")
+    (SOURCE / "scorer.js").write_text(f"const PURPOSES = {json.dumps(purposes)};\n{scorer}", "utf-8")
+    sections = read_sections(index)
     sections["Start"].insert(0, "All pages <pages.md>")
     endings = {
         "README.md": format_toctrees(sections),
@@ -129,7 +142,9 @@ def stage_pages() -> None:
     for page in {*PLACES, *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))}:
         target = SOURCE / posixpath.relpath(PLACES.get(page, page), "docs")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(f"{stage_text(page)}\n{endings.get(page, '')}\n", "utf-8")
+        purpose = purposes.get(posixpath.relpath(PLACES.get(page, page), "docs").removesuffix(".md"), "")
+        head = _KEYWORDS.format(json.dumps(", ".join(re.findall(r"[\w-]+", purpose)))) if purpose else ""
+        target.write_text(f"{head}{stage_text(page)}\n{endings.get(page, '')}\n", "utf-8")
 
 
 def stage_text(page: str) -> str:

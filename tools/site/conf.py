@@ -34,7 +34,9 @@ html_show_sphinx = False
 html_permalinks_icon = "#"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_search_scorer = str(Path(__file__).with_name("scorer.js"))
+html_search_scorer = str(
+    Path(__file__).parents[2] / "build" / "site-source" / "scorer.js"
+)  # with the purposes of pages
 html_sidebars = {
     "**": [f"sidebar/{part}.html" for part in ("brand", "search", "scroll-start", "navigation", "scroll-end")]
 }

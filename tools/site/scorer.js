@@ -1,6 +1,7 @@
 // How the results of a search are ordered. Sphinx counts the best place of a word: in a title, or in the text. Beside that,
-// each word in the title of the page counts, and pages about the inside and lists of everything come later.
-const LATER = [[/^internals\/changes$/, 14], [/^(internals|decisions)\//, 6], [/^(index|pages|cli|glossary)$/, 8]];
+// each word in the title of the page and in its row of docs/index.md (PURPOSES) counts, and pages about the inside and lists
+// of everything come later.
+const LATER = [[/^internals\/changes$/, 14], [/^(internals|decisions)\//, 6], [/^(pages|cli|glossary)$/, 8]];
 
 const askedWords = () => {
   const stemmer = new Stemmer();
@@ -12,8 +13,10 @@ const askedWords = () => {
 var Scorer = {
   score: ([page, title, , , score]) => {
     const stemmer = new Stemmer();
-    const named = new Set(`${title} ${page}`.toLowerCase().split(/[^\p{Letter}\p{Number}_]+/u).map((word) => stemmer.stemWord(word)));
-    const hits = [...askedWords()].filter((word) => named.has(word)).length;
+    const wordsOf = (text) => new Set(text.toLowerCase().split(/[^\p{Letter}\p{Number}_]+/u).map((word) => stemmer.stemWord(word)));
+    const named = wordsOf(`${title} ${page}`);
+    const meant = wordsOf(PURPOSES[page] || "");
+    const hits = [...askedWords()].reduce((sum, word) => sum + named.has(word) + meant.has(word), 0);
     const later = LATER.find(([pattern]) => pattern.test(page));
     return score + 4 * hits - (later ? later[1] : 0);
   },
