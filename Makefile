@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test test-pythons torture check bench docs site demo-site transcript night live lock witness chromium clean run-env dev-env docs-env
+.PHONY: help demo smoke test test-pythons torture check bench docs site demo-site transcript night live lock dist audit witness chromium clean run-env dev-env docs-env release-env
 
 N ?= 3
 ARGS ?=
@@ -66,6 +66,13 @@ live: run-env ## test against your own sandbox on the real Hub: make live REPO=d
 lock: ## regenerate requirements/*.txt (ARGS=--upgrade for the newest versions); installs uv if needed
 	@sh tools/lock.sh $(ARGS)
 
+dist: dev-env release-env ## build wheel and sdist twice, compare them, and list the packages, into dist/
+	@$(PY) tools/release.py
+
+# --strict: a package that cannot be looked up fails the audit.
+audit: release-env ## look up the locked packages in the database of known vulnerabilities; needs the network
+	@for file in run image docs dev; do .venv-release/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$file.txt || exit 1; done
+
 witness: dev-env ## make environments with huggingface_hub 2.0.0, the newest 2.x and the newest 1.x
 	@for name in $(WITNESSES); do $(PY) tools/bootstrap.py .venv-witness/$$name requirements/witness-$$name.txt || exit 1; done
 
@@ -73,7 +80,7 @@ chromium:
 	@sh tools/chromium.sh
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-docs .venv-witness .venv-pythons build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-release .venv-witness .venv-pythons build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 run-env:
@@ -84,3 +91,6 @@ dev-env:
 
 docs-env:
 	@$(BOOTSTRAP) .venv-docs requirements/docs.txt --with-checkout
+
+release-env:
+	@$(BOOTSTRAP) .venv-release requirements/release.txt

@@ -29,6 +29,7 @@ lock requirements/run.txt "$@" --group build pyproject.toml
 lock requirements/dev.txt "$@" --group dev --constraints requirements/run.txt pyproject.toml
 lock requirements/image.txt "$@" --group build --extra all --constraints requirements/dev.txt pyproject.toml
 lock requirements/docs.txt "$@" --group docs --constraints requirements/dev.txt pyproject.toml
+lock requirements/release.txt "$@" --group release
 # The test tools beside the lowest and the newest versions that pyproject.toml allows (tools/pythons.py).
 mkdir -p build
 "$uv" pip compile -q --universal --python-version 3.11 --no-header --no-annotate --resolution lowest-direct \

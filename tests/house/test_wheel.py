@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,18 +17,24 @@ import pytest
 
 from tests.kits.paths import PACKAGE, ROOT
 from tests.kits.source_files import list_tracked_files
+from tools.release import build
 
 pytestmark = pytest.mark.slow
+
+
+def _copy_files(source: Path) -> Path:
+    for file in list_tracked_files():
+        copy = source / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    return source
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     """Built as `hf extensions install` does: from a copy of the files, without git, by pip."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for file in list_tracked_files():
-        copy = source / file.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
+    source = _copy_files(tmp_path_factory.mktemp("source"))
+    target = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "-w", str(target), str(source)]  # fmt: skip
     done = subprocess.run(build, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
@@ -73,3 +80,14 @@ def test_it_opens_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile) -> N
     doors = wheel.read(name).decode()
     assert "[console_scripts]\nhf-gate = hf_gate.cli.main:main" in doors
     assert "[pytest11]\nhf_gate = hf_gate.testing" in doors
+
+
+def test_two_builds_of_the_same_files_are_equal_byte_for_byte(tmp_path: Path) -> None:
+    """In another folder, with other times and permissions of the files."""
+    first = build(_copy_files(tmp_path / "a"), tmp_path / "a-dist", "wheel", "sdist")
+    other = _copy_files(tmp_path / "another" / "folder")
+    for path in other.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert len(first) == 2
+    assert build(other, tmp_path / "b-dist", "wheel", "sdist") == first

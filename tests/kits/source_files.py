@@ -19,7 +19,7 @@ def list_tracked_files() -> tuple[Path, ...]:
         listing = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         named = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
         return tuple(path for name in named if name and (path := ROOT / name).is_file())
-    leavings = {".venv", ".venv-docs", ".venv-witness", "build", "dist"}
+    leavings = {".venv", ".venv-docs", ".venv-release", ".venv-witness", "build", "dist"}
     return tuple(
         path
         for path in sorted(ROOT.rglob("*"))
