@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import pytest
 
 from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.core.events.entry_records import text_of_entry
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.runs import RunKind, RunState
@@ -26,7 +27,6 @@ from hf_gate.decisions.service.runs.run_executor import halt_run
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import Guarded
 from hf_gate.grants.service.ends.end_changes import change_end_by_hand, write_end_changes
-from hf_gate.ledger.service.ledger_entries import text_of_entry
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.requests.rows.selections import select_requests
 from hf_gate.requests.sync_schedule import SyncKind

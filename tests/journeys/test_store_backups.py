@@ -11,11 +11,14 @@ import pytest
 
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.rows.members import invite_member
 from hf_gate.members.rows.sessions import check_personal_link, find_session_member, open_session_by_link
 from hf_gate.members.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.messages.rows.outbox import read_messages
+from hf_gate.store.rows.event_feed import read_events
+from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import SCHEMAS
 from hf_gate.workspace.rows.opening import open_store
@@ -136,8 +139,27 @@ def test_a_restore_keeps_the_owner_of_the_desk_and_takes_none_from_the_backup(co
         assert [json.loads(value)["name"] for (value,) in rows] == left
 
 
+@pytest.mark.parametrize("words", [("store", "restore", "copy.db", "--yes"), ("store", "disarm", "--yes")])
+def test_a_cursor_of_the_event_feed_ends_with_a_restore(console: Console, place: Path, words: tuple[str, ...]) -> None:
+    assert console.run("store", "backup", "copy.db").code == 0
+    with _open(console.hub, place / "desk.db", read_only=True) as store:
+        before = read_events(store, None, 500, TimelineFilter())
+    assert before is not None
+    assert before.entries
+    assert console.run(*words).code == 0
+    with _open(console.hub, place / "desk.db", read_only=True) as store:
+        assert read_events(store, before.next, 500, TimelineFilter()) is None
+        again = read_events(store, None, len(before.entries), TimelineFilter())
+    assert again is not None
+    assert [link for link, _ in again.entries] == [link for link, _ in before.entries]
+
+
+def _open(hub: LocalHub, path: Path, *, read_only: bool = False) -> Store:
+    return open_store(path, endpoint=hub.url, world=get_world_id(hub.url), read_only=read_only)
+
+
 def _invite(hub: LocalHub, path: Path, name: str) -> None:
-    with open_store(path, endpoint=hub.url, world=get_world_id(hub.url)) as store:
+    with _open(hub, path) as store:
         invite_member(store, Member(name=name, role=MemberRole.REVIEWER), "a secret", "lena", 1)
 
 

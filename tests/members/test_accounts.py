@@ -13,11 +13,11 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
+from hf_gate.core.events.entry_records import text_of_entry
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.events.events import MemberInvited, PlanAgreed
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.ledger.service.ledger_entries import text_of_entry
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.pages import account_proofs
 from hf_gate.members.rows.members import find_member, invite_member

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hf_gate.core.events import events as e
+from hf_gate.core.events.entry_records import name_of_entry
 from hf_gate.core.events.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
 from hf_gate.core.events.ledger import Checkpoint
 from hf_gate.core.people.approvals import PolicyAuthor
@@ -22,7 +23,7 @@ from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.decisions.rows import write_promotion
 from hf_gate.errors import UsageError
 from hf_gate.grants.rows import write_terms
-from hf_gate.ledger.service.ledger_entries import name_of_entry, parse_entry_name, read_entry
+from hf_gate.ledger.service.ledger_entries import parse_entry_name, read_entry
 from hf_gate.ledger.service.ledger_files import (
     checkpoint_to_dict,
     export_ledger,

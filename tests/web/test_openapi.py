@@ -27,7 +27,7 @@ WANTED: Final = [
 BASE: Final = f"http://{HOST}"
 CALM: Final = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 WAYS: Final = (
-    ("GET", "/api/v1/requests"), ("GET", "/api/v1/requests/{id}"), ("POST", "/api/v1/decisions"), ("GET", "/api/v1/tray"),
+    ("GET", "/api/v1/requests"), ("GET", "/api/v1/requests/{id}"), ("GET", "/api/v1/events"), ("POST", "/api/v1/decisions"), ("GET", "/api/v1/tray"),
     ("POST", "/api/v1/tray/undo"), ("POST", "/api/v1/tray/send"),
 )  # fmt: skip
 

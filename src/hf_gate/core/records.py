@@ -406,6 +406,14 @@ class AuditRecord(Record, frozen=True, kw_only=True):
     body: Mapping[str, Any]
 
 
+class EventRecord(AuditRecord, frozen=True, kw_only=True):
+    """One entry of the audit log in the event feed: ids and digests, without names of applicants and their answers."""
+
+    cursor: Annotated[str, Meta(description="continues the feed after this event")]
+    hash: Annotated[str, Meta(description="of the entry and all before it in its chain, in hex")]
+    commitment: Annotated[str | None, Meta(description="to the private part of the entry, in hex")]
+
+
 class RowDetails(NamedTuple):
     """What is known of a stored request beside its row: its access, who should decide it, and who approved it."""
 

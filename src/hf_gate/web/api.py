@@ -13,11 +13,12 @@ from starlette.responses import Response
 from hf_gate import __version__
 from hf_gate.base.decoding import convert_value, decode_json
 from hf_gate.base.timestamps import ms_to_iso
+from hf_gate.core.events.entry_records import event_record
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.queued_decisions import QueuedDecision
-from hf_gate.core.records import Record, RequestRecord, TermsRecord, extend_record
-from hf_gate.core.stored_rows import RequestRow
+from hf_gate.core.records import EventRecord, Record, RequestRecord, TermsRecord, extend_record
+from hf_gate.core.stored_rows import RequestRow, TimelineFilter
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
@@ -26,14 +27,16 @@ from hf_gate.hub.credentials import name_token_source
 from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
 from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
+from hf_gate.store.rows.event_feed import is_cursor, read_events
 from hf_gate.store.rows.tray import list_unsent_decisions, undo_waiting_decisions
 from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import EscapedJSON
-from .http_context import HttpContext, NotFound, Refused
+from .http_context import HttpContext, NotFound, Refused, sees_all_repos
 
 _T = TypeVar("_T")
 MAX_REQUESTS: Final = 500
+MAX_EVENTS: Final = 500  # of a page
 MemberWork: TypeAlias = Callable[[Request, Callable[[Member | None], Response]], Awaitable[Response]]
 _SEE_DOCUMENT: Final = "See /api/openapi.json for the schema."
 
@@ -64,6 +67,22 @@ class RequestsQuery(Struct, frozen=True):
     cursor: Annotated[str, Meta(max_length=200)] | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_REQUESTS)] = 50
     order: Literal["oldest", "newest"] = "oldest"
+
+
+class EventsQuery(Struct, frozen=True):
+    """The parameters of the event feed. `after`: the cursor of a page or an event; without it, from the first event."""
+
+    after: Annotated[str, Meta(max_length=60)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_EVENTS)] = 100
+
+
+class EventsOut(Record, frozen=True, kw_only=True):
+    """One page of the event feed; `next` continues after it, now if `has_more`, else when something happened."""
+
+    schema_version: int = 1
+    events: list[EventRecord]
+    next: str
+    has_more: bool
 
 
 class RequestRef(Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,7 +159,19 @@ class ErrorOut(Record, frozen=True, kw_only=True):
     hint: str
 
 
-_SHAPES: Final = (RequestsQuery, DecisionsIn, RequestsOut, ApiRequest, DecisionsOut, TrayOut, CountOut, ErrorOut)
+_SHAPES: Final = (
+    RequestsQuery,
+    EventsQuery,
+    DecisionsIn,
+    RequestsOut,
+    ApiRequest,
+    DecisionsOut,
+    TrayOut,
+    CountOut,
+    EventsOut,
+    ErrorOut,
+)
+_QUERIES: Final = {"/requests": "RequestsQuery", "/events": "EventsQuery"}
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -151,7 +182,8 @@ def _answer(kind: type[Record], description: str) -> dict[str, Any]:
 
 
 _ERRORS: Final[dict[str, dict[str, Any]]] = {
-    str(code): _answer(ErrorOut, "Not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
+    str(code): _answer(ErrorOut, "Not done.")
+    for code in (400, 401, 403, 404, 409, 410, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
@@ -288,10 +320,28 @@ def _send(context: HttpContext, _: ApiCall) -> Record:
     return CountOut(count=context.app_state.send_now(list_unsent_decisions(context.workspace.store, context.member.id)))
 
 
+def _list_events(context: HttpContext, call: ApiCall) -> Record:
+    query = call.parse_query(EventsQuery)
+    if query.after is not None and not is_cursor(query.after):
+        raise Refused("That is not a cursor.", hint="Send `next` of the last page, as it was.")
+    sees_all = sees_all_repos(context)
+    repos = None if sees_all else [row.repo for row in context.list_visible_repos().rows]
+    page = read_events(context.workspace.store, query.after, query.limit, TimelineFilter(repos, sees_all))
+    if page is None:
+        raise Refused(
+            "The cursor belongs to an earlier state of the store, which was restored or made anew.",
+            hint="Start again without `after`. What you have applied comes again with the same id.",
+            status=410,
+        )
+    events = [event_record(link, cursor) for link, cursor in page.entries]
+    return EventsOut(events=events, next=page.next, has_more=page.has_more)
+
+
 # Method, path, what the endpoint does, the record that it answers with, and a summary for the OpenAPI document.
 _ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
     ("GET", "/requests", _list_requests, RequestsOut, "List the requests that match a query."),
     ("GET", "/requests/{id}", _show_request, ApiRequest, "Show one request."),
+    ("GET", "/events", _list_events, EventsOut, "List what happened, oldest first."),
     ("POST", "/decisions", _decide, DecisionsOut, "Put decisions into the tray."),
     ("GET", "/tray", _list_tray, TrayOut, "List your unsent decisions."),
     ("POST", "/tray/undo", _undo, CountOut, "Undo all your unsent decisions."),
@@ -332,13 +382,14 @@ def _request_records(context: HttpContext, rows: Iterable[RequestRow]) -> list[A
 def _make_document() -> dict[str, Any]:
     """Return the OpenAPI document: the routes, and the schemas of what is sent and answered."""
     _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
-    query = schemas.pop("RequestsQuery")["properties"]
+    queries = {path: schemas.pop(name)["properties"] for path, name in _QUERIES.items()}
     paths: dict[str, dict[str, Any]] = {}
     for method, path, _, kind, summary in _ROUTES:
         operation: dict[str, Any] = {"summary": summary, "responses": {"200": _answer(kind, summary), **_ERRORS}}
-        if path == "/requests":
+        if path in queries:
             operation["parameters"] = [
-                {"in": "query", "name": name, "required": False, "schema": schema} for name, schema in query.items()
+                {"in": "query", "name": name, "required": False, "schema": schema}
+                for name, schema in queries[path].items()
             ]
         elif path == "/requests/{id}":
             operation["parameters"] = [{"in": "path", "name": "id", "required": True, "schema": {"type": "string"}}]

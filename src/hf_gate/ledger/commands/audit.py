@@ -23,11 +23,11 @@ from hf_gate.cli.output import FIRST_ROWS, safe_lines
 from hf_gate.cli.targets import parse_person_or_repo
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import open_workspace, remember_file
+from hf_gate.core.events.entry_records import audit_record
 from hf_gate.core.records import AuditRecord
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.errors import RequestNotFound, UsageError
 from hf_gate.ledger.service.ledger_entries import (
-    audit_record,
     complete_chains,
     group_key,
     parse_entry_name,

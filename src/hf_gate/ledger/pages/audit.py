@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from hf_gate.base.batches import group_similar
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.timestamps import format_day, from_ms
+from hf_gate.core.events.entry_records import audit_record
 from hf_gate.core.events.event_descriptions import KIND_LABELS
 from hf_gate.core.events.events import KINDS, ChangeSettled, NoteWritten, RunEnded, StatusMoved, VerdictReached, kind_of
 from hf_gate.core.events.ledger import WORKSPACE_CHAIN
@@ -28,7 +29,7 @@ from hf_gate.core.records import AuditRecord
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
 from hf_gate.decisions.typed_input import parse_event_kind
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.ledger.service.ledger_entries import audit_record, group_key, summarize_links
+from hf_gate.ledger.service.ledger_entries import group_key, summarize_links
 from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.settings.service.workspace import Workspace

@@ -13,13 +13,14 @@ from starlette.responses import Response
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms
+from hf_gate.core.events.entry_records import body_of_entry, name_of_entry, text_of_entry
 from hf_gate.core.events.event_descriptions import KIND_LABELS
 from hf_gate.core.events.events import StatusMoved, decode_event, kind_of
 from hf_gate.core.events.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
 from hf_gate.core.lifecycle import VERB_FOR_STATUS
 from hf_gate.core.stored_rows import LedgerRow, RequestRow
 from hf_gate.inbox.pages.people import person_url
-from hf_gate.ledger.service.ledger_entries import body_of_entry, name_of_entry, read_entry, text_of_entry
+from hf_gate.ledger.service.ledger_entries import read_entry
 from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.web.http_context import HttpContext, parse_number, require, sees_all_repos
 

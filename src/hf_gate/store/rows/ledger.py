@@ -258,6 +258,30 @@ def count_ends_changed_outside_runs(reader: Reader, since: int) -> list[tuple[st
     ]
 
 
+def read_entries_after(
+    reader: Reader, after: int, limit: int, wanted: TimelineFilter
+) -> tuple[list[LedgerRow], int, bool]:
+    """Return the oldest entries after a number, without private parts, at the repos of a filter.
+
+    Also return the number up to which entries were searched, at most `MAX_LOOK_BACK` further, and whether there are
+    later ones.
+    """
+    db = reader.reads
+    last = db.count("SELECT max(id) FROM ledger")
+    until = min(last, after + MAX_LOOK_BACK)
+    chain_names = read_chain_names(reader)
+    sql = f"{_PUBLIC} WHERE l.id > ? AND l.id <= ?"
+    values: list[object] = [after, until]
+    if (own := _select_chains(wanted, chain_names)) is not None:
+        among, value = db.in_clause(own)
+        sql = f"{sql} AND +l.repo_id {among}"
+        values.append(value)
+    found = db.rows(f"{sql} ORDER BY l.id LIMIT ?", (*values, limit))
+    rows = _build_rows(found, chain_names, Packer(lambda number: read_dictionary(db, number)))
+    until = rows[-1].id if len(rows) == limit else max(until, after)
+    return rows, until, until < last
+
+
 class _Where(Struct):
     """Conditions on entries. `floor` is where the next page continues if the matching entries do not fill a page."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from hf_gate.store.removal import (
     remove_tables,
     remove_traces,
 )
+from hf_gate.store.rows.event_feed import GENERATION
 from hf_gate.store.sql import without_password
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import file_of_store
@@ -193,7 +195,7 @@ def restore_backup(
     on_wait: Callable[[str, float], None],
 ) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
-    settings = {setting_keys.RESTORED: str(to_ms(now)), setting_keys.OWNER: None}
+    settings = {**_mark_restored(to_ms(now)), setting_keys.OWNER: None}
     kept = (setting_keys.OWNER, setting_keys.SAVED_POLICIES, setting_keys.TWO_PERSON_POLICIES)
     order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now), kept)
     return restore(order, this_process(command), wait=wait, on_wait=on_wait)
@@ -202,7 +204,12 @@ def restore_backup(
 def disarm_store(workspace: Workspace, actor: str) -> None:
     """Treat the store as one that was restored now. For stores that came back by other means than `restore_backup`."""
     at = to_ms(workspace.now())
-    disarm(workspace.store, {setting_keys.RESTORED: str(at)}, actor, at)
+    disarm(workspace.store, _mark_restored(at), actor, at)
+
+
+def _mark_restored(at: int) -> dict[str, str]:
+    """Return the settings of a store that was restored at a time (ms). Cursors of the event feed end with it."""
+    return {setting_keys.RESTORED: str(at), GENERATION: secrets.token_hex(4)}
 
 
 def check_ledger(store: Store) -> None:
