@@ -11,7 +11,7 @@ import click
 from hf_gate.cli.framework import COMMON, LazyGroup, ProgramCommand
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import DOCUMENTS
 
 
 def build_page() -> str:
@@ -81,4 +81,4 @@ def _format_topics() -> Iterator[str]:
             yield f"`hf-gate help {name}` prints:\n"
             yield f"```text\n{text().rstrip()}\n```\n"
     yield "## Documents\n"
-    yield f"`hf-gate schema NAME` prints the JSON Schema of what `--json` prints: {', '.join(SCHEMAS)}."
+    yield f"`hf-gate schema NAME` prints the JSON Schema of what `--json` prints: {', '.join(DOCUMENTS)}."

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
-from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
@@ -53,7 +54,7 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorksp
     done = scene.turn()
     assert list_statuses(scene) | {scene.status_on_hub("dee")} == {"pending"}
     assert done.run is None
-    assert turn_to_dict(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
+    assert to_builtins(turn_result_record(done))["halted"] == [{"run": run.id, "state": state, "count": 4}]
     scene.check_over()
 
 
@@ -62,7 +63,7 @@ def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene
     scene.store.request_stop(run.id, None)
     assert scene.execute(run).state == "ended"
     scene.ask(["dee"])
-    assert turn_to_dict(scene.turn())["halted"] == []
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
     assert scene.status_on_hub("dee") == "accepted"
 
 
@@ -70,7 +71,7 @@ def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene
     halted(scene, "stop")
     write_workspace(scene.folder, policy_ending_on("1y"))
     scene.join()
-    assert turn_to_dict(scene.turn())["halted"] == []
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
     assert list_statuses(scene) == {"accepted"}
 
 
@@ -79,7 +80,7 @@ def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(s
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         delete_halts_of(write, policy.digest)
-    assert turn_to_dict(scene.turn())["halted"] == []
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
     assert list_statuses(scene) == {"accepted"}
 
 
@@ -92,7 +93,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     halt_run(scene.store, scene.reload(run), "stop", to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", to_ms(scene.clock.now()))
-    assert turn_to_dict(scene.turn())["halted"] == []
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
     assert list_statuses(scene) == {"accepted"}
 
 
@@ -110,7 +111,7 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Hub
     assert run is not None
     assert list_statuses(scene) == {"accepted"}
     scene.local_hub.time.advance(86_400)
-    assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
     assert [scene.status_on_hub(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
 
 
@@ -135,11 +136,11 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
     scene.store.request_stop(run.id, "pause")
     scene.execute(run, read_stop_request=lambda: scene.store.stop_request(run.id))
-    assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         delete_halts_of(write, policy.digest)
-    done = turn_to_dict(scene.turn())
+    done = to_builtins(turn_result_record(scene.turn()))
     assert (done["held"], done["run"]) == ({"wishes": 60}, None)
 
 
@@ -150,12 +151,12 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", 1)
     assert read_workspace_status(scene.store, {}, scene.clock.now()).held_counts == {}
-    assert turn_to_dict(scene.turn())["held"] == {}
+    assert to_builtins(turn_result_record(scene.turn()))["held"] == {}
     assert scene.store.setting("held") is None
 
 
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: HubWorkspace) -> None:
     run = interrupt_turn(scene)
     scene.store.request_stop(run.id, "pause")
-    assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
+    assert to_builtins(turn_result_record(scene.turn()))["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
     assert list_statuses(scene) == {"pending"}

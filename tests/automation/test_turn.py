@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
-from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
@@ -63,9 +63,9 @@ def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_
 
 def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene: HubWorkspace) -> None:
     run = interrupt_turn(scene)
-    resumed: Any = turn_to_dict(scene.turn())["resumed"]
+    resumed = turn_result_record(scene.turn()).resumed
     assert [(one.run, one.state, one.counts) for one in resumed] == [(run.id, "abandoned", {"planned": 3})]
-    assert turn_to_dict(scene.turn())["resumed"] == [], "it is over"
+    assert to_builtins(turn_result_record(scene.turn()))["resumed"] == [], "it is over"
     status = read_workspace_status(scene.store, {}, scene.workspace.now())
     assert run.id not in {one.id for one in status.runs}
 
@@ -86,7 +86,7 @@ def told_at_the_end(scene: HubWorkspace, policy: str) -> list[str | None]:
 
 def test_a_turn_evaluates_only_what_changed_unless_all_is_wanted(scene: HubWorkspace) -> None:
     scene.ask({"ada": "nothing", "bo": "nothing", "cy": "nothing"})
-    assert turn_to_dict(scene.turn())["evaluated"] == 3
+    assert to_builtins(turn_result_record(scene.turn()))["evaluated"] == 3
     assert scene.turn().planned.evaluated == 0
     scene.ask({"di": "nothing"})
     assert scene.turn().planned.evaluated == 1
@@ -307,10 +307,10 @@ def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: HubWorkspace, sk
     scene.local_hub.skew = skew
     done = scene.turn()
     assert [scene.status_on_hub(name) for name in ("ada", "bo", "cy")] == ["accepted"] * 3, "who may come in is let in"
-    assert turn_to_dict(done)["clock_skew_s"] == -round(skew)
+    assert to_builtins(turn_result_record(done))["clock_skew_s"] == -round(skew)
     scene.local_hub.skew = 0.0
     scene.local_hub.time.advance(skew)
-    assert turn_to_dict(scene.turn())["clock_skew_s"] is None
+    assert to_builtins(turn_result_record(scene.turn()))["clock_skew_s"] is None
     assert [scene.status_on_hub(name) for name in ("ada", "bo")] == ["reset"] * 2
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from hf_gate.automation.service.health import list_problems
-from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.runs import RunKind
@@ -32,7 +33,7 @@ def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
 
 def ends(scene: GrantWorkspace) -> dict[str, int]:
     """What one turn did with the ends, without what it did not do."""
-    found: Any = turn_to_dict(scene.turn())["ends"]
+    found: Any = to_builtins(turn_result_record(scene.turn()))["ends"]
     return {key: number for key, number in found.items() if number}
 
 
@@ -342,7 +343,7 @@ def test_twenty_eight_ends_are_not_counted_as_removals(scene: GrantWorkspace) ->
 def test_the_guard_of_ends_defers_the_rest(scene: GrantWorkspace) -> None:
     scene.let_in(dict.fromkeys("abcde", 10), SIGNED, guards="{ends: 2/day}")
     scene.wait(12)
-    turn = turn_to_dict(scene.turn())
+    turn = to_builtins(turn_result_record(scene.turn()))
     assert turn["deferred"] == {"ends": 3}
     scene.wait(1.1)
     scene.turn()

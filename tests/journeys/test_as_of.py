@@ -13,7 +13,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 
@@ -43,7 +43,7 @@ def rows(console: Console, name: str, *args: str) -> list[dict[str, Any]]:
     """What a command prints; of a report of access, only the people who asked."""
     ended = console.run(*args, "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS[name])
+    jsonschema.validate(ended.json, schema_of(name))
     return [row for row in ended.json if row.get("through", "request") == "request"]
 
 

@@ -13,7 +13,7 @@ from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
 from hf_gate.config import Flags
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.service.bootstrap import read_process_settings
 from tests.kits.command_line import MODEL, PROGRAM, Console, status_of
 from tests.kits.terminal import Terminal
@@ -60,7 +60,7 @@ def test_the_list_marks_a_request_that_has_one_of_two_approvals(fresh: LocalHub,
     marks = {line.split()[1]: line[at : at + 9].strip() for line in lines}
     assert marks == {"ada-l": "1 of 2", "bob99": "-"}
     listed = owner.run("ls", MODEL, "--json").json
-    jsonschema.validate(listed, SCHEMAS["ls"])
+    jsonschema.validate(listed, schema_of("ls"))
     shown = owner.run("show", f"ada-l@{MODEL}", "--json").json["approvals"]
     assert {row["user"]: row["approvals"] for row in listed} == {"ada-l": shown, "bob99": None}
     assert [one["by"] for one in shown["given"]] == ["lena-brandt"]
@@ -222,7 +222,7 @@ def test_status_and_sync_name_an_acceptance_that_lacks_approvals(fresh: LocalHub
     synced = console.run("sync", "--full")
     assert "1 person was accepted outside hf-gate without enough approvals" in synced.err
     shown = console.run("status", "--json").json
-    jsonschema.validate(shown, SCHEMAS["status"])
+    jsonschema.validate(shown, schema_of("status"))
     assert [(one["given"], one["needed"]) for one in shown["approvals_missing"]] == [(0, 2)]
     assert (
         f"ALARM: 1 person was accepted outside hf-gate without enough approvals, at {MODEL}."

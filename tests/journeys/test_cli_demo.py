@@ -19,7 +19,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access
 from tests.kits.program_server import program_words
 from tests.kits.store_workspace import own_files
@@ -50,7 +50,7 @@ def test_the_demo_by_itself_needs_no_token_checks_its_story_and_leaves_nothing(p
 
 def test_the_demo_in_json_fits_its_schema() -> None:
     ended = _run("demo", "--script", "--requests", "300", "--json")
-    jsonschema.validate(ended.json, SCHEMAS["demo"])
+    jsonschema.validate(ended.json, schema_of("demo"))
     assert all(step["ok"] for step in ended.json["steps"])
 
 
@@ -163,7 +163,7 @@ def test_the_local_hub_tells_its_first_line_and_ends_on_sigterm() -> None:
     with _serve("--json") as (child, _):
         assert child.stdout is not None
         first = json.loads(child.stdout.readline())
-        jsonschema.validate(first, SCHEMAS["hub-serve"])
+        jsonschema.validate(first, schema_of("hub-serve"))
         assert first["pid"] == child.pid
         assert child.stderr is not None
         line = f"export HF_ENDPOINT={first['url']} HF_TOKEN={first['tokens']['owner']}\n"

@@ -15,7 +15,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, PROGRAM, Console, request_access
 
 DOCUMENTS = [
@@ -56,11 +56,11 @@ def test_show_and_the_verbs_fit_their_schemas_too(fresh: LocalHub) -> None:
     ids = request_access(fresh, ["ada-l"])
     console = Console(fresh)
     shown = console.run("show", f"ada-l@{MODEL}", "--json").json
-    jsonschema.validate(shown, SCHEMAS["show"])
+    jsonschema.validate(shown, schema_of("show"))
     assert (shown["request_id"], shown["quality"]) == (ids["ada-l"], {"Purpose": "thin"})
     for verb in ("accept", "cancel", "reset", "reject", "grant", "revoke"):
         silent = ["--no-reason"] if verb in {"reset", "reject", "revoke"} else []
-        jsonschema.validate(console.run(verb, f"ada-l@{MODEL}", *silent, "--json").json, SCHEMAS["verbs"])
+        jsonschema.validate(console.run(verb, f"ada-l@{MODEL}", *silent, "--json").json, schema_of("verbs"))
 
 
 REQUEST_KEYS = (

@@ -16,7 +16,7 @@ from hf_gate import __version__
 from hf_gate.cli.framework import OLD_WORDS, LazyGroup, ProgramCommand
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
-from hf_gate.workspace.commands.schemas import ALIASES, SCHEMAS
+from hf_gate.workspace.commands.schemas import ALIASES, DOCUMENTS
 from tests.kits.command_line import PROGRAM
 
 
@@ -157,7 +157,7 @@ def test_completion_knows_commands_and_options_and_needs_no_hub() -> None:
 
 def test_every_document_has_a_schema_of_its_name() -> None:
     listed = _run("schema").stdout.split()
-    assert listed == list(SCHEMAS)
+    assert listed == list(DOCUMENTS)
     assert set(ALIASES.values()) <= set(listed)
     assert _run("schema", "accept").stdout.count('"outcomes"') == 2
 

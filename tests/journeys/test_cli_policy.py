@@ -9,7 +9,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import HOSTILE, CommandResult, Console
 from tests.kits.workspace_folders import DESK, EEG, write_desk_folder
 
@@ -212,7 +212,7 @@ def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub,
 def test_each_document_fits_its_schema(fresh: LocalHub, folder: Path, args: list[str]) -> None:
     text = EEG.replace("then: reset", "then: reject").replace("account_days: 400", "account_days: 3")
     ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), *args, "--json")
-    jsonschema.validate(ended.json, SCHEMAS[f"policy-{args[0]}"])
+    jsonschema.validate(ended.json, schema_of(f"policy-{args[0]}"))
 
 
 def test_the_policy_commands_need_neither_token_nor_hub(folder: Path, fresh: LocalHub) -> None:

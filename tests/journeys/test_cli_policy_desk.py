@@ -18,7 +18,7 @@ from hf_gate.testing import LocalHub
 from hf_gate.verdicts.drivers.policy_files import digest_of_file
 from hf_gate.verdicts.service.example_policies import EXAMPLES
 from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.service import bootstrap
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, CommandResult, Console, request_access
 
@@ -155,7 +155,7 @@ def test_explain_plan_and_ledger_tell_the_same_story_about_one_person(at: Desk) 
     for name in told:
         after = at.run("explain", f"{name}@{DATASET}", "--json").json
         assert after["ledger"]["rule"] == after["verdict"]["rule"]
-        jsonschema.validate(after, SCHEMAS["explain"])
+        jsonschema.validate(after, schema_of("explain"))
 
 
 def test_a_verdict_that_moved_since_the_ledgers_last_is_said(at: Desk) -> None:
@@ -209,7 +209,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
         re.MULTILINE,
     )
     doc = at.run("explain", f"ada-l@{DATASET}", "--json").json
-    jsonschema.validate(doc, SCHEMAS["explain"])
+    jsonschema.validate(doc, schema_of("explain"))
     assert (doc["came"]["run"], doc["came"]["rule"], doc["at_end"]) == (applied["run"], "known", "reset")
     opinion = ["action", "rule", "reason", "until", "at_end", "queue", "reviewers", "needs", "missing", "possible"]
     assert list(doc["verdict"]) == [*opinion, "policy", "digest", "says"]
@@ -271,7 +271,7 @@ def test_promote_says_what_the_first_cycle_would_do_needs_a_yes_and_is_entered_o
     assert (refused.code, refused.out) == (6, "")
     assert "would change 2 requests in its first turn: 1 to accept, 1 to send back." in refused.err
     done = at.run("policy", "promote", "voices", "--yes", "--json").json
-    jsonschema.validate(done, SCHEMAS["policy-promote"])
+    jsonschema.validate(done, schema_of("policy-promote"))
     assert (done["promoted"], done["changes"]) == (True, {"accept": 1, "reset": 1})
     again = at.run("policy", "promote", "voices", "--yes", "--json").json
     assert (again["promoted"], again["digest"]) == (False, done["digest"])
@@ -316,7 +316,7 @@ def test_a_policy_saved_from_the_desk_waits_for_its_promotion_and_status_says_by
     note = "Saved from the desk by mia; acts after `hf-gate policy promote voices`."
     assert f"HELD: Policy voices is held. {note}" in at.run("status").out
     status = at.run("status", "--json").json
-    jsonschema.validate(status, SCHEMAS["status"])
+    jsonschema.validate(status, schema_of("status"))
     assert [(one["policy"], one["by"]) for one in status["saved"]] == [("voices", "mia")]
     ran = at.run("run", "--once")
     assert note in ran.out + ran.err
@@ -333,7 +333,7 @@ def test_a_policy_saved_from_the_desk_waits_for_its_promotion_and_status_says_by
 @pytest.mark.parametrize("like", EXAMPLES)
 def test_a_policy_to_begin_with_is_for_the_desks_repos_and_passes_its_tests(at: Desk, like: str) -> None:
     made = at.run("policy", "new", "first", "--like", like, "--json").json
-    jsonschema.validate(made, SCHEMAS["policy-new"])
+    jsonschema.validate(made, schema_of("policy-new"))
     for name in made["missing"]:
         (at.folder / name).parent.mkdir(exist_ok=True)
         (at.folder / name).write_text("user_id,email,expires\n,ada@example.org,2030-01-01\n", "utf-8")

@@ -16,7 +16,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 
@@ -35,7 +35,7 @@ def busy() -> Iterator[LocalHub]:
 
 
 def fits(name: str, document: Any) -> Any:
-    jsonschema.validate(document, SCHEMAS[name])
+    jsonschema.validate(document, schema_of(name))
     return document
 
 

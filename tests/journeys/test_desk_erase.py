@@ -12,7 +12,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access, status_of
 from tests.kits.stores import new_schema
 from tests.kits.word_search import find_words_in_files, find_words_on_server
@@ -73,10 +73,10 @@ def test_no_byte_of_an_erased_person_stays_or_comes_back(scene: Scene) -> None:
     scene.decide()
     assert scene.traces(), "the search finds the person before the erasure"
     planned = run("person", "erase", QUOKKA, "--dry-run", "--json")
-    jsonschema.validate(planned.json, SCHEMAS["person-erase"])
+    jsonschema.validate(planned.json, schema_of("person-erase"))
     assert (planned.code, planned.json["erased"], planned.json["requests"]) == (0, False, 2)
     done = run("person", "erase", QUOKKA, "--yes", "--json")
-    jsonschema.validate(done.json, SCHEMAS["person-erase"])
+    jsonschema.validate(done.json, schema_of("person-erase"))
     assert (done.code, done.json["erased"], done.json["person"]) == (0, True, scene.pseudonym), done.err
     assert scene.traces() == []
     for _ in range(2):
@@ -197,8 +197,8 @@ def test_all_that_is_held_is_exported_before_the_erasure_and_nothing_after(scene
     done = run("person", "export", scene.email, "quokka.json")
     assert done.code == 0, done.err
     document = json.loads((folder / "quokka.json").read_text())
-    jsonschema.validate(document, SCHEMAS["person-export"])
-    jsonschema.validate(run("person", "export", QUOKKA, "--json").json, SCHEMAS["person-export"])
+    jsonschema.validate(document, schema_of("person-export"))
+    jsonschema.validate(run("person", "export", QUOKKA, "--json").json, schema_of("person-export"))
     assert json.loads(run("person", "export", QUOKKA).out)["person"] == document["person"], (
         "text that a person can save"
     )

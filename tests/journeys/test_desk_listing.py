@@ -12,7 +12,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
 
 
@@ -36,7 +36,7 @@ def asked(fresh: LocalHub, place: Path) -> LocalHub:
 def rows(console: Console, *args: str) -> list[dict[str, Any]]:
     ended = console.run("ls", *args, "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["ls"])
+    jsonschema.validate(ended.json, schema_of("ls"))
     return list(ended.json)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 
@@ -33,7 +33,7 @@ def asked(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> L
 def test_a_person_is_shown_at_every_repo_with_every_attempt(asked: LocalHub) -> None:
     console = Console(asked)
     ended = console.run("person", "show", "ada-l", "--json")
-    jsonschema.validate(ended.json, SCHEMAS["person"])
+    jsonschema.validate(ended.json, schema_of("person"))
     assert [(row["repo_type"], row["attempt"], row["status"]) for row in ended.json] == [
         ("dataset", 1, "pending"),
         ("model", 1, "reset"),
@@ -58,7 +58,7 @@ def test_a_person_is_found_by_id_mail_and_pseudonym_too(asked: LocalHub) -> None
 def test_people_are_listed_with_the_status_at_each_repo(asked: LocalHub) -> None:
     console = Console(asked)
     rows = console.run("person", "ls", "--json").json
-    jsonschema.validate(rows, SCHEMAS["people"])
+    jsonschema.validate(rows, schema_of("people"))
     statuses = {row["user"]: row["requests"] for row in rows}
     dataset = f"datasets/{DATASET.removeprefix('datasets/')}"
     assert statuses == {"ada-l": {dataset: "pending", MODEL: "pending"}, "bob": {MODEL: "pending"}}
@@ -75,7 +75,7 @@ def test_one_person_gets_and_loses_access_at_several_repos(asked: LocalHub) -> N
     refused = console.run("grant", "ada-l@*")
     assert refused.code == 6, "two changes need a yes"
     given = console.run("grant", f"ada-l@{MODEL}", f"ada-l@{DATASET}", "--yes", "--json")
-    jsonschema.validate(given.json, SCHEMAS["verbs"])
+    jsonschema.validate(given.json, schema_of("verbs"))
     assert (given.code, given.json["done"]) == (0, 2)
     email = next(row["email"] for row in console.run("person", "ls", "--json").json if row["user"] == "ada-l")
     ended = console.run("revoke", f"{email}@*", "--no-reason", "--yes", "--json")
@@ -101,7 +101,7 @@ def test_nobody_of_that_name_is_told_with_exit_code_1(asked: LocalHub) -> None:
 def test_show_has_the_history_of_all_attempts(asked: LocalHub) -> None:
     console = Console(asked)
     doc = console.run("show", f"ada-l@{MODEL}", "--json").json
-    jsonschema.validate(doc, SCHEMAS["show"])
+    jsonschema.validate(doc, schema_of("show"))
     assert [(row["attempt"], row["kind"]) for row in doc["history"]] == [
         (1, "RequestSeen"),
         (1, "StatusMoved"),

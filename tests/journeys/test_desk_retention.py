@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access
 from tests.kits.stores import new_schema
 from tests.kits.word_search import find_words_in_files, find_words_on_server
@@ -57,7 +57,7 @@ def test_what_was_rejected_long_ago_loses_its_personal_data_and_keeps_its_ids(sc
     assert shown["requests"] == {"rejected": 0}, "it is not old yet"
     scene.hub.clock.advance("4400h")
     shown = scene.run("store", "retention", "--dry-run", "--json")
-    jsonschema.validate(shown.json, SCHEMAS["store-retention"])
+    jsonschema.validate(shown.json, schema_of("store-retention"))
     assert (shown.json["requests"], shown.json["deleted"]) == ({"rejected": 1}, False)
     assert scene.traces()
     assert scene.run("store", "retention").code == 6, "it asks"

@@ -9,7 +9,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, CommandResult, Console, request_access
 
 RULES = f"""\
@@ -47,7 +47,7 @@ class Desk:
 
     def checked(self) -> dict[str, Any]:
         document = self.run("policy", "check", "--json").json
-        jsonschema.validate(document, SCHEMAS["policy-check"])
+        jsonschema.validate(document, schema_of("policy-check"))
         (table,) = document["tables"]
         return dict(table)
 
@@ -79,7 +79,7 @@ def test_a_table_that_lost_rows_is_refused_everywhere_until_it_is_accepted(desk:
         ended = desk.run(*command)
         assert "stays in force" in ended.out + ended.err, command
     status = desk.run("status", "--json").json
-    jsonschema.validate(status, SCHEMAS["status"])
+    jsonschema.validate(status, schema_of("status"))
     (refused,) = status["refused_tables"]
     assert (refused["table"], bool(refused["in_force_since"])) == ("partners", True)
     accepted = desk.run("policy", "check", "--accept-table", "partners")

@@ -10,7 +10,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, Console, request_access
 
 POLICY = f"""\
@@ -85,7 +85,7 @@ def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
     for _ in range(2):
         first = console.run("ends", "confirm", "--yes", "--max-changes", "21", "--json")
         assert (first.code, first.json["confirmed"], first.json["agreed"]) == (0, 0, 21), first.err
-        jsonschema.validate(first.json, SCHEMAS["ends-confirm"])
+        jsonschema.validate(first.json, schema_of("ends-confirm"))
     told = console.run("ends", "confirm", "--yes", "--max-changes", "21").out
     assert (
         f"approval 1 of 2: The policies of {DATASET} ask for two people. Nothing was moved. Ask another person" in told
@@ -146,7 +146,7 @@ def end_of(console: Console, name: str) -> str | None:
 def test_a_renewal_sets_the_end_and_no_table_moves_it_any_more(console: Console, place: Path) -> None:
     done = console.run("ends", "set", WHO, "--until", "2091-03-01", "--json")
     assert done.code == 0, done.err
-    jsonschema.validate(done.json, SCHEMAS["ends-set"])
+    jsonschema.validate(done.json, schema_of("ends-set"))
     assert done.json["changed"] == 1
     write_rows(place, "2089-01-01", NAMES[:1] + [f"{name}-2" for name in NAMES[1:]])
     console.run("run", "--once")
@@ -241,7 +241,7 @@ def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path)
     status = console.run("status")
     assert f"21 grants at {DATASET} depend on table dua, which no longer exists" in status.out
     found = console.run("status", "--json").json
-    jsonschema.validate(found, SCHEMAS["status"])
+    jsonschema.validate(found, schema_of("status"))
     assert [(one["grants"], one["tables"]) for one in found["unknown_conditions"]] == [(21, ["dua"])]
     checked = console.run("status", "--check")
     assert (checked.code, "depend on table dua" in checked.out) == (1, True), checked.out

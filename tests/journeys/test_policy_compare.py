@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, CommandResult, Console, request_access
 
 GOOD = {"Purpose": "I study how the voices of harbours changed over a hundred years."}
@@ -66,7 +66,7 @@ class Desk:
     def compare(self, *args: str) -> dict[str, Any]:
         ended = self.run("policy", "compare", "voices", *args, "--json")
         assert ended.code == 0, ended.err
-        jsonschema.validate(ended.json, SCHEMAS["policy-compare"])
+        jsonschema.validate(ended.json, schema_of("policy-compare"))
         return dict(ended.json)
 
 
@@ -226,7 +226,7 @@ def test_promote_prints_the_agreement_first(desk: Desk) -> None:
     desk.decide("reject", "cem")
     ended = desk.run("policy", "promote", "voices", "--yes", "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["policy-promote"])
+    jsonschema.validate(ended.json, schema_of("policy-promote"))
     assert ended.json["agreement"] == {"compared": 2, "decided": 2, "agreed": 1, "unknown": 0}
     lines = ended.err.splitlines()
     agreement = next(

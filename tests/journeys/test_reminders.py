@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, Console
 from tests.kits.letter_workspace import (
     POLICY,
@@ -66,7 +66,7 @@ def status(console: Console, name: str) -> tuple[str, str | None]:
 def explain(console: Console, name: str) -> str:
     ended = console.run("explain", f"{name}@{DATASET}")
     assert ended.code == 0, ended.err
-    jsonschema.validate(console.run("explain", f"{name}@{DATASET}", "--json").json, SCHEMAS["explain"])
+    jsonschema.validate(console.run("explain", f"{name}@{DATASET}", "--json").json, schema_of("explain"))
     return ended.out
 
 
@@ -149,7 +149,7 @@ def test_reminders_by_hand_need_no_mail_server(console: Console, mailbox: Mailbo
     preview = console.run("messages", "preview").out
     ends, last = (row[key][:16].replace("T", " ") for key in ("wait_ends_at", "counts_until"))
     assert f"the wait ends {ends} UTC, counted from this reminder. After {last} UTC it no longer counts" in preview
-    jsonschema.validate(console.run("messages", "ls", "--json").json, SCHEMAS["messages-ls"])
+    jsonschema.validate(console.run("messages", "ls", "--json").json, schema_of("messages-ls"))
     console.hub.clock.advance("5d")
     done = console.run("messages", "mark-sent", row["id"])
     assert done.code == 0
@@ -209,7 +209,7 @@ def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(
     done = desk_with_reminders.run("person", "export", "quokka-zzyx", "all.json")
     assert done.code == 0, done.err
     document = json.loads(Path("all.json").read_text("utf-8"))
-    jsonschema.validate(document, SCHEMAS["person-export"])
+    jsonschema.validate(document, schema_of("person-export"))
     (letter,) = document["letters"]
     assert (letter["kind"], letter["outcome"], letter["problem"]) == ("reminder", "sent", None)
     assert letter["made_at"] <= letter["sent_at"] <= letter["ended_at"]

@@ -20,7 +20,7 @@ from hf_gate.messages.rows.outbox import read_messages
 from hf_gate.store.rows.event_feed import read_events
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, execute, place
@@ -32,7 +32,7 @@ __all__ = ["console", "place"]
 def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console, place: Path) -> None:
     ended = console.run("store", "backup", "copy.db", "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["store-backup"])
+    jsonschema.validate(ended.json, schema_of("store-backup"))
     assert mode_of(place / "copy.db") == 0o600
     assert [path.name for path in place.glob("copy*")] == ["copy.db"]
     before = (place / "copy.db").read_bytes()
@@ -58,7 +58,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
     assert console.run("store", "restore", "copy.db").code == 6
     ended = console.run("store", "restore", "copy.db", "--yes", "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["store-restore"])
+    jsonschema.validate(ended.json, schema_of("store-restore"))
     assert Path(ended.json["replaced"]).is_file()
     with database(place / "desk.db") as db:
         assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
@@ -222,7 +222,7 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     assert console.run("store", "disarm").code == 6
     ended = console.run("store", "disarm", "--yes", "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["store-disarm"])
+    jsonschema.validate(ended.json, schema_of("store-disarm"))
     with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
         assert find_session_member(store, "s", 1) is None
         assert check_personal_link(store, "a secret", "d", 1)[1] is LinkState.INVALID

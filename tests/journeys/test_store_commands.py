@@ -17,7 +17,7 @@ from hf_gate.ledger.service.ledger_files import verify_exported_ledger
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import ensure_private_host
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, execute, place
@@ -71,7 +71,7 @@ def test_a_command_waits_no_longer_than_it_may(console: Console, place: Path) ->
 def test_a_sound_store_has_no_findings(console: Console) -> None:
     ended = console.run("store", "check", "--json")
     assert ended.code == 0, ended.json
-    jsonschema.validate(ended.json, SCHEMAS["store-check"])
+    jsonschema.validate(ended.json, schema_of("store-check"))
     assert ended.json["ok"]
 
 
@@ -120,7 +120,7 @@ def test_a_damaged_search_index_is_found_and_built_again(console: Console, place
     assert "No problems found" in repaired.out
     again = console.run("store", "check", "--repair", "--json")
     assert (again.code, again.json["repaired"]) == (0, False)
-    jsonschema.validate(again.json, SCHEMAS["store-check"])
+    jsonschema.validate(again.json, schema_of("store-check"))
     listed = console.run("ls", "--status", "all", "--query", "sleep", "--json")
     assert {row["user"] for row in listed.json} == {"ada-l", "bob"}
     assert console.run("sync", "--full").code == 0
@@ -140,7 +140,7 @@ def test_other_damage_is_not_repaired(console: Console, place: Path) -> None:
 def test_an_export_holds_everything_and_proves_its_ledger(console: Console, place: Path) -> None:
     ended = console.run("store", "export", "out", "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["store-export"])
+    jsonschema.validate(ended.json, schema_of("store-export"))
     out = place / "out"
     requests = [json.loads(line) for line in (out / "requests.jsonl").read_text().splitlines()]
     assert {(row["user"], row["status"]) for row in requests} == {("ada-l", "accepted"), ("bob", "pending")}
@@ -162,7 +162,7 @@ def test_an_export_holds_the_tables_of_policies_and_names_what_it_leaves_out(con
     assert console.run("store", "backup", "copy.sqlite").code == 0
     assert console.run("plan", "--out", "later.json").code == 0
     ended = console.run("store", "export", "out", "--json")
-    jsonschema.validate(ended.json, SCHEMAS["store-export"])
+    jsonschema.validate(ended.json, schema_of("store-export"))
     assert (place / "out" / "workspace" / "partners.csv").read_text() == "email\nada@example.org\n"
     assert set(ended.json["left_out"]) == {str(place / name) for name in ("large.csv", "copy.sqlite", "later.json")}
     assert f"Not in the export: {place / 'large.csv'}" in console.run("store", "export", "again").out

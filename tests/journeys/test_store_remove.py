@@ -9,7 +9,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import MODEL, PROGRAM, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, own_files, place
 from tests.kits.terminal import Terminal
@@ -25,7 +25,7 @@ def test_without_a_workspace_removing_leaves_nothing_of_ours(fresh: LocalHub, pl
     name = fresh.url.removeprefix("http://")
     ended = console.run("store", "remove", "--yes", "--name", name, "--json")
     assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, SCHEMAS["store-remove"])
+    jsonschema.validate(ended.json, schema_of("store-remove"))
     assert own_files(Path.home()) == []
     assert list(place.iterdir()) == []
     assert status_of(fresh, "ada-l") == "accepted"

@@ -13,9 +13,10 @@ from hf_gate.core.events import events as e
 from hf_gate.core.letters.letters import LetterText
 from hf_gate.core.letters.messages import Delivery, DeliveryKind, MessageState, OutboxRow
 from hf_gate.core.letters.notices import NoticeEvent, NoticeItem, NoticeMode
+from hf_gate.messages.records import MarkedMessagesRecord, MessageRecord
 from hf_gate.messages.rows import notices, outbox
-from hf_gate.messages.rows.outbox import MarkedMessages, read_messages
-from hf_gate.messages.service.message_records import MessageRecord, list_messages, mark_messages_sent, retry_messages
+from hf_gate.messages.rows.outbox import read_messages
+from hf_gate.messages.service.message_records import list_messages, mark_messages_sent, retry_messages
 from hf_gate.messages.service.message_sending import DrainResult, LetterLane, drain
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
@@ -74,10 +75,10 @@ def list_open(workspace: Workspace, limit: int) -> list[MessageRecord]:
     return [one for one in list_messages(workspace, limit, is_letter=True) if one.state != MessageState.WAITING]
 
 
-def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageState, actor: str) -> MarkedMessages:
+def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageState, actor: str) -> MarkedMessagesRecord:
     """A person sends letters again, or says that they were sent."""
     if state is MessageState.WAITING:
-        return MarkedMessages(retry_messages(workspace, idents), 0)
+        return MarkedMessagesRecord(messages=retry_messages(workspace, idents), reminders=0)
     return mark_messages_sent(workspace, idents, actor)
 
 

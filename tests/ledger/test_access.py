@@ -15,7 +15,7 @@ from hf_gate.base.timestamps import to_iso
 from hf_gate.core.records import keys_of
 from hf_gate.ledger.service.access_report import AccessRecord
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.workspace.commands.schemas import SCHEMAS
+from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.desk import GOOD, Desk, Visitor
 
 
@@ -90,7 +90,7 @@ def test_the_files_have_the_keys_of_the_records_in_every_format(desk: Desk) -> N
     _accept(desk, lena, "ada")
     (row,) = lena.get("/access.json").json
     assert tuple(row) == keys_of(AccessRecord)
-    jsonschema.validate([row], SCHEMAS["report-access"])
+    jsonschema.validate([row], schema_of("report-access"))
     (line,) = map(json.loads, lena.get("/access.jsonl").body.splitlines())
     (cells,) = csv.DictReader(io.StringIO(lena.get("/access.csv").body))
     assert (line["user"], cells["user"]) == ("ada", "ada")

@@ -193,11 +193,11 @@ def test_invalid_options_are_refused_in_one_line() -> None:
 
 
 SERVE = """
-import json, os, sys
+import msgspec, os, sys
 from pathlib import Path
 from hf_gate.localhub.server import build_local_hub_app, serve
 app = build_local_hub_app(requests=50, repos=2, data_dir=Path(sys.argv[1]))
-serve(app, ready=lambda url: print(json.dumps(app.describe_start(url, os.getpid())), flush=True))
+serve(app, ready=lambda url: print(msgspec.json.encode(app.describe_start(url, os.getpid())).decode(), flush=True))
 """
 
 

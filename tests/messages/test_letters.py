@@ -187,7 +187,7 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
     (letter,) = list_open(desk, 10)
     assert letter.problem == "the process that sent it ended before it stored the outcome"
     assert post.arrived.total() == arrives
-    assert mark_letters(desk, [letter.id], MessageState.WAITING, "lena").ids == [letter.id]
+    assert mark_letters(desk, [letter.id], MessageState.WAITING, "lena").messages == [letter.id]
     send_letters(desk, post)
     assert post.arrived.total() == arrives + 1, "a person said so"
 
@@ -412,7 +412,7 @@ class LetterMachine(RuleBasedStateMachine):
         idents = [one.id for one in list_open(self.desk, 10)]
         done = mark_letters(self.desk, idents, state, "lena")
         if state is MessageState.WAITING:
-            self.retried |= set(done.ids)
+            self.retried |= set(done.messages)
 
     @precondition(lambda self: self.people > 3)
     @rule()

@@ -256,8 +256,8 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
         assert (letter.wait_ends_at, letter.counts_until) == ("2026-03-11T12:00:00.000Z", "2026-03-11T10:00:00.001Z")
     desk.wait(days=3)
     said = desk.now
-    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").ids == [letter.id]
-    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").ids == []
+    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").messages == [letter.id]
+    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").messages == []
     (event,) = list_accepted(desk)
     assert event.how == "hand"
     assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'LetterSent'") == [("lena",)]

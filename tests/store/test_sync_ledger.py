@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from hf_gate.core.events import events as e
 from hf_gate.core.events.entry_records import name_of_entry
@@ -25,7 +26,7 @@ from hf_gate.errors import UsageError
 from hf_gate.grants.rows import write_terms
 from hf_gate.ledger.service.ledger_entries import parse_entry_name, read_entry
 from hf_gate.ledger.service.ledger_files import (
-    checkpoint_to_dict,
+    checkpoint_record,
     export_ledger,
     read_checkpoint,
     store_checkpoint,
@@ -422,7 +423,7 @@ def test_a_file_that_is_no_ledger_is_refused_in_a_line() -> None:
 
 def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed(desk: SyncedStore) -> None:
     checkpoint = store_checkpoint(desk.store, NOW)
-    text = json.dumps(checkpoint_to_dict(checkpoint, desk.store.endpoint), indent=2)
+    text = json.dumps(to_builtins(checkpoint_record(checkpoint, desk.store.endpoint)), indent=2)
     assert read_checkpoint(text.encode(), "heads.json") == checkpoint
     with pytest.raises(UsageError, match="was changed"):
         read_checkpoint(text.replace("2026-11-25", "2026-11-24").encode(), "heads.json")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
-from hf_gate.automation.service.turn import turn_to_dict
+from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_permissions import is_promoted, promote
 from hf_gate.core.events.events import PolicySaved, decode_event
 from hf_gate.core.events.ledger import LedgerLink, chain_of
@@ -75,7 +76,7 @@ def test_a_saved_version_acts_after_its_promotion_whatever_its_size(scene: HubWo
     scene.turn()
     assert scene.status_on_hub("ada") == "pending"
     _save(scene, POLICY)
-    done = turn_to_dict(scene.turn())
+    done = to_builtins(turn_result_record(scene.turn()))
     assert (done["run"], done["saved"], done["planned"], done["held"]) == (None, {"wishes": 1}, 1, {})
     assert scene.status_on_hub("ada") == "pending"
     (hold,) = read_workspace_holds(scene.workspace)
@@ -130,7 +131,7 @@ def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene
     scene.ask(["ada"], first)
     scene.ask(["bo"], second)
     _save(scene, narrow)
-    done = turn_to_dict(scene.turn())
+    done = to_builtins(turn_result_record(scene.turn()))
     assert done["saved"] == {"wishes": 1}
     assert (scene.status_on_hub("ada", first), scene.status_on_hub("bo", second)) == ("pending", "pending")
     policy = next(each for each in scene.bundle.policies if each.name == "wishes")
@@ -149,7 +150,7 @@ def test_of_two_saves_the_repos_of_all_versions_are_held(scene: HubWorkspace) ->
     (hold,) = read_workspace_holds(scene.workspace)
     assert [hold.covers(repo) for repo in (first, second)] == [True, True]
     scene.ask(["ada"], first)
-    assert turn_to_dict(scene.turn())["saved"] == {"wishes": 1}
+    assert to_builtins(turn_result_record(scene.turn()))["saved"] == {"wishes": 1}
     assert scene.status_on_hub("ada", first) == "pending"
 
 

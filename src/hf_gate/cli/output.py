@@ -22,6 +22,8 @@ from hf_gate.errors import to_command_hint
 from .text_layout import Column, choose_widths, find_constant_columns, format_row, terminal_width
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from hf_gate.core.records import Record
 
 R = TypeVar("R")
@@ -185,16 +187,18 @@ class Output:
         shown = self.style_part(text) if isinstance(text, StyledLine) else make_visible(text, one_line=True)
         sys.stdout.write(shown + "\n")
 
-    def document(self, doc: Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()) -> None:
-        """Print one object with the version of its schema as JSON, `key TAB value`, a CSV row, `lines` or `quiet`
+    def document(
+        self, record: Struct | Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()
+    ) -> None:
+        """Print one record with the version of its schema as JSON, `key TAB value`, a CSV row, `lines` or `quiet`
         names.
         """
-        self.print_object({"schema_version": 1, **doc}, lines, quiet=quiet)
+        self.print_object({"schema_version": 1, **_builtin(record)}, lines, quiet=quiet)
 
     def print_object(
-        self, doc: Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()
+        self, doc: Struct | Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()
     ) -> None:
-        """Print one object as `document` does, without a version."""
+        """Print one record as `document` does, without a version."""
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
@@ -207,14 +211,6 @@ class Output:
         else:
             for text in lines() if self.is_human else quiet:
                 self.line(text)
-
-    def record(
-        self, record: Record, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()
-    ) -> None:
-        """Print one record, as `document` does."""
-        import msgspec
-
-        self.document(msgspec.structs.asdict(record), lines, quiet=quiet)
 
     def records(
         self,

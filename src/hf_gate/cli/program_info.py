@@ -72,15 +72,15 @@ def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
 @click.argument("name", required=False)
 def schema(context: CommandContext, *, name: str | None) -> int:
     """Print the JSON Schema of a document; without NAME, list the names."""
-    from hf_gate.workspace.commands.schemas import ALIASES, SCHEMAS, schema_of
+    from hf_gate.workspace.commands.schemas import ALIASES, DOCUMENTS, schema_of
 
     if name is None:
-        for known in SCHEMAS:
+        for known in DOCUMENTS:
             context.out.line(known)
         return 0
-    if name not in SCHEMAS and name not in ALIASES:
+    if name not in DOCUMENTS and name not in ALIASES:
         raise UsageError(
-            f"there is no schema {name!r}.", hint=f"{_suggestion(name, SCHEMAS, '{}')}`hf-gate schema` lists them."
+            f"there is no schema {name!r}.", hint=f"{_suggestion(name, DOCUMENTS, '{}')}`hf-gate schema` lists them."
         )
     sys.stdout.write(json.dumps(schema_of(name), indent=2) + "\n")
     return 0

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta
 
-from hf_gate.base.ids import RepoType
+from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.people.hand_terms import TermsKind
 
 from .outcomes import OutcomeKind
@@ -34,6 +34,11 @@ R = TypeVar("R", bound=Record)
 def keys_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     """Return the keys of a record in their order."""
     return kind.__struct_encode_fields__
+
+
+def repo_problem_record(repo: Repo, why: str) -> RepoProblemRecord:
+    """Return the record of a repo where something was not done."""
+    return RepoProblemRecord(repo=repo.id, repo_type=repo.type, why=why)
 
 
 def extend_record(record: Record, kind: type[R], /, **fields: object) -> R:
@@ -291,6 +296,14 @@ class RepoRecord(Record, frozen=True, kw_only=True):
     policies: list[str] | None = None
 
 
+class RepoProblemRecord(Record, frozen=True, kw_only=True):
+    """A repo where something was not done, and why."""
+
+    repo: str
+    repo_type: RepoType
+    why: str
+
+
 class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
     """One stored repo with its waiting times. `policies` is null, because no policy is read."""
 
@@ -376,6 +389,21 @@ class OutcomeRecord(Record, frozen=True, kw_only=True):
     why: str | None
 
 
+class OutcomesRecord(Record, frozen=True, kw_only=True):
+    """What a decision command or a run did, by outcome."""
+
+    run: str | None
+    planned: Count
+    done: Count
+    already: Count
+    stale: Count
+    gone: Count
+    refused: Count
+    deferred: Count
+    open: Count
+    outcomes: list[OutcomeRecord]
+
+
 class RunRecord(Record, frozen=True, kw_only=True):
     """One run."""
 
@@ -387,6 +415,12 @@ class RunRecord(Record, frozen=True, kw_only=True):
     plan: Annotated[str | None, Meta(description="the digest of its plan")]
     planned: Annotated[Count, Meta(description="how many changes")]
     counts: Annotated[dict[str, Count], Meta(description="changes by outcome, or by state while open")]
+
+
+class HaltRecord(RunRecord, frozen=True, kw_only=True):
+    """One run that a person halts."""
+
+    requested: Annotated[Literal["pause", "stop"] | None, Meta(description="null: the run was already over")]
 
 
 # ---- audit log -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from hf_gate.core.records import (
     ChangeRecord,
     GrantEndRecord,
     OutcomeRecord,
+    OutcomesRecord,
     PersonRecord,
     RepoRecord,
     RunRecord,
@@ -115,6 +117,13 @@ def gate_record(gate: Gate) -> RepoRecord:
 
 
 # ---- plans, runs and changes -----------------------------------------------------------------------------------------
+
+
+def outcomes_record(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None) -> OutcomesRecord:
+    """Return the document that decision commands and runs print with --json."""
+    count = Counter(outcome.outcome for outcome in outcomes)
+    counts = {kind.value: count[kind] for kind in OutcomeKind}
+    return OutcomesRecord(run=run_id, planned=planned, outcomes=list(outcomes), **counts)
 
 
 def change_record(n: int, change: Change, row: ChangeRow | None = None) -> ChangeRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -10,11 +9,13 @@ from pathlib import Path
 
 import click
 
-from hf_gate.base.display_text import pluralize
+from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.cli.output import Format
 from hf_gate.config import parse_seconds
 from hf_gate.errors import HfGateError, UsageError
+
+from .records import ServedHub
 
 hub = LazyGroup(
     "hub",
@@ -109,29 +110,28 @@ def _check_clock(clock: str) -> None:
         )
 
 
-def _print_start(context: CommandContext, line: dict[str, object], *, prints_advice: bool) -> None:
+def _print_start(context: CommandContext, line: ServedHub, *, prints_advice: bool) -> None:
     if context.out.is_human:
         _print_start_lines(context, line)
     elif context.out.format in {Format.JSON, Format.JSONL}:
-        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.write(to_json(line) + "\n")
     else:
-        context.out.print_object(line, lambda: (), quiet=[str(line["url"])])
+        context.out.print_object(line, lambda: (), quiet=[line.url])
     sys.stdout.flush()
     if prints_advice and not context.out.is_human:
         context.out.say(f"In another terminal: {_export_line(line)}", "dim")
 
 
-def _export_line(line: dict[str, object]) -> str:
+def _export_line(line: ServedHub) -> str:
     """Return the shell command that selects this Hub and its owner's token."""
-    return f"export HF_ENDPOINT={line['url']} HF_TOKEN={line['tokens']['owner']}"  # type: ignore[index]
+    return f"export HF_ENDPOINT={line.url} HF_TOKEN={line.tokens['owner']}"
 
 
-def _print_start_lines(context: CommandContext, line: dict[str, object]) -> None:
-    repos = line["repos"]
-    context.out.line(f"The local Hub runs at {line['url']} until Ctrl-C.")
-    for repo in repos:  # type: ignore[attr-defined]
-        spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
-        context.out.line(f"  {spelt}  gated {repo['gated']}, {pluralize(repo['pending'], 'request')} pending")
+def _print_start_lines(context: CommandContext, line: ServedHub) -> None:
+    context.out.line(f"The local Hub runs at {line.url} until Ctrl-C.")
+    for repo in line.repos:
+        spelt = repo.repo if repo.repo_type == "model" else f"datasets/{repo.repo}"
+        context.out.line(f"  {spelt}  gated {repo.gated}, {pluralize(repo.pending, 'request')} pending")
     context.out.line("In another terminal:")
     context.out.line(f"  {_export_line(line)}")
     context.out.line("  hf-gate ls")

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import to_builtins
+
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.errors import HfGateError
@@ -288,7 +290,7 @@ _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
     ("GET", "stats"): _get_stats,
     ("GET", "clock"): _get_clock,
     ("GET", "outbox"): lambda app, _: app.world.outbox,
-    ("GET", "repos"): lambda app, _: app.describe_repos(),
+    ("GET", "repos"): lambda app, _: to_builtins(app.describe_repos()),
     ("GET", "faults"): _get_faults,
     ("POST", "faults"): _set_faults,
     ("POST", "clock"): _advance_clock,

@@ -14,6 +14,7 @@ from hf_gate.core.lifecycle import STATUSES
 
 from .faults import FaultSet
 from .http_messages import HttpError, HttpResponse
+from .records import ServedHub, ServedRepo
 from .world import World
 from .world_file import save_world
 
@@ -139,14 +140,18 @@ class HubState:
         if self.folder is not None:
             save_world(self.world, self.folder, self.clock.now_ms())
 
-    def describe_repos(self) -> list[dict[str, object]]:
+    def describe_repos(self) -> list[ServedRepo]:
         return [
-            {"repo": hub_repo.repo.id, "repo_type": hub_repo.repo.type.value, "gated": hub_repo.gated}
-            | {status.value: len(hub_repo.lists[status]) for status in STATUSES}
+            ServedRepo(
+                repo=hub_repo.repo.id,
+                repo_type=hub_repo.repo.type,
+                gated=hub_repo.gated,  # type: ignore[arg-type] # never True
+                **{status.value: len(hub_repo.lists[status]) for status in STATUSES},
+            )
             for hub_repo in self.world.repos.values()
         ]
 
-    def describe_start(self, url: str, pid: int) -> dict[str, object]:
+    def describe_start(self, url: str, pid: int) -> ServedHub:
         """Return the first line of `hub serve --json`."""
         tokens = {token.name: token.secret for token in self.world.tokens.values()}
-        return {"url": url, "pid": pid, "tokens": tokens, "repos": self.describe_repos(), "control": f"{url}/_hf_gate"}
+        return ServedHub(url=url, pid=pid, tokens=tokens, repos=self.describe_repos(), control=f"{url}/_hf_gate")

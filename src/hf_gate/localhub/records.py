@@ -6,13 +6,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct, field
 from sortedcontainers import SortedKeyList
 
-from hf_gate.base.ids import Repo
+from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.lifecycle import STATUSES, Status
+from hf_gate.core.records import Count, Record
+
+
+class ServedRepo(Record, frozen=True, kw_only=True):
+    """One gated repo of a local Hub, with its requests by status."""
+
+    repo: str
+    repo_type: RepoType
+    gated: Literal[False] | str
+    pending: Count
+    accepted: Count
+    rejected: Count
+    reset: Count
+
+
+class ServedHub(Record, frozen=True, kw_only=True):
+    """A local Hub that serves: its address, and the tokens of its holders."""
+
+    url: str
+    pid: Count
+    tokens: dict[str, str]
+    repos: list[ServedRepo]
+    control: str
 
 
 class HubAccount(Struct, array_like=True, eq=False):

@@ -15,14 +15,21 @@ from hf_gate.cli.workspace import announce_target, find_actor, open_workspace
 from hf_gate.core.letters.messages import DeliveryKind
 from hf_gate.core.letters.notices import NoticeEvent, NoticeItem
 from hf_gate.errors import UsageError
+from hf_gate.messages.records import (
+    DestinationRecord,
+    MessageRecord,
+    NoticeTestRecord,
+    NoticeTestsRecord,
+    PreviewRecord,
+    RequeuedMessagesRecord,
+    SampleRecord,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hf_gate.cli.framework import CommandContext
     from hf_gate.core.letters.notices import Destination
-    from hf_gate.messages.service.letters import SampleRecord
-    from hf_gate.messages.service.message_records import DestinationRecord, MessageRecord
     from hf_gate.settings.service.workspace import Workspace
 
 messages = LazyGroup(
@@ -60,7 +67,7 @@ _REMINDED: Final = "These include {}: the time in `at_most` counts from now, unl
 )
 def messages_ls(context: CommandContext) -> int:
     """List messages that failed or have an unknown outcome, those that wait, and the letters that would be sent now."""
-    from hf_gate.messages.service.message_records import MessageRecord, describe_next_attempt, list_messages
+    from hf_gate.messages.service.message_records import describe_next_attempt, list_messages
 
     workspace = open_workspace(context, needs_folder=True)
     now = workspace.now()
@@ -102,7 +109,7 @@ def messages_preview(context: CommandContext) -> int:
     texts. Then record which of them you sent: hf-gate messages mark-sent ID...
     """
     from hf_gate.messages.service.letters import list_samples
-    from hf_gate.messages.service.message_records import MessageRecord, list_destinations, preview_letters
+    from hf_gate.messages.service.message_records import list_destinations, preview_letters
 
     workspace = open_workspace(context, needs_folder=True)
     if context.out.format in {Format.CSV, Format.JSONL, Format.QUIET}:
@@ -112,13 +119,13 @@ def messages_preview(context: CommandContext) -> int:
     destinations = list_destinations(workspace)
     samples = list_samples(workspace)
     due = preview_letters(workspace, _PREVIEWED)
-    document = {
-        "destinations": destinations,
-        "sends_letters": bool(config.kinds) and config.mail is not None,
-        "samples": samples,
-        "due": due,
-    }
-    context.out.document(document, lambda: _lines(workspace, destinations, samples, due))
+    record = PreviewRecord(
+        destinations=destinations,
+        sends_letters=bool(config.kinds) and config.mail is not None,
+        samples=samples,
+        due=due,
+    )
+    context.out.document(record, lambda: _lines(workspace, destinations, samples, due))
     return 0
 
 
@@ -190,11 +197,12 @@ def messages_test(context: CommandContext, names: tuple[str, ...]) -> int:
         for destination in _select(context, names)
     }
     rows = [
-        {"destination": name, "outcome": done.kind, "problem": done.problem or None} for name, done in results.items()
+        NoticeTestRecord(destination=name, outcome=done.kind, problem=done.problem or None)
+        for name, done in results.items()
     ]
     is_good = all(done.kind is DeliveryKind.DELIVERED for done in results.values())
     context.out.document(
-        {"ok": is_good, "results": rows},
+        NoticeTestsRecord(ok=is_good, results=rows),
         lambda: [
             f"{name}: {done.kind}{f' ({done.problem})' if done.problem else ''}" for name, done in results.items()
         ],
@@ -225,7 +233,8 @@ def messages_retry(context: CommandContext, idents: tuple[str, ...], is_all: boo
         raise UsageError("name the ids of messages, or write --all.", hint="hf-gate messages ls lists them.")
     with _open(context, idents) as workspace:
         done = retry_messages(workspace, None if is_all else list(idents))
-    context.out.document({"messages": done}, lambda: [f"{pluralize(len(done), 'message')} queued again."], quiet=done)
+    record = RequeuedMessagesRecord(messages=done)
+    context.out.document(record, lambda: [f"{pluralize(len(done), 'message')} queued again."], quiet=done)
     return _warn_of_others(context, idents, done, "failed, bounced or unknown")
 
 
@@ -248,14 +257,14 @@ def messages_mark_sent(context: CommandContext, idents: tuple[str, ...]) -> int:
     with _open(context, idents) as workspace:
         done = mark_messages_sent(workspace, idents, find_actor(context))
     context.out.document(
-        {"messages": done.ids, "reminders": done.reminders},
+        done,
         lambda: [
-            f"{pluralize(len(done.ids), 'message')} marked as sent.",
+            f"{pluralize(len(done.messages), 'message')} marked as sent.",
             *([_REMINDED.format(pluralize(done.reminders, "reminder"))] if done.reminders else []),
         ],
-        quiet=done.ids,
+        quiet=done.messages,
     )
-    return _warn_of_others(context, idents, done.ids, "waiting, failed, bounced or unknown")
+    return _warn_of_others(context, idents, done.messages, "waiting, failed, bounced or unknown")
 
 
 def _open(context: CommandContext, idents: Sequence[str]) -> Workspace:

@@ -43,10 +43,10 @@ def person_export(context: CommandContext, *, user: str, file: Path | None) -> i
     own = [] if store is None else files_of(store)
     record = person_export.export_person(workspace, erasure.find_person(workspace, user), own)
     if file is None:
-        context.out.record(record, lambda: person_export.json_document(record).decode().splitlines())
+        context.out.document(record, lambda: person_export.json_document(record).decode().splitlines())
         return 0
     written = person_export.write_person_files(record, file)
-    context.out.record(
+    context.out.document(
         record,
         lambda: [
             (
@@ -118,7 +118,7 @@ def _confirm_erasure(context: CommandContext, preview: ErasurePreview, user: str
 
 
 def _print_erasure(context: CommandContext, record: ErasureRecord, name: str) -> None:
-    context.out.record(record, lambda: _erasure_lines(record, name), quiet=[record.person])
+    context.out.document(record, lambda: _erasure_lines(record, name), quiet=[record.person])
 
 
 def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:

@@ -53,6 +53,132 @@ class PolicyRecord(Record, frozen=True, kw_only=True):
     accepts: list[AcceptRequirementRecord] | None = None
 
 
+class CheckedTableRecord(Record, frozen=True, kw_only=True):
+    """One table that policies use."""
+
+    table: str
+    file: Annotated[str | None, Meta(description="null: the rows are in the YAML file")]
+    key: list[str]
+    rows: Count
+    refused: str | None
+    in_force_since: Time | None
+    pending: Annotated[int | None, Meta(description="pending requests that were compared with the table")]
+    matches: Annotated[
+        int | None, Meta(description="pending requests that the table lists with a row that has not expired")
+    ]
+
+
+class PolicyLintRecord(Record, frozen=True, kw_only=True):
+    """What is valid in policies but probably a mistake."""
+
+    warnings: Count
+    problems: list[ProblemRecord]
+
+
+class PolicyCheckRecord(Record, frozen=True, kw_only=True):
+    """The result of a check of policies."""
+
+    ok: bool
+    errors: Count
+    warnings: Count
+    problems: list[ProblemRecord]
+    policies: list[PolicyRecord]
+    tables: list[CheckedTableRecord]
+    forms: list[str]
+
+
+class WantedVerdictRecord(Record, frozen=True, kw_only=True):
+    """The verdict that a test of a policy wants; null: any."""
+
+    then: str | None
+    rule: str | None
+
+
+class GivenVerdictRecord(Record, frozen=True, kw_only=True):
+    """The verdict in a test of a policy."""
+
+    then: str
+    rule: str
+
+
+class PolicyTestRecord(Record, frozen=True, kw_only=True):
+    """One test of a policy, with its result."""
+
+    policy: str
+    file: str
+    line: Count
+    name: str
+    passed: bool
+    want: WantedVerdictRecord
+    got: GivenVerdictRecord
+    why: list[str]
+
+
+class PolicyTestsRecord(Record, frozen=True, kw_only=True):
+    """The results of the tests of policies."""
+
+    ok: bool
+    passed: Count
+    failed: Count
+    tests: list[PolicyTestRecord]
+
+
+class AppliedPolicyRecord(Record, frozen=True, kw_only=True):
+    """One policy that applies to a repo."""
+
+    policy: str
+    file: str
+    mode: Literal["shadow", "enforce"]
+    digest: str
+
+
+class RepoRulesRecord(Record, frozen=True, kw_only=True):
+    """The rules of a repo as sentences, in the order in which they are tried."""
+
+    repo: str
+    repo_type: RepoType
+    policies: list[AppliedPolicyRecord]
+    sentences: list[str]
+
+
+class NewPolicyRecord(Record, frozen=True, kw_only=True):
+    """A policy that was created from an example."""
+
+    policy: str
+    like: str
+    file: str
+    missing: Annotated[list[str], Meta(description="files of its tables that do not exist")]
+
+
+class AgreementRecord(Record, frozen=True, kw_only=True):
+    """How a policy agrees with decisions by people, as in `ComparisonRecord`."""
+
+    compared: Count
+    decided: Count
+    agreed: Count
+    unknown: Count
+
+
+class RepoChangesRecord(Record, frozen=True, kw_only=True):
+    """How many changes there are at one repo."""
+
+    where: str
+    repo: str
+    repo_type: RepoType
+    count: Count
+
+
+class PromotionRecord(Record, frozen=True, kw_only=True):
+    """A version of a policy that may act unattended, and what its first turn would change."""
+
+    policy: str
+    digest: str
+    promoted: Annotated[bool, Meta(description="false: it could act unattended before")]
+    agreement: AgreementRecord | None
+    changes: Annotated[dict[str, Count], Meta(description="by verb")]
+    repos: list[RepoChangesRecord]
+
+
 # ---- comparison with people ------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import webbrowser
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hf_gate.base.display_text import to_json
 from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.workspace import announce_target, find_actor, open_workspace, select_repos
@@ -18,6 +18,7 @@ from hf_gate.config import parse_seconds
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import NO_TOKEN_HINT, NotAllowed, UsageError
 from hf_gate.hub.credentials import resolve_token
+from hf_gate.members.records import DeskRecord
 
 if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
@@ -165,7 +166,7 @@ def _print_new_link(context: CommandContext, desk: Mapping[str, Any], *, opens: 
 
     link = str(send_command(desk, {"do": "link"})["login_url"])
     if context.out.format in {Format.JSON, Format.JSONL}:
-        sys.stdout.write(json.dumps({"url": desk["url"], "login_url": link, "pid": desk["pid"]}) + "\n")
+        _print_desk(desk["url"], link, desk["pid"])
     else:
         context.out.line(f"The desk is already running at {desk['url']} (pid {desk['pid']}).")
         context.out.line(f"Sign in once, within 15 minutes: {link}")
@@ -242,10 +243,14 @@ def _repos_to_sync(context: CommandContext, workspace: Workspace) -> Callable[[]
     return repos
 
 
+def _print_desk(url: str, link: str, pid: int) -> None:
+    sys.stdout.write(to_json(DeskRecord(url=url, login_url=link, pid=pid)) + "\n")
+
+
 def _print_start(context: CommandContext, server: Server, *, opens: bool) -> None:
     link = server.login_url()
     if context.out.format in {Format.JSON, Format.JSONL}:
-        sys.stdout.write(json.dumps({"url": server.url, "login_url": link, "pid": os.getpid()}) + "\n")
+        _print_desk(server.url, link, os.getpid())
     else:
         behind = "" if server.url == server.local_url else f", behind a proxy that forwards to {server.local_url},"
         context.out.line(f"The desk runs at {server.url}{behind} until Ctrl-C.")

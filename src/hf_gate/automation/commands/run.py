@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from math import ceil
@@ -274,7 +273,7 @@ class _Loop:
             return self._turn(workspace, bundle)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
-        from hf_gate.automation.service.turn import TurnContext, turn_to_dict
+        from hf_gate.automation.service.turn import TurnContext, turn_result_record
         from hf_gate.automation.service.turn_log import has_found_no_repo, run_recorded_turn
         from hf_gate.messages.service.letters import store_subscription
         from hf_gate.messages.service.notifications import store_destinations
@@ -307,8 +306,7 @@ class _Loop:
             self.context.out.warn("No repo was found. Check `repos` in hf-gate.yaml and the rights of the token.")
         self._send_heartbeat(workspace, done)
         changes = [] if done.run is None else done_changes(workspace, done.run)
-        document = {**turn_to_dict(done), "done": _done_rows(changes)}
-        self.context.out.document(document, lambda: list(_turn_lines(done, changes)))
+        self.context.out.document(turn_result_record(done, changes), lambda: list(_turn_lines(done, changes)))
         return _exit_code(done)
 
     def _send_heartbeat(self, workspace: Workspace, done: TurnResult) -> None:
@@ -364,15 +362,6 @@ def _exit_code(done: TurnResult) -> int:
     if done.is_ledger_broken:
         return 1
     return exit_code_of_counts({} if done.run is None else done.run.counts)
-
-
-def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
-    """Return the number of done changes by verb, policy and rule."""
-    found = Counter((change.verb, change.policy, change.rule) for change in changes)
-    return [
-        {"verb": verb, "policy": policy, "rule": rule, "count": number}
-        for (verb, policy, rule), number in sorted(found.items(), key=str)
-    ]
 
 
 def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from hf_gate.automation.records import StopRecord
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command
@@ -46,7 +47,7 @@ def stop(context: CommandContext) -> int:
     said = "All unattended work is stopped." if is_changed else "All unattended work was already stopped."
     ends = f" {pluralize(due, 'grant')} due to end stay until unattended work starts again." if due else ""
     context.out.document(
-        {"stopped": True, "changed": is_changed},
+        StopRecord(stopped=True, changed=is_changed),
         lambda: [f"{said}{ends} To start it again: hf-gate start"],
     )
     return 0
@@ -74,7 +75,7 @@ def start(context: CommandContext) -> int:
     )
     if is_changed and breaks:
         said = f"{said} {pluralize(len(breaks), 'break')} of the audit log accepted: {breaks[0]}"
-    context.out.document({"stopped": False, "changed": is_changed}, lambda: [said])
+    context.out.document(StopRecord(stopped=False, changed=is_changed), lambda: [said])
     return 0
 
 

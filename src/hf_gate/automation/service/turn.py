@@ -5,18 +5,20 @@ result.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
 from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
+from hf_gate.automation.records import DoneByRuleRecord, HaltedRunRecord, TurnResultRecord, TurnSyncRecord
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import HOUR_MS, to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.outcomes import ErrorScope, OutcomeKind, classify_error
 from hf_gate.core.policy_model import PolicyMode
+from hf_gate.core.records import repo_problem_record
 from hf_gate.core.runs import UNFINISHED, ChangeState, RunKind
 from hf_gate.core.stored_rows import RepoRow, RunRow
 from hf_gate.decisions.rows import read_first_turns, write_first_turns
@@ -289,7 +291,7 @@ def count_by_policy(counts: Mapping[PolicyStart, int]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def ends_to_dict(result: TurnResult) -> dict[str, int]:
+def count_ends(result: TurnResult) -> dict[str, int]:
     """Return what a turn did with the ends of grants, as counts."""
     ends = result.planned.ends
     moved = {kind.value: ends.counts.get(kind.value, 0) for kind in MoveKind}
@@ -297,45 +299,46 @@ def ends_to_dict(result: TurnResult) -> dict[str, int]:
     return {**moved, **rest}
 
 
-def turn_to_dict(result: TurnResult) -> dict[str, object]:
-    """Return the result of a turn as a JSON document."""
+def turn_result_record(result: TurnResult, changes: Iterable[Change] = ()) -> TurnResultRecord:
+    """Return the record of a turn that made these changes."""
     run = result.run
     withheld = result.withheld
     planned = result.planned
     halted = list(withheld.halted.values())
     held = count_by_policy(withheld.held_counts)
     not_sent = (*held.values(), *withheld.saved_counts.values(), *planned.left_out.values())
-    return {
-        "schema_version": 1,
-        "synced": [
-            {
-                **_name_repo(one.repo),
-                "kind": str(one.kind),
-                "read": one.read,
-                "news": one.change_count,
-                "complete": one.complete,
-            }
+    done = Counter((change.verb, change.policy, change.rule) for change in changes)
+    return TurnResultRecord(
+        synced=[
+            TurnSyncRecord(
+                repo=one.repo.id,
+                repo_type=one.repo.type,
+                kind=one.kind,
+                read=one.read,
+                news=one.change_count,
+                complete=one.complete,
+            )
             for one in result.synced
         ],
-        "failed": [{**_name_repo(repo), "why": str(problem)} for repo, problem in result.failed.items()],
-        "refused": [{**_name_repo(repo), "why": row.refused_why or ""} for repo, row in result.refused.items()],
-        "stopped": None if result.stopped is None else str(result.stopped),
-        "unattended_stopped_by": None if result.stop is None else result.stop.by,
-        "profiles": planned.profiles,
-        "evaluated": planned.evaluated,
-        "clock_skew_s": None if planned.skew is None else round(planned.skew),
-        "resumed": list(map(run_record, result.resumed)),
-        "planned": len(planned.plan.changes) + sum(not_sent) + sum(one.count for one in halted),
-        "run": None if run is None else run.id,
-        "counts": {} if run is None else dict(run.counts),
-        "deferred": dict(result.deferred_by_guard),
-        "ends": ends_to_dict(result),
-        "held": held,
-        "saved": dict(sorted(withheld.saved_counts.items())),
-        "halted": [{"run": one.run.id, "state": one.run.state, "count": one.count} for one in halted],
-        "summary": planned.plan.summary,
-    }
-
-
-def _name_repo(repo: Repo) -> dict[str, str]:
-    return {"repo": repo.id, "repo_type": repo.type.value}
+        failed=[repo_problem_record(repo, str(problem)) for repo, problem in result.failed.items()],
+        refused=[repo_problem_record(repo, row.refused_why or "") for repo, row in result.refused.items()],
+        stopped=None if result.stopped is None else str(result.stopped),
+        unattended_stopped_by=None if result.stop is None else result.stop.by,
+        profiles=planned.profiles,
+        evaluated=planned.evaluated,
+        clock_skew_s=None if planned.skew is None else round(planned.skew),
+        resumed=list(map(run_record, result.resumed)),
+        planned=len(planned.plan.changes) + sum(not_sent) + sum(one.count for one in halted),
+        run=None if run is None else run.id,
+        counts={} if run is None else dict(run.counts),
+        deferred=dict(result.deferred_by_guard),
+        ends=count_ends(result),
+        held=held,
+        saved=dict(sorted(withheld.saved_counts.items())),
+        halted=[HaltedRunRecord(run=one.run.id, state=one.run.state, count=one.count) for one in halted],
+        summary=dict(planned.plan.summary),
+        done=[
+            DoneByRuleRecord(verb=verb, policy=policy, rule=rule, count=number)
+            for (verb, policy, rule), number in sorted(done.items(), key=str)
+        ],
+    )

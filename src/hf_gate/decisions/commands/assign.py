@@ -51,11 +51,9 @@ def assign(
         member = find_assignee(workspace, to, me)
         rows = [find_stored_request(workspace, target) for target in found]
         result = assign_requests(workspace, rows, member, by=me, now=workspace.now())
-    name = None if member is None else member.name
-    document = {"assigned_to": name, "assigned": result.assigned, "already": result.already}
     already = f"; {result.already:,} already had this assignment" if result.already else ""
-    words = f"{pluralize(result.assigned, 'request')} assigned to {name or 'nobody'}{already}."
-    context.out.document(document, lambda: [words])
+    words = f"{pluralize(result.assigned, 'request')} assigned to {result.assigned_to or 'nobody'}{already}."
+    context.out.document(result, lambda: [words])
     return 0
 
 

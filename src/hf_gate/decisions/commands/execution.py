@@ -22,7 +22,7 @@ from hf_gate.core.runs import UNSETTLED, ChangeOrigin, ChangeState
 from hf_gate.errors import EndNeeded, Guarded, HfGateError, HubUnavailable
 from hf_gate.grants.commands.hand_ends import make_end_chooser
 from hf_gate.hub.protocol.clock_skew import is_clock_off
-from hf_gate.inbox.records import outcome_of_change, outcome_record
+from hf_gate.inbox.records import outcome_of_change, outcome_record, outcomes_record
 
 from .confirmation import authorize_run
 
@@ -218,7 +218,7 @@ def print_run(context: CommandContext, workspace: Workspace, ended: RunRow, *, w
     rows = [outcome_of_change(change, row) for change, row in changes]
     count = {kind.value: sum(row.outcome is kind for row in rows) for kind in OutcomeKind}
     if context.out.is_human or context.out.format is Format.JSON:
-        document = outcomes_document(rows, ended.total, ended.id)
+        document = outcomes_record(rows, ended.total, ended.id)
         context.out.document(document, lambda: _run_lines(ended, changes, rows, count, whole=whole))
     else:
         print_outcomes(context.out, rows)
@@ -234,7 +234,7 @@ def print_preview(context: CommandContext, rows: Sequence[ChangeRow]) -> int:
     count = Counter(record.outcome for record in records)
     shown = [replace(one, **_UNSENT) if one.outcome is OutcomeKind.DONE else one for one in records]
     if context.out.is_human or context.out.format is Format.JSON:
-        document = outcomes_document(shown, len(rows), None)
+        document = outcomes_record(shown, len(rows), None)
         context.out.document(document, lambda: _preview_lines([change for change, _ in changes], records))
     else:
         print_outcomes(context.out, shown)
@@ -347,17 +347,6 @@ _AFTER: Final = {
 }
 
 
-def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None) -> dict[str, object]:
-    """Return the document that decision commands and runs print with --json."""
-    count = Counter(outcome.outcome for outcome in outcomes)
-    return {
-        "run": run_id,
-        "planned": planned,
-        **{kind.value: count[kind] for kind in OutcomeKind},
-        "outcomes": list(outcomes),
-    }
-
-
 def print_result(context: CommandContext, decision: DecisionCommand, result: CommandResult) -> None:
     """Print the outcomes in the chosen format."""
     out = context.out
@@ -368,7 +357,7 @@ def print_result(context: CommandContext, decision: DecisionCommand, result: Com
     if decision.is_dry_run:
         rows = [replace(row, **_UNSENT) if row.outcome is OutcomeKind.DONE else row for row in rows]
     if out.format is Format.JSON:
-        out.document(outcomes_document(rows, len(decision.targets), result.run), lambda: ())
+        out.document(outcomes_record(rows, len(decision.targets), result.run), lambda: ())
     elif not out.is_human:
         print_outcomes(out, rows)
     elif not outcomes:

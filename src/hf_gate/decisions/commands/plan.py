@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from hf_gate.automation.commands.run import lateness_of
 from hf_gate.base.display_text import pluralize
@@ -23,9 +22,10 @@ from hf_gate.config import parse_seconds
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import UsageError
+from hf_gate.inbox.records import outcomes_record
 
 from .confirmation import authorize_run, confirm_plan, resume_run
-from .execution import execute_run, outcomes_document, print_preview, print_run
+from .execution import execute_run, print_preview, print_run
 
 if TYPE_CHECKING:
     from hf_gate.cli.framework import CommandContext
@@ -87,7 +87,7 @@ def plan(
         is_full=full_evaluation,
     )
     lines = [*plan_lines(workspace, bundle, made), *_next_lines(workspace, made, path)]
-    context.out.document(_document(made), lambda: lines)
+    context.out.document(made, lambda: lines)
     return CHANGES if detailed_exitcode and made.changes else 0
 
 
@@ -143,11 +143,6 @@ def _parse_time(text: str | None) -> datetime | None:
     except ValueError:
         raise UsageError(f"--now: {text!r} is not a time.", hint="Write a time like 2026-11-25T12:00:00Z.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _document(made: Plan) -> dict[str, object]:
-    found: dict[str, object] = msgspec.to_builtins(made)
-    return found
 
 
 def _next_lines(workspace: Workspace, made: Plan, path: Path | None) -> Iterator[str]:
@@ -209,7 +204,7 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
 
     made = decode_plan(_read_plan_file(file), str(file))
     if not made.changes:
-        context.out.document(outcomes_document((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
+        context.out.document(outcomes_record((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
         return 0
     workspace, bundle = (
         open_with_policies(context, is_preview=dry_run)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
+from msgspec.structs import replace
 
 from hf_gate.base.batches import group_similar
 from hf_gate.base.private_files import write_private_file
@@ -25,7 +25,7 @@ from hf_gate.cli.workspace import (
     remember_file,
 )
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.records import RunRecord
+from hf_gate.core.records import HaltRecord, RunRecord, extend_record
 from hf_gate.core.runs import KIND_LABELS, UNSETTLED, RunKind, RunState
 from hf_gate.errors import StoreBusy, UsageError
 from hf_gate.inbox.records import run_record
@@ -116,7 +116,7 @@ def _group_runs(runs: Iterable[RunRecord]) -> Iterator[RunRecord]:
         if len(some) == 1:
             yield some[0]
         else:
-            yield msgspec.structs.replace(some[0], run=f"{len(some)} runs", planned=sum(run.planned for run in some))
+            yield replace(some[0], run=f"{len(some)} runs", planned=sum(run.planned for run in some))
 
 
 @command("show", examples=("hf-gate runs show r_0123456789ab", "hf-gate runs show r_0123456789ab --json"))
@@ -169,7 +169,7 @@ def _request_stop(context: CommandContext, ident: str, word: str) -> int:
 
 def _print_halt(context: CommandContext, known: RunRow, requested: str | None, message: str) -> int:
     """Print the run with what was requested of it; None if the run was already over."""
-    context.out.document({**msgspec.structs.asdict(run_record(known)), "requested": requested}, lambda: [message])
+    context.out.document(extend_record(run_record(known), HaltRecord, requested=requested), lambda: [message])
     return 0
 
 
@@ -300,9 +300,7 @@ def _save_plan(
         again = repeat_command([ident])
         closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then hf-gate apply plan.json"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
-    context.out.document(
-        msgspec.to_builtins(made), lambda: map(style_mark, (*render_plan(made), *shown, *notes, closing))
-    )
+    context.out.document(made, lambda: map(style_mark, (*render_plan(made), *shown, *notes, closing)))
     return 0
 
 

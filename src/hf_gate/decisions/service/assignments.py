@@ -16,9 +16,10 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.records import RowDetails
 from hf_gate.core.stored_rows import RequestRow
+from hf_gate.decisions.records import AssignmentRecord
 from hf_gate.errors import Stale, UsageError
 from hf_gate.grants.service.grant_records import pair_with_grants
-from hf_gate.members.rows.assignments import AssignmentResult, may_be_assigned, write_assignments
+from hf_gate.members.rows.assignments import may_be_assigned, write_assignments
 from hf_gate.members.rows.members import find_member
 from hf_gate.members.service.members import read_deciders
 from hf_gate.settings.service.workspace import Workspace
@@ -95,7 +96,7 @@ def assign_requests(
     *,
     by: Member,
     now: datetime,
-) -> AssignmentResult:
+) -> AssignmentRecord:
     """Assign pending requests to a member, or to nobody. The last assignment wins; the ledger has them all.
 
     All are refused with UsageError if one cannot be assigned so. Raises Stale if the member was removed or changed
@@ -111,7 +112,8 @@ def assign_requests(
     result = write_assignments(workspace.store, [row.id for row in rows], member, by=by.name, at=to_ms(now))
     if result is None:
         raise Stale("The member was removed or changed meanwhile. Nothing was assigned.", hint="Choose again.")
-    return result
+    name = None if member is None else member.name
+    return AssignmentRecord(assigned_to=name, assigned=result.assigned, already=result.already)
 
 
 def _find_obstacle(workspace: Workspace, row: RequestRow, member: Member | None, by: Member) -> str:

@@ -25,6 +25,7 @@ from hf_gate.core.runs import ChangeOrigin
 from hf_gate.decisions.commands.confirmation import authorize_run, confirm_ends, require_member_for_ends
 from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import Guarded, UsageError
+from hf_gate.grants.records import ChangedEndsRecord, ConfirmedEndsRecord
 from hf_gate.inbox.records import grant_end_record
 
 if TYPE_CHECKING:
@@ -159,12 +160,9 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
             confirm_moves(workspace, bundle, team, moves, find_actor(context), now)
             words = f"Moved {pluralize(len(moves), 'end date')} to an earlier time."
     kinds = {} if is_open else count_kinds(moves)
-    document = {
-        "confirmed": 0 if is_open else len(moves),
-        "agreed": len(moves) if is_open else 0,
-        "kinds": kinds,
-    }
-    context.out.document(document, lambda: [words])
+    agreed = len(moves) if is_open else 0
+    record = ConfirmedEndsRecord(confirmed=len(moves) - agreed, agreed=agreed, kinds=kinds)
+    context.out.document(record, lambda: [words])
     return 0
 
 
@@ -317,8 +315,8 @@ def _mark_final(context: CommandContext, targets: tuple[str, ...], how: ChangeOp
         known = workspace.store.requests([row.id for row in rows]).values()
     words = "not be renewed" if is_final else "be renewed again"
     may = "would" if how.dry_run else "will" if is_final else "may"
-    document = _changes_document(known, 0 if how.dry_run else len(rows), len(rows), {}, (), now)
-    context.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
+    record = _changed_ends_record(known, 0 if how.dry_run else len(rows), len(rows), {}, (), now)
+    context.out.document(record, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
     return 0
 
 
@@ -404,14 +402,14 @@ def _apply(
     if how.dry_run:
         lines = [_describe_change(one) for one in changes[:_SHOWN]]
         lines.append(f"{pluralize(len(changes), 'end date')} would change. Nothing was changed.")
-        context.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
+        context.out.document(_changed_ends_record([], 0, planned, lacking, kept, now), lambda: lines)
         return 0
     known = workspace.store.requests([change.row.id for change in changes])
-    document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
+    record = _changed_ends_record(known.values(), len(changes), planned, lacking, kept, now)
     lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
     if adoption is not None and changes:
         lines.append(f"{pluralize(len(changes), 'end date')} changed.")
-    context.out.document(document, lambda: lines)
+    context.out.document(record, lambda: lines)
     return 0
 
 
@@ -433,17 +431,17 @@ def _authorize_changes(
     return EndChanger(ApprovalCheck(workspace, lambda: bundle), as_approver(me)._replace(actor=find_actor(context)))
 
 
-def _changes_document(
+def _changed_ends_record(
     rows: Iterable[RequestRow],
     changed: int,
     planned: int,
     left: Mapping[str, int],
     kept: Iterable[RequestRow],
     now: datetime,
-) -> dict[str, object]:
-    """Return the document of changed ends. `kept` are the people whose end a person chose."""
+) -> ChangedEndsRecord:
+    """Return the record of changed ends. `kept` are the people whose end a person chose."""
     ends = [[grant_end_record(row, now) for row in some] for some in (rows, kept)]
-    return {"changed": changed, "planned": planned, "ends": ends[0], "left": dict(left), "kept": ends[1]}
+    return ChangedEndsRecord(changed=changed, planned=planned, ends=ends[0], left=dict(left), kept=ends[1])
 
 
 def _describe_change(change: EndChange) -> str:

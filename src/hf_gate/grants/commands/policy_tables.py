@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import to_iso, to_ms
+from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext
-from hf_gate.cli.output import Row
 from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.errors import HfGateError, UsageError
+from hf_gate.verdicts.records import CheckedTableRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,18 +54,18 @@ class CheckedTable(Struct, frozen=True):
             words = f"table {name}: {len(table.problems) - _MAX_PROBLEMS} more lines have problems."
             yield PolicyProblem("table_rows", words, self.file, is_error=False)
 
-    def to_dict(self) -> Row:
-        """Return the table as a JSON object."""
-        return {
-            "table": self.spec.name,
-            "file": None if self.spec.file is None else self.file,
-            "key": list(self.table.key),
-            "rows": len(self.table.rows),
-            "refused": self.table.file_problem or None,
-            "in_force_since": to_iso(self.table.as_of) if self.table.outdated and self.table.as_of else None,
-            "pending": self.pending,
-            "matches": self.matches,
-        }
+    def record(self) -> CheckedTableRecord:
+        """Return the record of the table."""
+        return CheckedTableRecord(
+            table=self.spec.name,
+            file=None if self.spec.file is None else self.file,
+            key=list(self.table.key),
+            rows=len(self.table.rows),
+            refused=self.table.file_problem or None,
+            in_force_since=self.table.in_force_since,
+            pending=self.pending,
+            matches=self.matches,
+        )
 
     def describe(self) -> str:
         """Return the table as one line of text."""

@@ -14,7 +14,6 @@ from hf_gate.base.display_text import limit_lines, name_first, pluralize, to_one
 from hf_gate.base.private_files import open_regular_file
 from hf_gate.base.timestamps import format_minute
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options
-from hf_gate.cli.output import Row
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import describe_refusal, find_actor, open_workspace
@@ -42,14 +41,16 @@ from hf_gate.grants.service.tables.own_tables import (
 from hf_gate.grants.service.tables.table_effects import iterate_effects, read_bundle
 from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
 from hf_gate.grants.service.tables.table_records import (
+    NewTableRecord,
     TableEffectRecord,
     TableRecord,
     TableRowRecord,
     describe_binding,
     describe_effect,
     describe_held_ends,
-    import_matches_record,
+    table_edit_record,
     table_effect_record,
+    table_import_record,
     table_record,
     table_row_record,
 )
@@ -294,7 +295,8 @@ def table_new(context: CommandContext, *, name: str, columns: tuple[str, ...]) -
     workspace = open_workspace(context, needs_folder=True, writes=True)
     own = find_own_table(workspace, name)
     create_table_file(workspace, own, columns, find_actor(context))
-    context.out.document({"table": own.name, "file": own.spec.file}, lambda: [f"Made {own.path}."], quiet=[own.name])
+    record = NewTableRecord(table=own.name, file=own.spec.file)
+    context.out.document(record, lambda: [f"Made {own.path}."], quiet=[own.name])
     return 0
 
 
@@ -312,9 +314,7 @@ def table_diff(context: CommandContext, *, names: tuple[str, ...], columns: tupl
     workspace = open_workspace(context, needs_folder=True)
     found = _read_import(workspace, names, columns, replaces=True)
     effects = effects_of(workspace, found.draft)
-    _print_draft(
-        context, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(match_lines(found))
-    )
+    _print_draft(context, found.draft, effects, is_written=False, found=found)
     return 0
 
 
@@ -356,7 +356,7 @@ def table_import(
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     found = _read_import(workspace, names, columns, replaces=replaces)
     answers = _Answers(dry_run, max_removed, "keep" if keep_hash else None, asks=not (yes or dry_run))
-    return _finish(context, workspace, found.draft, answers, more=_matches(found), more_lines=list(match_lines(found)))
+    return _finish(context, workspace, found.draft, answers, found=found)
 
 
 def _read_import(
@@ -372,16 +372,6 @@ def _read_import(
     return prepare_import(
         workspace, own, read_table_content(file), is_json=is_json, replaces=replaces, columns=new_names
     )
-
-
-def _matches(found: TableImport) -> Row:
-    record = import_matches_record(found)
-    return {
-        "columns": record.columns,
-        "matched": record.matched,
-        "unmatched": record.unmatched,
-        "without_row": record.without_row,
-    }
 
 
 def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
@@ -440,13 +430,13 @@ def _finish(
     draft: TableDraft,
     answers: _Answers,
     *,
-    more: Row | None = None,
+    found: TableImport | None = None,
     more_lines: Sequence[str] = (),
 ) -> int:
     """Check a draft, write it unless it is a dry run, and print what changed and for whom."""
     effects = effects_of(workspace, draft)
     if answers.is_dry_run:
-        _print_draft(context, draft, effects, is_written=False, more=more, more_lines=more_lines)
+        _print_draft(context, draft, effects, is_written=False, found=found, more_lines=more_lines)
     grants = [] if answers.grants == "end" else find_grants(workspace, draft)
     if answers.grants is None:
         check_no_grant_rests(draft.own.name, grants)
@@ -462,7 +452,7 @@ def _finish(
         is_dry_run=answers.is_dry_run,
     )
     if not answers.is_dry_run:
-        _print_draft(context, draft, effects, is_written=True, more=more, more_lines=more_lines)
+        _print_draft(context, draft, effects, is_written=True, found=found, more_lines=more_lines)
     return 0
 
 
@@ -488,22 +478,15 @@ def _print_draft(
     effects: Sequence[TableEffectRecord],
     *,
     is_written: bool,
-    more: Row | None = None,
+    found: TableImport | None = None,
     more_lines: Sequence[str] = (),
 ) -> None:
-    """Print the rows and the people that a draft changes."""
-    diff = draft.diff
-    doc = {
-        "table": draft.own.name,
-        "written": is_written,
-        "added": len(diff.added),
-        "changed": len(diff.changed),
-        "removed": len(diff.removed),
-        "people": list(effects),
-        **(more or {}),
-    }
+    """Print the rows and the people that a draft changes, and whom the rows of an import mean."""
+    edit = table_edit_record(draft, effects, is_written=is_written)
+    record = edit if found is None else table_import_record(found, edit)
+    more = more_lines if found is None else match_lines(found)
     context.out.document(
-        doc, lambda: (*_draft_lines(draft, effects, is_written=is_written), *more_lines), quiet=[draft.own.name]
+        record, lambda: (*_draft_lines(draft, effects, is_written=is_written), *more), quiet=[draft.own.name]
     )
 
 

@@ -36,15 +36,15 @@ from hf_gate.grants.service.tables.own_tables import (
 from hf_gate.grants.service.tables.table_effects import iterate_effects
 from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
 from hf_gate.grants.service.tables.table_records import (
-    ImportMatchesRecord,
     TableEffectRecord,
+    TableImportRecord,
     TableRecord,
     TableRowRecord,
     describe_binding,
     describe_effect,
     describe_held_ends,
-    import_matches_record,
     table_effect_record,
+    table_import_record,
     table_record,
     table_row_record,
 )
@@ -251,7 +251,7 @@ class DraftView(Struct, frozen=True):
     draft: TableDraft
     what: str
     repeats: Mapping[str, str]
-    matches: ImportMatchesRecord | None = None
+    matches: TableImportRecord | None = None
 
 
 def change_rows(context: HttpContext) -> Response:
@@ -316,7 +316,7 @@ def _draft_import(context: HttpContext, own: OwnTable) -> DraftView:
     replaces = context.form_value("replaces") == "yes"
     found = prepare_import(context.workspace, own, content, is_json=is_json_lines(own.path), replaces=replaces)
     repeats = {"rows": text} | ({"replaces": "yes"} if replaces else {})
-    return DraftView(found.draft, "Import", repeats, import_matches_record(found))
+    return DraftView(found.draft, "Import", repeats, table_import_record(found))
 
 
 def _read_upload(context: HttpContext, name: str) -> str:
@@ -481,7 +481,7 @@ def _render_new_list(
         columns=[] if columns is None or not columns.has_choice else [*columns.meanings.items()][:MAX_COLUMNS],
         meanings=MEANINGS,
         left_out=[] if found is None or columns is None else [*columns.left_out, *found.left_out],
-        found=None if found is None else import_matches_record(found),
+        found=None if found is None else table_import_record(found),
         count=0 if found is None else len(found.draft.after.rows),
         shown="" if found is None else digest_of_draft(found),
         effects=[(effect, describe_effect(effect, context.format_iso)) for effect in effects[:MAX_SHOWN]],

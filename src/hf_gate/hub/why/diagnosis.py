@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -91,7 +91,7 @@ _MEANINGS: Final[dict[DiagnosisCode, _Meaning]] = {
 _EXIT_CODES_BY_WEIGHT: Final = (75, 5, 4, 2, 1, 0)
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
     """Something to do next: what, the command for it, and the page for it."""
 
     text: str
@@ -106,7 +106,7 @@ class Seen(Struct, frozen=True):
     value: str
 
 
-class TokenSeen(Struct, frozen=True):
+class TokenSeen(Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of the token that was used, without any part of it.
 
     `kind` is the Hub's word: read, write, fineGrained. `gated` tells whether it may read gated repos; None if unknown.
@@ -116,6 +116,22 @@ class TokenSeen(Struct, frozen=True):
     name: str | None = None
     kind: str | None = None
     gated: bool | None = None
+
+
+class DiagnosisRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an account cannot download from a repo, as `hf-gate why --json` prints it."""
+
+    schema_version: Literal[1] = 1
+    repo: str | None
+    code: DiagnosisCode
+    certain: bool
+    sentence: str
+    next: list[Step]
+    account: str | None
+    token: TokenSeen | None
+    evidence: list[Seen]
+    calls: int
+    also: list[DiagnosisRecord]
 
 
 class Diagnosis(Struct, frozen=True):
@@ -165,9 +181,8 @@ class Diagnosis(Struct, frozen=True):
 
     def to_document(self) -> dict[str, Any]:
         """Return the diagnosis as `hf-gate why --json` prints it."""
-        keys = ("repo", "code", "certain", "sentence", "next", "account", "token", "evidence", "calls")
-        document = {key: msgspec.to_builtins(getattr(self, key)) for key in keys}
-        return {"schema_version": 1, **document, "also": [other.to_document() for other in self.also]}
+        document: dict[str, Any] = msgspec.to_builtins(_diagnosis_record(self))
+        return document
 
     def to_lines(self) -> Iterator[str]:
         """Yield the diagnosis as `hf-gate why` prints it: the answer, the next steps, and the evidence."""
@@ -214,3 +229,9 @@ def clean_diagnosis(diagnosis: Diagnosis, secrets: Sequence[Secret]) -> Diagnosi
                 return value
 
     return convert_value(clean(msgspec.to_builtins(diagnosis)), Diagnosis)
+
+
+def _diagnosis_record(found: Diagnosis) -> DiagnosisRecord:
+    keys = ("repo", "code", "certain", "sentence", "next", "account", "token", "evidence", "calls")
+    values = {key: getattr(found, key) for key in keys}
+    return DiagnosisRecord(**values, also=list(map(_diagnosis_record, found.also)))

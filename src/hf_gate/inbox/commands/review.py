@@ -31,13 +31,12 @@ from hf_gate.decisions.commands.execution import (
     CommandResult,
     decision_sender,
     error_of,
-    outcomes_document,
     person_label,
 )
 from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
 from hf_gate.errors import EndNeeded, HfGateError, NotGated, ReasonTooLong, UsageError
 from hf_gate.grants.commands.hand_ends import check_shown_end, describe_end, parse_typed_end
-from hf_gate.inbox.records import outcome_record
+from hf_gate.inbox.records import outcome_record, outcomes_record
 from hf_gate.messages.reason_templates import ReasonTemplate, check_templates
 from hf_gate.messages.reason_texts import LANGUAGES, list_ready_texts
 
@@ -442,7 +441,7 @@ def _report(context: CommandContext, session: ReviewSession) -> None:
     out = context.out
     if out.format in {Format.JSON, Format.JSONL}:
         out.document(
-            outcomes_document(list(map(outcome_record, session.outcomes)), len(session.outcomes), None), lambda: ()
+            outcomes_record(list(map(outcome_record, session.outcomes)), len(session.outcomes), None), lambda: ()
         )
         return
     done = sum(outcome.kind is OutcomeKind.DONE for outcome in session.outcomes)

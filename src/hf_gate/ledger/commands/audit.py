@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
-from msgspec.structs import asdict, replace
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from hf_gate.base.batches import group_similar
 from hf_gate.base.display_text import limit_lines, pluralize
@@ -24,9 +25,10 @@ from hf_gate.cli.targets import parse_person_or_repo
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import open_workspace, remember_file
 from hf_gate.core.events.entry_records import audit_record
-from hf_gate.core.records import AuditRecord
+from hf_gate.core.records import AuditRecord, extend_record
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.errors import RequestNotFound, UsageError
+from hf_gate.ledger.records import SealedEntryRecord, VerificationRecord
 from hf_gate.ledger.service.ledger_entries import (
     complete_chains,
     group_key,
@@ -170,8 +172,8 @@ def audit_show(context: CommandContext, *, entry: str) -> int:
     found = read_entry(workspace.store, chains[0], name[1]) if chains else None
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="`hf-gate audit ls` lists the entries.")
-    doc = _entry_to_dict(found)
-    context.out.document(doc, lambda: _entry_lines(found, doc), quiet=[str(doc["id"])])
+    record = _sealed_entry_record(found)
+    context.out.document(record, lambda: _entry_lines(found, record), quiet=[record.id])
     return 0
 
 
@@ -211,15 +213,15 @@ def audit_verify(context: CommandContext, *, checkpoints: tuple[str, ...], file:
             result = verify_exported_ledger(lines, file, known)
     else:
         result = verify_ledger(open_workspace(context).store, known, with_tables=fold)
-    doc = {
-        "ok": result.ok,
-        "chains": len(result.chains),
-        "entries": result.entries,
-        "broken": [{"chain": each.chain, "seq": each.seq, "what": each.what} for each in result.broken],
-        "not_proved": list(result.not_proved),
-    }
+    record = VerificationRecord(
+        ok=result.ok,
+        chains=len(result.chains),
+        entries=result.entries,
+        broken=result.broken,
+        not_proved=list(result.not_proved),
+    )
     context.out.document(
-        doc,
+        record,
         lambda: _verification_lines(result, len(known), fold),
         quiet=[f"{each.chain}#{each.seq}" for each in result.broken],
     )
@@ -257,15 +259,15 @@ def audit_export(context: CommandContext, *, target: str | None, with_personal: 
 )
 def audit_checkpoint(context: CommandContext, *, target: str | None) -> int:
     """Save the heads of all chains. They can prove later that no earlier entry was cut off or rewritten."""
-    from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, store_checkpoint
+    from hf_gate.ledger.service.ledger_files import checkpoint_record, store_checkpoint
 
     workspace = open_workspace(context, writes=True)
     checkpoint = store_checkpoint(workspace.store, workspace.now())
-    doc = checkpoint_to_dict(checkpoint, workspace.store.endpoint)
+    record = checkpoint_record(checkpoint, workspace.store.endpoint)
     if target is None:
-        context.out.document(doc, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
+        context.out.document(record, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
         return 0
-    write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
+    write_private_file(Path(target), f"{json.dumps(to_builtins(record), indent=1)}\n".encode())
     remember_file(context, Path(target))
     context.out.say(f"Saved the heads of {pluralize(len(checkpoint.heads), 'chain')} to {target} and to the store.")
     return 0
@@ -291,37 +293,38 @@ def _value_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _entry_to_dict(entry: SealedEntry) -> dict[str, Any]:
+def _sealed_entry_record(entry: SealedEntry) -> SealedEntryRecord:
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
-    return {
-        **asdict(audit_record(link, private)),
-        "private": private,
-        "commitment": None if link.commitment is None else link.commitment.hex(),
-        "hash": link.hash.hex(),
-    }
+    return extend_record(
+        audit_record(link, private),
+        SealedEntryRecord,
+        private=private,
+        commitment=None if link.commitment is None else link.commitment.hex(),
+        hash=link.hash.hex(),
+    )
 
 
-def _entry_lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
+def _entry_lines(entry: SealedEntry, record: SealedEntryRecord) -> Iterator[str]:
     link = entry.link
-    yield f"{doc['id']}  {link.kind}"
-    yield f"  at       {doc['at']}"
+    yield f"{record.id}  {link.kind}"
+    yield f"  at       {record.at}"
     yield f"  by       {link.actor}"
-    yield f"  what     {doc['text']}"
+    yield f"  what     {record.text}"
     if link.request is not None:
         yield f"  request  {link.request}"
-    for key, value in doc["body"].items():
+    for key, value in record.body.items():
         yield f"  {key:8} {_value_text(value)}"
-    if isinstance(doc["private"], Mapping):
+    if isinstance(record.private, Mapping):
         yield "  personal data, stored outside the chain:"
-        for key, value in doc["private"].items():
+        for key, value in record.private.items():
             first, *more = safe_lines(_value_text(value))
             yield f"    {key:10} {first}"
             yield from (f"    {'':10} {line}" for line in more)
     elif link.commitment is not None:
         reason = "missing, although the person was not erased" if entry.salt is not None else "erased; the seal remains"
         yield f"  personal data: {reason}."
-    yield f"  hash     {link.hash.hex()}"
+    yield f"  hash     {record.hash}"
 
 
 def _verification_lines(result: LedgerReport, checkpoints: int, with_tables: bool) -> Iterator[str]:

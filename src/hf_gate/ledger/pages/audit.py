@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.batches import group_similar
@@ -30,7 +30,7 @@ from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
 from hf_gate.decisions.typed_input import parse_event_kind
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.ledger_entries import group_key, summarize_links
-from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
+from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import iterate_entries, search_entries
@@ -273,7 +273,7 @@ def make_checkpoint(context: HttpContext) -> Response:
     """Store the heads of all chains and return them as a file, which later proves that nothing was cut off."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     made = store_checkpoint(context.workspace.store, context.now)
-    text = json.dumps(checkpoint_to_dict(made, context.workspace.store.endpoint), indent=1) + "\n"
+    text = json.dumps(to_builtins(checkpoint_record(made, context.workspace.store.endpoint)), indent=1) + "\n"
     return file_response([text.encode()], "application/json", f"checkpoint-{context.now:%Y%m%dT%H%M%SZ}.json")
 
 

@@ -13,6 +13,7 @@ from hf_gate.base.decoding import decode_json
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
 from hf_gate.core.events.ledger import ChainBreak, Checkpoint, LedgerLink, SealedEntry
 from hf_gate.errors import UsageError
+from hf_gate.ledger.records import CheckpointRecord
 from hf_gate.store.store import Store
 
 from .ledger_verification import LedgerReport, LedgerVerifier
@@ -35,15 +36,14 @@ def store_checkpoint(store: Store, now: datetime) -> Checkpoint:
     return checkpoint
 
 
-def checkpoint_to_dict(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
-    """Return a checkpoint as a JSON document. It names repos, but no people."""
-    return {
-        "schema_version": SCHEMA,
-        "endpoint": endpoint,
-        "at": ms_to_iso(checkpoint.at),
-        "heads": {chain: [length, last] for chain, (length, last) in sorted(checkpoint.heads.items())},
-        "digest": checkpoint.digest,
-    }
+def checkpoint_record(checkpoint: Checkpoint, endpoint: str) -> CheckpointRecord:
+    """Return a checkpoint as it is kept in a file."""
+    return CheckpointRecord(
+        endpoint=endpoint,
+        at=ms_to_iso(checkpoint.at),
+        heads=dict(sorted(checkpoint.heads.items())),
+        digest=checkpoint.digest,
+    )
 
 
 class _CheckpointFile(msgspec.Struct):

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from starlette.responses import JSONResponse, Response
 
 from hf_gate.base.environment import require_writes
@@ -22,6 +22,7 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.accounts import Account
 from hf_gate.core.people.members import Member
 from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
+from hf_gate.members.records import ProofRecord
 from hf_gate.members.rows.members import prove_account
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
@@ -128,7 +129,7 @@ def answer_proof(app_state: AppState, body: bytes, *, is_private: bool) -> Respo
         error = "the desk accepts tokens only over https or on this machine. Start it with --public-url."
         return JSONResponse({"error": error}, 403)
     try:
-        return JSONResponse(_record_proof(app_state, _parse_proof(body)))
+        return JSONResponse(to_builtins(_record_proof(app_state, _parse_proof(body))))
     except NotProven as problem:
         return JSONResponse({"error": str(problem)}, problem.status)
 
@@ -147,7 +148,7 @@ def _parse_proof(body: bytes) -> tuple[str, str]:
     return code, token
 
 
-def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
+def _record_proof(app_state: AppState, sent: tuple[str, str]) -> ProofRecord:
     code, token = sent
     ident = app_state.account_codes.take(code)
     member = app_state.membership.find_by_id(ident)
@@ -169,7 +170,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     except HfGateError as problem:
         raise NotProven(str(problem), 422) from None
     link = f"{app_state.url}/sign-in?t={secret}"
-    return {"name": member.name, "role": member.role.value, "account": account.name, "link": link}
+    return ProofRecord(name=member.name, role=member.role, account=account.name, link=link)
 
 
 def _check_account(app_state: AppState, member: Member, account: Account) -> str:

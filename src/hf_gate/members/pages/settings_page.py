@@ -17,9 +17,8 @@ from hf_gate.core.people.members import MEANING, ROLES, Member, MemberRole
 from hf_gate.members.rows.members import find_member
 from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
 from hf_gate.members.sessions import METHOD_LABELS
+from hf_gate.messages.records import DestinationRecord, MessageRecord
 from hf_gate.messages.service.message_records import (
-    DestinationRecord,
-    MessageRecord,
     describe_next_attempt,
     list_destinations,
     list_messages,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from msgspec import to_builtins
 from starlette.responses import JSONResponse, Response
 
 from hf_gate.base.environment import require_writes
@@ -19,7 +20,18 @@ from hf_gate.base.locks import read_announcement
 from hf_gate.base.timestamps import from_ms, ms_to_iso, to_ms
 from hf_gate.config import Settings
 from hf_gate.core.people.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
+from hf_gate.core.records import Record
 from hf_gate.errors import HfGateError, UsageError
+from hf_gate.members.records import (
+    EndedSessionRecord,
+    InvitationRecord,
+    LinkRecord,
+    MemberRecord,
+    MembersRecord,
+    RevocationRecord,
+    SessionRecord,
+    SessionsRecord,
+)
 from hf_gate.members.rows.members import find_member
 from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
 from hf_gate.members.sessions import Session
@@ -68,40 +80,45 @@ class Terminal:
             return Response("", 404)
         try:
             asked = json.loads(body)
-            return JSONResponse(self._perform(asked if isinstance(asked, dict) else {}))
+            return JSONResponse(to_builtins(self._perform(asked if isinstance(asked, dict) else {})))
         except (ValueError, UsageError) as problem:
             return JSONResponse({"error": str(problem), "hint": getattr(problem, "hint", None)}, 422)
         except HfGateError as problem:
             return JSONResponse({"error": str(problem)}, 503)
 
-    def _perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _perform(self, asked: Mapping[str, Any]) -> Record:
         app_state = self._app_state
         match asked.get("do"):
             case "link":
-                return {"login_url": f"{app_state.url}/sign-in?t={self._authenticator.make_link()}"}
+                return LinkRecord(login_url=f"{app_state.url}/sign-in?t={self._authenticator.make_link()}")
             case "invite":
                 secret = secrets.token_urlsafe(32)
                 member = app_state.membership.invite(parse_invitation(asked, app_state), secret)
                 link = f"{app_state.url}/sign-in?t={secret}"
-                account = {"account": account_name(member), "account_id": member.user_id}
-                return {"name": member.name, "role": member.role.value, "link": link, **account}
+                return InvitationRecord(
+                    name=member.name,
+                    role=member.role,
+                    link=link,
+                    account=account_name(member),
+                    account_id=member.user_id,
+                )
             case "revoke":
                 known = find_member(app_state.workspace.store, str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
                 app_state.membership.revoke(known)
                 app_state.run_worker.stop_runs_of(known)
-                return {"name": known.name}
+                return RevocationRecord(name=known.name)
             case "members":
                 at = to_ms(app_state.now())
                 devices = count_devices(app_state.workspace.store, at)
                 rows = app_state.workspace.store.members()
-                return {"members": [_member_to_dict(row, devices.get(row.id, 0), at) for row in rows]}
+                return MembersRecord(members=[_member_record(row, devices.get(row.id, 0), at) for row in rows])
             case "sessions":
                 found = list_open_sessions(app_state.workspace.store, to_ms(bootstrap.utc_now()))
-                return {"sessions": [_session_to_dict(one) for one in found]}
+                return SessionsRecord(sessions=list(map(_session_record, found)))
             case "end":
-                return {"session": self._end_session(str(asked.get("name")))}
+                return EndedSessionRecord(session=self._end_session(str(asked.get("name"))))
             case _:
                 raise UsageError("the desk does not know this command.")
 
@@ -169,27 +186,27 @@ def describe_link(member: Member, devices: int, at: int) -> str:
     return f"not used yet, until {day}" if at <= member.link_until else f"expired on {day}"
 
 
-def _session_to_dict(session: Session) -> dict[str, Any]:
-    return {
-        "id": session.id[:_SHOWN_ID],
-        "member": session.member,
-        "method": session.method.value,
-        "browser": session.browser,
-        "began_at": ms_to_iso(session.began_at),
-        "seen_at": ms_to_iso(session.seen_at),
-    }
+def _session_record(session: Session) -> SessionRecord:
+    return SessionRecord(
+        id=session.id[:_SHOWN_ID],
+        member=session.member,
+        method=session.method,
+        browser=session.browser,
+        began_at=ms_to_iso(session.began_at),
+        seen_at=ms_to_iso(session.seen_at),
+    )
 
 
-def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
-    return {
-        "name": member.name.partition("~")[0],
-        "role": member.role.value,
-        "repos": list(member.repos or ()),
-        "link": member.has_link,
-        "link_state": describe_link(member, devices, at),
-        "account": account_name(member),
-        "proven": member.proven_account is not None,
-    }
+def _member_record(member: Member, devices: int, at: int) -> MemberRecord:
+    return MemberRecord(
+        name=member.name.partition("~")[0],
+        role=member.role,
+        repos=list(member.repos or ()),
+        link=member.has_link,
+        link_state=describe_link(member, devices, at),
+        account=account_name(member),
+        proven=member.proven_account is not None,
+    )
 
 
 # ---- the terminal's side ---------------------------------------------------------------------------------------------

@@ -22,20 +22,12 @@ from hf_gate.core.letters.letters import (
     join_languages,
 )
 from hf_gate.core.people.grants import last_day
-from hf_gate.core.records import Record
 from hf_gate.core.stored_rows import RequestRow
+from hf_gate.messages.records import SampleRecord
 from hf_gate.messages.rows import letters
 from hf_gate.settings.service.workspace import Workspace
 
 _SAMPLE_END: Final = 7  # days
-
-
-class SampleRecord(Record, frozen=True, kw_only=True):
-    """A text of a kind of letter with invented values."""
-
-    kind: str
-    subject: str
-    text: str
 
 
 def store_subscription(workspace: Workspace) -> None:

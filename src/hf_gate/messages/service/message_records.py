@@ -6,18 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Annotated, Final
-
-from msgspec import Meta
+from typing import Final
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_minute, format_span, ms_to_iso, to_iso, to_ms
 from hf_gate.core.letters.letters import LetterText
 from hf_gate.core.letters.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
 from hf_gate.core.letters.notices import Destination, describe_item, subject_of
-from hf_gate.core.records import Count, Record, Time
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError
+from hf_gate.messages.records import DestinationRecord, MarkedMessagesRecord, MessageRecord
 from hf_gate.messages.rows import letters, outbox
 from hf_gate.settings.service.workspace import Workspace
 
@@ -28,62 +26,6 @@ from .reminders import ReminderTimes, read_reminder_times
 _NEVER_TRIED: Final = "hf-gate run did not send it"
 _LIST: Final = "hf-gate messages ls"
 _CUT: Final = 200  # characters of a problem
-_TO_APPLICANTS: Final = "null unless the letter waits"
-
-
-class MessageRecord(Record, frozen=True, kw_only=True):
-    """A message to the staff, or a letter to an applicant."""
-
-    id: str
-    kind: Annotated[str, Meta(description="notice, or the kind of a letter")]
-    state: str
-    destination: Annotated[str | None, Meta(description="of a notice; null for letters")]
-    sequence: Annotated[Count | None, Meta(description="of a notice, in the order of its destination")]
-    is_alarm: bool
-    repo: Annotated[str | None, Meta(description="of a letter, as the next four")]
-    repo_type: str | None
-    user: str | None
-    user_id: str | None
-    email: Annotated[str | None, Meta(description=f"the account's address; {_TO_APPLICANTS}")]
-    subject: Annotated[str | None, Meta(description=f"of a letter: {_TO_APPLICANTS}")]
-    text: Annotated[str | None, Meta(description=f"of a notice: without names; of a letter: {_TO_APPLICANTS}")]
-    made_at: Time
-    attempts: Count
-    tried_at: Time | None
-    next_at: Annotated[
-        Time | None, Meta(description="when it is tried next; null if it is not, or waits behind an older message")
-    ]
-    outcome: Annotated[str | None, Meta(description="of the last attempt: delivered, failed, unknown, refused")]
-    problem: str | None
-    wait_ends_at: Annotated[
-        Time | None, Meta(description="when the wait ends if this reminder is sent now; null for other messages")
-    ]
-    counts_until: Annotated[
-        Time | None,
-        Meta(description="a reminder that is accepted after this time does not count; null for other messages"),
-    ]
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether a person decides about it."""
-        return self.state in DEAD
-
-
-class DestinationRecord(Record, frozen=True, kw_only=True):
-    """A destination of notices, or the letters to applicants, with the numbers of its messages."""
-
-    name: Annotated[str | None, Meta(description="null: letters to applicants")]
-    is_on: Annotated[bool, Meta(description="whether hf-gate.yaml names it")]
-    kind: str | None
-    place: Annotated[str | None, Meta(description="where it is, without secrets")]
-    waiting: Count
-    oldest_at: Time | None
-    late: Annotated[Count, Meta(description="those that were tried in vain, or that are due for long")]
-    late_since: Time | None
-    problem: Annotated[str | None, Meta(description="of the last attempt of a late one")]
-    collecting: Annotated[Count, Meta(description="lines of the next digest")]
-    dead: Annotated[Count, Meta(description="that a person must send again: failed, bounced and unknown ones")]
-    dead_lately: Annotated[Count, Meta(description="those of the last 30 days")]
 
 
 # ---- messages --------------------------------------------------------------------------------------------------------
@@ -198,9 +140,10 @@ def retry_messages(workspace: Workspace, idents: Sequence[str] | None) -> list[s
     return outbox.requeue_messages(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace))
 
 
-def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> outbox.MarkedMessages:
+def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> MarkedMessagesRecord:
     """Store that a person sent messages, or knows that they arrived."""
-    return outbox.mark_sent(workspace.store, idents, actor, to_ms(workspace.now()), _receivers(workspace))
+    done = outbox.mark_sent(workspace.store, idents, actor, to_ms(workspace.now()), _receivers(workspace))
+    return MarkedMessagesRecord(messages=done.ids, reminders=done.reminders)
 
 
 def _receivers(workspace: Workspace) -> set[str]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hf_gate.base.ids import Person
-from hf_gate.base.timestamps import format_minute
+from hf_gate.base.timestamps import format_minute, to_iso
 from hf_gate.core.policy_model import UnknownReason
 
 from .email_addresses import parent_domains
@@ -111,6 +111,11 @@ class Table:
     def file_problem(self) -> str:
         """Why the file as it is now is not used; empty if it is."""
         return self.refusal or self.outdated
+
+    @property
+    def in_force_since(self) -> str | None:
+        """When the version in force was last the file's; None if the file is in force, or no version is."""
+        return to_iso(self.as_of) if self.outdated and self.as_of else None
 
     @property
     def consequence(self) -> str:

@@ -68,7 +68,7 @@ def report_overview(context: CommandContext) -> int:
     elif context.out.format is Format.CSV:
         sys.stdout.writelines(csv_lines(OverviewCell, overview_cells(overview)))
     else:
-        context.out.record(overview, lambda: _lines(overview))
+        context.out.document(overview, lambda: _lines(overview))
     return 0
 
 

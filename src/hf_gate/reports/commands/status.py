@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +10,7 @@ import click
 
 from hf_gate.automation.service.health import health_record
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import format_age, from_ms, to_iso
+from hf_gate.base.timestamps import format_age, from_ms, ms_to_iso, to_iso
 from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import clock_advice
 from hf_gate.cli.workspace import open_stored_workspace, open_workspace
@@ -20,6 +20,15 @@ from hf_gate.errors import HfGateError, NotAllowed, UsageError
 from hf_gate.grants.hold_reasons import format_holds
 from hf_gate.hub.protocol.clock_skew import WARN_ABOVE_S
 from hf_gate.inbox.records import run_record
+from hf_gate.reports.records import (
+    GuardStatusRecord,
+    MissingApprovalsRecord,
+    RefusedTableRecord,
+    SavedPolicyRecord,
+    StatusRecord,
+    TokenStatusRecord,
+    UnknownConditionsRecord,
+)
 from hf_gate.reports.service.workspace_status import add_holds, repo_status_record
 
 if TYPE_CHECKING:
@@ -28,20 +37,10 @@ if TYPE_CHECKING:
     from hf_gate.core.people.approvals import ApprovalAlarm
     from hf_gate.core.stored_rows import RequestRow
     from hf_gate.grants.service.ends.unknown_conditions import UnknownConditions
-    from hf_gate.policies.facts.tables import Table
     from hf_gate.reports.service.workspace_status import RepoStatus, WorkspaceStatus
-    from hf_gate.settings.service.workspace import Workspace
 
 
-_UNKNOWN: Final[Mapping[str, object]] = {
-    "ok": None,
-    "account": None,
-    "detail": "",
-    "remaining": None,
-    "quota": None,
-    "window_s": None,
-    "clock_skew_s": None,
-}
+_UNKNOWN: Final = TokenStatusRecord()
 
 
 @command("status", examples=("hf-gate status", "hf-gate status --check --max-age 1h", "hf-gate status --markdown"))
@@ -81,12 +80,12 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
     from hf_gate.grants.service.ends.grant_ends import read_held_ends
     from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions
     from hf_gate.messages.service.message_records import list_undelivered
-    from hf_gate.reports.service.workspace_status import read_workspace_status
+    from hf_gate.reports.service.workspace_status import format_answered_line, read_workspace_status
     from hf_gate.verdicts.service.policy_bundle import find_refused_tables
     from hf_gate.verdicts.service.policy_saves import read_workspace_holds
 
     token = _UNKNOWN if markdown else _check_token(context)
-    context.is_announced = token["ok"] is not True  # an invalid token is reported below, and must not stop the command
+    context.is_announced = token.ok is not True  # an invalid token is reported below, and must not stop the command
     workspace = open_workspace(context)
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
@@ -94,112 +93,112 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
     refused = find_refused_tables(workspace)
     holds = read_workspace_holds(workspace)
     zone = workspace.zone
-    held_ends = read_held_ends(workspace.store)
     alarms = list_open_alarms(workspace.store)
     unknown = find_unknown_conditions(workspace)
-    undelivered = list_undelivered(workspace)
     if markdown:
         for line in _markdown(found, zone):
             context.out.line(line)
         return 0
     problems = list(list_problems(workspace))
     health = read_health(workspace.store, workspace.now(), problems)
-    doc = _document(workspace, found, token, zone) | {
-        "health": health_record(health),
-        "refused_tables": [
-            {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
+    record = StatusRecord(
+        endpoint=workspace.store.endpoint,
+        desk=None if location.folder is None else str(location.folder),
+        at=to_iso(found.at),
+        repos=[
+            repo_status_record(one, format_answered_line(one.answered_before, found.at, zone)) for one in found.repos
         ],
-        "held_ends": held_ends,
-        "unknown_conditions": [_unknown_record(one) for one in unknown],
-        "approvals_missing": [_alarm_record(one, row) for one, row in alarms],
-        "undelivered": undelivered,
-        "saved": [{"policy": hold.policy, "by": hold.by, "at": to_iso(from_ms(hold.at))} for hold in holds],
-    }
+        token=token,
+        guards=list(map(_guard_record, found.budgets)),
+        held=dict(found.held_counts),
+        refused_tables=[
+            RefusedTableRecord(table=one.name, why=one.file_problem, in_force_since=one.in_force_since)
+            for one in refused
+        ],
+        held_ends=read_held_ends(workspace.store),
+        unknown_conditions=list(map(_unknown_record, unknown)),
+        undelivered=list_undelivered(workspace),
+        saved=[SavedPolicyRecord(policy=hold.policy, by=hold.by, at=ms_to_iso(hold.at)) for hold in holds],
+        approvals_missing=[_alarm_record(one, row) for one, row in alarms],
+        runs=list(map(run_record, found.runs)),
+        health=health_record(health),
+    )
     context.out.document(
-        doc,
+        record,
         lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
         quiet=[str(each.repo) for each in found.repos if each.waiting],
     )
-    return 4 if token["ok"] is False else 0
+    return 4 if token.ok is False else 0
 
 
-def _unknown_record(conditions: UnknownConditions) -> dict[str, object]:
-    place = {"repo": conditions.repo.id, "repo_type": conditions.repo.type.value}
-    return {**place, "grants": conditions.grants, "tables": list(conditions.tables)}
+def _unknown_record(conditions: UnknownConditions) -> UnknownConditionsRecord:
+    repo = conditions.repo
+    return UnknownConditionsRecord(
+        repo=repo.id, repo_type=repo.type, grants=conditions.grants, tables=list(conditions.tables)
+    )
 
 
-def _alarm_record(alarm: ApprovalAlarm, row: RequestRow) -> dict[str, object]:
-    place = {"request_id": row.state.hub_request, "repo": row.repo.id, "repo_type": row.repo.type.value}
-    return {**place, "at": to_iso(from_ms(alarm.at)), "given": alarm.given, "needed": alarm.needed}
+def _alarm_record(alarm: ApprovalAlarm, row: RequestRow) -> MissingApprovalsRecord:
+    return MissingApprovalsRecord(
+        request_id=row.state.hub_request,
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        at=ms_to_iso(alarm.at),
+        given=alarm.given,
+        needed=alarm.needed,
+    )
 
 
-def _since(table: Table) -> str | None:
-    """Return when the version of a table that is in force was last the file's; None if no version is."""
-    return to_iso(table.as_of) if table.outdated and table.as_of else None
+def _guard_record(budget: BudgetUse) -> GuardStatusRecord:
+    return GuardStatusRecord(
+        name=budget.name,
+        limit=budget.rate.limit,
+        seconds=budget.rate.seconds,
+        used=budget.used,
+        stuck=budget.is_used_up,
+    )
 
 
-def _check_token(context: CommandContext) -> dict[str, object]:
+def _check_token(context: CommandContext) -> TokenStatusRecord:
     """Ask the Hub whether the token is valid and how many calls are left.
 
     A cached answer could hide an invalid token.
     """
-    result = dict(_UNKNOWN)
+    account = None
+    is_valid = None
+    detail = ""
     try:
-        result |= {"account": context.hub.whoami().name, "ok": True}
+        account = context.hub.whoami().name
+        is_valid = True
     except NotAllowed as problem:
-        result |= {"ok": False, "detail": str(problem)}
+        is_valid = False
+        detail = str(problem)
     except HfGateError as problem:
-        result |= {"detail": str(problem)}
+        detail = str(problem)
     outlook = context.hub.outlook()
     skew = context.hub.skew
-    result["clock_skew_s"] = None if skew is None else round(skew)
-    return result | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
-
-
-# ---- JSON ------------------------------------------------------------------------------------------------------------
-
-
-def _document(
-    workspace: Workspace, found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo
-) -> dict[str, object]:
-    from hf_gate.reports.service.workspace_status import format_answered_line
-
-    return {
-        "endpoint": workspace.store.endpoint,
-        "desk": None if workspace.location.folder is None else str(workspace.location.folder),
-        "at": to_iso(found.at),
-        "repos": [
-            repo_status_record(repo_status, format_answered_line(repo_status.answered_before, found.at, zone))
-            for repo_status in found.repos
-        ],
-        "token": dict(token),
-        "guards": [_guard_row(budget) for budget in found.budgets],
-        "held": dict(found.held_counts),
-        "runs": list(map(run_record, found.runs)),
-    }
-
-
-def _guard_row(budget: BudgetUse) -> dict[str, object]:
-    return {
-        "name": budget.name,
-        "limit": budget.rate.limit,
-        "seconds": budget.rate.seconds,
-        "used": budget.used,
-        "stuck": budget.is_used_up,
-    }
+    return TokenStatusRecord(
+        ok=is_valid,
+        account=account,
+        detail=detail,
+        remaining=outlook.remaining,
+        quota=outlook.quota,
+        window_s=outlook.window_s,
+        clock_skew_s=None if skew is None else round(skew),
+    )
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
 
 
-def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
+def _lines(found: WorkspaceStatus, token: TokenStatusRecord, zone: tzinfo) -> Iterator[str]:
     for repo_status in found.repos:
         yield from _repo_lines(repo_status, found, zone)
     if not found.repos:
         yield "No repo has been synced yet: hf-gate sync"
     yield _token_line(token)
-    skew = token["clock_skew_s"]
-    if isinstance(skew, int) and abs(skew) > WARN_ABOVE_S:
+    skew = token.clock_skew_s
+    if skew is not None and abs(skew) > WARN_ABOVE_S:
         yield f"CLOCK: {clock_advice(skew)}"
     for budget in found.budgets:
         if budget.is_used_up:
@@ -238,15 +237,13 @@ def _repo_lines(repo_status: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -
         yield f"  {line}"
 
 
-def _token_line(token: Mapping[str, object]) -> str:
-    if token["ok"] is False:
-        return f"TOKEN: {token['detail']}"
-    if token["ok"] is None:
-        return f"Token: could not be checked. {token['detail']}"
-    budget = (
-        "" if token["quota"] is None else f", {token['remaining']:,} of {token['quota']:,} calls left in this window"
-    )
-    return f"Token: {token['account']}{budget}."
+def _token_line(token: TokenStatusRecord) -> str:
+    if token.ok is False:
+        return f"TOKEN: {token.detail}"
+    if token.ok is None:
+        return f"Token: could not be checked. {token.detail}"
+    budget = "" if token.quota is None else f", {token.remaining:,} of {token.quota:,} calls left in this window"
+    return f"Token: {token.account}{budget}."
 
 
 def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
@@ -289,7 +286,7 @@ def check_health(context: CommandContext, max_age: str | None) -> int:
     else:
         health = read_health(workspace.store, workspace.now(), list_problems(workspace), max_age=patience)
     line = f"{health.state}: {health.sentence}{f' {health.hint}' if health.hint else ''}"
-    context.out.record(
+    context.out.document(
         health_record(health),
         lambda: [line, *(f"  {each}" for each in health.stuck)],
         quiet=[health.state.value],

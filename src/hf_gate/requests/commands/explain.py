@@ -80,7 +80,7 @@ def explain(
     transition = last_transition(workspace.store, evaluation.row)
     says = _describe_rule(policies, evaluation.verdict)
     explanation = explain_evaluation(workspace.store, evaluation, workspace.clock.now(), workspace.zone)
-    context.out.record(
+    context.out.document(
         explanation_record(evaluation, explanation, transition, says),
         lambda: map(style_mark, _lines(evaluation, explanation, transition, says)),
         quiet=[str(evaluation.verdict.action)],

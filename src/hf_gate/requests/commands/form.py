@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from hf_gate.base.decoding import convert_value
 from hf_gate.base.display_text import clip, limit_lines
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_regular_file
@@ -20,6 +21,7 @@ from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import GateForm, form_to_json, parse_gate_form
 from hf_gate.errors import NotAllowed, RepoNotFound, UsageError
 from hf_gate.requests.form_report import count_problems, render_markdown, requester_view, summarize_problems
+from hf_gate.requests.records import FormRecord
 
 _MAX_BYTES: Final = 4 * 1024 * 1024  # bytes of a card
 _PROMPT_LINES: Final = 12
@@ -77,15 +79,10 @@ def form_check(
         for line in render_markdown(title, _capitalize(about), found):
             context.out.line(line)
         return 1 if errors else 0
-    doc = {
-        "repo": where.id if where else None,
-        "repo_type": where.type.value if where else None,
-        "gated": mode,
-        "errors": errors,
-        "warnings": warnings,
-        **form_to_json(found),
-    }
-    context.out.document(doc, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
+    head = {"gated": mode, "errors": errors, "warnings": warnings}
+    place = {"repo": where and where.id, "repo_type": where and where.type}
+    record = convert_value(head | place | form_to_json(found), FormRecord)
+    context.out.document(record, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
     return 1 if errors else 0
 
 

@@ -72,7 +72,7 @@ def repos_show(context: CommandContext, *, repo: str, repo_type: str | None) -> 
         fields=None if form is None else [field.label for field in form.fields],
         fingerprint=None if form is None else form.fingerprint,
     )
-    context.out.record(record, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)])
+    context.out.document(record, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)])
     return 0
 
 

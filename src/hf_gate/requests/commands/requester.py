@@ -15,7 +15,6 @@ from hf_gate.base.display_text import clip, limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_regular_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
-from hf_gate.cli.output import Row
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import collapse_whitespace
@@ -24,6 +23,7 @@ from hf_gate.errors import NotAllowed, NotGated, RequestNotFound, UsageError
 from hf_gate.hub.protocol.flows.repos import make_no_pending_error
 from hf_gate.hub.why.questions import describe_access
 from hf_gate.policies.facts.form_facts import TICKED
+from hf_gate.requests.records import AccessStateRecord
 
 from .form import list_requester_view
 
@@ -131,9 +131,9 @@ def withdraw(context: CommandContext, *, repo: str, dry_run: bool, repo_type: st
 
 
 def _print_status(context: CommandContext, repo: Repo, status: str, lines: list[str], *, is_changed: bool) -> int:
-    doc: Row = {"repo": repo.id, "repo_type": repo.type.value, "status": status}
+    record = AccessStateRecord(repo=repo.id, repo_type=repo.type, status=status)  # type: ignore[arg-type]
     return context.out.write_results(
-        lambda: context.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed
+        lambda: context.out.document(record, lambda: lines, quiet=[status]), is_changed=is_changed
     )
 
 

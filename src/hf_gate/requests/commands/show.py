@@ -65,7 +65,7 @@ def show(context: CommandContext, *, target: tuple[str, ...], repo: str | None, 
         account=None if profile is None else account_record(profile, request.person.created_at),
         history=None if workspace is None else _read_history(workspace, attempts),
     )
-    context.out.record(shown, lambda: _color_lines(request, shown, context.now()), quiet=[target_argument(shown)])
+    context.out.document(shown, lambda: _color_lines(request, shown, context.now()), quiet=[target_argument(shown)])
     return 0
 
 

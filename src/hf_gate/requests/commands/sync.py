@@ -12,7 +12,9 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.workspace import find_actor, open_workspace, select_repos
+from hf_gate.core.records import repo_problem_record
 from hf_gate.errors import HfGateError, HubUnavailable, Offline
+from hf_gate.requests.records import SyncedRepoRecord, SyncRecord
 
 if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
@@ -46,7 +48,7 @@ def sync(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | No
             f"{people} accepted outside hf-gate without enough approvals: hf-gate ls --query approval:missing"
         )
     context.out.document(
-        syncs.document(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count]
+        syncs.record(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count]
     )
     return syncs.exit_code(len(wanted))
 
@@ -102,14 +104,12 @@ class SyncCommand:
             raise self.failed[0][1]
         return 5 if self.failed or any(one.doubts for one, _ in self.done) else 0
 
-    def document(self) -> dict[str, object]:
-        """Return the document of `sync`."""
-        return {
-            "repos": [_sync_row(synced, due) for synced, due in self.done],
-            "failed": [
-                {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in self.failed
-            ],
-        }
+    def record(self) -> SyncRecord:
+        """Return the record of `sync`."""
+        return SyncRecord(
+            repos=[_synced_repo_record(synced, due) for synced, due in self.done],
+            failed=[repo_problem_record(repo, str(problem)) for repo, problem in self.failed],
+        )
 
     def lines(self) -> Iterator[str]:
         """Return one line for each repo, and its doubts."""
@@ -124,18 +124,16 @@ class SyncCommand:
                 yield f"  complete: {_describe_counts(synced)}."
 
 
-def _sync_row(synced: SyncResult, due: DueSync) -> dict[str, object]:
-    names = ("read", "new", "again", "changed", "moved", "withdrawn", "read_on")
-    return {
-        "repo": synced.repo.id,
-        "repo_type": synced.repo.type.value,
-        "kind": str(synced.kind),
-        "why": due.why,
-        "complete": synced.complete,
-        "doubts": list(synced.doubts),
+def _synced_repo_record(synced: SyncResult, due: DueSync) -> SyncedRepoRecord:
+    names = ("kind", "complete", "read", "new", "again", "changed", "moved", "withdrawn", "read_on")
+    return SyncedRepoRecord(
+        repo=synced.repo.id,
+        repo_type=synced.repo.type,
+        why=due.why,
+        doubts=list(synced.doubts),
+        counts=dict(synced.counts),
         **{name: getattr(synced, name) for name in names},
-        "counts": dict(synced.counts),
-    }
+    )
 
 
 _CHANGE_LABELS: Sequence[tuple[str, str]] = (

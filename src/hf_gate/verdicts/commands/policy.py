@@ -15,13 +15,23 @@ from hf_gate.base.display_text import make_visible, name_first, pluralize
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.private_files import write_private_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
-from hf_gate.cli.output import Row
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.core.forms.roles import Role
 from hf_gate.errors import UsageError
 from hf_gate.grants.commands.policy_tables import accept_named_table, relative_name
 from hf_gate.inbox.records import policy_record, problem_record
-from hf_gate.verdicts.records import PolicyRecord
+from hf_gate.verdicts.records import (
+    AppliedPolicyRecord,
+    GivenVerdictRecord,
+    NewPolicyRecord,
+    PolicyCheckRecord,
+    PolicyLintRecord,
+    PolicyRecord,
+    PolicyTestRecord,
+    PolicyTestsRecord,
+    RepoRulesRecord,
+    WantedVerdictRecord,
+)
 from hf_gate.verdicts.service.example_policies import EXAMPLES, fit_example, list_policy_tables
 
 from .policy_files import Policies, print_errors, print_problems, read_policies, summarize
@@ -85,18 +95,18 @@ def policy_check(context: CommandContext, *, files: tuple[str, ...], accepted: s
         context.out.say(f"table {accepted}: accepted with {pluralize(accept_named_table(context, accepted), 'row')}")
     policies = read_policies(context, files, counts_matches=True)
     counts = policies.counts()
-    doc = {
-        "ok": not policies.has_errors,
-        "errors": counts["error"],
-        "warnings": counts["warning"],
-        "problems": [problem_record(problem) for problem in policies.problems],
-        "policies": [_policy_record(*checked) for checked in policies.without_errors()],
-        "tables": [table.to_dict() for table in policies.tables],
-        "forms": list(policies.forms),
-    }
+    record = PolicyCheckRecord(
+        ok=not policies.has_errors,
+        errors=counts["error"],
+        warnings=counts["warning"],
+        problems=[problem_record(problem) for problem in policies.problems],
+        policies=[_policy_record(*checked) for checked in policies.without_errors()],
+        tables=[table.record() for table in policies.tables],
+        forms=list(policies.forms),
+    )
     if context.out.is_human:
         print_problems(context, policies, policies.problems)
-    context.out.document(doc, lambda: _check_lines(policies), quiet=_positions(policies.problems))
+    context.out.document(record, lambda: _check_lines(policies), quiet=_positions(policies.problems))
     return 2 if policies.has_errors else 0
 
 
@@ -157,9 +167,9 @@ def policy_lint(context: CommandContext, *, files: tuple[str, ...]) -> int:
     warnings = [problem for problem in policies.problems if not problem.is_error]
     if context.out.is_human:
         print_problems(context, policies, warnings)
-    doc = {"warnings": len(warnings), "problems": [problem_record(warning) for warning in warnings]}
+    record = PolicyLintRecord(warnings=len(warnings), problems=list(map(problem_record, warnings)))
     counted = pluralize(len(policies.checked), "policy", "policies")
-    context.out.document(doc, lambda: [f"{counted}: {summarize(policies.counts())}."], quiet=_positions(warnings))
+    context.out.document(record, lambda: [f"{counted}: {summarize(policies.counts())}."], quiet=_positions(warnings))
     return 0
 
 
@@ -177,29 +187,28 @@ def policy_test(context: CommandContext, *, files: tuple[str, ...]) -> int:
         return print_errors(context, policies)
     results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in policies.without_errors()]
     failed = [each for _, _, some in results for each in some if not each.has_passed]
-    doc = {
-        "ok": not failed,
-        "passed": sum(len(some) for _, _, some in results) - len(failed),
-        "failed": len(failed),
-        "tests": [_test_row(name, policy, each) for name, policy, some in results for each in some],
-    }
-    context.out.document(doc, lambda: _test_lines(results, len(failed)), quiet=[each.test.name for each in failed])
+    record = PolicyTestsRecord(
+        ok=not failed,
+        passed=sum(len(some) for _, _, some in results) - len(failed),
+        failed=len(failed),
+        tests=[_policy_test_record(name, policy, each) for name, policy, some in results for each in some],
+    )
+    context.out.document(record, lambda: _test_lines(results, len(failed)), quiet=[each.test.name for each in failed])
     return 1 if failed else 0
 
 
-def _test_row(name: str, policy: Policy, result: PolicyTestResult) -> Row:
+def _policy_test_record(name: str, policy: Policy, result: PolicyTestResult) -> PolicyTestRecord:
     test = result.test
-    verdict = result.verdict
-    return {
-        "policy": policy.name,
-        "file": name,
-        "line": test.position.line,
-        "name": test.name,
-        "passed": result.has_passed,
-        "want": {"then": test.then.value if test.then else None, "rule": test.rule},
-        "got": {"then": verdict.action.value, "rule": verdict.rule},
-        "why": list(result.why),
-    }
+    return PolicyTestRecord(
+        policy=policy.name,
+        file=name,
+        line=test.position.line,
+        name=test.name,
+        passed=result.has_passed,
+        want=WantedVerdictRecord(then=test.then, rule=test.rule),
+        got=GivenVerdictRecord(then=result.verdict.action, rule=result.verdict.rule),
+        why=list(result.why),
+    )
 
 
 def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...]]], failed: int) -> Iterator[str]:
@@ -242,20 +251,20 @@ def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) ->
         if any(glob_matches(glob, where) for glob in policy.applies_to)
     ]
     sentences = (
-        describe_policies(policy for _, policy in mine)
+        list(describe_policies(policy for _, policy in mine))
         if mine
         else ["No policy applies to this repo: a person decides each request."]
     )
-    doc = {
-        "repo": where.id,
-        "repo_type": where.type.value,
-        "policies": [
-            {"policy": policy.name, "file": name, "mode": policy.mode.value, "digest": policy.digest}
+    record = RepoRulesRecord(
+        repo=where.id,
+        repo_type=where.type,
+        policies=[
+            AppliedPolicyRecord(policy=policy.name, file=name, mode=policy.mode.value, digest=policy.digest)
             for name, policy in mine
         ],
-        "sentences": sentences,
-    }
-    context.out.document(doc, lambda: _number_lines(sentences), quiet=[policy.name for _, policy in mine])
+        sentences=sentences,
+    )
+    context.out.document(record, lambda: _number_lines(sentences), quiet=[policy.name for _, policy in mine])
     return 0
 
 
@@ -318,8 +327,8 @@ def policy_new(context: CommandContext, *, name: str, like: str, dry_run: bool) 
     write_private_file(path, text.encode())
     written = relative_name(policies.folder, str(path.relative_to(policies.folder)))
     missing = [table.file for table in tables if table.file and not (policies.folder / table.file).exists()]
-    doc = {"policy": name, "like": like, "file": written, "missing": missing}
-    context.out.document(doc, lambda: _lines(written, missing), quiet=[written])
+    record = NewPolicyRecord(policy=name, like=like, file=written, missing=missing)
+    context.out.document(record, lambda: _lines(written, missing), quiet=[written])
     return 0
 
 

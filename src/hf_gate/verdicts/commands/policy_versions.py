@@ -16,9 +16,17 @@ from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.workspace import find_actor, open_with_policies, open_workspace
 from hf_gate.core.people.grants import read_duration
 from hf_gate.core.people.members import RunAuthor
+from hf_gate.core.records import keys_of
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import Guarded, NotAllowed, UsageError
 from hf_gate.requests.query_parser import parse_query
+from hf_gate.verdicts.records import (
+    AgreementRecord,
+    ComparedDecision,
+    ComparisonRecord,
+    PromotionRecord,
+    RepoChangesRecord,
+)
 
 from .policy_files import print_errors, read_policies
 
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from hf_gate.core.policy_model import Policy
     from hf_gate.policies.facts.tables import Table
     from hf_gate.settings.service.workspace import Workspace
-    from hf_gate.verdicts.records import ComparedDecision, ComparisonRecord
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
     from hf_gate.verdicts.service.policy_comparison import DecisionSelection
     from hf_gate.verdicts.service.policy_saves import PolicyHold
@@ -74,7 +81,7 @@ def policy_compare(
     chosen, tables = _choose_policy(workspace, policies, None if is_file else policy)
     record = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
     quiet = [disagreement.entry for disagreement in record.disagreements]
-    context.out.record(record, lambda: _format_lines(record), quiet=quiet)
+    context.out.document(record, lambda: _format_lines(record), quiet=quiet)
     return 0
 
 
@@ -202,15 +209,15 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
         _confirm(context, workspace, policy, changes, yes=yes, max_changes=max_changes)
         author = RunAuthor(account=account.id if account else None)
         promote(workspace.store, policy, find_actor(context), to_ms(workspace.clock.now()), author)
-    doc = {
-        "policy": policy.name,
-        "digest": policy.digest,
-        "promoted": not is_known,
-        "agreement": None if comparison is None else _agreement(comparison),
-        "changes": dict(Counter(change.verb for change in changes)),
-        "repos": _by_repo(changes),
-    }
-    context.out.document(doc, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
+    record = PromotionRecord(
+        policy=policy.name,
+        digest=policy.digest,
+        promoted=not is_known,
+        agreement=None if comparison is None else _agreement_record(comparison),
+        changes=dict(Counter(change.verb for change in changes)),
+        repos=_by_repo(changes),
+    )
+    context.out.document(record, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
     return 0
 
 
@@ -226,8 +233,8 @@ def _print_agreement(context: CommandContext, comparison: ComparisonRecord) -> N
         context.out.hint(f"`hf-gate policy compare {name}` lists {count} that the policy would make differently.")
 
 
-def _agreement(comparison: ComparisonRecord) -> dict[str, int]:
-    return {name: getattr(comparison, name) for name in ("compared", "decided", "agreed", "unknown")}
+def _agreement_record(comparison: ComparisonRecord) -> AgreementRecord:
+    return AgreementRecord(**{name: getattr(comparison, name) for name in keys_of(AgreementRecord)})
 
 
 def _make_unknown_policy_error(name: str, names: Sequence[str]) -> UsageError:
@@ -307,14 +314,14 @@ def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str
     count = pluralize(len(changes), "request")
     yield f"{lead} It would change {count} in its first turn: {summarize_changes(changes)}."
     for row in _by_repo(changes):
-        yield f"  {row['where']}: {row['count']:,}"
+        yield f"  {row.where}: {row.count:,}"
 
 
-def _by_repo(changes: Sequence[Change]) -> list[dict[str, object]]:
-    count = Counter((change.repo_ref, change.repo, change.repo_type) for change in changes)
+def _by_repo(changes: Sequence[Change]) -> list[RepoChangesRecord]:
+    count = Counter(change.repo_ref for change in changes)
     return [
-        {"where": str(where), "repo": repo, "repo_type": kind, "count": number}
-        for (where, repo, kind), number in sorted(count.items())
+        RepoChangesRecord(where=str(where), repo=where.id, repo_type=where.type, count=number)
+        for where, number in sorted(count.items())
     ]
 
 

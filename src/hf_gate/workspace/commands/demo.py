@@ -32,6 +32,7 @@ from hf_gate.errors import HfGateError
 from hf_gate.inbox.service.request_records import rate_answers, request_record
 from hf_gate.localhub.openid_client import CLIENT_ID, CLIENT_SECRET
 from hf_gate.web.commands import open_browser
+from hf_gate.workspace.records import DemoRecord, DemoStepRecord
 
 if TYPE_CHECKING:
     from hf_gate.hub.client import Hub
@@ -91,8 +92,9 @@ def demo(context: CommandContext, *, script: bool, requests: int, seed: int, por
             with nullcontext() if script else _serve_desk(story) as desk:
                 links = dict(desk or {})
                 if context.out.format in {Format.JSON, Format.JSONL}:
-                    about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
-                    context.out.document({"ok": True, **about, "steps": story.steps}, lambda: ())
+                    about = {"desk_url": links.get("url"), "login_url": links.get("login_url")}
+                    record = DemoRecord(ok=True, url=story.url, steps=story.steps, **about)
+                    context.out.document(record, lambda: ())
                 if not script:
                     _serve_until_interrupted(story, child, links["login_url"], repos[0], opens=not no_open)
     return 0
@@ -333,7 +335,7 @@ class _Story(Struct):
     url: str
     tokens: Mapping[str, str]
     folder: Path
-    steps: list[dict[str, object]] = field(default_factory=list)
+    steps: list[DemoStepRecord] = field(default_factory=list)
 
     def print(self, text: str) -> None:
         """Print a text in the human format; other formats print only the document at the end."""
@@ -347,7 +349,7 @@ class _Story(Struct):
 
     def check(self, name: str, *, ok: bool, detail: str) -> None:
         """Record a checked step. Raises HfGateError if it failed."""
-        self.steps.append({"step": name, "ok": ok, "detail": detail})
+        self.steps.append(DemoStepRecord(step=name, ok=ok, detail=detail))
         self.print(f"  {'✓' if ok else '✗'} {detail}")
         if not ok:
             raise HfGateError(f"a step of the demo failed: {detail}.", hint=_REPORT)

@@ -30,6 +30,7 @@ from hf_gate.errors import NO_TOKEN_HINT, HfGateError, NotAllowed, to_command_hi
 from hf_gate.hub.commands.token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.hub.protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
+from hf_gate.workspace.records import DoctorRecord, FindingRecord
 
 _TRIED: Final = 3  # the most owners; the token is tried at one repo of each
 _WHY_HINT: Final = "To see whether you can download: hf-gate why REPO"
@@ -62,11 +63,10 @@ def doctor(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | 
     """
     findings = list(_run_checks(context, repos, repo_type))
     bad = [finding for finding in findings if finding.exit_code]
-    doc = {
-        "ok": not bad,
-        "checks": [{"check": f.check, "ok": f.ok, "detail": f.detail, "hint": f.hint} for f in findings],
-    }
-    context.out.document(doc, lambda: _finding_lines(findings), quiet=[f.check for f in bad])
+    checks = [FindingRecord(check=f.check, ok=f.ok, detail=f.detail, hint=f.hint) for f in findings]
+    context.out.document(
+        DoctorRecord(ok=not bad, checks=checks), lambda: _finding_lines(findings), quiet=[f.check for f in bad]
+    )
     return bad[0].exit_code if bad else 0
 
 

@@ -23,6 +23,7 @@ from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
+from hf_gate.core.records import extend_record
 from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan_lines
 from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.grants.commands.tables import match_lines, parse_pairs, read_table_content
@@ -36,6 +37,7 @@ from hf_gate.requests.commands.sync import SyncCommand
 from hf_gate.verdicts.commands.policy import describe_missing_table
 from hf_gate.verdicts.service.example_policies import EXAMPLES, fit_example, list_policy_tables
 from hf_gate.verdicts.service.policy_bundle import load_policies
+from hf_gate.workspace.records import InitRecord
 
 if TYPE_CHECKING:
     from hf_gate.core.forms.forms import GateForm
@@ -125,18 +127,19 @@ def init(
         sync.sync_repo(repo)
     differing = [line for repo in reviewed for line in _compare_with_report(context, sync, repo)]
     first = None if like is None else _make_first_plan(context, sync.workspace, folder, people)
-    doc = {
-        **sync.document(),
-        "desk": str(folder),
-        "policy": _policy_file(like),
-        "rows": None if first is None else first.rows,
-        "plan": None if first is None else str(first.path),
-        "left_out": [str(repo) for repo in skipped],
-        "differing": differing,
-        "may_decide": {str(repo): rights.can_decide(repo) for repo in reviewed},
-    }
+    record = extend_record(
+        sync.record(),
+        InitRecord,
+        desk=str(folder),
+        policy=_policy_file(like),
+        rows=None if first is None else first.rows,
+        plan=None if first is None else str(first.path),
+        left_out=[str(repo) for repo in skipped],
+        differing=differing,
+        may_decide={str(repo): rights.can_decide(repo) for repo in reviewed},
+    )
     context.out.document(
-        doc, lambda: _lines(folder, sync, skipped, differing, reviewed, like, first), quiet=[str(folder)]
+        record, lambda: _lines(folder, sync, skipped, differing, reviewed, like, first), quiet=[str(folder)]
     )
     return sync.exit_code(len(reviewed)) or (5 if differing else 0)
 

@@ -18,6 +18,15 @@ from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, comma
 from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
+from hf_gate.workspace.records import (
+    DisarmRecord,
+    RemovalRecord,
+    RestoreRecord,
+    RetentionRecord,
+    StoreCheckRecord,
+    StoreCopyRecord,
+    StoreExportRecord,
+)
 from hf_gate.workspace.service.owner_files import list_owner_files
 
 if TYPE_CHECKING:
@@ -123,15 +132,15 @@ def store_check(context: CommandContext, *, repair: bool) -> int:
     except StoreDamaged as problem:
         findings.append(str(problem))
     findings = list(dict.fromkeys(findings))
-    doc = {
-        "store": _display_store(context),
-        "ok": not findings,
-        "entries": entries,
-        "findings": findings,
-        "repaired": is_repaired,
-    }
+    record = StoreCheckRecord(
+        store=_display_store(context),
+        ok=not findings,
+        entries=entries,
+        findings=findings,
+        repaired=is_repaired,
+    )
     context.out.document(
-        doc,
+        record,
         lambda: [
             *(["The search index was damaged. It was built again."] if is_repaired else []),
             *(findings or [f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."]),
@@ -176,8 +185,8 @@ def store_export(context: CommandContext, *, folder: Path) -> int:
     owned = _owned_content(context.location, left_out)
     lines = export_store(open_store_to_read(context), folder, owned)
     remember_file(context, folder)
-    doc = {"folder": str(folder.absolute()), "files": lines, "left_out": [str(path) for path in left_out]}
-    context.out.document(doc, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
+    record = StoreExportRecord(folder=str(folder.absolute()), files=lines, left_out=list(map(str, left_out)))
+    context.out.document(record, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
     return 0
 
 
@@ -237,9 +246,9 @@ def store_backup(context: CommandContext, *, file: Path) -> int:
     path = _require_file(context, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
     open_store_to_read(context)  # raises an error if the file is not a store of this Hub
     size = write_backup(path, file)
-    doc = {"store": str(path), "file": str(file.absolute()), "bytes": size}
+    record = StoreCopyRecord(store=str(path), file=str(file.absolute()), bytes=size)
     context.out.document(
-        doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)]
+        record, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)]
     )
     return 0
 
@@ -283,13 +292,13 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
         on_wait=waiting_notice(context),
     )
     repos = [str(row.repo) for row in open_store_to_read(context).store.repos()]
-    doc = {
-        "store": str(path),
-        "file": str(file.absolute()),
-        "replaced": None if replaced is None else str(replaced),
-        "repos": repos,
-    }
-    context.out.document(doc, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
+    record = RestoreRecord(
+        store=str(path),
+        file=str(file.absolute()),
+        replaced=None if replaced is None else str(replaced),
+        repos=repos,
+    )
+    context.out.document(record, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
     return 0
 
 
@@ -310,8 +319,8 @@ def store_disarm(context: CommandContext, *, yes: bool) -> int:
     workspace = open_workspace(context, writes=True)
     disarm_store(workspace, local_user())
     repos = [str(row.repo) for row in workspace.store.repos()]
-    doc = {"store": _display_store(context), "repos": repos}
-    context.out.document(doc, lambda: _describe_disarmed(repos), quiet=repos)
+    record = DisarmRecord(store=_display_store(context), repos=repos)
+    context.out.document(record, lambda: _describe_disarmed(repos), quiet=repos)
     return 0
 
 
@@ -358,8 +367,8 @@ def store_retention(context: CommandContext, *, dry_run: bool, yes: bool) -> int
             question = f"Delete the personal data of {pluralize(total, 'request')}?"
             confirm(context, question, "nothing was deleted", "Add --yes, or try --dry-run.")
         counts = retention.apply_retention(workspace, find_actor(context), _NO_LIMIT)
-    doc = {"deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
-    context.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))
+    record = RetentionRecord(deleted=not dry_run, requests=counts, days=dict(sorted(periods.items())))
+    context.out.document(record, lambda: _lines(counts, periods, is_done=not dry_run))
     return 0
 
 
@@ -420,14 +429,12 @@ def store_remove(
     removed = _remove(context, removal, check)
     stays = [path for path in (*_find_kept_files(context, removal), *written) if os.path.lexists(path)]
     stays = list(dict.fromkeys(stays))
-    doc = {
-        "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
-        "removed": [str(path) for path in removed],
-        "stays": [str(path) for path in stays],
-    }
-    context.out.document(
-        doc, lambda: _describe_removal(context, removal, removed, stays), quiet=[str(path) for path in removed]
+    record = RemovalRecord(
+        stores=[removal.url] if removal.url else list(map(str, removal.paths)),
+        removed=list(map(str, removed)),
+        stays=list(map(str, stays)),
     )
+    context.out.document(record, lambda: _describe_removal(context, removal, removed, stays), quiet=record.removed)
     return 0
 
 
@@ -474,7 +481,7 @@ def check_settled(count: int, store: str) -> None:
 
 
 def _write_checkpoint(context: CommandContext, removal: _Removal, target: Path | None, *, asks: bool) -> None:
-    from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, read_heads
+    from hf_gate.ledger.service.ledger_files import checkpoint_record, read_heads
     from hf_gate.workspace.service import bootstrap
 
     if removal.is_all_hubs:
@@ -494,9 +501,9 @@ def _write_checkpoint(context: CommandContext, removal: _Removal, target: Path |
     if os.path.lexists(target):
         raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
     opened = open_store_to_read(context)
-    doc = checkpoint_to_dict(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
+    record = checkpoint_record(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
     opened.store.close()
-    write_private_file(target.absolute(), (to_json(doc) + "\n").encode())
+    write_private_file(target.absolute(), (to_json(record) + "\n").encode())
 
 
 def _confirm_removal(context: CommandContext, removal: _Removal, *, yes: bool, name: str | None) -> None:

@@ -19,7 +19,7 @@ from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import StoreDamaged
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.inbox.service.request_records import exported_request
-from hf_gate.ledger.service.ledger_files import checkpoint_to_dict, export_ledger
+from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.privacy.rows.copies import find_written_files, record_file
 from hf_gate.settings import setting_keys
@@ -87,7 +87,7 @@ def export_files(
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
     yield (
         "checkpoints.jsonl",
-        (_encode_line(checkpoint_to_dict(checkpoint, store.endpoint)) for checkpoint in store.checkpoints()),
+        (_encode_line(checkpoint_record(checkpoint, store.endpoint)) for checkpoint in store.checkpoints()),
     )
     for table in TABLES:
         rows = ({key: _to_json_value(key, value) for key, value in row.items()} for row in dump.table(table))

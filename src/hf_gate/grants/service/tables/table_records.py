@@ -14,11 +14,11 @@ from msgspec import Meta
 from hf_gate.base.ids import RepoType
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.records import Count, Record, Time
+from hf_gate.core.records import Count, Record, Time, extend_record
 from hf_gate.grants.service.ends.grant_ends import MAX_EARLIER
 from hf_gate.policies.facts.tables import NO_ACCOUNT, TableRow
 
-from .own_tables import OwnTable, name_row
+from .own_tables import OwnTable, TableDraft, name_row
 from .table_effects import TableEffect
 from .table_imports import TableImport
 
@@ -88,8 +88,19 @@ class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
     person: Annotated[str, Meta(description="the pseudonym that the audit log uses")]
 
 
-class ImportMatchesRecord(Record, frozen=True, kw_only=True):
-    """Whom the rows of an import mean."""
+class TableEditRecord(Record, frozen=True, kw_only=True):
+    """The rows of a table that a command changes, and the people whom it then lists differently."""
+
+    table: str
+    written: bool
+    added: Count
+    changed: Count
+    removed: Count
+    people: list[TableEffectRecord]
+
+
+class TableImportRecord(TableEditRecord, frozen=True, kw_only=True):
+    """What an import changes, and whom its rows mean."""
 
     columns: Annotated[dict[str, str], Meta(description="columns recognised by their content")]
     matched: Count
@@ -97,9 +108,30 @@ class ImportMatchesRecord(Record, frozen=True, kw_only=True):
     without_row: list[PersonWithoutRowRecord]
 
 
-def import_matches_record(table_import: TableImport) -> ImportMatchesRecord:
-    """Return the record of the matches of an import, at most `MAX_LISTED` rows and people."""
-    return ImportMatchesRecord(
+class NewTableRecord(Record, frozen=True, kw_only=True):
+    """A table whose file was made."""
+
+    table: str
+    file: str | None
+
+
+def table_edit_record(draft: TableDraft, people: Iterable[TableEffectRecord], *, is_written: bool) -> TableEditRecord:
+    """Return the record of a change of a table."""
+    return TableEditRecord(
+        table=draft.own.name,
+        written=is_written,
+        added=len(draft.diff.added),
+        changed=len(draft.diff.changed),
+        removed=len(draft.diff.removed),
+        people=list(people),
+    )
+
+
+def table_import_record(table_import: TableImport, edit: TableEditRecord | None = None) -> TableImportRecord:
+    """Return the record of an import, with at most `MAX_LISTED` rows and people. `edit` says what it changes."""
+    return extend_record(
+        edit or table_edit_record(table_import.draft, (), is_written=False),
+        TableImportRecord,
         columns=dict(table_import.columns),
         matched=table_import.matched,
         unmatched=[UnmatchedRowRecord(line=row.line, who=name_row(row)) for row in table_import.unmatched[:MAX_LISTED]],
@@ -121,7 +153,7 @@ def table_record(own: OwnTable) -> TableRecord:
         rows=len(own.table.rows),
         policies=sorted({policy.name for policy in own.policies}),
         refused=own.table.file_problem or None,
-        in_force_since=to_iso(own.table.as_of) if own.table.outdated and own.table.as_of else None,
+        in_force_since=own.table.in_force_since,
         problems=len(own.table.problems),
     )
 

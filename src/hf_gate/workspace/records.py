@@ -1,0 +1,112 @@
+"""Output records of a workspace and its store: init, doctor, demo, and what is done with the whole store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from hf_gate.core.records import Count, Record
+from hf_gate.requests.records import SyncRecord
+
+
+class InitRecord(SyncRecord, frozen=True, kw_only=True):
+    """A workspace that was created, with the first sync of its repos."""
+
+    desk: str
+    policy: str
+    rows: Count | None
+    plan: str | None
+    left_out: list[str]
+    differing: list[str]
+    may_decide: Annotated[dict[str, bool | None], Meta(description="by repo; null: unknown")]
+
+
+class FindingRecord(Record, frozen=True, kw_only=True):
+    """The result of one check. `ok` is null for a note."""
+
+    check: str
+    ok: bool | None
+    detail: str
+    hint: str | None
+
+
+class DoctorRecord(Record, frozen=True, kw_only=True):
+    """The results of the checks of an installation."""
+
+    ok: bool
+    checks: list[FindingRecord]
+
+
+class DemoStepRecord(Record, frozen=True, kw_only=True):
+    """One step of the demo."""
+
+    step: str
+    ok: bool
+    detail: str
+
+
+class DemoRecord(Record, frozen=True, kw_only=True):
+    """The steps of the demo, and its addresses."""
+
+    ok: bool
+    url: str
+    desk_url: str | None
+    login_url: str | None
+    steps: list[DemoStepRecord]
+
+
+class StoreCheckRecord(Record, frozen=True, kw_only=True):
+    """The result of a check of the store."""
+
+    store: str
+    ok: bool
+    entries: Count
+    findings: list[str]
+    repaired: bool
+
+
+class StoreExportRecord(Record, frozen=True, kw_only=True):
+    """An export of the store, with the lines of its files."""
+
+    folder: str
+    files: dict[str, Count]
+    left_out: list[str]
+
+
+class StoreCopyRecord(Record, frozen=True, kw_only=True):
+    """A backup of the store."""
+
+    store: str
+    file: str
+    bytes: Count
+
+
+class DisarmRecord(Record, frozen=True, kw_only=True):
+    """A store that sends nothing to these repos before a full sync."""
+
+    store: str
+    repos: list[str]
+
+
+class RestoreRecord(DisarmRecord, frozen=True, kw_only=True):
+    """A store that was replaced with a backup."""
+
+    file: str
+    replaced: Annotated[str | None, Meta(description="where the old store is kept")]
+
+
+class RetentionRecord(Record, frozen=True, kw_only=True):
+    """Requests whose personal data was kept long enough, and the days of each status."""
+
+    deleted: bool
+    requests: dict[str, Count]
+    days: dict[str, Count]
+
+
+class RemovalRecord(Record, frozen=True, kw_only=True):
+    """Stores that were removed, and files that stay."""
+
+    stores: list[str]
+    removed: list[str]
+    stays: list[str]
