@@ -28,7 +28,7 @@ OPEN: Final = frozenset({
 API: Final[Mapping[tuple[str, str], MemberRole]] = {
     ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER,
     ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
-    ("GET", "/api/openapi.json"): VIEWER,
+    ("GET", "/api/v1/events"): REVIEWER, ("GET", "/api/openapi.json"): VIEWER,
 }  # fmt: skip
 LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
 PATHS: Final = tuple(sorted(LEAST))
