@@ -534,25 +534,3 @@ def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(desk: De
         assert answer.headers["location"].startswith("/bulk/") is not is_known
     assert [one.change.until for one in list_waiting_decisions(desk.app_state.workspace.store)] == ["1y"]
     assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)
-
-
-def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(desk: Desk) -> None:
-    desk.local.add_people([{"username": "finn"}])
-    lena = desk.visitor()
-    found = lena.post("/find-list", {"list": "finn", "repo": str(desk.repo)})
-    path = re.search(r'action="(/bulk/b_\w+)"', found.body)
-    offered = re.search(r'name="offered" value="([^"]+)"', found.body)
-    assert path is not None
-    assert offered is not None
-    ticked = {"verb": "accept", "grant": offered[1], "offered": offered[1]}
-    page = lena.post(path[1], {"do": "open", **ticked})
-    assert "Choose an end for 1" in page.body
-    terms = re.search(r'name="terms" value="(\w+)"', page.body)
-    assert terms is not None
-    values = {**ticked, "do": "send", "count": "0", "terms": terms[1]}
-    assert lena.post(path[1], values).status == 422
-    answer = lena.post(path[1], {**values, "until": "30d"})
-    assert answer.status == 303, answer.body
-    run = answer.headers["location"].rpartition("/")[2]
-    changes = [msgspec.json.decode(row.change, type=Change) for row in desk.app_state.workspace.store.changes(run)]
-    assert [(one.user, one.until, one.end_rule) for one in changes] == [("finn", "30d", "direct")]

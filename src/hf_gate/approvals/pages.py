@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from msgspec import Struct, field
 from starlette.responses import Response
 
 from hf_gate.approvals.service.approval_alarms import close_alarm, describe_alarms, list_open_alarms
 from hf_gate.approvals.service.approval_status import read_approval_status
-from hf_gate.approvals.service.approvals import NO_REQUEST, as_approver
+from hf_gate.approvals.service.approvals import as_approver
 from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.ids import parse_repo
-from hf_gate.decisions.service.grants_in_advance import GrantInAdvance
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.requests.pages.selection import SelectionSummary, iterate_decided_rows
@@ -70,18 +68,14 @@ class ApprovalSummary(Struct):
         return next(iter(self.first), "") if self.first and not self.is_mixed else ""
 
 
-def summarize_approvals(
-    context: HttpContext, weighed: SelectionSummary, grants: Sequence[GrantInAdvance]
-) -> ApprovalSummary:
-    """Return what the acceptances of a selection, and grants to people who never asked, would do now."""
-    summary = ApprovalSummary(total=weighed.count + len(grants))
+def summarize_approvals(context: HttpContext, weighed: SelectionSummary) -> ApprovalSummary:
+    """Return what the acceptances of a selection would do now."""
+    summary = ApprovalSummary(total=weighed.count)
     if weighed.verb != "accept":
         return summary
     workspace = context.workspace
     policies = context.app_state.policies
     rules = read_quorum_rules(workspace, lambda: policies.current)
-    summary.refused[f"{NO_REQUEST}."] = sum(rules.is_two_person_repo(grant.repo) for grant in grants)
-    summary.refused += Counter()  # without zeros
     if not any(rules.is_two_person_repo(parse_repo(repo)) for repo in weighed.by_repo):
         return summary
     if weighed.are_terms_stored:

@@ -23,7 +23,6 @@ from hf_gate.decisions.pages.plan_maker import PlanMaker
 from hf_gate.decisions.pages.run_worker import RunWorker
 from hf_gate.decisions.service.tray import TrayService
 from hf_gate.grants.service.ends.terms_reader import TermsReader
-from hf_gate.grants.service.tables.people_lists import ProfileLookup
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.pages.hub_sign_in import HubSignIn
 from hf_gate.members.service.members import Membership
@@ -125,7 +124,6 @@ class Presence:
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
 SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer
 _IN_USE: Final = 180.0  # seconds
-_RESERVED_CALLS: Final = 50  # of the Hub's limit, kept for syncs and decisions while names are looked up
 
 
 class SyncStatus(Struct):
@@ -164,8 +162,6 @@ class AppState:
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
     trials: TrialRunner = field(init=False)
-    profile_lookup: ProfileLookup = field(init=False)
-    grant_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # seals the grants of a page
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -176,7 +172,6 @@ class AppState:
         self.run_worker = RunWorker(self.workspace, self.membership)
         self.plan_maker = PlanMaker(self.workspace, self.policies)
         self.trials = TrialRunner(self.workspace)
-        self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 
     def close(self) -> None:
         """Pause the current run after its batch, start no other, and end the trials of drafts."""
@@ -215,11 +210,6 @@ class AppState:
         count = schedule_decisions(self.workspace.store, [item.run.id for item in items], to_ms(self.now()))
         self.wake.set()
         return count
-
-    def _has_calls_left(self) -> bool:
-        """Whether the Hub's limit leaves room for calls that can wait."""
-        left = self.workspace.hub.outlook().remaining
-        return left is None or left > _RESERVED_CALLS
 
     @property
     def is_in_use(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Final
 from urllib.parse import urlencode
 
@@ -20,7 +19,6 @@ from hf_gate.core.lifecycle import STATUS_AFTER_VERB, VERBS, VERBS_WITH_REASON, 
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import RunRow, count_pending
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
-from hf_gate.decisions.service.grants_in_advance import GrantInAdvance, find_new_requests
 from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import is_confirmed, parse_reason
@@ -67,7 +65,6 @@ from hf_gate.verdicts.plan.model import build_plan
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, local_path, require_one_of
 
-from .find_list import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
 from .plan_maker import store_plan
 
 EACH_PERSON: Final = "each person"
@@ -165,11 +162,11 @@ def _own_selection(context: HttpContext) -> str:
     return pick
 
 
-def _confirmation_for(context: HttpContext, weighed: SelectionSummary, grants: int) -> Confirmation:
-    """Return the confirmation that the decision needs, together with so many grants."""
+def _confirmation_for(context: HttpContext, weighed: SelectionSummary) -> Confirmation:
+    """Return the confirmation that the decision needs."""
     waiting = count_pending(context.list_visible_repos().rows)
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
-    return required_confirmation({weighed.verb: weighed.count + grants - removed, "remove": removed}, waiting)
+    return required_confirmation({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
 
 
 def page(context: HttpContext) -> Response:
@@ -179,58 +176,42 @@ def page(context: HttpContext) -> Response:
 
 
 class TypedForm(Struct, frozen=True):
-    """What a member typed and ticked on the page. `grants`: ticked people who never asked; `offered`: all of them."""
+    """What a member typed on the page."""
 
     after: str = ""
     reason: str = ""
-    grants: Sequence[GrantInAdvance] = ()
-    offered: Sequence[GrantInAdvance] = ()
-
-    @classmethod
-    def read_form(cls, context: HttpContext) -> TypedForm:
-        """Read the form; only an acceptance has grants."""
-        has_grants = context.form_value("verb") == "accept"
-        return cls(
-            context.form_value("after"),
-            "" if context.form_value("silent") == "yes" else read_chosen_reason(context),
-            read_grants(context) if has_grants else (),
-            read_grants(context, OFFERED) if has_grants else (),
-        )
 
 
 def _page(
     context: HttpContext, pick: str, verb: str, typed: TypedForm, *, wrong: str = "", status: int = 200
 ) -> Response:
     weighed = summarize_selection(context, pick, require_one_of(verb, VERBS))
-    count = weighed.count + len(typed.grants)
-    quorum = context.app_state.membership.compute_act_quorum(context.member, {verb: count})
+    quorum = context.app_state.membership.compute_act_quorum(context.member, {verb: weighed.count})
     choices = list_choices(context, verb, None, "you")
     chosen = next((choice.text for choice in choices if choice.is_chosen), "")
-    ends = summarize_ends(context, weighed.terms, typed.grants)
+    ends = summarize_ends(context, weighed.terms)
     context.app_state.terms_reader.shown.remember(f"{pick}:{ends.token}", weighed.shown_terms)
     contrary = count_selected_by_quality(context.workspace.store, weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",
         status,
-        title=(f"{label_action(verb)} {pluralize(count, *(('person', 'people') if typed.offered else ('request',)))}?"),
+        title=f"{label_action(verb)} {pluralize(weighed.count, 'request')}?",
         pick=pick,
         weighed=weighed,
         verb=verb,
         reason=typed.reason,
         typed=typed,
-        count=count,
-        grant_value=partial(grant_value, context),
         choices=choices,
         preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
         ends=ends,
-        approvals=summarize_approvals(context, weighed, typed.grants),
+        approvals=summarize_approvals(context, weighed),
         are_ends_stored=weighed.are_terms_stored,
         chosen_end=context.form_value("until"),
         chosen_day=context.form_value("day"),
         contrary=contrary if contrary < weighed.count else 0,
         left_out=count_left_out(context.workspace.store, pick),
-        is_typed=_confirmation_for(context, weighed, len(typed.grants)) is Confirmation.TYPED,
+        is_typed=_confirmation_for(context, weighed) is Confirmation.TYPED,
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
@@ -272,7 +253,8 @@ def confirm(context: HttpContext) -> Response:
     """Leave out the unticked rows, then do what the pressed button says: decide about the others, or show a page."""
     pick = _own_selection(context)
     verb = context.form_value("verb")
-    typed = TypedForm.read_form(context)
+    reason = "" if context.form_value("silent") == "yes" else read_chosen_reason(context)
+    typed = TypedForm(context.form_value("after"), reason)
     unticked = parse_unticked(context)
     are_ends_as_shown = _are_ends_as_shown(context, pick, verb)
     _leave_out(context, pick, unticked)
@@ -293,20 +275,12 @@ def confirm(context: HttpContext) -> Response:
     if not are_ends_as_shown:
         wrong = "For some requests, access would end at a different time than shown. Check the end dates again."
         return _page(context, pick, verb, typed, wrong=wrong, status=409)
-    if asked := find_new_requests(context.workspace.store, typed.grants):
-        left = [[grant for grant in some if grant not in asked] for some in (typed.grants, typed.offered)]
-        typed = replace(typed, grants=left[0], offered=left[1])
-        return _page(context, pick, verb, typed, wrong=describe_new_requests(asked), status=409)
     if wrong := _find_mistake(context, weighed, typed):
         return _page(context, pick, verb, typed, wrong=wrong, status=422)
-    if not weighed.count and not typed.grants:
+    if not weighed.count:
         raise Refused("No selected request can be decided this way.", hint="Choose another decision.")
     is_silent = context.form_value("silent") == "yes"
-    sent = _decide(context, weighed, parse_reason(typed.reason, verb, is_silent=is_silent)) if weighed.count else None
-    if sent is not None and not typed.grants:
-        return sent
-    chosen = parse_bulk_ends(context, summarize_ends(context, weighed.terms, typed.grants)).chosen
-    return start_grants(context, typed.grants, chosen)
+    return _decide(context, weighed, parse_reason(typed.reason, verb, is_silent=is_silent))
 
 
 def _are_ends_as_shown(context: HttpContext, pick: str, verb: str) -> bool:
@@ -323,19 +297,12 @@ def _are_ends_as_shown(context: HttpContext, pick: str, verb: str) -> bool:
 
 def _find_mistake(context: HttpContext, weighed: SelectionSummary, typed: TypedForm) -> str:
     """Return what is wrong with the form; "" if it can be confirmed."""
-    count = weighed.count + len(typed.grants)
-    grants = len(typed.grants)
-    quorum = context.app_state.membership.compute_act_quorum(context.member, {weighed.verb: count})
-    if grants and quorum.is_large:
-        return (
-            f"{quorum.why} A plan cannot contain people who never asked. Untick them, and grant them in smaller lists."
-        )
-    is_typed = _confirmation_for(context, weighed, grants) is Confirmation.TYPED
-    if is_typed and not is_confirmed(context.form_value("typed"), count):
-        return f"Type {count} to confirm."
+    is_typed = _confirmation_for(context, weighed) is Confirmation.TYPED
+    if is_typed and not is_confirmed(context.form_value("typed"), weighed.count):
+        return f"Type {weighed.count} to confirm."
     try:
         parse_reason(typed.reason, weighed.verb, is_silent=context.form_value("silent") == "yes")
-        summary = summarize_ends(context, weighed.terms, typed.grants)
+        summary = summarize_ends(context, weighed.terms)
         if weighed.verb == "accept" and lacks_choice(summary, parse_bulk_ends(context, summary)):
             return f"Choose an end for {pluralize(summary.unknown_count, 'request')}: the policies do not say it."
     except UsageError as problem:

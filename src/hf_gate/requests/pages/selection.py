@@ -29,7 +29,6 @@ from hf_gate.core.stored_rows import (
 )
 from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.bulk_decisions import BulkEnds
-from hf_gate.decisions.service.grants_in_advance import GrantInAdvance
 from hf_gate.grants.pages.access_end import EndChoices, list_end_choices
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
 from hf_gate.inbox.pages.queue_counts import count_matching
@@ -289,18 +288,17 @@ class EndCount(Struct, frozen=True):
 
 
 class EndSummary(Struct, frozen=True):
-    """The ends of the acceptances of a page. `grants`: people who never asked, of whom a person must choose the end."""
+    """The ends of the acceptances of a page."""
 
     terms: Mapping[HandTerms, int]
     counts: Sequence[EndCount]
     more: int
     choices: EndChoices
-    grants: int = 0
 
     @property
     def unknown_count(self) -> int:
         """Of so many a person must choose the end."""
-        return self.grants + sum(n for terms, n in self.terms.items() if terms.needs_choice)
+        return sum(n for terms, n in self.terms.items() if terms.needs_choice)
 
     @property
     def known_count(self) -> int:
@@ -315,7 +313,7 @@ class EndSummary(Struct, frozen=True):
     @property
     def has_rules(self) -> bool:
         """Whether any policy says something about the ends."""
-        return bool(self.grants) or any(terms != NO_HAND_TERMS for terms in self.terms)
+        return any(terms != NO_HAND_TERMS for terms in self.terms)
 
     @property
     def token(self) -> str:
@@ -324,10 +322,8 @@ class EndSummary(Struct, frozen=True):
         return hashlib.blake2b(repr(counted).encode(), digest_size=8).hexdigest()
 
 
-def summarize_ends(
-    context: HttpContext, terms: Mapping[HandTerms, int], grants: Sequence[GrantInAdvance] = ()
-) -> EndSummary:
-    """Return the ends of acceptances with these terms, and of people who never asked."""
+def summarize_ends(context: HttpContext, terms: Mapping[HandTerms, int]) -> EndSummary:
+    """Return the ends of acceptances with these terms."""
     counted = sort_terms(terms)
     named = [
         EndCount(
@@ -339,9 +335,7 @@ def summarize_ends(
         for each, n in counted[:_MAX_NAMED]
     ]
     more = sum(n for _, n in counted[_MAX_NAMED:])
-    reader = context.app_state.terms_reader
-    asked = sum(reader.without_request(grant.repo).needs_choice for grant in grants)
-    return EndSummary(terms, named, more, list_end_choices(context), asked)
+    return EndSummary(terms, named, more, list_end_choices(context))
 
 
 def _day_of(context: HttpContext, terms: HandTerms) -> str:
