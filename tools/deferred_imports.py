@@ -132,6 +132,8 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.policies.drivers.workspace_folder": "reads a workspace's files; loads CEL",
     "hf_gate.privacy.rows.erasure_repetition": "deletes people; loads the model of policies",
     "hf_gate.workspace.rows.opening": "opens stores; loads the SQL dialects",
+    "hf_gate.automation.service.leading": "the lead of a loop; loads the SQL dialects",
+    "hf_gate.store.leases": "takes leases; loads the SQL dialects",
     "hf_gate.store.write_lock": "takes locks; loads the SQL dialects",
     "hf_gate.members.pages.account_proofs": "the web desk's accounts",
     "hf_gate.web.app_state": "the web desk",

@@ -14,8 +14,9 @@ import pytest
 
 from hf_gate.base.locks import ProcessLock, is_held, read_announcement
 from hf_gate.errors import StoreBusy, StoreUnavailable
+from hf_gate.store.leases import LEASE_S, hold_work_lock
 from hf_gate.store.removal import files_of
-from hf_gate.store.write_lock import FileLock, Holder, Work, hold_work_lock
+from hf_gate.store.write_lock import FileLock, Holder, Work
 from hf_gate.workspace.service import bootstrap
 from tests.kits.stores import place
 
@@ -146,7 +147,8 @@ def test_a_lock_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:
 
 _WORK = """
 import sys
-from hf_gate.store.write_lock import Holder, Work, hold_work_lock
+from hf_gate.store.leases import hold_work_lock
+from hf_gate.store.write_lock import Holder, Work
 
 with hold_work_lock(sys.argv[1], Holder(4711, "box", "hf-gate ui"), Work.MESSAGES):
     print("held", flush=True)
@@ -167,7 +169,7 @@ def test_work_is_done_by_the_process_that_lives_until_it_is_killed(place: str) -
         with hold_work_lock(place, Holder(1), Work.LOOP):  # another kind of work
             pass
         child.kill()
-    with hold_work_lock(place, Holder(1), Work.MESSAGES, wait=10.0):
+    with hold_work_lock(place, Holder(1), Work.MESSAGES, wait=LEASE_S + 10.0):
         pass
 
 

@@ -322,10 +322,10 @@ class InterruptedStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def writing(self) -> AbstractContextManager[Writer]:
+    def writing(self, *, is_short: bool = False, wait: float | None = None) -> AbstractContextManager[Writer]:
         while self._acts:
             self._acts.pop()()
-        return self._store.writing()
+        return self._store.writing(is_short=is_short, wait=wait)
 
 
 # ---- what a page says --------------------------------------------------------------------------------------------------

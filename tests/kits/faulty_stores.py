@@ -61,12 +61,12 @@ class FailingStore(Store):
         return self.count >= self._at
 
     @contextmanager
-    def writing(self) -> Iterator[Any]:
+    def writing(self, *, is_short: bool = False, wait: float | None = None) -> Iterator[Any]:
         self.count += 1
         bad = self._at <= self.count <= self._last
         if self.is_dead or (bad and (self._when == "before" or self.count > self._at)):
             raise self._error()
-        with self._store.writing() as write:
+        with self._store.writing(is_short=is_short, wait=wait) as write:
             yield write
             if bad and self._when == "in":
                 raise self._error()
@@ -84,8 +84,8 @@ class HalfSettlingStore(Store):
         return getattr(self._store, name)
 
     @contextmanager
-    def writing(self) -> Iterator[Any]:
-        with self._store.writing() as write:
+    def writing(self, *, is_short: bool = False, wait: float | None = None) -> Iterator[Any]:
+        with self._store.writing(is_short=is_short, wait=wait) as write:
             yield _HalfSettlingWriter(write, self._die)
 
 
@@ -186,8 +186,8 @@ class _WithoutIntents(Store):
         return getattr(self._store, name)
 
     @contextmanager
-    def writing(self) -> Iterator[Any]:
-        with self._store.writing() as write:
+    def writing(self, *, is_short: bool = False, wait: float | None = None) -> Iterator[Any]:
+        with self._store.writing(is_short=is_short, wait=wait) as write:
             yield _WriteWithoutIntents(write)
 
 

@@ -18,6 +18,7 @@ from hf_gate.errors import StoreUnavailable
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.initial_load import DEFERRED_INDEXES, defer_indexes
 from hf_gate.store.database.schema_check import find_schema_faults
+from hf_gate.store.leases import LEASE_S
 from hf_gate.store.sql import Row, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
@@ -112,7 +113,7 @@ def test_the_next_opening_makes_the_indexes_that_a_killed_process_left_out(place
     with open_store(place, endpoint=ENDPOINT, read_only=True) as reader:
         assert _indexes(reader) == set()
         assert len(list(reader.iterate_requests(EEG, "pending"))) == 5
-    with open_store(place, endpoint=ENDPOINT) as store:
+    with open_store(place, endpoint=ENDPOINT, wait=LEASE_S + 5) as store:
         assert len(_indexes(store)) >= 11
         assert store.setting("loading") is None
     if place.startswith("sqlite"):

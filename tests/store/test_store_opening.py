@@ -17,6 +17,7 @@ import pytest
 
 from hf_gate.core.events.ledger import LedgerLink, verify_chain
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from hf_gate.store.leases import LEASE_S
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
@@ -188,7 +189,7 @@ def test_the_right_to_write_ends_with_its_process_however_that_ends(place: str) 
             open_store(place, endpoint=ENDPOINT, wait=0.0)
         other.send_signal(signal.SIGKILL)
         other.wait(30)
-    open_store(place, endpoint=ENDPOINT).close()
+    open_store(place, endpoint=ENDPOINT, wait=LEASE_S + 5).close()
 
 
 def test_who_opened_for_reading_cannot_write(place: str) -> None:

@@ -107,8 +107,10 @@ class CommandContext:
 
     def reconnect(self) -> None:
         """Close the connection. The next use of `connection` opens one with the settings as they are then."""
+        keeper = self.connection.keeper
         self.connection.close()
         del self.connection
+        self.connection.keeper = keeper
 
     @property
     def settings(self) -> Settings:

@@ -346,3 +346,8 @@ class Hub(HubBase[Listing], listing="Listing"):
         mistyped or expired token, a missing permission, an organisation's rule, the region, or a closed repo.
         """
         return self._operation(repo, repo_type, repos.check_access)
+
+
+def limit_changes(hub: Hub, seconds_left: Callable[[], float]) -> None:
+    """Let a client start and go on with changes only while `seconds_left` is positive."""
+    hub._driver.seconds_to_change = seconds_left  # noqa: SLF001 - not for users of the library

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Self
 
 from hf_gate.core.events.classification import RequestClassifier
@@ -101,17 +102,24 @@ class StoreConnections:
         return None if self._memory is None else self._memory.classifiers.version(form_card)
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        """Run one transaction. It is durable when the block ends; an error rolls all of it back. Do not nest."""
+    def writing(self, *, is_short: bool = False, wait: float | None = None) -> Iterator[Writer]:
+        """Run one transaction. It is durable when the block ends; an error rolls all of it back. Do not nest.
+
+        One that `is_short` decides by what it reads itself. On PostgreSQL it passes beside the work of other processes;
+        on SQLite it waits for them `wait` seconds, as every transaction does.
+        """
         if self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
-        with self.hold_write_lock(), self._transaction_lock:
+        with self._hold_for_transaction(wait, is_short=is_short), self._transaction_lock:
             db = self._writes
             if db is None:
                 raise _closed_error()
             writer = Writer(db, self._memory)
-            db.begin()
             try:
+                if self._lock is None:
+                    db.begin()
+                elif self._lock.begin(db, is_holder=not self._lends_lock or self._depth > 0):
+                    self._memory.clear()
                 yield writer
                 writer.finish()
                 db.commit()
@@ -138,13 +146,32 @@ class StoreConnections:
         than `wait` seconds.
         """
         self._acquire_lock(wait)
+        self._thread_local.depth = self._depth + 1
         try:
             yield
         finally:
+            self._thread_local.depth -= 1
             with self._holders_lock:
                 self._holders -= 1
                 if self._lends_lock and not self._holders and self._lock is not None:
                     self._lock.hand_back()
+
+    @property
+    def _depth(self) -> int:
+        """How many blocks of `hold_write_lock` this thread is in."""
+        return getattr(self._thread_local, "depth", 0)
+
+    def hold_for_result(self, wait: float) -> AbstractContextManager[None]:
+        """Wait up to `wait` seconds until short transactions can be written; on PostgreSQL they always can."""
+        return self._hold_for_transaction(wait, is_short=True)
+
+    def _hold_for_transaction(self, wait: float | None, *, is_short: bool) -> AbstractContextManager[None]:
+        is_beside = is_short and self._lock is not None and self._lock.is_shared
+        return nullcontext() if is_beside else self.hold_write_lock(wait)
+
+    def seconds_to_call(self) -> float:
+        """Return for how many seconds a call may last that starts now and may change something; 0: none may start."""
+        return math.inf if self._lock is None else self._lock.seconds_to_call()
 
     def _acquire_lock(self, wait: float | None) -> None:
         """Register one more holder.

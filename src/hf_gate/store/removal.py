@@ -17,8 +17,9 @@ from hf_gate.core.runs import UNSETTLED
 from hf_gate.errors import StoreBusy, StoreDamaged, UsageError
 from hf_gate.store.database.schema import list_schema_tables, read_revision
 
+from .leases import LeaseKeeper
 from .sql import Database, Postgres, Sqlite, raise_sqlite_error
-from .write_lock import FileLock, Holder, OnWait, ServerLock, Work, ignore_wait, lock_files
+from .write_lock import FileLock, Holder, OnWait, Work, ignore_wait, lock_files
 
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"
@@ -119,12 +120,15 @@ def remove_tables(
 ) -> None:
     """Drop the tables and functions of a store from a server's schema, all or none; the schema itself stays."""
     db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
+    keeper = LeaseKeeper(url, who)
     try:
-        ServerLock(db, wait=wait, on_wait=on_wait)
         if read_revision(db) is not None:
+            with suppress(StoreDamaged):  # a store that was made before there were leases
+                keeper.acquire(Work.STORE, wait, f"{db.at} is being written", on_wait)
             check(count_unsettled_changes(db))
             _drop_tables(db)
     finally:
+        keeper.close()
         db.close()
 
 

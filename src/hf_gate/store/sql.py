@@ -244,6 +244,10 @@ class Sqlite(DatabaseConnection):
     def begin(self) -> None:
         self.run("BEGIN IMMEDIATE")
 
+    def begin_snapshot(self) -> None:
+        """Begin to read everything as it is now."""
+        self.run("BEGIN")
+
     def commit(self) -> None:
         self.run("COMMIT")
         self._end_inserts()
@@ -266,7 +270,7 @@ class Sqlite(DatabaseConnection):
 
 
 class Postgres(DatabaseConnection):
-    """A connection to a server."""
+    """A connection to a server, or to a transaction pooler: it relies on nothing that a session has."""
 
     is_sqlite = False
 
@@ -277,13 +281,18 @@ class Postgres(DatabaseConnection):
         self._data_error: type[Exception] = psycopg.DataError
         self.at = without_password(url)
         self.frequent = set[Frequent]()
+        self._writes = writes
         try:
             self.raw: psycopg.Connection[Row] = psycopg.connect(
-                url, autocommit=True, application_name=name, connect_timeout=10
+                url,
+                autocommit=True,
+                application_name=name,
+                connect_timeout=10,
+                keepalives_idle=5,  # with the next three, a statement fails after about 10 s without a server
+                keepalives_interval=2,
+                keepalives_count=3,
+                tcp_user_timeout=10_000,
             )
-            self.raw.execute(f"SET lock_timeout = {BUSY_MS}")
-            if not writes:
-                self.raw.execute("SET default_transaction_read_only = on")
         except psycopg.Error as problem:
             self.raise_error(problem)
 
@@ -306,9 +315,25 @@ class Postgres(DatabaseConnection):
             self.raise_error(problem)
 
     def run(self, sql: str, values: Values = ()) -> int:
+        if not self._writes and sql != "COMMIT":
+            raise StoreUnavailable(f"{self.at} is open for reading only.", hint="")
         try:
             return self.raw.execute(_convert_placeholders(sql), values).rowcount
         except self.error as problem:
+            self.raise_error(problem)
+
+    def run_script(self, *statements: str) -> list[list[Row]]:
+        """Run statements without values in one exchange; return the rows of each that has some."""
+        found = list[list[Row]]()
+        try:
+            cursor = self.raw.execute("; ".join(statements).encode())
+            while True:
+                if cursor.description is not None:
+                    found.append(cursor.fetchall())
+                if not cursor.nextset():
+                    return found
+        except self.error as problem:
+            self.rollback()
             self.raise_error(problem)
 
     def read_version(self) -> None:
@@ -353,22 +378,21 @@ class Postgres(DatabaseConnection):
         return "= ANY(?)", list(values)
 
     def begin(self) -> None:
-        self.run("BEGIN")
+        self.run_script("BEGIN" if self._writes else "BEGIN READ ONLY", f"SET LOCAL lock_timeout = {BUSY_MS}")
+
+    def begin_snapshot(self) -> None:
+        """Begin to read everything as it is now."""
+        self.run_script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def commit(self) -> None:
         self.run("COMMIT")
 
     def rollback(self) -> None:
-        if not self.raw.closed:
-            self.raw.execute("ROLLBACK")
+        with suppress(self.error):  # a lost connection has no transaction
+            if not self.raw.closed:
+                self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the connection.
-
-        Release its locks first, because the server notices the end of a session a moment later.
-        """
-        with suppress(self.error):
-            self.raw.execute("SELECT pg_advisory_unlock_all()")
         self.raw.close()
 
     def raise_error(self, problem: Exception) -> NoReturn:
@@ -381,6 +405,8 @@ class Postgres(DatabaseConnection):
             raise StoreBusy(f"{self.at} is locked by another session: {words}") from problem
         if isinstance(problem, self._data_error) or state.startswith("54"):  # such as NUL, or too long for an index
             raise ValueError(f"{self.at} cannot store a value: {words}") from problem
+        if state == "42P01":
+            raise StoreDamaged(f"{self.at} is no complete store: {words}") from problem
         if state.startswith("XX"):
             raise StoreDamaged(f"{self.at} is damaged: {words}") from problem
         if not state or state.startswith(("08", "28", "3D", "53", "57")):

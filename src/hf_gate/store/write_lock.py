@@ -5,11 +5,10 @@ see which one it is.
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -17,15 +16,11 @@ from typing import Any, Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from hf_gate.base.locks import ProcessLock
-from hf_gate.base.private_files import make_private_folder
 from hf_gate.errors import StoreBusy, StoreUnavailable
 
-from .sql import Postgres
-from .store_path import is_on_server, parse_path
+from .sql import Database
 
-_KEY: Final = 0x68665F67617465  # "hf_gate", the seed of PostgreSQL's lock key; database and schema are hashed with it
-_STEP: Final = 0.05
-_QUIET: Final = 1.0  # seconds to wait before `on_wait` is called
+QUIET_S: Final = 1.0  # seconds to wait before `on_wait` is called
 _SIZE: Final = 4096  # bytes of a holder file; fixed, so that one call writes the whole file
 
 
@@ -38,17 +33,23 @@ def ignore_wait(holder: str, seconds: float) -> None:
 
 
 class Lock(Protocol):
-    """A lock that is held until it is handed back or the process ends.
+    """The right to write several transactions in a row, until it is handed back or the process ends.
 
-    `wait` is the number of seconds to wait for it.
+    `wait` is the number of seconds to wait for it. `begin` begins a write transaction and returns whether another
+    process may have written since the last one; `is_holder`: this thread holds the lock. If `is_shared`, short
+    transactions pass beside the process that holds the lock. `seconds_to_call` says how long a call to the Hub may last
+    that starts now.
     """
 
     wait: float
+    is_shared: bool
 
     def busy_error(self) -> StoreBusy: ...
     def acquire(self, wait: float | None = None) -> bool: ...
     def hand_back(self) -> None: ...
     def release(self) -> None: ...
+    def begin(self, db: Database, *, is_holder: bool) -> bool: ...
+    def seconds_to_call(self) -> float: ...
 
 
 class Holder(Struct, frozen=True):
@@ -76,6 +77,8 @@ def lock_files(store: Path) -> tuple[Path, Path]:
 
 class FileLock:
     """A lock file next to the store. A second file names the holder and records that a store has been made."""
+
+    is_shared = False
 
     def __init__(
         self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait, what: str | None = None
@@ -112,11 +115,11 @@ class FileLock:
         return True
 
     def _acquire(self, wait: float) -> None:
-        if self._lock.acquire(min(wait, _QUIET)):
+        if self._lock.acquire(min(wait, QUIET_S)):
             return
-        if wait > _QUIET:
+        if wait > QUIET_S:
             self._on_wait(self._holder_name(), wait)
-            if self._lock.acquire(wait - _QUIET):
+            if self._lock.acquire(wait - QUIET_S):
                 return
         raise self.busy_error()
 
@@ -159,6 +162,15 @@ class FileLock:
         os.close(self._holder)
         self._lock.release()
 
+    def begin(self, db: Database, *, is_holder: bool) -> bool:  # noqa: ARG002 - whoever writes holds the lock
+        """Begin a write transaction. Return False: `acquire` tells whether another process wrote."""
+        db.begin()
+        return False
+
+    def seconds_to_call(self) -> float:
+        """Return how long a call may last: without limit, because the lock cannot be lost."""
+        return math.inf
+
 
 def read_holder(store: Path) -> Holder | None:
     """Return the process that holds or last held the lock of a store; None if unknown."""
@@ -186,89 +198,23 @@ def _parse_holder(data: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-class ServerLock:
-    """An advisory lock of the writer's database session. The name of the session identifies the holder."""
-
-    _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema() || ?, ?)"
-
-    def __init__(
-        self, db: Postgres, *, wait: float, on_wait: OnWait = ignore_wait, name: str = "", what: str | None = None
-    ) -> None:
-        self._db = db
-        self.wait = wait
-        self._on_wait = on_wait
-        self._key = (name and f".{name}", _KEY)
-        self._what = f"{db.at} is being written" if what is None else what
-        self.acquire()
-
-    def acquire(self, wait: float | None = None) -> bool:
-        """Acquire the lock. Return True: the server does not record whether another process had the lock meanwhile."""
-        limit = self.wait if wait is None else wait
-        start = time.monotonic()
-        is_told = False
-        take = f"SELECT pg_try_advisory_lock({self._WHICH})"
-        while not (found := self._db.row(take, self._key)) or not found[0]:
-            waited = time.monotonic() - start
-            if waited >= limit:
-                raise self.busy_error(self._holder_name())
-            if waited >= _QUIET and not is_told:
-                is_told = True
-                self._on_wait(self._holder_name(), limit)
-            time.sleep(_STEP)
-        return True
-
-    def _holder_name(self) -> str:
-        holder = self._db.row(
-            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint"
-            f" = {self._WHICH}",
-            self._key,
-        )
-        return str(holder[0]) if holder else "another process"
-
-    def busy_error(self, holder: str = "another process") -> StoreBusy:
-        """Build the error that names the holder."""
-        return StoreBusy(f"{self._what} by {holder}.")
-
-    def hand_back(self) -> None:
-        """Let others have the lock until the next `acquire`."""
-        self._db.row(f"SELECT pg_advisory_unlock({self._WHICH})", self._key)
-
-    def release(self) -> None:
-        """Do nothing: the lock ends with the session."""
-
-
 # ---- kinds of work ---------------------------------------------------------------------------------------------------
 
 
 class Work(StrEnum):
-    """A kind of work that one process at a time does with a store, whatever the clock says."""
+    """A kind of work that one process at a time does with a store.
 
+    On SQLite, a process does it while it holds a lock of a file; on PostgreSQL, while it holds a lease
+    (`leases.hold_work_lock`).
+    """
+
+    STORE = "store"  # several transactions in a row, such as a sync or a run
     MESSAGES = "messages"
     LOOP = "loop"
 
 
-_DOING: Final[Mapping[Work, str]] = {
+DOING: Final[Mapping[Work, str]] = {
+    Work.STORE: "the store is being written",
     Work.MESSAGES: "messages are being sent",
     Work.LOOP: "`hf-gate run` was already started in this workspace",
 }
-
-
-@contextmanager
-def hold_work_lock(place: str, who: Holder, work: Work, wait: float = 0.0) -> Iterator[None]:
-    """Keep other processes from this work within the block; raise StoreBusy if one has done it for `wait` seconds.
-
-    A process that lives keeps the lock, and the lock of a process that died is free at once.
-    """
-    if is_on_server(place):
-        with closing(Postgres(place, writes=False, name=f"hf-gate {who}"[:63])) as db:
-            ServerLock(db, wait=wait, name=work, what=_DOING[work])
-            yield
-        return
-    path = parse_path(place)
-    make_private_folder(path.parent)
-    lock = FileLock(path.with_name(f"{path.name}.{work}"), who, wait=wait, what=_DOING[work])
-    try:
-        yield
-    finally:
-        lock.release()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -21,7 +21,16 @@ from hf_gate.core.outcomes import exit_code_of_counts
 from hf_gate.core.runs import ChangeState, RunState
 from hf_gate.core.turns import TurnEnd
 from hf_gate.decisions.commands.execution import describe_done, done_changes
-from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, StoreUnavailable, UsageError
+from hf_gate.errors import (
+    HfGateError,
+    HubUnavailable,
+    NotAllowed,
+    Offline,
+    StoreBusy,
+    StoreTooNew,
+    StoreUnavailable,
+    UsageError,
+)
 
 from .log_lines import LogLines
 from .run_notices import NoticeSender
@@ -29,6 +38,7 @@ from .run_notices import NoticeSender
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from hf_gate.automation.service.leading import LoopLead
     from hf_gate.automation.service.turn import TurnResult
     from hf_gate.automation.service.turn_permissions import HaltedChanges
     from hf_gate.base.ids import Repo
@@ -39,6 +49,7 @@ if TYPE_CHECKING:
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 _LATE_HOURS: Final = 2  # an end that is less late is on time: turns take place every few minutes
+_RETRY_PAUSE: Final = 5.0  # seconds until a loop that could not ask for the lead asks again
 _REPO_SEARCH_INTERVAL: Final = 3600.0  # seconds between two searches for repos that match a glob
 _UNFINISHED: Final[Mapping[str, str]] = {
     ChangeState.PLANNED: "not sent, will be evaluated again",
@@ -100,17 +111,20 @@ def run_(
         loop.follow_turn = lines.follow
     if once:
         return loop.run_turn()
-    with _hold_loop_lock(context):
+    with _hold_loop_lock(context, loop):
         return loop.run_forever(pause)
 
 
-def _hold_loop_lock(context: CommandContext) -> ExitStack:
-    """Keep other loops from this workspace within the block; raise StoreBusy if one runs already."""
+def _hold_loop_lock(context: CommandContext, loop: _Loop) -> ExitStack:
+    """Keep other loops from the turns of this workspace within the block.
+
+    On PostgreSQL, the loop stands by while another one leads. Raises StoreBusy if one runs already on SQLite.
+    """
     from hf_gate.workspace.service import bootstrap
 
     held = ExitStack()
     try:
-        held.enter_context(bootstrap.hold_loop_lock(context.settings, context.location))
+        loop.lead = held.enter_context(bootstrap.hold_loop_lock(context.connection, context.location))
     except StoreBusy as problem:
         raise StoreBusy(f"{problem}", hint="One loop is enough. End that process before you start another.") from None
     except (UsageError, StoreUnavailable):
@@ -130,6 +144,7 @@ class _Loop:
         self.profiles = profiles
         self.is_single = is_single
         self.is_full = is_full
+        self.lead: LoopLead | None = None  # None: `run --once`, or hf-gate.yaml could not be read
         self.pause = 300.0
         self.has_news = False
         self._repos: list[Repo] = []
@@ -186,6 +201,7 @@ class _Loop:
         self._notices.load_modules()
         self.pause = self.pause if pause is None else pause
         while True:
+            self._stand_by()
             self._follow_token()
             clock = self.context.connection.clock
             started_at = clock.now().timestamp()
@@ -194,12 +210,38 @@ class _Loop:
                 self.run_turn()
             except HfGateError as problem:
                 is_refused = isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
-                if is_refused and self._is_token_fixed:
+                if (is_refused and self._is_token_fixed) or isinstance(problem, StoreTooNew):
                     raise
                 how = "reads the token file and tries again" if is_refused else "tries again"
                 self.context.out.warn(f"{problem} The next turn {how}.")
             self._adapt_pause(pause)
-            self._notices.wait_until(started_at + self.pause)
+            self._notices.wait_until(started_at + (self.pause if self._leads else min(self.pause, _RETRY_PAUSE)))
+
+    def _stand_by(self) -> None:
+        """Wait while another loop leads, and say once which one. What prevents that is left to the turn to report."""
+        from hf_gate.workspace.service import bootstrap
+
+        if self._leads or self.lead is None:
+            return
+        out = self.context.out
+        is_told = False
+
+        def tell(holder: str, _: float) -> None:
+            nonlocal is_told
+            is_told = True
+            out.say(f"Standing by: {holder} leads. This loop takes over when it ends or stands still.")
+
+        with suppress(HfGateError):
+            # makes or upgrades the store, which has the leases
+            bootstrap.connect_workspace(self.context.connection, self.context.location, lends=True).store.close()
+            self.lead.take(tell)
+            if is_told:
+                out.say("This loop leads now.")
+
+    @property
+    def _leads(self) -> bool:
+        """Whether no other loop can run turns of this store now."""
+        return self.lead is None or self.lead.is_held
 
     @property
     def _is_token_fixed(self) -> bool:
@@ -270,6 +312,8 @@ class _Loop:
                     self._store_turn(started_at, TurnEnd.FAILED, problem)
             raise
         with workspace:
+            if not self._leads:
+                raise StoreBusy("this loop does not lead now, so it runs no turn.", hint="It stands by.")
             return self._turn(workspace, bundle)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
@@ -344,7 +388,7 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
     return (
         f"Syncing {pluralize(repos, 'repo')} every {format_span(pause)} uses {QUOTA_SHARE * least / pause:.0%} of "
         "this token's"
-        f" calls. --every {ceil(least / 60)}m or auto keeps it at {QUOTA_SHARE:.0%}."
+        f" calls. --every {math.ceil(least / 60)}m or auto keeps it at {QUOTA_SHARE:.0%}."
     )
 
 

@@ -99,8 +99,7 @@ class SentDecisions(Struct, frozen=True):
 class TrayService(Struct):
     """Queues decisions and sends them when they are due. `problem` says why the last decisions were not sent.
 
-    `sent` has what this process sent, by member. `lock` is held from the check of one person's limit until the
-    decisions are queued.
+    `sent` has what this process sent, by member. `lock` keeps the times of acts in order.
     """
 
     workspace: Workspace
@@ -130,19 +129,19 @@ class TrayService(Struct):
         shared, uncounted = self._check_approvals(fresh, request)
         fresh = [row for row in fresh if row not in uncounted]
         batch = new_id()
-        with (
-            self.lock,
-            self.workspace.store.hold_write_lock(),
-        ):  # between the check of the limit and this write, no thread or process sends other decisions
-            hint = f"Select the requests and press {request.verb.capitalize()} to make a plan. "
+        hint = f"Select the requests and press {request.verb.capitalize()} to make a plan. "
+
+        def check_limit() -> None:
             self.membership.check_limit(request.by, request.verb, len(fresh), refused="Nothing was decided.", hint=hint)
+
+        with self.lock:
             self.latest = at = max(to_ms(now), self.latest + 1)  # no two acts have the same time
             items = [
                 _make_waiting(request, f"{batch}.{n:04}", at, hold, row, ends.get(row.id))
                 for n, row in enumerate(fresh)
             ]
             records = [row.id for row in fresh if row.request is not None]
-            clashes = add_waiting_decisions(self.workspace.store, items, shared, records)
+            clashes = add_waiting_decisions(self.workspace.store, items, shared, records, check_limit)
         return QueueResult(batch, len(fresh) - len(clashes), clashes, moved, retermed, uncounted, frozenset(renamed))
 
     def _choose_ends(

@@ -76,6 +76,8 @@ class _DeadlineStream(httpcore2.NetworkStream):
         raise httpcore2.ReadTimeout("the time limit of the call was reached")
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._deadline.is_over():  # the process may have stood still since the call was allowed
+            raise httpcore2.WriteTimeout("the time limit of the call was reached")
         self._inner.write(buffer, _min_timeout(timeout, self._deadline.seconds_left()))
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -43,6 +44,7 @@ class Driver:
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
         self._stop_signal = StopSignal()  # set by `close`
+        self.seconds_to_change: Callable[[], float] = lambda: math.inf  # how long a change may last that starts now
 
     def run(
         self,
@@ -125,7 +127,12 @@ class Driver:
                 self.budget.record_lost_call(send)
                 return self._build_not_sent()
             within = seconds_left(limit, time.monotonic() - start)
-            answer = self.transport.exchange(send, lambda: min(stop_signal.until, self._stop_signal.until), within)
+
+            def find_end() -> float:
+                lease = time.monotonic() + self.seconds_to_change() if send.is_change else math.inf
+                return min(stop_signal.until, self._stop_signal.until, lease)
+
+            answer = self.transport.exchange(send, find_end, within)
         except BaseException:
             self.budget.record_lost_call(send)
             raise
@@ -165,10 +172,14 @@ class Driver:
             self.budget.unregister(ticket)
 
     def _is_forbidden(self, send: HubCall, stop_signal: StopSignal) -> bool:
+        if send.is_change and self.seconds_to_change() <= 0:
+            return True
         return any(one.is_forbidden(is_change=send.is_change) for one in (stop_signal, self._stop_signal))
 
     def _build_not_sent(self) -> NoReply:
         why = "the client was closed" if self._stop_signal.is_set else "the run was stopped"
+        if self.seconds_to_change() <= 0:
+            why = "this process no longer leads"
         return NoReply(FailureReason.NOT_SENT, False, why, self.clock.now())
 
     def sleep(self, seconds: float) -> None:

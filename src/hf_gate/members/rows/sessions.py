@@ -39,7 +39,7 @@ def open_session_by_link(
 
     Nothing is stored unless the link is valid.
     """
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         member, state = _check_link(write.db, link, device, link_at)
         if member is None or state is not LinkState.VALID or member.name != new.member:
             return LinkState.INVALID if state is LinkState.VALID else state
@@ -55,7 +55,7 @@ def open_session(store: Store, secret: str, new: NewSession, *, at: int, device:
 
     Return False if the parent session has ended.
     """
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         sql = f"SELECT 1 FROM sessions WHERE id = ? AND {_IS_OPEN}"
         if new.parent is not None and write.db.row(sql, (new.parent, *_open_times(at))) is None:
             return False
@@ -78,7 +78,7 @@ def find_session_member(store: Store, secret: str, at: int, *, renew: bool = Tru
     if row is None:
         return None
     if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
-        with suppress(StoreUnavailable), store.hold_write_lock(wait=0.0), store.writing() as write:
+        with suppress(StoreUnavailable), store.writing(is_short=True, wait=0.0) as write:
             write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_secret(secret)))
     return str(row[0])
 
@@ -93,7 +93,7 @@ def delete_session(store: Store, ident: str, member: str | None = None) -> bool:
     sql = "SELECT member FROM sessions WHERE id = ?"
     if store.reads.row(sql, (ident,)) is None:
         return False  # strangers must not take the write lock
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         row = write.db.row(sql, (ident,))
         if row is None or member not in {None, row[0]}:
             return False

@@ -74,7 +74,7 @@ def tidy(store: Store, now: int) -> None:
     """
     if not is_untidy(store, now):
         return
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         write.db.run(
             f"UPDATE messages SET state = 'unknown', ended_at = ?, problem = ? WHERE {_LOST_LETTER}",
             (now, "the process that sent it ended before it stored the outcome"),
@@ -95,7 +95,7 @@ def claim_notice(store: Store, destination: str, worker: str, now: int) -> Outbo
     """
     if _find_due(store.reads, destination, now) is None:
         return None  # the usual case needs no transaction
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         row = _find_due(write.db, destination, now)
         return None if row is None else start_sending(write.db, row, worker, now)
 
@@ -164,7 +164,7 @@ def settle_message(store: Store, row: OutboxRow, worker: str, result: Delivery, 
     accepted = msgspec.json.encode(sorted({*row.accepted, *result.accepted})).decode()
     ended_at = None if state is MessageState.WAITING else now
     next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         changed = write.db.run(
             "UPDATE messages"
             " SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
@@ -189,7 +189,7 @@ class MarkedMessages(NamedTuple):
 def requeue_messages(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
     """Let dead messages to these destinations wait again; None means all notices. Return the ids of the messages."""
     changes = "state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         return _mark(write.db, idents, DEAD, destinations, changes, (now, now))
 
 
@@ -198,7 +198,7 @@ def mark_sent(
 ) -> MarkedMessages:
     """Store that a person sent messages that wait or are dead, or knows that they arrived."""
     changes = "state = 'marked_sent', ended_at = ?, tried_at = CASE state WHEN 'unknown' THEN tried_at ELSE ? END"
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         done = _mark(write.db, idents, (MessageState.WAITING, *DEAD), destinations, changes, (now, now))
         return MarkedMessages(done, _record_letters(write, done, actor, now))
 

@@ -116,7 +116,7 @@ def _send_lanes(
             if not outbox.is_claimed(store, row, worker):  # another process sends it, or it was erased
                 continue
             done = send()
-            with store.hold_write_lock(_SETTLE_WAIT_S):  # without a result, a notice would be sent again
+            with store.hold_for_result(_SETTLE_WAIT_S):  # without a result, a notice would be sent again
                 outbox.settle_message(store, row, worker, done, to_ms(clock.now()))
             result.counts[done.kind] += 1
             if done.problem:

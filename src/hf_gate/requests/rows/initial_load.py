@@ -84,9 +84,14 @@ def _create_indexes(db: Database, statements: Iterable[str]) -> None:
         db.run(f"ANALYZE {', '.join(name for (name,) in db.rows(_ANALYZED))}")
 
 
+def is_loading(db: Database) -> bool:
+    """Return whether a process loads the first requests, or was interrupted while it did."""
+    return db.setting(_MARKER) is not None
+
+
 def finish_loading(db: Database) -> None:
     """Create the indexes that an interrupted load left out, all or none."""
-    if db.setting(_MARKER) is None:
+    if not is_loading(db):
         return
     with db.transaction():
         _create_indexes(

@@ -41,14 +41,14 @@ _FROM: Final = (
 
 def select_requests(store: Store, pick: str, member: str, requests: Iterable[int], at: int) -> None:
     """Add requests by number to a selection, each with its current version; those already selected get it too."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         _create_selection(write, pick, member, at)
         _add_requests(write, pick, list(requests))
 
 
 def select_matching_requests(store: Store, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
     """Add all requests that match a query now to a selection, in one transaction. Later requests are not included."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         _create_selection(write, pick, member, at)
         conditions = build_conditions(query, write.db, now=at, zone=zone)
         after: Key | None = None
@@ -62,21 +62,21 @@ def select_matching_requests(store: Store, pick: str, member: str, query: Query,
 
 def deselect_requests(store: Store, pick: str, requests: Sequence[int]) -> None:
     """Remove requests from a selection."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         among, value = write.db.in_clause(requests)
         write.db.run(f"DELETE FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
 
 
 def delete_selection(store: Store, pick: str) -> None:
     """Delete a selection."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
         write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
 
 
 def subtract_selection(store: Store, pick: str, decided: str) -> None:
     """Remove the requests of another selection from a selection; requests selected meanwhile stay."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         write.db.run(
             "DELETE FROM picked WHERE pick = ? AND request_id IN (SELECT request_id FROM picked WHERE pick = ?)",
             (pick, decided),
@@ -85,7 +85,7 @@ def subtract_selection(store: Store, pick: str, decided: str) -> None:
 
 def freeze_selection(store: Store, pick: str, into: str, member: str, at: int) -> int:
     """Copy a selection to one that gets no more requests; return its size. Copies older than a day are deleted."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
         write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - DAY_MS,))
         write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - DAY_MS,))
@@ -126,21 +126,21 @@ def read_selected_requests(reader: Reader, pick: str, most: int) -> list[int]:
 
 def leave_out_requests(store: Store, pick: str, requests: Sequence[int]) -> None:
     """Leave requests out of a copy; they can be put back."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         among, value = write.db.in_clause(requests)
         _leave_out(write, pick, among, [value])
 
 
 def leave_out_by_quality(store: Store, scope: SelectionScope, qualities: Collection[str]) -> None:
     """Leave out of a copy all requests that can be decided and whose purpose has one of these qualities."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         ready, values = _ready_with_quality(write.db, scope, qualities)
         _leave_out(write, scope.selection, f"IN (SELECT k.request_id FROM {ready})", values)
 
 
 def put_back_left_out(store: Store, pick: str) -> None:
     """Put all requests back that were left out of a copy, with their versions."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         write.db.run("UPDATE picked SET pick = ? WHERE pick = ?", (pick, pick + _LEFT_OUT))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ MIGRATIONS: Final = Path(__file__).with_name("migrations")
 READ_REVISION: Final = "SELECT value FROM about WHERE key = 'schema'"
 
 _BASELINE: Final = "0018"
+_LOCK_SCHEMA: Final = (  # the number is `hf_gate`; programs before 0025 hold the same lock while they write
+    "SELECT pg_advisory_xact_lock(hashtextextended(current_database() || '.' || current_schema(), 29385957520274533))"
+)
 _STATEMENT_END: Final = re.compile(r";$", re.MULTILINE)
 _COMMENT: Final = re.compile(r" *--.*")
 _POSTGRES_PHRASES: Final = {  # explained in schema.sql
@@ -68,7 +72,9 @@ def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIG
     """Create an empty store, completely or not at all."""
     if isinstance(db, Sqlite):
         db.rows("PRAGMA journal_mode = WAL")
-    with db.transaction():
+    with _changing_schema(db):
+        if not db.is_sqlite and read_revision(db) is not None:  # another process was first
+            return
         for statement in read_statements(SCHEMA, is_sqlite=db.is_sqlite):
             db.run(statement)
         db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
@@ -76,6 +82,15 @@ def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIG
         db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
         secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
         db.write_setting(ERASURE_KEY, secret)
+
+
+@contextmanager
+def _changing_schema(db: Database) -> Iterator[None]:
+    """Change the schema in one transaction, after those of other processes."""
+    with db.transaction():
+        if not db.is_sqlite:
+            db.row(_LOCK_SCHEMA)
+        yield
 
 
 def read_revision(db: Database) -> str | None:
@@ -117,7 +132,8 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: P
     if isinstance(db, Sqlite) and copy is not None:
         _keep_copy(db, copy)
     try:
-        with db.transaction():
+        with _changing_schema(db):
+            revision = read_revision(db) or revision  # another process may have been first
             for file in sorted(migrations.glob("*.sql")):
                 if file.name[:4] > revision:
                     for statement in read_statements(file, is_sqlite=db.is_sqlite):

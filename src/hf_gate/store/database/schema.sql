@@ -594,6 +594,20 @@ CREATE TABLE picked (
     PRIMARY KEY (pick, request_id)
 ) WITHOUT ROWID;
 
+-- ---- several processes on PostgreSQL ---------------------------------------------------------------------------------
+
+-- PostgreSQL only: which process does what, until when; `transaction` is the lock of write transactions
+CREATE TABLE leases (
+    name TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL,  -- id of a process, of `transaction` the last writer; empty: nobody
+    about TEXT NOT NULL,  -- number, machine and command of the process
+    epoch INTEGER NOT NULL,  -- grows with each change of holder
+    expires_at INTEGER NOT NULL  -- ms by the clock of the database
+);
+-- PostgreSQL only
+INSERT INTO leases (name, holder, about, epoch, expires_at)
+    VALUES ('transaction', '', '', 0, 0), ('store', '', '', 0, 0), ('loop', '', '', 0, 0), ('messages', '', '', 0, 0);
+
 -- ---- ledger: triggers -----------------------------------------------------------------------------------------------
 
 -- SQLite only

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -35,9 +35,15 @@ _LATEST = "ORDER BY r.made_at DESC, c.run DESC, c.n DESC"
 
 
 def add_waiting_decisions(
-    store: Store, items: Sequence[tuple[RunRow, ChangeRow]], shared: Collection[int], records: Collection[int]
+    store: Store,
+    items: Sequence[tuple[RunRow, ChangeRow]],
+    shared: Collection[int],
+    records: Collection[int],
+    check_limit: Callable[[], None] = lambda: None,
 ) -> list[QueuedDecision]:
     """Add decisions, each as a waiting run with its change.
+
+    `check_limit` raises an error if one person may not make them; until they are added, nobody writes others.
 
     Return the earlier decisions about requests that have one without an outcome; these are not replaced. Several
     members can accept a `shared` request at once, because it needs two people. Raises Guarded if the personal data
@@ -45,7 +51,8 @@ def add_waiting_decisions(
     """
     clashes = list[QueuedDecision]()
     added = list[tuple[ChangeRow, int]]()
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
+        check_limit()
         check_records_kept(write.db, records)
         among, value = write.db.in_clause([change.request for _, change in items])
         known = _select(write.db, f"{UNSENT} AND c.request_id {among} {_FIRST}", value)
@@ -124,7 +131,7 @@ def list_decisions_about(reader: Reader, person: int) -> list[QueuedDecision]:
 
 def undo_waiting_decisions(store: Store, runs: Collection[str]) -> int:
     """Delete waiting decisions; return how many."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         among, value = write.db.in_clause(runs)
         return len(delete_waiting(write.db, f"id {among}", value))
 
@@ -134,7 +141,7 @@ def schedule_decisions(store: Store, runs: Collection[str], at: int | None, *, d
 
     With `due`, only those that are due at that time (ms).
     """
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         among, value = write.db.in_clause(runs)
         sql = f"UPDATE runs SET starts_at = ? WHERE id {among} AND {_QUEUED} AND coalesce(starts_at, ?) <= ?"
         return write.db.run(sql, (at, value, MAX_TIME, due))
@@ -142,7 +149,7 @@ def schedule_decisions(store: Store, runs: Collection[str], at: int | None, *, d
 
 def end_unsent_decisions(store: Store, ended: Sequence[tuple[QueuedDecision, OutcomeKind, str]]) -> None:
     """Store the outcomes of waiting decisions that must not be sent, with the reasons."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         for item, kind, why in ended:
             counts = msgspec.json.encode({kind: 1}).decode()
             sql = f"UPDATE runs SET state = ?, is_unseen = TRUE, counts = ? WHERE id = ? AND {_QUEUED}"
@@ -154,7 +161,7 @@ def end_unsent_decisions(store: Store, ended: Sequence[tuple[QueuedDecision, Out
 
 def mark_failures_seen(store: Store, member: str) -> None:
     """Mark the failed decisions of a member as seen."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         write.db.run("UPDATE runs SET is_unseen = FALSE WHERE member = ? AND is_unseen", (member,))
 
 

@@ -32,7 +32,7 @@ class StoreReader:
     def snapshot(self) -> Iterator[None]:
         """Let all reads of this thread within the block see the store as of the same moment, whatever others write."""
         db = self._store.reads
-        db.run("BEGIN" if db.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        db.begin_snapshot()
         try:
             yield
         finally:

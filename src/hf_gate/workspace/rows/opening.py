@@ -17,7 +17,7 @@ from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.requests import AccessRequest
 from hf_gate.errors import ForeignStore, StoreDamaged, StoreUnavailable
 from hf_gate.privacy.rows.erasure_file import FILE_NAME, find_pending, needs_erasures
-from hf_gate.requests.rows.initial_load import finish_loading
+from hf_gate.requests.rows.initial_load import finish_loading, is_loading
 from hf_gate.store.database.schema import (
     MIGRATIONS,
     check_revision,
@@ -26,10 +26,11 @@ from hf_gate.store.database.schema import (
     read_revision,
     upgrade_schema,
 )
+from hf_gate.store.leases import LeaseKeeper, LeaseLock, hold_work_lock
 from hf_gate.store.sql import Database, Postgres, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import is_on_server, parse_path
-from hf_gate.store.write_lock import FileLock, Holder, Lock, OnWait, ServerLock, hold_work_lock, ignore_wait, lock_files
+from hf_gate.store.write_lock import FileLock, Holder, Lock, OnWait, ignore_wait, lock_files
 
 WAIT_S: Final = 5.0
 _MAX_CHECK_S: Final = 0.3  # enough for about 100 MB
@@ -50,6 +51,7 @@ class _OpenOptions(Struct, frozen=True):
     load_classifier: Callable[[], RequestClassifier] | None
     migrations: Path
     erasures: Path | None
+    keeper: LeaseKeeper | None
 
 
 def open_store(
@@ -69,6 +71,7 @@ def open_store(
     load_classifier: Callable[[], RequestClassifier] | None = None,
     migrations: Path = MIGRATIONS,
     erasures: Path | None = None,
+    keeper: LeaseKeeper | None = None,
 ) -> Store:
     """Open the store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub.
 
@@ -77,7 +80,7 @@ def open_store(
     write while this process does not (`Store.hold_write_lock`). `country_of` reads the country of a request for
     `country:` in queries; `load_classifier` is called when the first request is written, for `quality:`, `mail:` and
     `same:`. `erasures` is the file with the hashes of erased people; by default, it is beside the file of the store.
-    Erasures that the store does not contain are repeated.
+    Erasures that the store does not contain are repeated. On PostgreSQL, `keeper` has leases that outlive this store.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
     options = _OpenOptions(
@@ -93,6 +96,7 @@ def open_store(
         load_classifier,
         migrations,
         erasures,
+        keeper,
     )
     if is_on_server(where):
         return _open_postgres(str(where), options)
@@ -165,12 +169,19 @@ def _make_file(path: Path) -> None:
 
 def _open_postgres(url: str, options: _OpenOptions) -> Store:
     db = Postgres(url, writes=not options.is_read_only, name=f"hf-gate {options.who}"[:63])
+    lock: LeaseLock | None = None
     try:
-        lock = None if options.is_read_only else ServerLock(db, wait=options.wait, on_wait=options.on_wait)
         _prepare(db, None, options)
         if options.is_read_only:
             _refuse_pending_erasures(db, options.erasures)
             db.close()
+        else:
+            keeper = options.keeper or LeaseKeeper(url, options.who)
+            is_own = options.keeper is None
+            lock = LeaseLock(keeper, db.at, wait=options.wait, on_wait=options.on_wait, is_own=is_own)
+            if not options.lends_lock or is_loading(db) or needs_erasures(db, options.erasures):
+                lock.acquire()
+                finish_loading(db)
 
         def connect(*, writes: bool) -> Database:
             return Postgres(url, writes=writes, name=f"hf-gate beside {options.who}"[:63])
@@ -181,6 +192,8 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
         return _finish_opening(url, options, read, own, lock, write, options.erasures)
     except BaseException:
         db.close()
+        if lock is not None:
+            lock.release()
         raise
 
 
@@ -207,7 +220,7 @@ def _finish_opening(
         lends=options.lends_lock,
         load_classifier=options.load_classifier,
         erasures=erasures,
-        work_lock=partial(hold_work_lock, place, options.who),
+        work_lock=lock.hold_work if isinstance(lock, LeaseLock) else partial(hold_work_lock, place, options.who),
     )
     if writes is not None and needs_erasures(writes, erasures):
         from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
@@ -248,7 +261,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
         db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
     check_owner(db, options.endpoint, options.world)
     if revision == list_revisions(options.migrations)[-1]:
-        if not options.is_read_only:
+        if not options.is_read_only and db.is_sqlite:
             finish_loading(db)
     else:
         if options.is_read_only:

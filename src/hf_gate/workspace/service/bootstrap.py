@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -35,10 +35,12 @@ from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store_path import parse_path
 
 if TYPE_CHECKING:
+    from hf_gate.automation.service.leading import LoopLead
     from hf_gate.core.events.classification import RequestClassifier
     from hf_gate.core.requests import AccessRequest
     from hf_gate.hub.client import Hub
     from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.store.leases import LeaseKeeper
     from hf_gate.verdicts.drivers.domain_lists import DomainLists
 
 _STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk finish sooner
@@ -292,6 +294,7 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.keeper: LeaseKeeper | None = None  # of the stores that it opens; see `hold_loop_lock`
         self._closing = ExitStack()
 
     @cached_property
@@ -376,27 +379,51 @@ def connect_workspace(
         erasures=None
         if not is_own or location.folder is None or url.startswith("sqlite:")
         else location.folder / "erasures.jsonl",
+        keeper=connection.keeper if is_own and not read_only else None,
     )
     reopen = partial(reopen_workspace, settings)
+
+    def open_limited_hub() -> Hub:
+        from hf_gate.hub.client import limit_changes
+
+        limit_changes(connection.hub, store.seconds_to_call)
+        return connection.hub
+
     return Workspace(
         settings,
         location,
         store,
         clock=connection.clock,
-        open_hub=lambda: connection.hub,
+        open_hub=open_limited_hub,
         is_hub_open=lambda: connection.is_hub_open,
         reopen=reopen,
     )
 
 
-def hold_loop_lock(settings: Settings, location: WorkspaceLocation) -> AbstractContextManager[None]:
-    """Let one loop at a time run the turns of a workspace. Raises StoreBusy if another process does."""
-    from hf_gate.store.write_lock import Holder, Work, hold_work_lock
+@contextmanager
+def hold_loop_lock(connection: Connection, location: WorkspaceLocation) -> Iterator[LoopLead]:
+    """Let one loop at a time run the turns of a workspace within the block.
 
-    if location.folder is None:
-        return nullcontext()
+    On SQLite, raises StoreBusy if another one does. On PostgreSQL, several loops may run, and the stores that the
+    connection opens check the lease of the one that leads.
+    """
+    from hf_gate.automation.service.leading import LoopLead
+    from hf_gate.store.leases import LeaseKeeper, hold_work_lock
+    from hf_gate.store.write_lock import Holder, Work
+
+    url = store_url(connection.settings, location)
     who = Holder(os.getpid(), gethostname(), "hf-gate run")
-    return hold_work_lock(store_url(settings, location), who, Work.LOOP, _LOOP_WAIT)
+    if location.folder is None:
+        yield LoopLead()
+    elif url.startswith("sqlite:"):
+        with hold_work_lock(url, who, Work.LOOP, _LOOP_WAIT):
+            yield LoopLead()
+    else:
+        connection.keeper = LeaseKeeper(url, who)
+        try:
+            yield LoopLead(connection.keeper)
+        finally:
+            connection.keeper.close()
 
 
 def reopen_workspace(settings: Settings) -> Workspace:

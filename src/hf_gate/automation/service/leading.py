@@ -1,0 +1,29 @@
+"""Decides which of several loops of a workspace runs its turns: the one that leads."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from msgspec import Struct
+
+from hf_gate.store.leases import LeaseKeeper
+from hf_gate.store.write_lock import DOING, OnWait, Work
+
+_POLL_S: Final = 1.0  # seconds between two looks at the lease of the loop that leads
+
+
+class LoopLead(Struct, frozen=True):
+    """The lead of this process, by its lease. Without a `keeper`, the lock of a file keeps other loops out (SQLite)."""
+
+    keeper: LeaseKeeper | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no other loop can run turns now."""
+        return self.keeper is None or self.keeper.holds(Work.LOOP)
+
+    def take(self, on_wait: OnWait) -> None:
+        """Wait until this process leads. Raises StoreUnavailable if the database cannot be reached."""
+        if self.keeper is not None:
+            self.keeper.acquire(Work.LOOP, math.inf, DOING[Work.LOOP], on_wait, poll=_POLL_S)

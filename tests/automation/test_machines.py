@@ -1,0 +1,96 @@
+"""Several machines on one PostgreSQL: one loop leads, and whatever happens to it, nothing is sent twice or after its lease."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.store.leases import LEASE_S
+from hf_gate.testing import LocalHub
+from tests.kits.machines import Machines, ask, count_changes, count_moves, opened_proxy
+from tests.kits.stores import new_schema
+
+PEOPLE = [f"p{n:02}" for n in range(40)]
+SLOW = ("no_batch", "delay_after:s=0.4:on=handle")
+"""One call for each decision, and each takes a while: a process can be stopped in the middle of its run."""
+
+
+@pytest.fixture
+def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
+    with LocalHub(requests=0, repos=1, clock="x60", page_size=100) as hub:
+        made = Machines(hub, tmp_path, new_schema(postgres_uri))
+        yield made
+        made.close()
+
+
+def _wait_for_moves(machines: Machines, count: int, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while sum(count_moves(machines.hub).values()) < count:
+        assert time.monotonic() < end, [machine.lines for machine in machines.running]
+        time.sleep(0.02)
+
+
+def _start_two_loops(machines: Machines, url: str | None = None) -> None:
+    """The first one leads; `url` is its way to the database."""
+    machines.make("one", url=url)
+    machines.make("two")
+    machines.start("one", "run", "--every", "1m").wait_for("Synced")
+    machines.start("two", "run", "--every", "1m").wait_for("Standing by")
+
+
+def test_a_standby_takes_over_from_a_leader_that_was_killed_and_settles_its_run(machines: Machines) -> None:
+    _start_two_loops(machines)
+    leader, standby = machines.running
+    assert f"pid {leader.process.pid} on " in standby.wait_for("Standing by")
+    machines.hub.set_faults(SLOW)
+    ask(machines.hub, PEOPLE)
+    _wait_for_moves(machines, 3)
+    leader.send(signal.SIGKILL)
+    killed_at = time.monotonic()
+    assert "This loop leads now" in standby.wait_for("This loop leads now")
+    assert time.monotonic() - killed_at < LEASE_S + 5
+    machines.hub.set_faults([])
+    _wait_for_moves(machines, len(PEOPLE))
+    assert set(count_moves(machines.hub).values()) == {1}
+    standby.wait_for("interrupted earlier, was settled")
+
+
+def test_a_leader_that_stood_still_past_its_lease_sends_nothing_when_it_goes_on(machines: Machines) -> None:
+    _start_two_loops(machines)
+    leader, standby = machines.running
+    machines.hub.set_faults(SLOW)
+    ask(machines.hub, PEOPLE)
+    _wait_for_moves(machines, 3)
+    leader.send(signal.SIGSTOP)
+    standby.wait_for("This loop leads now")
+    machines.hub.set_faults([])
+    _wait_for_moves(machines, len(PEOPLE))
+    before, lines = count_changes(machines.hub), len(leader.lines)
+    leader.send(signal.SIGCONT)
+    assert "Standing by" in leader.wait_for("Standing by", after=lines)
+    assert count_changes(machines.hub) == before, leader.lines
+    assert set(count_moves(machines.hub).values()) == {1}
+
+
+def test_a_leader_that_is_cut_off_from_the_database_starts_no_call_after_its_lease(machines: Machines) -> None:
+    with opened_proxy(machines.url) as proxy:
+        _start_two_loops(machines, proxy.url)
+        leader, standby = machines.running
+        machines.hub.set_faults(SLOW)
+        ask(machines.hub, PEOPLE)
+        _wait_for_moves(machines, 3)
+        proxy.cut()
+        standby.wait_for("This loop leads now")
+        machines.hub.set_faults([])
+        _wait_for_moves(machines, len(PEOPLE))
+        standby.wait_for("Synced")
+        before, lines = count_changes(machines.hub), len(leader.lines)
+        proxy.heal()
+        leader.wait_for("Standing by", after=lines)
+        assert count_changes(machines.hub) == before, leader.lines
+        assert set(count_moves(machines.hub).values()) == {1}
+        leader.end()

@@ -1,0 +1,216 @@
+"""Several processes of one workspace on PostgreSQL: loops and desks in processes of their own, and a server that can be cut off."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from hf_gate.testing import LocalHub
+from tests.kits.command_line import PROGRAM, Console
+from tests.kits.invariants import list_moves
+
+REPO = "lumen-labs/lantern-7b-chat"
+POLICY = """\
+version: 1
+policy: all
+applies_to: [REPO]
+mode: enforce
+rules:
+  - {id: all, then: accept}
+"""
+
+
+@dataclass
+class Machine:
+    """One process with the output that it has written so far, line by line."""
+
+    process: subprocess.Popen[bytes]
+    lines: list[str] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _is_over: bool = False
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.decode().rstrip())
+                self._changed.notify_all()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def wait_for(self, text: str, seconds: float = 60.0, after: int = 0) -> str:
+        """Wait for a line with a text; return the line."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_over or any(text in line for line in self.lines[after:]), seconds)
+            found = next((line for line in self.lines[after:] if text in line), None)
+        assert found is not None, "\n".join([f"no line says {text!r}:", *self.lines])
+        return found
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()
+        self._thread.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@dataclass
+class Machines:
+    """Machines with the same files, one Hub and one database. Each has a home of its own, as each computer has."""
+
+    hub: LocalHub
+    folder: Path
+    url: str
+    running: list[Machine] = field(default_factory=list)
+
+    def make(self, name: str, policy: str = POLICY, url: str | None = None, more: str = "") -> Path:
+        """The files of a machine."""
+        folder = self.folder / name
+        (folder / "policies").mkdir(parents=True, exist_ok=True)
+        text = f"version: 1\nrepos: [{REPO}]\npolicies: [policies/*.yaml]\nstore: {url or self.url}\n{more}"
+        (folder / "hf-gate.yaml").write_text(text)
+        (folder / "policies" / "all.yaml").write_text(policy.replace("REPO", REPO))
+        return folder
+
+    def environment(self, name: str) -> dict[str, str]:
+        home = self.folder / f"{name}-home"
+        home.mkdir(exist_ok=True)
+        return {
+            **Console(self.hub).environment(),
+            "HOME": str(home),
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "HF_GATE_CLOCK": "hub",
+            "HF_GATE_WORKSPACE": str(self.folder / name),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self, name: str, *args: str) -> Machine:
+        """Start a command in the folder of a machine."""
+        process = subprocess.Popen(
+            [*PROGRAM, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.environment(name),
+            cwd=self.folder,
+        )
+        machine = Machine(process)
+        self.running.append(machine)
+        return machine
+
+    def run(self, name: str, *args: str) -> str:
+        done = subprocess.run(
+            [*PROGRAM, *args],
+            capture_output=True,
+            env=self.environment(name),
+            cwd=self.folder,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def close(self) -> None:
+        for machine in self.running:
+            machine.end()
+
+
+def ask(hub: LocalHub, names: Sequence[str]) -> None:
+    """Let people ask for access."""
+    hub.add_people([{"username": name} for name in names])
+    hub.add_requests([{"repo": REPO, "user": name, "answers": {"wish": "please"}} for name in names])
+
+
+def count_moves(hub: LocalHub) -> dict[str, int]:
+    """How often each person was decided."""
+    return dict(Counter(move["user"] for move in list_moves(hub.journal())))
+
+
+def count_changes(hub: LocalHub) -> int:
+    """How many calls that change something have reached the Hub."""
+    calls = hub.stats()["calls"]
+    return sum(count for name, count in calls.items() if name.startswith("POST"))
+
+
+class Proxy:
+    """Passes connections on to a server, until it is cut: then bytes arrive nowhere, and no connection ends."""
+
+    def __init__(self, server: str) -> None:
+        url = urlsplit(server)
+        folder = parse_qs(url.query).get("host", [""])[0]
+        self._target: Any = f"{folder}/.s.PGSQL.{url.port or 5432}" if folder else (url.hostname, url.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._is_open = threading.Event()
+        self._is_open.set()
+        self._sockets: list[socket.socket] = []
+        port = self._listener.getsockname()[1]
+        rest = "&".join(part for part in url.query.split("&") if not part.startswith("host="))
+        self.url = url._replace(netloc=f"{url.username}@127.0.0.1:{port}", query=rest).geturl()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        self._is_open.clear()
+
+    def heal(self) -> None:
+        self._is_open.set()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                ours, _ = self._listener.accept()
+                family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
+                theirs = socket.socket(family)
+                theirs.connect(self._target)
+                self._sockets += [ours, theirs]
+                for source, target in ((ours, theirs), (theirs, ours)):
+                    thread = threading.Thread(target=self._pump, args=(source, target), daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._is_open.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.heal()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for one in (self._listener, *self._sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+@contextmanager
+def opened_proxy(server: str) -> Iterator[Proxy]:
+    proxy = Proxy(server)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,146 @@
+"""Leases on PostgreSQL: one holder at a time, nothing is written after another took over, and nothing needs a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from hf_gate.errors import StoreBusy
+from hf_gate.store.leases import LEASE_S, MIN_CALL_S, LeaseKeeper, read_lease
+from hf_gate.store.sql import Postgres
+from hf_gate.store.store import Store
+from hf_gate.store.write_lock import Holder, Work
+from hf_gate.workspace.rows.opening import open_store
+from tests.kits.stores import EEG, ENDPOINT, new_store, record, store_records
+
+
+@pytest.fixture
+def place(postgres_uri: str) -> str:
+    return new_store(postgres_uri)
+
+
+@pytest.fixture
+def desk(place: str) -> Iterator[Store]:
+    with open_store(place, endpoint=ENDPOINT, lends=True, pid=7, host="box", wait=0.0) as opened:
+        yield opened
+
+
+def _run(place: str, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(place, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def _lapse(place: str) -> None:
+    """Its holder stood still: nothing was renewed."""
+    _run(place, "UPDATE leases SET expires_at = 0 WHERE name <> 'transaction'")
+
+
+def test_one_process_holds_a_lease_and_its_epoch_grows_with_each_holder(place: str) -> None:
+    with (
+        closing(LeaseKeeper(place, Holder(1))) as one,
+        closing(LeaseKeeper(place, Holder(2, "box", "hf-gate run"))) as two,
+    ):
+        for keeper, other in ((one, two), (two, one)):
+            assert keeper.try_acquire(Work.LOOP)
+            assert not other.try_acquire(Work.LOOP)
+            assert other.try_acquire(Work.MESSAGES), "another kind of work"
+            other.release(Work.MESSAGES)
+            with closing(Postgres(place, writes=False, name="test")) as db:
+                state = read_lease(db, Work.LOOP)
+            assert state is not None
+            assert (state.holder, state.about, state.is_lapsed) == (keeper.id, str(keeper.who), False)
+            keeper.release(Work.LOOP)
+        assert _run(place, "SELECT epoch FROM leases WHERE name = 'loop'") == [(2,)]
+
+
+def test_whoever_took_a_lapsed_lease_keeps_the_other_from_writing(place: str, desk: Store) -> None:
+    with desk.hold_write_lock():
+        store_records(desk, EEG, [record(1)])
+        _lapse(place)
+        with open_store(place, endpoint=ENDPOINT, pid=4711, wait=0.0) as other:
+            with (
+                pytest.raises(StoreBusy, match="stood still for more than 10 s, and pid 4711 took over"),
+                desk.writing(),
+            ):
+                pytest.fail("a transaction began")
+            assert desk.seconds_to_call() == 0.0
+            store_records(other, EEG, [record(2)])
+    store_records(desk, EEG, [record(3)])  # the next piece of work is whole again
+    assert next(iter(desk.chains().values()))[0] == 3
+
+
+def test_a_lease_changes_hands_between_two_transactions(place: str, desk: Store) -> None:
+    with desk.hold_write_lock(), closing(LeaseKeeper(place, Holder(2))) as other:
+        with desk.writing() as write:
+            _lapse(place)
+            assert not other.try_acquire(Work.STORE), "while the holder writes"
+            write.write_setting("a", "1")
+        assert other.try_acquire(Work.STORE)
+        with pytest.raises(StoreBusy), desk.writing():
+            pytest.fail("a transaction began")
+    assert desk.setting("a") == "1"
+
+
+def test_a_lease_that_lapsed_and_that_nobody_took_is_renewed(place: str) -> None:
+    with closing(LeaseKeeper(place, Holder(1))) as keeper:
+        assert keeper.try_acquire(Work.STORE)
+        assert LEASE_S - 1 < keeper.seconds_to_call() <= LEASE_S
+        _lapse(place)
+        keeper.renew()
+        assert keeper.seconds_to_call() > MIN_CALL_S
+        _run(place, "UPDATE leases SET epoch = epoch + 1, holder = 'other' WHERE name = 'store'")
+        keeper.renew()
+        assert keeper.seconds_to_call() == 0.0
+        keeper.release(Work.STORE)
+        assert _run(place, "SELECT holder FROM leases WHERE name = 'store'") == [("other",)], "it is not ours to return"
+
+
+def test_no_call_starts_while_the_database_cannot_be_reached(place: str) -> None:
+    with closing(LeaseKeeper(place, Holder(1))) as keeper:
+        assert keeper.seconds_to_call() == 0.0, "without the lease of the store"
+        assert keeper.try_acquire(Work.STORE)
+        _run(
+            place,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'hf-gate leases%'",
+        )
+        with pytest.raises(Exception, match="terminat"):
+            keeper.renew()
+        keeper.renew()  # on a new connection
+        assert keeper.seconds_to_call() > MIN_CALL_S
+
+
+def test_short_transactions_pass_beside_the_work_of_another_process(place: str, desk: Store) -> None:
+    with open_store(place, endpoint=ENDPOINT, pid=4711, wait=0.0) as other:
+        store_records(other, EEG, [record(1)])
+        with desk.writing(is_short=True) as write:
+            write.write_setting("short", "1")
+        with pytest.raises(StoreBusy, match="pid 4711"), desk.writing():
+            pytest.fail("a transaction began")
+        store_records(other, EEG, [record(2)])
+        assert other.setting("short") == "1"
+
+
+def test_nothing_needs_a_session_of_the_database(place: str, desk: Store) -> None:
+    """So a pooler in transaction mode may stand between."""
+    with desk.hold_write_lock():
+        store_records(desk, EEG, [record(1)])
+        assert _run(place, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+        settings = "SELECT name FROM pg_settings WHERE source = 'session'"
+        assert desk.reads.rows(settings) == []
+        with desk.maintaining() as db:
+            assert db.rows(settings) == []
+
+
+def test_two_processes_make_one_store(postgres_uri: str) -> None:
+    place = new_store(postgres_uri)
+    with (
+        open_store(place, endpoint=ENDPOINT, lends=True) as one,
+        open_store(place, endpoint=ENDPOINT, lends=True) as two,
+    ):
+        store_records(one, EEG, [record(1)])
+        store_records(two, EEG, [record(2)])
+        assert next(iter(one.chains().values()))[0] == 2
