@@ -29,6 +29,8 @@ TAGS = {
     e.PrivatePartsDeleted: "PrivatePartsDeleted",
     e.MemberInvited: "MemberInvited",
     e.MemberRevoked: "MemberRevoked",
+    e.KeyMade: "KeyMade",
+    e.KeyRevoked: "KeyRevoked",
     e.AccountProven: "AccountProven",
     e.PlanAgreed: "PlanAgreed",
     e.ApprovalGiven: "ApprovalGiven",

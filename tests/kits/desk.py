@@ -267,13 +267,15 @@ def open_desk(folder: Path, policy: str | None = POLICY, config: str = "", **mad
 
 
 @contextmanager
-def open_existing_desk(folder: Path, local: LocalHub, environment: Mapping[str, str] | None = None) -> Iterator[Desk]:
-    """The desk of a workspace that exists."""
+def open_existing_desk(
+    folder: Path, local: LocalHub, environment: Mapping[str, str] | None = None, *, lends: bool = False
+) -> Iterator[Desk]:
+    """The desk of a workspace that exists. `lends`: another desk may write beside it."""
     flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
     settings = read_settings(flags, environment or {}, folder)
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        bootstrap.connect_workspace(connection, bootstrap.read_location(settings), lends=lends) as workspace,
     ):
         workspace.clock = ManualClock(from_ms(to_ms(workspace.clock.now())))
         app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)

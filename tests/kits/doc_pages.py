@@ -144,7 +144,7 @@ def find_mismatch(shown: tuple[str, ...], printed: list[str]) -> str | None:
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
 _START = 180.0  # seconds until a program that goes on running must have said what the page shows
 _COMMAND = re.compile(r"hf-gate ([a-z]+)( [a-z]+)?")
-_SERVES = re.compile(r"hf-gate (hub serve\b|demo\b(?!.*--script))")  # runs until the page ends
+_SERVES = re.compile(r"hf-gate (hub serve\b|ui --no-open\b|demo\b(?!.*--script))")  # runs until the page ends
 _READERS_TOOLS = ("bash", "jq", "curl")  # what a page may ask of its reader beside hf-gate
 _BASH = shutil.which("bash") or "bash"
 _RUNNERS = {"python": (sys.executable,), "sh": (_BASH, "-eu", "-o", "pipefail"), "js": ("node",)}

@@ -98,6 +98,12 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.MemberInvited(member="m_1", role="admin"), None, "member m_1 invited as admin"),
     (e.MemberRevoked(member="m_1"), None, "member m_1 revoked"),
     (
+        e.KeyMade(key="billing", verbs=("accept", "reset"), digest="d", repos=("acme/*",)),
+        None,
+        "key billing made for accept, reset at acme/*",
+    ),
+    (e.KeyRevoked(key="billing"), None, "key billing revoked"),
+    (
         e.TableAccepted(table="partners", rows_before=1200, rows_after=1),
         None,
         "table partners accepted with 1 row, instead of 1,200",

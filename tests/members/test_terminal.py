@@ -224,6 +224,58 @@ def test_each_answer_of_a_running_desk_follows_its_schema(program: DeskProgram, 
     jsonschema.validate(_json(_run(folder, local, "ui", "--no-open", "--json")), schema_of("ui"))
 
 
+def test_a_key_is_made_rotated_and_revoked_from_the_terminal(
+    program: DeskProgram, folder: Path, local: LocalHub
+) -> None:
+    def run(*words: str) -> dict[str, Any]:
+        told: dict[str, Any] = _json(_run(folder, local, "ui", "key", *words, "--json"))
+        jsonschema.validate(told, schema_of("ui-key"))
+        return told
+
+    assert run("ls")["keys"] == []
+    first = run("billing", "--repos", "*/*", "--verbs", "accept,events")
+    assert first["secret"].startswith("gate_")
+    assert (first["keys"][0]["verbs"], first["keys"][0]["until"], first["old_until"]) == (
+        ["accept", "events"],
+        None,
+        None,
+    )
+    second = run("billing")
+    assert second["old_until"] == second["keys"][1]["until"] != None  # noqa: E711 - in a chain
+    works = [_status_with_key(program, told["secret"]) for told in (first, second)]
+    assert works == [200, 200], "the earlier one for seven days"
+    third = run("billing", "--revoke-old")
+    assert [_status_with_key(program, told["secret"]) for told in (first, second, third)] == [401, 401, 200]
+    listed = _run(folder, local, "ui", "key", "ls")
+    assert listed.stdout.startswith("billing  accept, events  */*  made ")
+    assert not [told for told in (first, second, third) if told["secret"] in listed.stdout + listed.stderr]
+    for words in (
+        ("billing", "--verbs", "accept,reject"),
+        ("billing", "--repo", "acme/*"),
+        ("other", "--verbs", "destroy", "--repo", "*/*"),
+        ("other", "--repo", "*/*"),
+        ("other", "--verbs", "accept"),
+        ("revoke", "nobody"),
+        ("revoke",),
+        ("Not A Name", "--verbs", "events"),
+        (),
+    ):
+        refused = _run(folder, local, "ui", "key", *words)
+        assert (refused.returncode, len(refused.stderr.strip().splitlines()) < 5) == (2, True), (words, refused.stderr)
+    assert run("revoke", "billing")["keys"] == []
+    assert _status_with_key(program, third["secret"]) == 401
+    assert b"gate_" not in (folder / "desk.db").read_bytes(), "the store has digests only"
+
+
+def _status_with_key(program: DeskProgram, secret: str) -> int:
+    connection = HTTPConnection(urlsplit(program.url).netloc, timeout=20)
+    try:
+        connection.request("GET", "/api/v1/events", headers={"authorization": f"Bearer {secret}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def test_a_member_proves_their_account_from_the_terminal(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     if "noor" not in local.tokens:
         local.add_people([{"username": "noor"}])
@@ -289,6 +341,8 @@ def test_who_may_change_nothing_gets_no_link_from_a_running_desk(
         "ui invite mia",
         "ui revoke mia",
         "ui end 3f2a9c01b4d7",
+        "ui key billing --verbs events",
+        "ui key revoke billing",
     ):
         ended = _run(folder, local, *line.split(), "--no-open")
         assert ended.returncode == 2, line

@@ -82,3 +82,23 @@ class QueuedDecision(msgspec.Struct, frozen=True):
         if self.row.state is ChangeState.UNSENT:
             return OutcomeKind.REFUSED
         return OutcomeKind.OPEN if self.row.state in _UNSENT else OutcomeKind(self.row.state)
+
+
+class KeyDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision that another system sent: which request and batch of the tray it led to, or its outcome at once.
+
+    `idempotency` and `body` are digests of the Idempotency-Key, and of it and the body.
+    """
+
+    key: str
+    idempotency: str
+    body: str
+    at: int  # ms
+    request_id: int = 0
+    batch: str = ""
+    outcome: str | None = None
+    why: str = ""
+
+
+class KeyDecisionRepeated(Exception):
+    """Another call with the same Idempotency-Key was faster."""

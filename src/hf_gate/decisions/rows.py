@@ -1,13 +1,19 @@
-"""Stores what policies may do unattended: promotions, completed first turns, halted runs, and held-back changes."""
+"""Stores what policies may do unattended (promotions, first turns, halted runs, held-back changes), and the decisions
+that other systems sent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from hf_gate.base.ids import Repo
+from hf_gate.base.timestamps import DAY_MS
+from hf_gate.core.queued_decisions import KeyDecision, KeyDecisionRepeated
+from hf_gate.store.sql import decode_row
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of
 from hf_gate.store.writing.writer import Writer
@@ -105,3 +111,26 @@ def write_held_changes(write: Writer, held: Mapping[str, tuple[str, int]]) -> No
     write.db.run("DELETE FROM held_changes")
     rows = [(policy, digest, n) for policy, (digest, n) in held.items()]
     write.db.run_many("INSERT INTO held_changes (policy, digest, n) VALUES (?, ?, ?)", rows)
+
+
+# ---- decisions of other systems --------------------------------------------------------------------------------------
+
+
+_KEY_DECISION: Final = ", ".join(KeyDecision.__struct_fields__)
+_KEPT_MS: Final = 7 * DAY_MS
+
+
+def find_key_decision(store: Store, wanted: KeyDecision) -> KeyDecision | None:
+    """Return what was decided under the Idempotency-Key of a decision within 7 days before it."""
+    sql = f"SELECT {_KEY_DECISION} FROM key_decisions WHERE key = ? AND idempotency = ? AND at >= ?"
+    row = store.reads.row(sql, (wanted.key, wanted.idempotency, wanted.at - _KEPT_MS))
+    return None if row is None else decode_row(row, KeyDecision)
+
+
+def write_key_decision(write: Writer, decision: KeyDecision) -> None:
+    """Store a decision. Raises KeyDecisionRepeated if there is one under its Idempotency-Key."""
+    write.db.run("DELETE FROM key_decisions WHERE at < ?", (decision.at - _KEPT_MS,))
+    places = ", ".join("?" * len(KeyDecision.__struct_fields__))
+    sql = f"INSERT INTO key_decisions ({_KEY_DECISION}) VALUES ({places}) ON CONFLICT DO NOTHING"
+    if not write.db.run(sql, astuple(decision)):
+        raise KeyDecisionRepeated

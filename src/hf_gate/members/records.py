@@ -1,6 +1,10 @@
-"""Output records of members of the desk: links, invitations and sessions, as a running desk answers the terminal."""
+"""Output records of members of the desk: links, invitations, sessions and keys, as a desk answers the terminal."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
 
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import Count, Record, Time
@@ -84,3 +88,22 @@ class EndedSessionRecord(Record, frozen=True, kw_only=True):
     """A session that was ended."""
 
     session: str
+
+
+class KeyRecord(Record, frozen=True, kw_only=True):
+    """One secret of a key of another system."""
+
+    name: str
+    verbs: list[str]
+    repos: list[str]
+    made_at: Time
+    until: Annotated[Time | None, Meta(description="when it ends, because a newer one replaced it")]
+
+
+class KeysRecord(Record, frozen=True, kw_only=True):
+    """The keys that work, the newest secret of each first, and what the command did."""
+
+    keys: list[KeyRecord]
+    secret: Annotated[str | None, Meta(description="the new one, which is not shown again")] = None
+    old_until: Annotated[Time | None, Meta(description="until when the earlier secret works")] = None
+    revoked: Annotated[str | None, Meta(description="the key that was revoked")] = None

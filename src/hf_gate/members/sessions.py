@@ -1,4 +1,4 @@
-"""Sessions of members, and what a personal link can do for a browser."""
+"""Sessions of members, what a personal link can do for a browser, and keys of other systems."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ DEVICE_LIFETIME: Final = 90 * DAY_MS
 """Milliseconds after its last use in which a browser's device cookie is valid."""
 DEVICE_LINK_LIFETIME: Final = 600.0
 """Seconds in which a link for another device must be used."""
+
+KEY_OVERLAP: Final = 7 * DAY_MS
+"""Milliseconds for which an earlier secret of a key works beside a new one."""
 
 
 def digest_secret(secret: str) -> str:
@@ -71,3 +74,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     browser: str
     began_at: int
     seen_at: int
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One secret of a key. Times are in ms; `until_at` is None for the newest secret."""
+
+    digest: str
+    name: str
+    verbs: tuple[str, ...]
+    repos: tuple[str, ...] | None
+    made_at: int
+    until_at: int | None = None

@@ -14,11 +14,11 @@ from hf_gate import __version__
 from hf_gate.base.decoding import convert_value, decode_json
 from hf_gate.base.timestamps import ms_to_iso
 from hf_gate.core.events.entry_records import event_record
-from hf_gate.core.people.hand_terms import NO_END_WORD
-from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.people.members import EVENTS, KeyMember, Member, MemberRole
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.records import EventRecord, Record, RequestRecord, TermsRecord, extend_record
 from hf_gate.core.stored_rows import RequestRow, TimelineFilter
+from hf_gate.decisions.pages.decision_hook import KeyDecisionIn, KeyDecisionOut, decide_by_key, parse_accept_end
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
@@ -33,6 +33,7 @@ from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import EscapedJSON
 from .http_context import HttpContext, NotFound, Refused, sees_all_repos
+from .security import read_key
 
 _T = TypeVar("_T")
 MAX_REQUESTS: Final = 500
@@ -163,6 +164,8 @@ _SHAPES: Final = (
     RequestsQuery,
     EventsQuery,
     DecisionsIn,
+    KeyDecisionIn,
+    KeyDecisionOut,
     RequestsOut,
     ApiRequest,
     DecisionsOut,
@@ -172,6 +175,13 @@ _SHAPES: Final = (
     ErrorOut,
 )
 _QUERIES: Final = {"/requests": "RequestsQuery", "/events": "EventsQuery"}
+_IDEMPOTENCY: Final = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "description": "Required with a key: the same decision always has the same one.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -209,6 +219,7 @@ class ApiCall(NamedTuple):
     query: Mapping[str, str]
     content_type: str
     body: bytes
+    idempotency: str = ""
 
     def parse_query(self, kind: type[_T]) -> _T:
         try:
@@ -241,8 +252,12 @@ class _Api(Struct, frozen=True):
         """Return an endpoint that answers with a record."""
 
         async def endpoint(request: Request) -> Response:
-            call = ApiCall(request.query_params, request.headers.get("content-type", ""), await request.body())
-            return await self._answer(request, MemberRole.REVIEWER, lambda context: EscapedJSON(work(context, call)))
+            headers = request.headers
+            body = await request.body()
+            call = ApiCall(
+                request.query_params, headers.get("content-type", ""), body, headers.get("idempotency-key", "")
+            )
+            return await self._answer(request, MemberRole.REVIEWER, lambda context: _render(work(context, call)))
 
         return endpoint
 
@@ -258,6 +273,8 @@ class _Api(Struct, frozen=True):
     def _try(
         self, request: Request, member: Member | None, role: MemberRole, work: Callable[[HttpContext], Response]
     ) -> Response:
+        if member is None and read_key(request.url.path, request.headers) is not None:
+            return _error(401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key")
         if member is None:
             return _error(401, "You are not signed in.", "Open the link that the desk printed.")
         context = self.context_of(request, member)
@@ -290,12 +307,14 @@ def _show_request(context: HttpContext, _: ApiCall) -> Record:
 
 
 def _decide(context: HttpContext, call: ApiCall) -> Record:
+    if context.member.is_key:
+        return decide_by_key(context, call.parse_body(KeyDecisionIn), call.idempotency)
     decisions = call.parse_body(DecisionsIn)
     rows = {request.id: context.find_request(request.id) for request in decisions.requests}
     seen = {rows[request.id].id: request.version for request in decisions.requests}
     reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
     note = None if decisions.note is None else parse_note(decisions.note)
-    until = _parse_until(context, decisions)
+    until = parse_accept_end(context, decisions.verb, decisions.until)
     wish = DecisionRequest(decisions.verb, seen, context.member, reason, until, note=note)
     taken = context.app_state.tray_service.queue_decisions(wish, context.now, decisions.seconds_to_hold(context))
     context.app_state.wake.set()
@@ -321,6 +340,9 @@ def _send(context: HttpContext, _: ApiCall) -> Record:
 
 
 def _list_events(context: HttpContext, call: ApiCall) -> Record:
+    key = context.member
+    if isinstance(key, KeyMember) and EVENTS not in key.verbs:
+        raise Refused("This key may not read events.", hint="Make one that may: hf-gate ui key", status=403)
     query = call.parse_query(EventsQuery)
     if query.after is not None and not is_cursor(query.after):
         raise Refused("That is not a cursor.", hint="Send `next` of the last page, as it was.")
@@ -349,16 +371,14 @@ _ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
 )
 
 
+def _render(record: Record) -> Response:
+    """Answer with a record: 202 for a decision whose outcome is not known yet."""
+    is_waiting = isinstance(record, KeyDecisionOut) and record.outcome is None
+    return EscapedJSON(record, 202 if is_waiting else 200)
+
+
 def _error(status: int, error: str, hint: str) -> Response:
     return EscapedJSON({"error": error, "hint": hint}, status)
-
-
-def _parse_until(context: HttpContext, decisions: DecisionsIn) -> str | None:
-    if decisions.until is None:
-        return None
-    if decisions.verb != "accept":
-        raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
-    return decisions.until if decisions.until == NO_END_WORD else context.parse_end(decisions.until)
 
 
 def _request_records(context: HttpContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
@@ -394,8 +414,15 @@ def _make_document() -> dict[str, Any]:
         elif path == "/requests/{id}":
             operation["parameters"] = [{"in": "path", "name": "id", "required": True, "schema": {"type": "string"}}]
         elif path == "/decisions":
-            body = {"schema": {"$ref": _REF.format(name="DecisionsIn")}}
+            body = {
+                "schema": {"oneOf": [{"$ref": _REF.format(name=name)} for name in ("DecisionsIn", "KeyDecisionIn")]}
+            }
             operation["requestBody"] = {"content": {"application/json": body}, "required": True}
+            operation["parameters"] = [_IDEMPOTENCY]
+            by_key = _answer(KeyDecisionOut, "With a key: the outcome is not known yet. Send the same call again.")
+            content = operation["responses"]["200"]["content"]["application/json"]
+            content["schema"] = {"oneOf": [content["schema"], by_key["content"]["application/json"]["schema"]]}
+            operation["responses"]["202"] = by_key
         paths.setdefault(f"/api/v1{path}", {})[method.lower()] = operation
     info = {"title": "hf-gate", "version": __version__}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}

@@ -43,15 +43,19 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
         "hf-gate ui revoke mia",
         "hf-gate ui sessions",
         "hf-gate ui end 3f2a9c01b4d7",
+        "hf-gate ui key billing --repo 'datasets/acme/*' --verbs accept,reset",
+        "hf-gate ui key ls",
+        "hf-gate ui key revoke billing",
     ),
 )
 @click.argument(
     "what",
     required=False,
-    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "prove"]),
+    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "key", "prove"]),
     metavar="[WHAT]",
 )
 @click.argument("name", required=False, metavar="[NAME]")
+@click.argument("key_name", required=False, metavar="[KEY]")
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -77,7 +81,11 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     show_default=True,
     help="With invite: the role.",
 )
-@click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
+@click.option(
+    "--repo", "--repos", "repos", multiple=True, metavar="GLOB", help="With invite and key: only these repos."
+)
+@click.option("--verbs", metavar="LIST", help="With key: what it may do, such as accept,reset,events.")
+@click.option("--revoke-old", is_flag=True, help="With key: end the earlier secret now, not in 7 days.")
 @click.option("--account", metavar="USER", help="With invite: the member's Hub account, if its name differs.")
 @click.option("-y", "--yes", is_flag=True, hidden=True)
 def ui(
@@ -85,8 +93,11 @@ def ui(
     *,
     what: str | None,
     name: str | None,
+    key_name: str | None,
     role: str,
     repos: tuple[str, ...],
+    verbs: str | None,
+    revoke_old: bool,
     account: str | None,
     yes: bool,
     **serving: Any,  # noqa: ANN401 - click's own values
@@ -99,12 +110,19 @@ def ui(
     WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link,
     `revoke NAME` removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends
     one. A personal link must be used within 7 days. It then works only in the browser that used it.
+
+    `key NAME` makes a key for another system, or a new secret of one that exists: it is shown once. `key ls` lists the
+    keys, and `key revoke NAME` ends one.
     """
     if what == "prove":
         return prove(context, name, yes=yes)
     from hf_gate.members.pages.terminal import find_running_desk
 
     known = find_running_desk(context.settings, context.location)
+    if key_name is not None and (what, name) != ("key", "revoke"):
+        raise UsageError(f"{key_name!r} is one word too many.", hint="hf-gate ui --help shows the commands.")
+    if what == "key":
+        return _call_desk(context, known, _key_call(name, key_name, repos, verbs, is_urgent=revoke_old))
     if what is not None:
         call = {"do": what, "name": name, "role": role, "repos": list(repos), "account": account}
         return _call_desk(context, known, call)
@@ -119,6 +137,18 @@ def ui(
             ),
         )
     return _serve(context, **serving)
+
+
+def _key_call(
+    name: str | None, key_name: str | None, repos: Sequence[str], verbs: str | None, *, is_urgent: bool
+) -> dict[str, Any]:
+    """Return the call for `ui key NAME`, `ui key ls` or `ui key revoke NAME`."""
+    if name == "ls":
+        return {"do": "keys", "name": name}
+    if name == "revoke":
+        return {"do": "revoke key", "name": key_name}
+    wanted = [verb.strip() for verb in (verbs or "").split(",") if verb.strip()]
+    return {"do": "key", "name": name, "verbs": wanted, "repos": list(repos), "revoke_old": is_urgent}
 
 
 def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
@@ -180,13 +210,16 @@ def _call_desk(context: CommandContext, desk: Mapping[str, Any] | None, call: Ma
 
     if desk is None:
         raise UsageError("no desk is running for this store on this machine.", hint="Start the desk: hf-gate ui")
-    if call["do"] in {"invite", "revoke", "end"} and not call["name"]:
+    if call["do"] in {"invite", "revoke", "end", "key", "revoke key"} and not call["name"]:
         what = "SESSION" if call["do"] == "end" else "NAME"
-        raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
+        command = " ".join(reversed(call["do"].split()))
+        raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {command} {what}")
     announce_target(context, writes=True, works_offline=True)
     answer = send_command(desk, call)
     context.out.document(
-        answer, lambda: _answer_lines(answer), quiet=[str(answer.get("link") or answer.get("login_url") or "")]
+        answer,
+        lambda: _answer_lines(answer),
+        quiet=[str(next(filter(None, map(answer.get, ("link", "login_url", "secret"))), ""))],
     )
     return 0
 
@@ -208,6 +241,8 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from _member_lines(answer["members"])
     elif "sessions" in answer:
         yield from _session_lines(answer["sessions"])
+    elif "keys" in answer:
+        yield from _key_lines(answer)
     elif "session" in answer:
         yield f"The session {answer['session']} has ended."
     else:
@@ -222,6 +257,21 @@ def _member_lines(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{member['name']}  {member['role']}  {where}{state}"
     if not members:
         yield "No members; only the owner of the token can sign in."
+
+
+def _key_lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    if answer["revoked"]:
+        yield f"The key {answer['revoked']} is revoked, and its unsent decisions are undone."
+    for key in answer["keys"]:
+        where = ", ".join(key["repos"]) or "all repos"
+        end = f"  until {key['until']}" if key["until"] else ""
+        yield f"{key['name']}  {', '.join(key['verbs'])}  {where}  made {key['made_at']}{end}"
+    if not answer["keys"]:
+        yield "There are no keys."
+    if answer["secret"]:
+        yield f"The new secret is not shown again: {answer['secret']}"
+    if answer["old_until"]:
+        yield f"The earlier secret works until {answer['old_until']}. Use --revoke-old to end it at once."
 
 
 def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -27,6 +27,19 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Answered under any name: balancers and orchestrators ask by address. They say whether this process works, no more."""
 
 
+KEY_PATHS: Final = frozenset({"/api/v1/events", "/api/v1/decisions"})
+"""Paths that take the key of another system in place of a session."""
+
+
+def read_key(path: str, headers: Mapping[str, str]) -> str | None:
+    """Return the secret that a call sends as `Authorization: Bearer`; None if it sends none, or the path takes none.
+
+    No page of another site can make a browser send one, so such a call needs no origin. Its cookies do not count.
+    """
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    return secret.strip() if path in KEY_PATHS and kind.lower() == "bearer" else None
+
+
 class SecurityMiddleware:
     """ASGI middleware. `hosts`: the accepted values of Host; None accepts any.
 
@@ -65,7 +78,7 @@ class SecurityMiddleware:
             return 421, "The desk answers only at its own address."
         if scope["method"] in _SAFE:
             return None
-        if not self._is_from_here(scope, headers):
+        if read_key(scope["path"], headers) is None and not self._is_from_here(scope, headers):
             return 403, "A change must come from a page of this desk."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:

@@ -350,7 +350,7 @@ def approve(
     """
     row = asked.row
     quorum = asked.quorum
-    approver = asked.approver
+    approver = None if asked.approver is None or asked.approver.is_key else asked.approver
     now = from_ms(at)
     given = book.find_counted(row, quorum, asked.version)
     agreed = book.read_approved_ends(row.id) if given else {}

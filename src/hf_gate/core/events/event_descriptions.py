@@ -232,6 +232,10 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     e.TableChanged: _describe_table_change,
     e.MemberInvited: _describe_invitation,
     e.MemberRevoked: lambda event, _entry: f"member {event.member} revoked",
+    e.KeyMade: lambda event, _entry: (
+        f"key {event.key} made for {', '.join(event.verbs)} at {', '.join(event.repos or ('all repos',))}"
+    ),
+    e.KeyRevoked: lambda event, _entry: f"key {event.key} revoked",
     e.AccountProven: lambda event, _entry: f"member {event.member} proved that they own Hub account {event.account}",
     e.PlanAgreed: _describe_agreement,
     e.ApprovalGiven: _describe_approval,
@@ -276,6 +280,8 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.UnattendedStarted, "all started"),
         (e.MemberInvited, "member invited"),
         (e.MemberRevoked, "member revoked"),
+        (e.KeyMade, "key made"),
+        (e.KeyRevoked, "key revoked"),
         (e.AccountProven, "account proven"),
         (e.PlanAgreed, "plan agreed to"),
         (e.ApprovalGiven, "approval"),

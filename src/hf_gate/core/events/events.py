@@ -250,6 +250,22 @@ class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="M
     member: str
 
 
+class KeyMade(Event, frozen=True, kw_only=True, omit_defaults=True, tag="KeyMade"):
+    """Another system got a key to the desk. `digest` is that of its secret, which has 256 random bits."""
+
+    key: str
+    verbs: tuple[str, ...]
+    digest: str
+    repos: tuple[str, ...] | None = None
+    old_until: int | None = None  # ms: until when the earlier secrets of this key work; None: it had none
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="KeyRevoked"):
+    """No secret of this key works any more."""
+
+    key: str
+
+
 class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="AccountProven"):
     """A member proved a Hub account with a token of that account, and got a new link.
 
@@ -368,6 +384,8 @@ AnyEvent: TypeAlias = (
     | TableChanged
     | MemberInvited
     | MemberRevoked
+    | KeyMade
+    | KeyRevoked
     | AccountProven
     | PlanAgreed
     | ApprovalGiven

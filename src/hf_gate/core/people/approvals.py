@@ -7,7 +7,7 @@ one person and a selection by another meet (`approvals/service/approvals.py`).
 1. No acceptance is sent without the approvals that the policies ask for: by a command, page, plan, turn, retry or
    resumed run.
 2. A person counts once, by the id of a proven account, whatever ways and names they use.
-3. The requester, an author of the policy version, and a person who may not decide there now never count.
+3. A key, the requester, an author of the policy version, and a person who may not decide there now never count.
 4. An approval counts for one version of the request and under the same rules. A change of either ends it.
 5. An approval can be taken back until it is used. It does not return when a run is resumed. An undone act leaves none.
 6. Nobody gives more access than each approver approved: no later end, and no condition fewer. Longer access needs the
@@ -30,6 +30,7 @@ from hf_gate.core.request_version import RequestVersion
 
 from .grants import read_duration
 from .hand_terms import NO_END_WORD, GrantEnd, is_later
+from .members import KEY_ACTOR
 
 TWO_PERSON_SETTING: Final = "policies with two approvals"
 """The setting with the policies that asked for two people when they were last read."""
@@ -129,6 +130,11 @@ class Approver(NamedTuple):
     actor: str
     member: str | None
     account: str | None
+
+    @property
+    def is_key(self) -> bool:
+        """Whether this is a key of another system, which never approves: it counts as none, and is not refused."""
+        return self.member is not None and self.member.startswith(KEY_ACTOR)
 
 
 def why_not_counted(

@@ -25,6 +25,9 @@ TEAM_UNTIL_SETTING: Final = "team until"
 """The setting with the time (ms) until which a removed admin still counts as present."""
 TEAM_GRACE: Final = DAY_MS  # ms
 
+KEY_ACTOR: Final = "key:"
+"""The prefix of an actor that is a key of another system, and of its id as a member."""
+
 OWNER_SETTING: Final = "desk owner"
 """The setting with the account whose token the desk used last: name and id, as JSON."""
 
@@ -87,6 +90,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.name if self.has_link else f"{self.name.partition('~')[0]} (removed)"
 
     @property
+    def is_key(self) -> bool:
+        """Whether this is a key of another system, which is nobody's account."""
+        return self.id.startswith(KEY_ACTOR)
+
+    @property
     def own_keys(self) -> frozenset[str]:
         """The lower-case names and ids that mark a request as the member's own."""
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
@@ -105,6 +113,16 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         if user_id and self.proven_account is not None:
             return user_id == self.proven_account
         return any(key.lower() in self.own_keys for key in (username, user_id) if key)
+
+
+class KeyMember(Member, frozen=True, kw_only=True):
+    """A key of another system as a member: it has only these verbs, of decisions or `EVENTS`, and no proven account."""
+
+    verbs: tuple[str, ...] = ()
+
+
+EVENTS: Final = "events"
+"""The verb of a key that reads the event feed."""
 
 
 def make_owner_member(name: str, user_id: str | None) -> Member:

@@ -6,7 +6,7 @@ The run that sends decisions takes the place of their waiting runs in one transa
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -48,6 +48,7 @@ from hf_gate.store.rows.tray import (
     schedule_decisions,
     undo_acceptance,
 )
+from hf_gate.store.writing.writer import Writer
 
 from .decision_sender import DecisionSender
 from .direct_decisions import Choice, DecisionTarget, PendingDecision, make_change_of
@@ -110,9 +111,16 @@ class TrayService(Struct):
     sent: dict[str, SentDecisions] = field(default_factory=dict)
     latest: int = 0  # ms; when the latest decision was made
 
-    def queue_decisions(self, request: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
+    def queue_decisions(
+        self,
+        request: DecisionRequest,
+        now: datetime,
+        hold: float | None,
+        record: Callable[[Writer, str], None] = lambda _write, _batch: None,
+    ) -> QueueResult:
         """Queue decisions for `hold` seconds (None: until a person sends them). Send nothing.
 
+        `record` adds something in the transaction that queues a decision, for the batch; its error prevents that.
         Raises an error and queues nothing if a verb does not fit a status, or if a request is the member's own.
         """
         if request.verb not in VERBS:
@@ -141,7 +149,9 @@ class TrayService(Struct):
                 for n, row in enumerate(fresh)
             ]
             records = [row.id for row in fresh if row.request is not None]
-            clashes = add_waiting_decisions(self.workspace.store, items, shared, records, check_limit)
+            clashes = add_waiting_decisions(
+                self.workspace.store, items, shared, records, check_limit, lambda write: record(write, batch)
+            )
         return QueueResult(batch, len(fresh) - len(clashes), clashes, moved, retermed, uncounted, frozenset(renamed))
 
     def _choose_ends(
@@ -187,12 +197,13 @@ class TrayService(Struct):
     ) -> tuple[frozenset[int], list[RequestRow]]:
         """Return the requests that need two people, and those of them that this person cannot approve.
 
-        Raise NotAllowed if this person cannot approve any of the rows. The run checks it again.
+        The acceptance of a key is not refused here: it counts as none. Raise NotAllowed if this person cannot approve
+        any of the rows. The run checks it again.
         """
         if request.verb != ACCEPT:
             return frozenset(), []
         found = read_approval_status(self.workspace, rows, as_approver(request.by))
-        refused = {ident: one.why_not for ident, one in found.items() if one.why_not}
+        refused = {ident: one.why_not for ident, one in found.items() if one.why_not and not request.by.is_key}
         if refused and len(refused) == len(rows):
             why = next(iter(refused.values()))
             raise NotAllowed(why, hint="Ask another member with a proven account to approve.")

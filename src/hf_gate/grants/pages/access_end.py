@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -20,7 +20,7 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.direct_decisions import renewal_entry
 from hf_gate.decisions.typed_input import NO_WORKSPACE
 from hf_gate.errors import Guarded, NotAllowed, UsageError
-from hf_gate.grants.service.ends.approved_ends import EndChanger
+from hf_gate.grants.service.ends.approved_ends import EndChanger, HeldChange
 from hf_gate.grants.service.ends.end_changes import ONLY_SHORTER, change_end_by_hand
 from hf_gate.grants.service.ends.grant_ends import require_right_clock
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
@@ -109,14 +109,30 @@ def _list_approved_ends(context: HttpContext, row: RequestRow) -> Iterator[str]:
 
 
 def change_end(context: HttpContext) -> Response:
-    """Change or remove the end of an accepted request. Nothing is sent: the Hub has no ends."""
+    """Change or remove the end of an accepted request."""
     row = context.find_request(context.params["id"])
-    app_state = context.app_state
     if not context.form_value("until"):
         raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
+    held = write_end(context, row, context.parse_chosen_end(), context.form_value("version"))
+    if held is not None and held.kind is OutcomeKind.REFUSED:
+        raise Refused(f"{held.why[:1].upper()}{held.why[1:]}.", hint=ONLY_SHORTER, status=409)
+    return context.redirect_back(f"/requests/{request_key(row)}")
+
+
+def write_end(
+    context: HttpContext,
+    row: RequestRow,
+    chosen: str | None,
+    version: str,
+    record: Callable[..., None] = lambda *_: None,
+) -> HeldChange | None:
+    """Give a request in this version another end, or none. Nothing is sent: the Hub has no ends.
+
+    Return what lacks approvals. `record` gets that and the writer, and adds something in the transaction.
+    """
+    app_state = context.app_state
     if not context.has_workspace:
         raise UsageError(NO_WORKSPACE, hint="Make one: hf-gate init")
-    chosen = context.parse_chosen_end()
     until = None if chosen == NO_END_WORD else chosen
     if until is not None:
         require_right_clock(context.workspace.hub, row.repo, may_be_unknown=True)
@@ -129,7 +145,7 @@ def change_end(context: HttpContext) -> Response:
     quorums = changer.read_quorums([change_end_by_hand(store, row, until, terms, context.now, zone)])
     with store.writing() as write:
         fresh = store.request(row.id)
-        _check_change(context, fresh)
+        _check_change(context, fresh, version)
         if until is not None and (
             why := explain_end_limit(
                 app_state.workspace.store, app_state.membership.read_team(context.member), context.now
@@ -142,9 +158,9 @@ def change_end(context: HttpContext) -> Response:
             quorums,
             to_ms(context.now),
         )
-    if held and held[0].kind is OutcomeKind.REFUSED:
-        raise Refused(f"{held[0].why[:1].upper()}{held[0].why[1:]}.", hint=ONLY_SHORTER, status=409)
-    return context.redirect_back(f"/requests/{request_key(row)}")
+        lacking = held[0] if held else None
+        record(write, lacking)
+    return lacking
 
 
 def change_renewal(context: HttpContext) -> Response:
@@ -155,7 +171,7 @@ def change_renewal(context: HttpContext) -> Response:
         raise Refused("Nothing was changed.", hint="Use the button on the page of the request.")
     with context.workspace.store.writing() as write:
         fresh = context.workspace.store.request(row.id)
-        _check_change(context, fresh)
+        _check_change(context, fresh, context.form_value("version"))
         if fresh is None or fresh.state.ends_at is None:
             raise Refused("This access has no end, so there is nothing to renew.", hint="Set an end first.")
         entry = renewal_entry(fresh, context.member.name, to_ms(context.now), is_blocked=is_blocked)
@@ -163,9 +179,9 @@ def change_renewal(context: HttpContext) -> Response:
     return context.redirect_back(f"/requests/{request_key(row)}")
 
 
-def _check_change(context: HttpContext, row: RequestRow | None) -> None:
+def _check_change(context: HttpContext, row: RequestRow | None, version: str) -> None:
     """Refuse a request that changed, one with an unsent decision, and the member's own."""
-    if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(context.form_value("version")):
+    if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(version):
         raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
     held = find_latest_decisions(context.workspace.store, [row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):

@@ -33,6 +33,7 @@ from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.rows import read_promotions
 from hf_gate.grants.rows import find_terms_faults
+from hf_gate.members.rows.api_keys import list_api_keys
 from hf_gate.messages.rows.outbox import read_letter_ends
 from hf_gate.store.database.schema_check import find_index_faults, find_trigger_faults
 from hf_gate.store.rows.ledger import iterate_chain_with_runs
@@ -267,6 +268,7 @@ def _find_faults(
 ) -> Iterator[str]:
     """Yield what is wrong in the tables that belong to no single request."""
     yield from _find_differing_members(store, replay)
+    yield from _find_unrecorded_keys(store, replay)
     yield from _find_differing_letters(store, replay, letters)
     yield from find_trigger_faults(store)
     yield from find_index_faults(store)
@@ -296,6 +298,15 @@ def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
         if not differences:
             break
     return differences
+
+
+def _find_unrecorded_keys(store: Store, replay: _Replay) -> Iterator[str]:
+    """Yield the keys of other systems that no entry records as they are stored."""
+    keys = list_api_keys(store, 0)
+    replay.read_new_events()  # a key may have been made since the events were read
+    for key in keys:
+        if (key.digest, key.name, key.verbs, key.repos) not in replay.keys:
+            yield f"key {key.name} has other verbs, repos or another secret than recorded"
 
 
 def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
@@ -368,6 +379,7 @@ class _Replay:
         self.members: dict[str, _RecordedMember] = {}
         self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
         self.authors: set[PolicyAuthor] = set()  # who promoted or saved a version of a policy
+        self.keys: set[tuple[str, str, tuple[str, ...], tuple[str, ...] | None]] = set()  # of other systems
         self.letters: set[str] = set()  # that were sent
         self.letters_since: int | None = None  # the first of them; earlier versions recorded none
         self.broken: list[ChainBreak] = []
@@ -401,6 +413,8 @@ class _Replay:
             member = _apply_to_member(self.members.get(event.member), event)
             if member is not None:
                 self.members[event.member] = member
+        if isinstance(event, e.KeyMade | e.KeyRevoked):
+            self._apply_to_keys(event)
         if link.request is None:
             return
         if isinstance(event, e.ApprovalGiven):
@@ -411,6 +425,12 @@ class _Replay:
         state = apply_event(self.states.get(link.request), event, link.at)
         if state is not None:
             self.states[link.request] = state
+
+    def _apply_to_keys(self, event: e.KeyMade | e.KeyRevoked) -> None:
+        if isinstance(event, e.KeyMade):
+            self.keys.add((event.digest, event.key, event.verbs, event.repos))
+        else:
+            self.keys = {key for key in self.keys if key[1] != event.key}
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose rows differ from their events, with the row or None."""

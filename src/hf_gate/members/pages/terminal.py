@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,12 +19,15 @@ from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import read_announcement
 from hf_gate.base.timestamps import from_ms, ms_to_iso, to_ms
 from hf_gate.config import Settings
-from hf_gate.core.people.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
+from hf_gate.core.lifecycle import VERBS
+from hf_gate.core.people.members import EVENTS, MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
 from hf_gate.core.records import Record
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.members.records import (
     EndedSessionRecord,
     InvitationRecord,
+    KeyRecord,
+    KeysRecord,
     LinkRecord,
     MemberRecord,
     MembersRecord,
@@ -32,9 +35,10 @@ from hf_gate.members.records import (
     SessionRecord,
     SessionsRecord,
 )
+from hf_gate.members.rows.api_keys import list_api_keys, make_key
 from hf_gate.members.rows.members import find_member
 from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
-from hf_gate.members.sessions import Session
+from hf_gate.members.sessions import KEY_OVERLAP, ApiKey, Session, digest_secret
 from hf_gate.settings.service.workspace import WorkspaceLocation
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
@@ -49,6 +53,8 @@ def _announcement_file(settings: Settings, place: WorkspaceLocation) -> Path:
     return settings.paths.state / "ui" / f"{name}.json"
 
 
+KEY_PREFIX: Final = "gate_"
+"""The start of each secret of a key, by which scanners of secrets can find one."""
 _SHOWN_ID: Final = 12  # letters of a session's id
 _MAX_GLOBS: Final = 200  # repos of one member; each page compares them
 _MAX_GLOB: Final = 200  # characters
@@ -109,6 +115,8 @@ class Terminal:
                 app_state.membership.revoke(known)
                 app_state.run_worker.stop_runs_of(known)
                 return RevocationRecord(name=known.name)
+            case "key" | "keys" | "revoke key":
+                return self._manage_keys(asked)
             case "members":
                 at = to_ms(app_state.now())
                 devices = count_devices(app_state.workspace.store, at)
@@ -121,6 +129,23 @@ class Terminal:
                 return EndedSessionRecord(session=self._end_session(str(asked.get("name"))))
             case _:
                 raise UsageError("the desk does not know this command.")
+
+    def _manage_keys(self, asked: Mapping[str, Any]) -> KeysRecord:
+        """List the keys, after revoking one, or make a key, or a new secret for one that exists."""
+        store = self._app_state.workspace.store
+        at = to_ms(self._app_state.now())
+        secret = old_until = revoked = None
+        if asked["do"] == "key":
+            secret = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
+            key = _parse_key(asked, list_api_keys(store, at), digest_secret(secret), at)
+            end = at - 1 if asked.get("revoke_old") else at + KEY_OVERLAP
+            old_until = ms_to_iso(make_key(store, key, self._app_state.owner, old_until=end))
+        elif asked["do"] == "revoke key":
+            revoked = str(asked.get("name"))
+            if not self._app_state.membership.revoke_key(revoked):
+                raise UsageError(f"there is no key {revoked!r}.", hint="hf-gate ui key ls lists them.")
+        keys = list(map(_key_record, list_api_keys(store, at)))
+        return KeysRecord(keys=keys, secret=secret, old_until=old_until, revoked=revoked)
 
     def _end_session(self, ident: str) -> str:
         """End the session whose id begins so. Raises UsageError unless there is exactly one."""
@@ -145,12 +170,7 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
         )
     if role not in ROLES:
         raise UsageError(f"{role!r} is not a role.", hint="Use viewer, reviewer or admin.")
-    globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
-    if len(globs or ()) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in globs or ()):
-        raise UsageError(
-            f"an invitation takes at most {_MAX_GLOBS} repos of at most {_MAX_GLOB} characters each.",
-            hint="Use acme/*.",
-        )
+    globs = _parse_globs(asked.get("repos") or (), "an invitation")
     wanted = str(asked.get("account") or "").strip()
     if len(wanted) > _MAX_ACCOUNT:
         raise UsageError("that is not the name of a Hub account.", hint="Write the name as the Hub shows it.")
@@ -169,6 +189,46 @@ def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple
         return None, None  # the stored account stays
     found = look_up_account(app_state, name, is_guess=True)
     return None, None if found is None else found[1]
+
+
+def _parse_key(asked: Mapping[str, Any], known: Sequence[ApiKey], digest: str, at: int) -> ApiKey:
+    """Return the key to store. Raises UsageError if it is not valid, or would change one that exists."""
+    name = str(asked.get("name") or "")
+    if not MEMBER_NAME.match(name) or name in {"ls", "revoke"}:
+        raise UsageError(f"{name[:_MAX_ACCOUNT]!r} is not a valid name of a key.", hint="Write billing, for example.")
+    verbs = tuple(dict.fromkeys(str(verb) for verb in asked.get("verbs") or ()))
+    globs = _parse_globs(asked.get("repos") or (), "a key")
+    earlier = next((one for one in known if one.name == name), None)
+    if earlier is not None:
+        if (verbs and set(verbs) != set(earlier.verbs)) or (globs and globs != earlier.repos):
+            hint = f"Leave --verbs and --repo out to get a new secret; or first: hf-gate ui key revoke {name}"
+            raise UsageError(f"the key {name} exists with other verbs or repos.", hint=hint)
+        return ApiKey(digest=digest, name=name, verbs=earlier.verbs, repos=earlier.repos, made_at=at)
+    if not verbs or not {*verbs} <= {*VERBS, EVENTS}:
+        hint = f"--verbs takes some of {','.join((*VERBS, EVENTS))}, separated by commas."
+        raise UsageError(f"the new key {name} needs other verbs.", hint=hint)
+    if globs is None and verbs != (EVENTS,):
+        raise UsageError("a key that decides needs repos.", hint="--repo acme/model, or --repo 'datasets/acme/*'.")
+    return ApiKey(digest=digest, name=name, verbs=verbs, repos=globs, made_at=at)
+
+
+def _parse_globs(words: Iterable[object], what: str) -> tuple[str, ...] | None:
+    globs = tuple(str(glob) for glob in words) or None
+    if len(globs or ()) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in globs or ()):
+        raise UsageError(
+            f"{what} takes at most {_MAX_GLOBS} repos of at most {_MAX_GLOB} characters each.", hint="Use acme/*."
+        )
+    return globs
+
+
+def _key_record(key: ApiKey) -> KeyRecord:
+    return KeyRecord(
+        name=key.name,
+        verbs=list(key.verbs),
+        repos=list(key.repos or ()),
+        made_at=ms_to_iso(key.made_at),
+        until=ms_to_iso(key.until_at),
+    )
 
 
 def account_name(member: Member) -> str | None:
@@ -212,7 +272,7 @@ def _member_record(member: Member, devices: int, at: int) -> MemberRecord:
 # ---- the terminal's side ---------------------------------------------------------------------------------------------
 
 
-_READS: Final = frozenset({"members", "sessions"})
+_READS: Final = frozenset({"members", "sessions", "keys"})
 
 
 def find_running_desk(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:

@@ -18,7 +18,9 @@ from hf_gate.core.events.events import POLICY_ACTOR
 from hf_gate.core.parsing.literals import glob_matches
 from hf_gate.core.people.accounts import Account
 from hf_gate.core.people.members import (
+    KEY_ACTOR,
     RESERVED_NAMES,
+    KeyMember,
     Member,
     MemberOrigin,
     MemberRole,
@@ -29,6 +31,7 @@ from hf_gate.core.people.members import (
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RepoRow, RunRow
 from hf_gate.errors import Guarded
+from hf_gate.members.rows.api_keys import find_key_by_id, find_key_by_secret, revoke_key
 from hf_gate.members.rows.assignments import free_assignments
 from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, revoke_member
 from hf_gate.requests.rows.selections import delete_selection
@@ -319,8 +322,18 @@ class Membership:
         """Return a member who may sign in now, by id."""
         if ident == self.owner_member.id:
             return self.owner_member
+        if ident is not None and ident.startswith(KEY_ACTOR):
+            return self._name_owner(find_key_by_id(self.workspace.store, ident, to_ms(self.workspace.now())))
         found = None if ident is None else find_member_by_id(self.workspace.store, ident)
         return found if found is not None and found.has_link else None
+
+    def find_key(self, secret: str) -> KeyMember | None:
+        """Return the key of a secret as a member; None if it does not work."""
+        return self._name_owner(find_key_by_secret(self.workspace.store, secret, to_ms(self.workspace.now())))
+
+    def _name_owner(self, key: KeyMember | None) -> KeyMember | None:
+        """Add the owner's account, which is not proven by a key: it must not decide the owner's own request."""
+        return None if key is None else replace(key, account=self.owner, user_id=self.owner_id)
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
         """Invite a member by link. `by` is the actor in the ledger; None means the owner."""
@@ -335,6 +348,13 @@ class Membership:
         unsent = list_unsent_decisions(self.workspace.store, member.id)
         undo_waiting_decisions(self.workspace.store, [item.run.id for item in unsent])
         delete_selection(self.workspace.store, f"s_{member.id}")
+
+    def revoke_key(self, name: str) -> bool:
+        """Revoke a key and undo its unsent decisions; return False if there is none."""
+        is_done = revoke_key(self.workspace.store, name, self.owner, to_ms(self.workspace.now()))
+        unsent = list_unsent_decisions(self.workspace.store, f"{KEY_ACTOR}{name}")
+        undo_waiting_decisions(self.workspace.store, [item.run.id for item in unsent])
+        return is_done
 
     def repos(self, member: Member) -> list[RepoRow]:
         """Return the repos that a member may see, sorted by name."""
@@ -363,8 +383,9 @@ class Membership:
     # ---- second person -----------------------------------------------------------------------------------------------
 
     def read_team(self, member: Member) -> Team:
-        """Return the current team from the point of view of this member."""
-        return read_team(self.workspace.store, member, self.workspace.now())
+        """Return the current team from the point of view of this member. A key acts for the owner, who made it."""
+        me = self.owner_member if member.is_key else member
+        return read_team(self.workspace.store, me, self.workspace.now())
 
     def compute_act_quorum(
         self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()

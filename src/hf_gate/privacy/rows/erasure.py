@@ -34,7 +34,7 @@ from hf_gate.store.writing.writer import Writer
 from hf_gate.store.writing.writer_cache import read_dictionary
 
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
-REQUEST_TABLES: Final = ("hits", "picked", "approvals", "approval_alarms", "messages")
+REQUEST_TABLES: Final = ("hits", "picked", "approvals", "approval_alarms", "messages", "key_decisions")
 """Tables whose rows about an erased request are deleted."""
 _CHANGE: Final[dict[str, object]] = {
     "user_id": None,

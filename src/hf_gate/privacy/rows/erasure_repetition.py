@@ -32,6 +32,7 @@ VACUUMED: Final = (
     "approval_alarms",
     "endorsements",
     "messages",
+    "key_decisions",
     "table_versions",
 )
 """The tables from which an erasure deletes, or in which it changes rows."""

@@ -561,6 +561,30 @@ CREATE TABLE sessions (
     seen_at INTEGER NOT NULL
 );
 
+-- keys of other systems; a newer secret of the same name takes over, and the earlier one ends later
+CREATE TABLE api_keys (
+    digest TEXT NOT NULL PRIMARY KEY,  -- of the secret
+    name TEXT NOT NULL,
+    verbs TEXT NOT NULL,  -- as JSON
+    repos TEXT,  -- globs as JSON; null: every repo of the desk
+    made_at INTEGER NOT NULL,
+    until_at INTEGER  -- ms until which it works; null: nothing has replaced it
+);
+
+-- decisions that other systems sent, by their Idempotency-Key, for 7 days
+CREATE TABLE key_decisions (
+    key TEXT NOT NULL,  -- its name
+    idempotency TEXT NOT NULL,  -- digest of the header
+    body TEXT NOT NULL,  -- digest of the header and the body
+    request_id INTEGER NOT NULL REFERENCES requests (id),
+    batch TEXT NOT NULL,  -- of the decision in the tray
+    outcome TEXT,  -- if nothing had to be sent; null: see the tray
+    why TEXT DEFAULT '' NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (key, idempotency)
+);
+CREATE INDEX key_decisions_request ON key_decisions (request_id);
+
 -- browsers in which a personal link works
 CREATE TABLE devices (
     id TEXT NOT NULL,  -- digest of the browser's device cookie

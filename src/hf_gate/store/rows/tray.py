@@ -40,14 +40,15 @@ def add_waiting_decisions(
     shared: Collection[int],
     records: Collection[int],
     check_limit: Callable[[], None] = lambda: None,
+    record: Callable[[Writer], None] = lambda _: None,
 ) -> list[QueuedDecision]:
     """Add decisions, each as a waiting run with its change.
 
     `check_limit` raises an error if one person may not make them; until they are added, nobody writes others.
 
     Return the earlier decisions about requests that have one without an outcome; these are not replaced. Several
-    members can accept a `shared` request at once, because it needs two people. Raises Guarded if the personal data
-    of one of `records` was deleted.
+    members can accept a `shared` request at once, because it needs two people. `record` adds something in the
+    transaction, if any decision is added. Raises Guarded if the personal data of one of `records` was deleted.
     """
     clashes = list[QueuedDecision]()
     added = list[tuple[ChangeRow, int]]()
@@ -64,6 +65,8 @@ def add_waiting_decisions(
                 write.write_run(run)
                 added.append((change, write.repo_id(change.repo)))
         insert_changes(write.db, added)
+        if added:
+            record(write)
     return clashes
 
 
@@ -99,6 +102,12 @@ def find_latest_decisions(
     order = f"ORDER BY {own}, r.made_at, c.run, c.n"
     found = _select(reader.reads, f"c.request_id {among} {order}", value, member or "")
     return {item.request: item for item in found}
+
+
+def find_decision_of_batch(reader: Reader, request: int, batch: str) -> QueuedDecision | None:
+    """Return the decision about a request in an act, ended or not; None if it was undone."""
+    found = _select(reader.reads, f"c.request_id = ? {_LATEST}", request)
+    return next((one for one in found if one.batch == batch), None)
 
 
 def list_sent_decisions(reader: Reader, member: str, since: int, limit: int) -> list[QueuedDecision]:

@@ -46,6 +46,7 @@ from hf_gate.members.records import (
     DeskRecord,
     EndedSessionRecord,
     InvitationRecord,
+    KeysRecord,
     LinkRecord,
     MembersRecord,
     ProofRecord,
@@ -161,6 +162,7 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "ui-members": MembersRecord,
     "ui-sessions": SessionsRecord,
     "ui-end": EndedSessionRecord,
+    "ui-key": KeysRecord,
     "version": VersionRecord,
     "config-path": dict[str, str],
 }

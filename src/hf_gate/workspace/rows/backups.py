@@ -45,6 +45,7 @@ _DISARM_SQL: Final = (
     ),
     "DELETE FROM sessions",
     "DELETE FROM devices",
+    "DELETE FROM api_keys",
     "DELETE FROM picked",
     "DELETE FROM picks",
     "UPDATE members SET link = NULL",

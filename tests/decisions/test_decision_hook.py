@@ -1,0 +1,312 @@
+"""The decision hook: another system decides once for each Idempotency-Key, within its verbs, its repos and the rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate.base.timestamps import DAY_MS, from_ms
+from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.members.rows.api_keys import revoke_key
+from hf_gate.privacy.service.erasure import erase, find_person
+from hf_gate.settings.service.unattended_stop import UnattendedStop, write_stop
+from hf_gate.store.rows.tray import list_waiting_decisions
+from hf_gate.testing import LocalHub
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, open_existing_desk, write_desk
+from tests.kits.key_calls import BARE, give_key, send, settle
+from tests.kits.manual_clock import ManualClock
+
+TWO = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n")
+
+
+@pytest.fixture
+def asked(desk: Desk) -> Desk:
+    desk.ask([{"username": name} for name in ("ada-l", "bob99")], {"Purpose": GOOD})
+    return desk
+
+
+def _wish(desk: Desk, person: str = "ada-l", action: str = "accept", **more: Any) -> dict[str, Any]:
+    return {"repo": str(desk.repo), "person": person, "action": action, **more}
+
+
+def test_a_system_accepts_who_paid_and_the_same_call_gives_the_same_answer(asked: Desk) -> None:
+    key = give_key(asked)
+    wish = _wish(asked, until="90d")
+    done = settle(asked, key, wish)
+    assert (done.status, done.json["outcome"], done.json["user"]) == (200, "done", "ada-l")
+    run = asked.app_state.workspace.store.run(done.json["run"])
+    assert run is not None
+    assert (run.actor, run.account) == ("key:billing", None)
+    row = asked.row("ada-l")
+    assert row.state.status == "accepted"
+    assert (from_ms(row.state.until or 0) - asked.app_state.now()).days in {89, 90}
+    assert asked.local.stats()["calls"]
+    writes = asked.count_writes()
+    for _ in range(3):
+        assert send(asked, key, wish).json == done.json
+    spaced = json.dumps(wish, indent=3).encode()
+    assert send(asked, key, spaced).json == done.json, "the same decision, written differently"
+    assert asked.count_writes() == writes
+    other = send(asked, key, _wish(asked, "bob99", until="90d"))
+    assert (other.status, other.json["error"]) == (409, "This Idempotency-Key was sent with another body.")
+    assert asked.row("bob99").state.status == "pending"
+    assert verify_ledger(asked.app_state.workspace.store, with_tables=True).ok
+
+
+def test_each_verb_by_name_or_by_account_id(asked: Desk) -> None:
+    key = give_key(asked)
+    user_id = asked.row("ada-l").person.identity.user_id
+    assert user_id is not None
+    for number, (person, action, status) in enumerate(
+        (
+            ("ada-l", "reset", "reset"),
+            (user_id, "accept", "accepted"),
+            ("ADA-L", "cancel", "pending"),
+            (user_id, "reject", "rejected"),
+        )
+    ):
+        more = {"until": "none"} if action == "accept" else {"reason": "No payment."}
+        done = settle(asked, key, _wish(asked, person, action, **more), f"pay-{number}")
+        assert (done.json["outcome"], asked.row("ada-l").state.status) == ("done", status), done.body
+
+
+def test_two_calls_at_once_are_one_decision_also_at_two_desks(tmp_path: Path) -> None:
+    with LocalHub(requests=0, repos=1) as local:
+        write_desk(tmp_path, local)
+        with (
+            open_existing_desk(tmp_path, local, lends=True) as one,
+            open_existing_desk(tmp_path, local, lends=True) as other,
+            ThreadPoolExecutor(6) as pool,
+        ):
+            one.ask([{"username": name} for name in ("ada-l", "bob99")], {"Purpose": GOOD})
+            key = give_key(one)
+            wish = _wish(one, until="90d")
+            answers = [job.result() for job in [pool.submit(send, desk, key, wish) for desk in (one, other) * 3]]
+            assert {answer.status for answer in answers} == {202}, [answer.body for answer in answers]
+            assert len({answer.json["id"] for answer in answers}) == 1
+            assert len(list_waiting_decisions(one.app_state.workspace.store)) == 1
+            other.app_state.tray_service.send_due(other.app_state.now())
+            one.app_state.tray_service.send_due(one.app_state.now())
+            assert send(one, key, wish).json == send(other, key, wish).json
+            assert send(other, key, _wish(one, "bob99")).status == 409, "replayed at the other desk with another body"
+            assert one.count_writes() == 1
+
+
+def test_who_has_access_already_gets_the_new_end(asked: Desk) -> None:
+    key = give_key(asked)
+    settle(asked, key, _wish(asked, until="30d"), "pay-1")
+    later = send(asked, key, _wish(asked, until="365d"), "pay-2")
+    assert (later.status, later.json["outcome"], later.json["why"]) == (200, "already", "already accepted")
+    until = asked.row("ada-l").state.until
+    assert (from_ms(until or 0) - asked.app_state.now()).days in {364, 365}
+    assert send(asked, key, _wish(asked), "pay-3").json["outcome"] == "already"
+    settle(asked, key, _wish(asked, action="reset"), "refund-1")
+    assert send(asked, key, _wish(asked), "pay-3").json["outcome"] == "already", "the answer of that day"
+    assert asked.row("ada-l").state.status == "reset"
+
+
+def test_after_seven_days_the_same_key_is_a_new_decision(asked: Desk) -> None:
+    key = give_key(asked)
+    settle(asked, key, _wish(asked, action="reset"))
+    asked.ask([{"username": "ada-l"}], {"Purpose": f"{GOOD} Again."})
+    clock = asked.app_state.workspace.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(6 * 86_400.0)
+    assert send(asked, key, _wish(asked, action="reset")).status == 200
+    clock.advance(2 * 86_400.0)
+    assert send(asked, key, _wish(asked, action="reset")).status == 202
+    store = asked.app_state.workspace.store
+    assert store.reads.count("SELECT count(*) FROM key_decisions") == 1
+    assert DAY_MS == 86_400_000
+
+
+# ---- a key is nobody ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, TWO) as desk:
+        desk.ask([{"username": "ada-l"}], {"Purpose": GOOD})
+        yield desk
+
+
+def test_a_key_is_never_one_of_two_people(guarded: Desk) -> None:
+    first = give_key(guarded)
+    second = give_key(guarded, "committee")
+    for name, key in (("pay-1", first), ("pay-2", second), ("pay-3", first)):
+        done = settle(guarded, key, _wish(guarded, until="none"), name)
+        assert (done.status, done.json["outcome"], done.json["why"]) == (200, "deferred", "approval 0 of 2")
+    assert guarded.row("ada-l").state.status == "pending"
+    assert guarded.count_writes() == 0
+    tray = guarded.app_state.tray_service
+    row = guarded.row("ada-l")
+    for member in (guarded.app_state.membership.owner_member, _proven(guarded, "mia")):
+        wish = DecisionRequest("accept", {row.id: row.version.token}, member, until="none")
+        assert tray.queue_decisions(wish, guarded.app_state.now(), 0.0).count == 1
+        tray.send_due(guarded.app_state.now() + timedelta(seconds=1))
+        if member.name != "mia":
+            again = settle(guarded, first, _wish(guarded, until="none"), "pay-4")
+            assert again.json["why"] == "approval 1 of 2"
+    assert guarded.row("ada-l").state.status == "accepted"
+
+
+def test_a_key_does_not_lengthen_an_access_that_needs_two(guarded: Desk) -> None:
+    key = give_key(guarded)
+    tray = guarded.app_state.tray_service
+    row = guarded.row("ada-l")
+    for member in (guarded.app_state.membership.owner_member, _proven(guarded, "mia")):
+        wish = DecisionRequest("accept", {row.id: row.version.token}, member, until="30d")
+        tray.queue_decisions(wish, guarded.app_state.now(), 0.0)
+        tray.send_due(guarded.app_state.now() + timedelta(seconds=1))
+    until = guarded.row("ada-l").state.until
+    longer = send(guarded, key, _wish(guarded, until="365d"))
+    assert (longer.json["outcome"], longer.json["why"]) == ("deferred", "approval 0 of 2")
+    assert guarded.row("ada-l").state.until == until
+    assert send(guarded, key, _wish(guarded, until="10d"), "pay-2").json["outcome"] == "already", "a shorter one"
+
+
+def _proven(desk: Desk, name: str) -> Member:
+    desk.invite_proven(Member(name=name, role=MemberRole.ADMIN))
+    found = desk.app_state.membership.find(name)
+    assert found is not None
+    return found
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def test_a_key_does_no_more_than_its_verbs_and_repos(asked: Desk) -> None:
+    accepts = give_key(asked, "billing", "accept")
+    assert send(asked, accepts, _wish(asked, action="reject")).status == 403
+    assert Visitor(asked.app).get("/api/v1/events", authorization=f"Bearer {accepts}").status == 403
+    reads = give_key(asked, "reader", "events", repos=None)
+    assert send(asked, reads, _wish(asked)).status == 403
+    assert Visitor(asked.app).get("/api/v1/events", authorization=f"Bearer {reads}").status == 200
+    elsewhere = give_key(asked, "other", repos=("acme/other-*",))
+    assert send(asked, elsewhere, _wish(asked)).status == 404
+    assert Visitor(asked.app).get("/api/v1/events", authorization=f"Bearer {elsewhere}").json["events"] == []
+    for path in ("/api/v1/requests", "/api/v1/tray", "/queue", "/settings", "/api/openapi.json"):
+        assert Visitor(asked.app).get(path, authorization=f"Bearer {accepts}").status == 401, path
+    for path in ("/api/v1/tray/send", "/terminal", "/tray", "/settings/invite"):
+        answer = Visitor(asked.app).ask("POST", path, b"{}", {"authorization": f"Bearer {accepts}", **BARE})
+        assert answer.status == 403, path
+    assert list_waiting_decisions(asked.app_state.workspace.store) == []
+
+
+def test_a_key_stands_in_the_header_alone_and_beside_no_session(asked: Desk) -> None:
+    key = give_key(asked)
+    lena = asked.visitor()
+    body = json.dumps(_wish(asked, until="none")).encode()
+    sent = {"content-type": "application/json", "idempotency-key": "p", **BARE}
+    for path in (f"/api/v1/decisions?key={key}", f"/api/v1/decisions?access_token={key}"):
+        assert Visitor(asked.app).ask("POST", path, body, {**sent, **BARE}).status == 403
+        assert Visitor(asked.app).ask("GET", path.replace("decisions", "events"), b"", {}).status == 401
+    wrong = {**sent, "authorization": "Bearer gate_wrong"}
+    assert lena.ask("POST", "/api/v1/decisions", body, wrong).status == 401, "the session does not stand in for the key"
+    assert lena.ask("GET", "/api/v1/events", b"", {"authorization": "Bearer gate_wrong"}).status == 401
+    basic = {**sent, "authorization": f"Basic {key}"}
+    assert lena.ask("POST", "/api/v1/decisions", body, basic).status == 403, "nothing but Bearer replaces the origin"
+    right = {**sent, "authorization": f"bearer  {key} "}
+    assert lena.ask("POST", "/api/v1/decisions", body, right).status == 202
+    assert list_waiting_decisions(asked.app_state.workspace.store)[0].run.member == "key:billing"
+
+
+def test_a_call_that_cannot_be_is_refused_and_may_be_sent_again(asked: Desk) -> None:
+    key = give_key(asked)
+    deep = b'{"repo":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    refused: list[tuple[Answer, int]] = [
+        (send(asked, key, _wish(asked), None), 422),
+        (send(asked, key, _wish(asked), "x" * 201), 422),
+        (send(asked, key, _wish(asked, action="destroy")), 422),
+        (send(asked, key, _wish(asked, hold=3)), 422),
+        (send(asked, key, _wish(asked, until="2001-01-01")), 422),
+        (send(asked, key, _wish(asked, action="reject", until="90d")), 422),
+        (send(asked, key, {**_wish(asked), "repo": "no repo at all"}), 422),
+        (send(asked, key, _wish(asked, "nobody-asked")), 404),
+        (send(asked, key, _wish(asked, "ada-l@example.org")), 404),
+        (send(asked, key, _wish(asked, asked.row("ada-l").state.hub_request or "")), 404),
+        (send(asked, key, deep), 422),
+        (send(asked, key, b"\xff\xfe"), 400),
+        (send(asked, key, b"x" * (3 << 20)), 413),
+        (send(asked, key, _wish(asked), content_type="text/plain"), 422),
+    ]
+    assert [answer.status for answer, _ in refused] == [status for _, status in refused]
+    assert all(set(answer.json) == {"error", "hint"} for answer, status in refused if status != 413)
+    assert send(asked, key, _wish(asked, until="none")).status == 202, "nothing was kept under its key"
+
+
+def test_a_person_who_asks_later_is_looked_for(asked: Desk) -> None:
+    key = give_key(asked)
+    looks: list[bool] = []
+    asked.app_state.request_sync = lambda: looks.append(True)
+    assert send(asked, key, _wish(asked, "carla", until="none")).status == 404
+    assert looks == [True]
+    asked.ask([{"username": "carla"}], {"Purpose": GOOD})
+    assert settle(asked, key, _wish(asked, "carla", until="none")).json["outcome"] == "done"
+
+
+def test_a_key_revoked_meanwhile_sends_nothing(asked: Desk) -> None:
+    key = give_key(asked)
+    assert send(asked, key, _wish(asked, until="none")).status == 202
+    store = asked.app_state.workspace.store
+    assert revoke_key(store, "billing", "lena-brandt", 1)
+    asked.app_state.tray_service.send_due(asked.app_state.now())
+    assert asked.row("ada-l").state.status == "pending"
+    assert send(asked, key, _wish(asked, until="none")).json["error"] == "This key does not work."
+    assert send(asked, give_key(asked), _wish(asked, until="none")).json["outcome"] == "refused"
+    again = give_key(asked, "again")
+    assert send(asked, again, _wish(asked, "bob99", until="none")).status == 202
+    assert asked.app_state.membership.revoke_key("again")
+    assert list_waiting_decisions(store) == []
+    back = give_key(asked, "again")
+    assert send(asked, back, _wish(asked, "bob99", until="none")).json["why"] == "it was taken back before it was sent"
+
+
+def test_a_stop_of_unattended_work_stops_keys(asked: Desk) -> None:
+    key = give_key(asked)
+    write_stop(asked.app_state.workspace.store, UnattendedStop(by="mia", at=1))
+    assert send(asked, key, _wish(asked, until="none")).status == 409
+    asked.app_state.workspace.store.request_stop("*", None)
+    assert send(asked, key, _wish(asked, until="none")).status == 202
+
+
+def test_a_key_of_a_single_owner_is_not_limited_and_one_of_a_team_is(asked: Desk) -> None:
+    key = give_key(asked)
+    store = asked.app_state.workspace.store
+    now = asked.app_state.now() - timedelta(hours=1)
+    with store.writing() as write:
+        write.db.run(
+            "INSERT INTO runs (id, kind, actor, state, made_at, total, counts, verbs, member)"
+            " VALUES ('r', 'direct', 'key:billing', 'ended', ?, 500, '{\"done\": 500}', '{\"accept\": 500}', 'key:billing')",
+            (int(now.timestamp() * 1000),),
+        )
+    assert settle(asked, key, _wish(asked, until="none")).json["outcome"] == "done"
+    asked.visitor(Member(name="mia", role=MemberRole.ADMIN))
+    limited = send(asked, key, _wish(asked, "bob99", until="none"), "pay-2")
+    assert limited.status == 409
+    assert "need two people" in limited.json["error"]
+
+
+def test_a_key_does_not_decide_a_request_of_the_owner(asked: Desk) -> None:
+    owner = asked.app_state.owner
+    where = {"repo": asked.repo.id, "repo_type": asked.repo.type.value}
+    asked.local.add_requests([{**where, "user": owner, "answers": {"Purpose": GOOD}}])
+    asked.read()
+    refused = send(asked, give_key(asked), _wish(asked, owner, until="none"))
+    assert (refused.status, refused.json["error"]) == (403, "you cannot decide your own request.")
+
+
+def test_an_erased_person_leaves_no_trace_in_what_was_sent(asked: Desk) -> None:
+    key = give_key(asked)
+    settle(asked, key, _wish(asked, action="reset"))
+    workspace = asked.app_state.workspace
+    erase(workspace, find_person(workspace, "ada-l"), "sqlite:///desk.db", "lena-brandt")
+    assert asked.app_state.workspace.store.reads.count("SELECT count(*) FROM key_decisions") == 0

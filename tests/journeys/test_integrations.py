@@ -1,0 +1,101 @@
+"""The programs of docs/integrations.md do what the page says, also when they are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from hf_gate.core.events import events as e
+from hf_gate.core.events.events import LedgerEntry
+from hf_gate.core.stored_rows import TimelineFilter
+from hf_gate.store.rows.event_feed import GENERATION, read_events
+from tests.kits.desk import Desk, serve_desk
+from tests.kits.doc_pages import read_blocks
+from tests.kits.key_calls import give_key
+
+PAGE: Final = "docs/integrations.md"
+EVENTS: Final = 10_000
+KILLS: Final = 10
+
+
+def write_program(name: str, folder: Path) -> Path:
+    """A program of the page, as its reader keeps it."""
+    (block,) = [block for block in read_blocks(PAGE) if block.mark == f"file {name}"]
+    path = folder / name
+    path.write_text(block.text + "\n", "utf-8")
+    return path
+
+
+def _add_events(desk: Desk, first: int, count: int) -> None:
+    entries: Sequence[LedgerEntry] = [
+        LedgerEntry(event=e.SyncEnded(complete=True, counts={"pending": n}), at=n, actor="lena-brandt")
+        for n in range(first, first + count)
+    ]
+    with desk.app_state.workspace.store.writing() as write:
+        write.append(desk.repo, entries)
+
+
+def _start_consumer(program: Path, url: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", program.name],
+        cwd=program.parent,
+        env=os.environ | {"DESK_URL": url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_consumer_killed_ten_times_misses_nothing_and_applies_nothing_twice(desk: Desk, tmp_path: Path) -> None:
+    program = write_program("consumer.py", tmp_path)
+    (tmp_path / "billing.key").write_text(f"{give_key(desk, 'reader', 'events', repos=None)}\n")
+    _add_events(desk, 0, EVENTS // 2)
+    with serve_desk(desk) as url:
+        for kill in range(KILLS):
+            with _start_consumer(program, url) as consumer:
+                assert consumer.stdout is not None
+                for _ in range(1 + kill % 3):  # pages; then it is in the middle of the next one
+                    assert consumer.stdout.readline() == "100\n"
+                os.kill(consumer.pid, signal.SIGKILL)
+            _add_events(desk, EVENTS // 2 + kill * EVENTS // 20, EVENTS // 20)
+        with _start_consumer(program, url) as consumer:
+            assert consumer.stdout is not None
+            assert consumer.stdout.read().splitlines()[0] == "100"
+        assert consumer.returncode == 0
+    store = desk.app_state.workspace.store
+    ids, kinds, cursor = list[str](), Counter[str](), None
+    while page := read_events(store, cursor, 500, TimelineFilter()):
+        ids += [f"{link.chain.removeprefix('models/')}#{link.seq}" for link, _ in page.entries]
+        kinds.update(link.kind for link, _ in page.entries)
+        cursor = page.next
+        if not page.has_more:
+            break
+    assert kinds["SyncEnded"] >= EVENTS
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+        assert [row[0] for row in db.execute("SELECT id FROM applied ORDER BY rowid")] == ids
+        assert dict(db.execute("SELECT kind, n FROM counts")) == kinds
+
+
+def test_a_consumer_of_a_restored_store_starts_again_and_skips_what_it_knows(desk: Desk, tmp_path: Path) -> None:
+    program = write_program("consumer.py", tmp_path)
+    (tmp_path / "billing.key").write_text(give_key(desk))
+    _add_events(desk, 0, 5)
+    counts = []
+    with serve_desk(desk) as url:
+        for generation in ("a1", "b2"):
+            with desk.app_state.workspace.store.writing() as write:
+                write.write_setting(GENERATION, generation)
+            with _start_consumer(program, url) as consumer:
+                consumer.wait(60)
+            assert consumer.returncode == 0
+            with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+                counts.append(dict(db.execute("SELECT kind, n FROM counts")))
+    assert counts[0] == counts[1]
+    assert counts[0]["SyncEnded"] >= 5
