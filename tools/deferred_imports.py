@@ -129,6 +129,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.verdicts.drivers.fact_sources": "lists and tables",
     "hf_gate.verdicts.drivers.policy_files": "writes policy and table files; loads CEL",
     "hf_gate.verdicts.drivers.rule_versions": "reads versions of installed lists",
+    "hf_gate.messages.channels.private_calls": "calls webhooks and other systems; loads httpx2",
     "hf_gate.policies.drivers.workspace_folder": "reads a workspace's files; loads CEL",
     "hf_gate.privacy.rows.erasure_repetition": "deletes people; loads the model of policies",
     "hf_gate.workspace.rows.opening": "opens stores; loads the SQL dialects",

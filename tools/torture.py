@@ -81,6 +81,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/grants/test_incremental_ends_machine.py",
         "tests/grants/test_ends_in_time.py",
         "tests/requests/test_request_version.py",
+        "tests/policies/test_sources.py",
         "tests/policies/test_sources_tables.py",
         "tests/policies/test_table_history.py",
         "tests/hub/test_why_hostile.py",

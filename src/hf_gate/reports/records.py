@@ -38,12 +38,13 @@ class RefusedTableRecord(Record, frozen=True, kw_only=True):
 
 
 class UnknownConditionsRecord(Record, frozen=True, kw_only=True):
-    """Grants whose end nothing moves any more, because tables that they read are not declared."""
+    """Grants whose end nothing moves any more, because tables or sources that they read are not declared."""
 
     repo: str
     repo_type: RepoType
     grants: Count
     tables: list[str]
+    sources: list[str]
 
 
 class SavedPolicyRecord(Record, frozen=True, kw_only=True):

@@ -136,6 +136,7 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
     version: str | None = None  # begin of the policy's digest, if the policy changed after a person was shown the end
+    sources: tuple[str, ...] = ()  # the sources whose answers the end rests on; the private part has the answers
 
 
 class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantNoticed"):

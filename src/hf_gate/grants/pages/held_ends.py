@@ -119,7 +119,10 @@ def _render(context: HttpContext, *, wrong: str = "", status: int = 200) -> Resp
     is_held = context.has_workspace and read_held_ends(context.workspace.store) > 0
     found = [move for move in _list_moves(context)[1] if context.can_see(move.row.repo)] if is_held else []
     bundle = context.app_state.policies.current
-    unknown = [] if bundle is None else list_unknown_conditions(context.workspace.store, bundle.tables, context.can_see)
+    unknown = []
+    if bundle is not None:
+        types = bundle.config.source_types
+        unknown = list_unknown_conditions(context.workspace.store, bundle.tables, types, context.can_see)
     return context.render(
         "ends.html",
         status,

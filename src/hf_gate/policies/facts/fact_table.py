@@ -24,10 +24,11 @@ class CelType(StrEnum):
     TIMESTAMP = "timestamp"
     LIST = "list"
     MAP = "map"
+    DECLARED = "declared"  # of a source: the type that hf-gate.yaml gives it
 
 
 class FactDeclaration(Struct, frozen=True):
-    """The declaration of a fact. `name` contains ROLE or NAME in place of a form role or a table.
+    """The declaration of a fact. `name` contains ROLE or NAME in place of a form role, a table or a source.
 
     `unknown_when` says when the fact is unknown ("" for never). `values` lists all values if there are few.
     `is_planned` marks facts without a source. Policies that use them are rejected.
@@ -175,6 +176,14 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         is_planned=True,
     ),
     _fact("terms.current", _B, _YOURS, "terms", "Whether that version is current.", _NOT_KEPT, is_planned=True),
+    _fact(
+        "sources.NAME",
+        CelType.DECLARED,
+        _YOURS,
+        "source",
+        "The answer of another system, of the type that `hf-gate.yaml` gives the source.",
+        "the source was not asked yet, its answer expired, or it gave no usable answer",
+    ),
     _fact("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
 )
 
@@ -190,21 +199,29 @@ _IDENTITY: Final = frozenset({"person.hidden", "person.username", "person.fullna
 FACTS: Mapping[str, FactDeclaration] = MappingProxyType({each.name: each for each in _DECLARATIONS})
 
 
-def fact_types(roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = ()) -> Mapping[str, CelType]:
-    """Return the type of each fact that expressions may use, for these roles and tables."""
-    return {
+def fact_types(
+    roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = (), sources: Mapping[str, str] = MappingProxyType({})
+) -> Mapping[str, CelType]:
+    """Return the type of each fact that expressions may use, for these roles, tables and types of sources."""
+    known = {
         name: FACTS[pattern].type for name, pattern in _expand_names(roles, tables) if not FACTS[pattern].is_planned
     }
+    return known | {f"sources.{name}": CelType(kind) for name, kind in sources.items()}
 
 
 def is_identity_fact(name: str) -> bool:
-    """Tell whether a fact can change with the person's name or e-mail address. Tables are looked up by both."""
-    return name in _IDENTITY or name.startswith(("email.", "tables."))
+    """Tell whether a fact can change with the person's name or e-mail address. Tables and sources are asked by both."""
+    return name in _IDENTITY or name.startswith(("email.", "tables.", "sources."))
 
 
 def tables_of(names: Iterable[str]) -> set[str]:
     """Return the tables that these facts read."""
     return {name.split(".")[1] for name in names if name.startswith("tables.")}
+
+
+def sources_of(names: Iterable[str]) -> set[str]:
+    """Return the sources that these facts read."""
+    return {name.split(".")[1] for name in names if name.startswith("sources.")}
 
 
 def find_declaration(name: str) -> FactDeclaration | None:
@@ -219,7 +236,7 @@ def find_declaration(name: str) -> FactDeclaration | None:
         return FACTS.get(f"answers.ROLE.{leaf}")
     if head == "tables" and middle:
         return FACTS.get(f"tables.NAME.{leaf}" if leaf else "tables.NAME")
-    return None
+    return FACTS["sources.NAME"] if head == "sources" and middle and not leaf else None
 
 
 def _expand_names(roles: Iterable[str], tables: Iterable[str]) -> Iterable[tuple[str, str]]:
@@ -228,7 +245,7 @@ def _expand_names(roles: Iterable[str], tables: Iterable[str]) -> Iterable[tuple
     for pattern in FACTS:
         if "ROLE" in pattern:
             yield from ((pattern.replace("ROLE", role), pattern) for role in roles)
-        elif "NAME" in pattern:
+        elif pattern.startswith("tables."):
             yield from ((pattern.replace("NAME", table), pattern) for table in tables)
-        elif not pattern.startswith("answers.") or pattern.split(".")[1] in roles:
+        elif not pattern.startswith(("answers.", "sources.")) or pattern.split(".")[1] in roles:
             yield pattern, pattern

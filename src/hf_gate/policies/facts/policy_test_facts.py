@@ -65,10 +65,11 @@ def parse_fact_value(name: str, written: object, known: Mapping[str, CelType]) -
         return {str(key): str(value) for key, value in written.items()}
     if not isinstance(written, str):
         raise FactValueError(f"{name} must be one value, not a list or a map.")
-    return _parse_scalar(name, written, kind)
+    return parse_scalar(name, written, kind)
 
 
-def _parse_scalar(name: str, written: str, kind: CelType) -> FactValue:
+def parse_scalar(name: str, written: str, kind: CelType) -> FactValue:
+    """Parse the value of a fact that is not a list or a map. Raises FactValueError."""
     if kind is CelType.BOOL:
         if written in ("true", "false"):
             return written == "true"

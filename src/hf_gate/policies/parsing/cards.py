@@ -312,7 +312,9 @@ class _ConditionFields:
         is_negated = self.part.is_operator("!")
         name = self.part.children[0] if is_negated else self.part
         declaration = find_declaration(name.name)
-        is_boolean = name.name in self.lets or (declaration is not None and declaration.type is CelType.BOOL)
+        is_boolean = name.name in self.lets or (
+            declaration is not None and declaration.type in (CelType.BOOL, CelType.DECLARED)
+        )
         start = self.part.start
         length = name.start - self.part.start
         if name.kind is not NodeKind.NAME or not is_boolean or "(" in self.node.text[start : name.start]:

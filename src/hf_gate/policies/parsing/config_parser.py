@@ -22,6 +22,7 @@ from hf_gate.settings.workspace_config import RATES, RunGuards, WorkspaceConfig
 
 from .policy_parser import read_globs, read_table_specs, read_version
 from .rule_parser import read_reasons
+from .source_parser import read_sources
 
 KEYS = (
     "version",
@@ -39,6 +40,7 @@ KEYS = (
     "notify",
     "sign_in",
     "letters",
+    "sources",
 )
 DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
@@ -121,6 +123,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         notify=keys.read_part("notify", read_destinations, ()),
         sign_in=keys.read_part("sign_in", read_sign_in, plain.sign_in),
         letters=keys.read_part("letters", read_letter_config, plain.letters),
+        sources=keys.read_part("sources", read_sources, {}),
         need_positions=find_need_positions(root),
         **keys.read_part("desk", _read_desk, dict[str, bool]()),
         source=reader.source.name,

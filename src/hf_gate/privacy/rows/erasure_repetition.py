@@ -22,6 +22,7 @@ VACUUMED: Final = (
     "private",
     "texts",
     "profiles",
+    "observations",
     "bindings",
     "views",
     "plans",

@@ -134,7 +134,11 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
 def _unknown_record(conditions: UnknownConditions) -> UnknownConditionsRecord:
     repo = conditions.repo
     return UnknownConditionsRecord(
-        repo=repo.id, repo_type=repo.type, grants=conditions.grants, tables=list(conditions.tables)
+        repo=repo.id,
+        repo_type=repo.type,
+        grants=conditions.grants,
+        tables=list(conditions.tables),
+        sources=list(conditions.sources),
     )
 
 

@@ -81,7 +81,7 @@ class DraftTrial:
         self.policy = text.checked.policy
         self.evaluator = text.report.evaluator
         self.max_requests = text.report.max_requests  # that the draft may be tried on
-        self._has_reminders = folder.config.letters.has_reminders
+        self._config = folder.config
         known = visible_tables(context, folder)
         check_files(known, self.policy)
         self._tables = self._read_tables(folder, known)
@@ -108,9 +108,15 @@ class DraftTrial:
         """Return the same for a row of a repo."""
         if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
             return None
-        facts = self.evaluator.facts
-        sources = offline_sources()
-        return policies_without_rules(row, self.policy, facts, self._tables, sources, has_reminders=self._has_reminders)
+        return policies_without_rules(
+            row,
+            self.policy,
+            self.evaluator.facts,
+            self._tables,
+            offline_sources(),
+            has_reminders=self._config.letters.has_reminders,
+            specs=self._config.sources,
+        )
 
     def try_oldest(self) -> TrialTally:
         """Try the draft on the pending requests of its repos that have waited longest."""

@@ -110,7 +110,8 @@ def load_draft(workspace: Workspace, policy: Policy) -> PolicyBundle:
     store = workspace.store
     read = load_tables(folder, policies, store, workspace.now())
     tables = {name: bind_known_accounts(store, table) for name, table in read.items()}
-    return PolicyBundle(folder, policies, compile_policies(policies, sorted(tables)), tables, policies[0].digest)
+    compiled = compile_policies(policies, sorted(tables), folder.config.source_types)
+    return PolicyBundle(folder, policies, compiled, tables, policies[0].digest)
 
 
 def try_part(

@@ -16,13 +16,20 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
-from hf_gate.core.events.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult, add_lookups
+from hf_gate.core.events.evaluations import (
+    EVALUATE_NOW,
+    NO_LOOKUPS,
+    EvaluationOutcome,
+    EvaluationResult,
+    add_lookups,
+)
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.policy_model import Action, Facts, Verdict
 from hf_gate.core.stored_rows import ListRange, PersonRow, RequestRow, entry_about
 from hf_gate.policies.evaluation.opinions import NO_RULE, why_people_decide
 from hf_gate.policies.expressions.expressions import BoundFacts
 from hf_gate.policies.facts.facts import RequestFacts
+from hf_gate.policies.facts.source_answers import MissingAnswer, find_missing
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.change_builders import (
     PlanSubject,
@@ -37,7 +44,15 @@ from hf_gate.verdicts.plan.render import SHADOW
 from hf_gate.verdicts.rows.evaluations import find_fully_approved
 
 from .evaluated_tables import LookupHasher
-from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, build_inputs, find_rows_of_terms
+from .evaluation import (
+    CHUNK,
+    EvaluationInput,
+    RepoPolicies,
+    SourcesPort,
+    build_inputs,
+    find_rows_of_terms,
+    needs_profile,
+)
 from .evaluation_times import EvaluationTimes
 
 POLICY: Final = "policy"
@@ -60,6 +75,9 @@ class PlanBuffer(Struct):
     Once the buffer is full, there is no room for changes of requests newer than `newest` (ms). If the plan is for an
     assumed time, `should_record` is false and no verdict is recorded. `protected` counts changes that guards forbid.
 
+    With `holds_back`, verdicts that answers of sources can change are not recorded, because the sources are asked next.
+    Otherwise, such a request is evaluated again at `ask_again_at` (ms).
+
     `room` has how many changes of each guard a turn may send; the oldest are kept, and `left_out` counts the others.
     """
 
@@ -73,6 +91,8 @@ class PlanBuffer(Struct):
     newest: int | None = None
     room: Mapping[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    holds_back: bool = False
+    ask_again_at: int = EVALUATE_NOW
     _kept: Counter[str] = field(default_factory=Counter)  # by guard, if the guard is in `room`
 
     def has_room(self, guard: str) -> bool:
@@ -135,7 +155,8 @@ class PlanBuffer(Struct):
 
 
 class EvaluatedPart(msgspec.Struct):
-    """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile, counts.
+    """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile,
+    questions to sources, counts.
 
     `late_count` counts changes for which the plan has no room, and `evaluated` the requests. `removed` has the row ids
     of requests that lose access.
@@ -146,6 +167,7 @@ class EvaluatedPart(msgspec.Struct):
     removed: list[int] = []
     entries: list[e.LedgerEntry] = []
     missing_profiles: list[PersonRow] = []
+    missing_answers: list[MissingAnswer] = []
     counts: dict[str, int] = {}
     results: list[EvaluationResult] = []
     evaluated: int = 0
@@ -262,12 +284,26 @@ class PartEvaluation:
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self._counts[str(verdict.action)] += 1
             self._counts["no_rule"] += verdict.rule == NO_RULE
-        if verdict.needs:
+        if needs_profile(verdict.needs):
             outcome = EvaluationOutcome.PROFILE
             self._done.missing_profiles.append(row.person)
-        self._add_result(row, outcome, next_at, facts)
+        missing = self._find_missing(case, verdict) if self.policy_set.sources else []
+        self._done.missing_answers += missing
+        if missing and self.buffer.holds_back:
+            self._add_result(row, EvaluationOutcome.IGNORE, EVALUATE_NOW, facts)
+            return
+        retry_at = self.buffer.ask_again_at
+        self._add_result(
+            row, outcome, retry_at if missing and (next_at is None or next_at > retry_at) else next_at, facts
+        )
         if self.buffer.should_record and is_new_verdict(row.state, recorded):
             self._done.entries.append(self._make_entry(case, recorded))
+
+    def _find_missing(self, case: EvaluationInput, verdict: Verdict) -> list[MissingAnswer]:
+        """Return the questions to sources that can change the verdict or its terms, or what shadow mode reports."""
+        shadow = (name for opinion in verdict.shadow for name in opinion.needs)
+        names = {*verdict.needs, *shadow, *self.policy_set.evaluator.facts_of_terms(verdict)}
+        return list(find_missing(case.facts, sorted(names), case.row.person.id))
 
     def as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
         """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
+import msgspec
 from msgspec import Struct, field, structs
 from msgspec.structs import replace
 
 from hf_gate.base.batches import split_into_batches
+from hf_gate.base.decoding import decode_json
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.end_rows import EndRows
@@ -24,20 +28,25 @@ from hf_gate.core.policy_model import Facts, Policy, Verdict
 from hf_gate.core.stored_rows import HistoryRow, ListRange, PersonRow, RepoRow, RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy, Evaluator, compile_policy
-from hf_gate.policies.facts.fact_table import FACTS, fact_types, tables_of
+from hf_gate.policies.facts.fact_table import FACTS, fact_types, sources_of, tables_of
 from hf_gate.policies.facts.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from hf_gate.policies.facts.facts import FactReader, RequestFacts
 from hf_gate.policies.facts.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
+from hf_gate.policies.facts.source_answers import MissingAnswer, find_source_fact
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_digest import policy_digest
 from hf_gate.settings.service.workspace import Workspace
+from hf_gate.settings.setting_keys import source_state_key
+from hf_gate.settings.workspace_config import SourceSpec
 from hf_gate.store.store import Store
+from hf_gate.verdicts.drivers.source_calls import TURN_TIME_S, SourceState, ask_source, begin_calls
 
 MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # the number of requests whose history and profiles are read together
 _PROFILE: Final = frozenset(name for name, fact in FACTS.items() if fact.source == "profile")
 _HISTORY: Final = "history."
 _NO_HISTORY: Final = HistoryRow()
+_NO_SPECS: Final[Mapping[str, SourceSpec]] = MappingProxyType({})
 
 
 StoredProfiles: TypeAlias = Mapping[int, tuple[bytes | None, int]]
@@ -75,6 +84,7 @@ class RepoPolicies(Struct, frozen=True):
     statuses: tuple[str, ...]
     list_versions: Mapping[str, str] = field(default_factory=dict)
     has_reminders: bool = False  # letters remind people on hold
+    sources: Mapping[str, SourceSpec] = field(default_factory=dict)  # the systems that the policies ask
 
     @property
     def should_read_profiles(self) -> bool:
@@ -87,9 +97,11 @@ class RepoPolicies(Struct, frozen=True):
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
-def compile_policies(policies: Iterable[Policy], tables: Iterable[str]) -> dict[str, CompiledPolicy]:
+def compile_policies(
+    policies: Iterable[Policy], tables: Iterable[str], source_types: Mapping[str, str]
+) -> dict[str, CompiledPolicy]:
     """Compile each policy once, keyed by name; repos share the result."""
-    declared = fact_types(tables=tables)
+    declared = fact_types(tables=tables, sources=source_types)
     return {policy.name: compile_policy(policy, declared) for policy in policies}
 
 
@@ -102,6 +114,7 @@ def policies_of_repo(
     zone: tzinfo,
     has_reminders: bool,
     cache: QualityCache | None = None,
+    specs: Mapping[str, SourceSpec] = _NO_SPECS,
 ) -> RepoPolicies | None:
     """Return the policies of a repo; None if no policy applies.
 
@@ -119,7 +132,13 @@ def policies_of_repo(
     lists = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
     versions = {name: version for name, version in sources.list_versions().items() if name in lists}
     versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders)
+    asked = _find_used(reader, specs)
+    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders, asked)
+
+
+def _find_used(reader: FactReader, specs: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
+    used = sources_of(reader.wanted)
+    return {name: spec for name, spec in specs.items() if name in used}
 
 
 def policies_without_rules(
@@ -130,11 +149,13 @@ def policies_without_rules(
     sources: SourcesPort,
     *,
     has_reminders: bool,
+    specs: Mapping[str, SourceSpec] = _NO_SPECS,
 ) -> RepoPolicies:
     """Return policies without rules, which only read facts, for a policy that is evaluated elsewhere."""
     form = form_roles(_form_of(row), labels_of_roles(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
-    return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges, has_reminders=has_reminders)
+    asked = _find_used(reader, specs)
+    return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges, {}, has_reminders, asked)
 
 
 def policies_for_terms(
@@ -144,6 +165,7 @@ def policies_for_terms(
     tables: Mapping[str, Table],
     sources: SourcesPort,
     zone: tzinfo,
+    specs: Mapping[str, SourceSpec] = _NO_SPECS,
 ) -> RepoPolicies:
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
     own = [policy for policy in policies if matches_any(policy.applies_to, row.repo)]
@@ -151,7 +173,8 @@ def policies_for_terms(
     reader = FactReader(facts, sources.countries)
     used = tables_of(reader.wanted)
     known = {name: table for name, table in tables.items() if name in used}
-    return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,))
+    asked = _find_used(reader, specs)
+    return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,), sources=asked)
 
 
 def count_table_matches(
@@ -250,6 +273,7 @@ def build_inputs(
     people = [row.person.id for row in rows]
     profiles: StoredProfiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
     profiles = {**profiles, **(fetched or {})}
+    observed = store.observations(people) if policy_set.sources and rows else {}
     has_history = policy_set.should_read_history and bool(rows)
     history = store.history(policy_set.repo, people, within=visible_repos) if has_history else {}
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
@@ -277,6 +301,10 @@ def build_inputs(
             tables=hits,
             history=past,
             reminders=reminders_of(row.state) if policy_set.has_reminders else None,
+            sources={
+                name: find_source_fact(spec, request.person, address, observed.get((row.person.id, name)), now)
+                for name, spec in policy_set.sources.items()
+            },
         )
         listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
         signed = {name: hits[name].evidence or {} for name in listed if hits[name].evidence}
@@ -357,10 +385,15 @@ def evaluate_request(
     """
     row = add_read_time(store, row)
     found = _evaluate(store, policies, sources, row, now)
-    if with_profile and found.verdict.needs and found.is_stored:
+    if with_profile and needs_profile(found.verdict.needs) and found.is_stored:
         fetched = _fetch_profiles(sources, [row.person], now, 1)
         return _evaluate(store, policies, sources, row, now, fetched) if fetched else found
     return found
+
+
+def needs_profile(needs: Iterable[str]) -> bool:
+    """Tell whether one of the facts that a verdict needs is in the profile; the others come from sources."""
+    return not _PROFILE.isdisjoint(needs)
 
 
 def add_read_time(store: Store, row: RequestRow) -> RequestRow:
@@ -410,6 +443,52 @@ def read_profiles(store: Store, sources: SourcesPort, people: Sequence[PersonRow
         for ident, (document, at) in fetched.items():
             write.write_profile(ident, document, at)
     return len(fetched)
+
+
+# ---- sources ---------------------------------------------------------------------------------------------------------
+
+ASK_AGAIN: Final = timedelta(minutes=10)
+"""After this time, a turn looks again for what it did not ask, because of a rate or because a source failed."""
+
+
+def ask_sources(
+    workspace: Workspace, specs: Mapping[str, SourceSpec], missing: Iterable[MissingAnswer], now: datetime
+) -> int:
+    """Ask the sources, store what they answer, and return how many observations were stored."""
+    by_source: dict[str, dict[int, MissingAnswer]] = {}
+    for one in missing:
+        by_source.setdefault(one.source, {}).setdefault(one.person, one)
+    return sum(
+        _ask_source(workspace, specs[name], list(questions.values()), to_ms(now), TURN_TIME_S / len(by_source))
+        for name, questions in sorted(by_source.items())
+        if name in specs
+    )
+
+
+def _ask_source(
+    workspace: Workspace, spec: SourceSpec, missing: Sequence[MissingAnswer], at: int, time_s: float
+) -> int:
+    store = workspace.store
+    key = source_state_key(spec.name)
+    state, room = begin_calls(read_source_state(store, spec.name), spec, len(missing), at)
+    if room == 0:
+        return 0
+    with store.writing() as write:
+        write.write_setting(key, msgspec.json.encode(state).decode())
+    asked = missing[:room]
+    known = store.observations([one.person for one in asked])
+    ended, found = ask_source(state, spec, workspace.location.folder or Path(), asked, known, at, time_s)
+    with store.writing() as write:
+        write.write_setting(key, msgspec.json.encode(ended).decode())
+        for person, observation in found.items():
+            write.write_observation(person, spec.name, observation)
+    return len(found)
+
+
+def read_source_state(store: Store, name: str) -> SourceState:
+    """Return what the last turns did with a source."""
+    text = store.setting(source_state_key(name))
+    return decode_json(text, SourceState) if text else SourceState()
 
 
 def _fetch_profiles(

@@ -75,6 +75,7 @@ class PolicyBundle(Struct, frozen=True):
             zone=self.zone,
             has_reminders=self.has_reminders,
             cache=self.cache,
+            specs=self.config.sources,
         )
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
@@ -106,7 +107,9 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     policies = _check_policies(_Identity(folder.config), files, cards)
     tables = load_tables(folder, policies, store, workspace.now())
     digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
-    return PolicyBundle(folder, policies, _compile_policies(_Identity(policies), frozenset(tables)), tables, digest)
+    types = tuple(sorted(folder.config.source_types.items()))
+    compiled = _compile_policies(_Identity(policies), frozenset(tables), types)
+    return PolicyBundle(folder, policies, compiled, tables, digest)
 
 
 class _Identity(Generic[T]):
@@ -155,8 +158,10 @@ def _check_folder(
 
 
 @lru_cache(maxsize=4)
-def _compile_policies(policies: _Identity[tuple[Policy, ...]], tables: frozenset[str]) -> Mapping[str, CompiledPolicy]:
-    return compile_policies(policies.value, sorted(tables))
+def _compile_policies(
+    policies: _Identity[tuple[Policy, ...]], tables: frozenset[str], source_types: tuple[tuple[str, str], ...]
+) -> Mapping[str, CompiledPolicy]:
+    return compile_policies(policies.value, sorted(tables), dict(source_types))
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:

@@ -216,8 +216,8 @@ def compare_policy(
 ) -> ComparisonRecord:
     """Compare a policy, alone and as if it were enforced, with decisions of people at the repos that it applies to."""
     enforced = enforce_alone(policy)
-    compiled = compile_policies([enforced], tables)
     config = workspace.location.config
+    compiled = compile_policies([enforced], tables, config.source_types)
 
     def policies_of(row: RepoRow) -> RepoPolicies | None:
         return policies_of_repo(
@@ -227,6 +227,7 @@ def compare_policy(
             open_fact_sources(workspace),
             zone=workspace.zone,
             has_reminders=config.letters.has_reminders,
+            specs=config.sources,
         )
 
     evaluator = Evaluator(list(compiled.values()), zone=workspace.zone)

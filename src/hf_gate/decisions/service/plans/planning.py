@@ -14,12 +14,14 @@ from hf_gate.base.batches import split_into_batches
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
+from hf_gate.core.events.evaluations import EVALUATE_NOW
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import PersonRow, RequestRow, count_pending
 from hf_gate.grants.rows import count_ended
 from hf_gate.grants.service.ends.grant_ends import EndRefresh, fetch_skew, refresh_ends
 from hf_gate.hub.protocol.clock_skew import is_clock_off
+from hf_gate.policies.facts.source_answers import MissingAnswer
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan import guards
@@ -38,7 +40,14 @@ from hf_gate.verdicts.plan.model import (
 )
 from hf_gate.verdicts.plan.render import SHADOW
 from hf_gate.verdicts.service.evaluated_parts import EvaluateList, PlanBuffer
-from hf_gate.verdicts.service.evaluation import RepoPolicies, SourcesPort, open_fact_sources, read_profiles
+from hf_gate.verdicts.service.evaluation import (
+    ASK_AGAIN,
+    RepoPolicies,
+    SourcesPort,
+    ask_sources,
+    open_fact_sources,
+    read_profiles,
+)
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, policies_digest
 from hf_gate.verdicts.service.policy_saves import read_holds
 from hf_gate.verdicts.service.table_store import bind_tables
@@ -119,18 +128,22 @@ def _make_end(row: RequestRow, now: datetime, reasons: Mapping[str, str | None])
 
 
 class PlanResult(Struct, frozen=True):
-    """A plan, and how many requests were evaluated and profiles read for it. The default is the result of no planning.
+    """A plan, and how many requests were evaluated, profiles read and answers of sources stored for it. The default is
+    the result of no planning.
 
-    `missing_profiles` are people whose unread profiles can change a verdict. `left_out` counts the changes that the
+    `missing_profiles` are people whose unread profiles can change a verdict, `missing_answers` questions to sources
+    that can. `left_out` counts the changes that the
     guards have no room for, by guard. `skew` is how many seconds the clock is off if no grant ends for that reason.
     `ends` says how ends moved before.
     """
 
     plan: Plan = NO_PLAN
     missing_profiles: list[PersonRow] = field(default_factory=list)
+    missing_answers: list[MissingAnswer] = field(default_factory=list)
     evaluated: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     profiles: int = 0
+    answers: int = 0
     skew: float | None = None
     ends: EndRefresh = field(default_factory=EndRefresh)
 
@@ -154,16 +167,21 @@ def propose_plan(
     is_full: bool = False,
     max_profiles: int = MAX_CHANGES,
     room: Mapping[str, int] | None = None,
+    holds_back: bool = False,
+    ask_again_at: int = EVALUATE_NOW,
 ) -> PlanResult:
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
     that `is_governed` accepts, evaluated or not, except grants in `undecided`. Only requests for which something
     changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations. `room` has
-    how many changes of each guard can be sent; of these guards, the plan has only the oldest changes.
+    how many changes of each guard can be sent; of these guards, the plan has only the oldest changes. `holds_back`
+    and `ask_again_at` are as in `PlanBuffer`.
     """
     buffer = PlanBuffer(limit, should_record, change_filter or ChangeFilter(), guards.protection_check(protected))
     buffer.room = room or {}
+    buffer.holds_back = holds_back
+    buffer.ask_again_at = ask_again_at
     lists = PlanLists(store, buffer, now, sources, protected, max_profiles, is_full=is_full)
     lists.add_all(policy_sets, evaluate)
     counts = lists.counts
@@ -181,7 +199,8 @@ def propose_plan(
         most=limit,
         dropped=buffer.dropped,
     )
-    return PlanResult(plan, list(lists.missing_profiles.values()), lists.evaluated, buffer.left_out)
+    profiles = list(lists.missing_profiles.values())
+    return PlanResult(plan, profiles, lists.missing_answers, lists.evaluated, buffer.left_out)
 
 
 def _shadow_counts(counts: Counter[str]) -> dict[str, int]:
@@ -214,25 +233,29 @@ def make_plan(
     make_filter: Callable[[], ChangeFilter] = ChangeFilter,
     is_full: bool = False,
     room: Mapping[str, int] | None = None,
+    may_ask: bool = False,
 ) -> PlanResult:
     """Return a plan. If profiles can change verdicts, read at most `profile_budget` profiles and plan again.
 
     Before that, the ends of grants are moved. With a `moment`, nothing is read from the Hub, bound, moved or recorded.
     `make_filter` is called once for each planning pass. With `is_full`, every request is evaluated, changed or not.
-    `room` is as in `propose_plan`.
+    `room` is as in `propose_plan`. With `may_ask`, the sources are asked whose answers can change verdicts or ends.
     """
     store = workspace.store
     sources = open_fact_sources(workspace)
     now = moment or workspace.clock.now()
     is_now = moment is None
+    asks = may_ask and is_now and bool(bundle.config.sources)
     if is_now:
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
-    ends = refresh_ends(workspace, bundle, now, is_full=is_full) if is_now and skew is None else EndRefresh()
+    ends = EndRefresh()
+    if is_now and skew is None:
+        ends = refresh_ends(workspace, bundle, now, is_full=is_full, may_ask=asks)
     if is_now and is_clock_off(measured := workspace.measured_skew):  # maybe only now
         skew = measured
 
-    def propose_once() -> PlanResult:
+    def propose_once(*, holds_back: bool = False) -> PlanResult:
         return propose_plan(
             store,
             bundle.for_repos(store, sources),
@@ -250,17 +273,20 @@ def make_plan(
             is_full=is_full,
             max_profiles=profile_budget,
             room=room,
+            holds_back=holds_back,
+            ask_again_at=to_ms(now + ASK_AGAIN) if asks else EVALUATE_NOW,
         )
 
-    result = propose_once()
+    result = propose_once(holds_back=asks)
     read = 0
     if is_now and profile_budget and result.missing_profiles:
         read = read_profiles(store, sources, result.missing_profiles, now, profile_budget)
-    if read:
+    answers = ask_sources(workspace, bundle.config.sources, result.missing_answers, now) if asks else 0
+    if read or (asks and result.missing_answers):
         again = propose_once()
         result = replace(again, evaluated=result.evaluated + again.evaluated)
     plan = _complete_summary(result.plan, skew, ends)
-    return replace(result, plan=plan, profiles=read, skew=skew, ends=ends)
+    return replace(result, plan=plan, profiles=read, answers=answers + ends.answers, skew=skew, ends=ends)
 
 
 def _complete_summary(plan: Plan, skew: float | None, ends: EndRefresh) -> Plan:

@@ -5,7 +5,7 @@ Unknown facts move no end and end no access.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain, repeat, zip_longest
@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.base.timestamps import from_ms, to_iso, to_ms
 from hf_gate.core.end_rows import EndRows, list_agreements, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import RequestState, apply_event, current_end
@@ -46,12 +46,19 @@ _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
 
 
 class EndMove(Struct, frozen=True):
-    """One grant whose end moves, and how."""
+    """One grant whose end moves, and how. `answers` has what sources said on which the end rests, and when."""
 
     row: RequestRow
     kinds: tuple[MoveKind, ...]
     event: e.GrantDated
     rows: EndRows
+    answers: Mapping[str, Sequence[object]] = {}
+
+    @property
+    def private(self) -> e.Private | None:
+        """What the ledger keeps of the person, under a commitment."""
+        parts = {"rows": self.rows, "answers": self.answers}
+        return {name: part for name, part in parts.items() if part} or None
 
     @property
     def new_end(self) -> int | None:
@@ -90,7 +97,13 @@ def plan_move(
         kinds.append(MoveKind.RESTORED)
     cause = "fact" if until != state.until else "keep_while"
     end = current_end(state)
-    rows = find_end_rows(evaluator.facts_of(terms), facts)
+    used = evaluator.facts_of(terms)
+    rows = find_end_rows(used, facts)
+    answers = {
+        name.partition(".")[2]: [fact.json_value(), to_iso(fact.as_of)]
+        for name in sorted(used)
+        if name.startswith("sources.") and (fact := facts.get(name)) is not None and fact.value is not None
+    }
     event = e.GrantDated(
         until=until,
         at_end=end.at_end,
@@ -100,8 +113,9 @@ def plan_move(
         cause=cause,
         lists=list_table_versions(rows),
         agreements=list_agreements(rows),
+        sources=tuple(answers),
     )
-    return EndMove(row, tuple(kinds), event, rows)
+    return EndMove(row, tuple(kinds), event, rows, answers)
 
 
 def _next_date(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +15,12 @@ from typing import Final
 from msgspec import Struct, field
 
 from hf_gate.approvals.rows.approvals import delete_approvals
+from hf_gate.base.decoding import decode_json
+from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
-from hf_gate.base.timestamps import describe_clock_skew, to_ms
+from hf_gate.base.timestamps import DAY_MS, describe_clock_skew, to_ms
 from hf_gate.core.events import events as e
+from hf_gate.core.events.evaluations import EVALUATE_NOW
 from hf_gate.core.ports import HubPort
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import Guarded, HfGateError
@@ -24,6 +28,8 @@ from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
+from hf_gate.store.writing.writer import Writer
+from hf_gate.verdicts.service.evaluation import ASK_AGAIN, ask_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 from .end_moves import EndMove
@@ -42,37 +48,66 @@ class EndRefresh(Struct):
     held_count: int = 0
     undecided: frozenset[int] = frozenset()
     reviewed: int = 0  # grants; nothing changed for the others
+    answers: int = 0  # of sources that were stored
 
 
-def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False) -> EndRefresh:
+def refresh_ends(
+    workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False, may_ask: bool = False
+) -> EndRefresh:
     """Move the ends of all grants and record due notices, except moves that need a confirmation.
 
     Only grants for which something changed are reviewed, unless `is_full`.
     Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves;
-    if it cannot be compared, those ends stay and wait.
+    if it cannot be compared, those ends stay and wait. With `may_ask`, sources are asked first whose answers can move
+    an end.
     """
     store = workspace.store
-    ends = ChangedEnds(workspace, bundle, now, is_full=is_full)
+    later = to_ms(now + ASK_AGAIN) if may_ask else EVALUATE_NOW
+    ends = ChangedEnds(workspace, bundle, now, is_full=is_full, ask_again_at=later)
     review = ends.review()
+    answers = ask_sources(workspace, bundle.config.sources, review.missing, now) if may_ask else 0
+    if answers:
+        ends = ChangedEnds(workspace, bundle, now, is_full=is_full, ask_again_at=later)
+        review = ends.review()
     shortening = [move for move in review.moves if move.can_shorten]
     skew = fetch_skew(workspace.hub, shortening[0].row.repo) if shortening else 0.0
     if is_clock_off(skew):
-        return EndRefresh()
+        return EndRefresh(answers=answers)
     undecided = frozenset(review.undecided)
+    recent = _read_recent(store, to_ms(now))
     if skew is None:
         waiting = {move.row.id for move in shortening}
         held = read_held_ends(store)
         due = ((move.row.id, move.row.state.ends_at) for move in shortening)
         undecided |= {row_id for row_id, end in due if end is not None and end <= to_ms(now)}
     else:
-        waiting = {move.row.id for move in review.earlier} if len(review.earlier) > MAX_EARLIER else set()
+        waiting = _find_waiting(review.earlier, recent)
         held = len(waiting)
     moves = [move for move in review.moves if move.row.id not in waiting]
     notices = [(row, event) for row, event in review.notices if row.id not in waiting]
-    record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now))
+    record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now), recent=recent)
     store_held_ends(store, held)
     ends.save()
-    return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed)
+    return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed, answers)
+
+
+def _find_waiting(earlier: Sequence[EndMove], recent: Mapping[str, Sequence[int]]) -> set[int]:
+    """Return which moves to an earlier end wait (row ids): all if there are too many, and those of each source that
+    moves too many in a day.
+    """
+    if len(earlier) > MAX_EARLIER:
+        return {move.row.id for move in earlier}
+    by_source = Counter(source for move in earlier for source in move.answers)
+    wrong = {name for name, n in by_source.items() if n + len(recent.get(name, ())) > MAX_EARLIER}
+    return {move.row.id for move in earlier if not wrong.isdisjoint(move.answers)}
+
+
+def _read_recent(store: Store, at: int) -> dict[str, list[int]]:
+    """Return by source when grants ended earlier because of it, in the last day (ms)."""
+    text = store.setting(setting_keys.SOURCE_ENDS)
+    found = decode_json(text, dict[str, list[int]]) if text else {}
+    days = {name: [each for each in times if at - DAY_MS < each <= at] for name, times in found.items()}
+    return {name: times for name, times in days.items() if times}
 
 
 def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
@@ -117,10 +152,14 @@ def record_moves(
     *,
     actor: str,
     at: int,
+    recent: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
-    """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end."""
+    """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end.
+
+    `recent` says when sources moved ends before; those of this turn are added.
+    """
     events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed, e.Private | None]] = [
-        *((move.row, move.event, {"rows": move.rows} if move.rows else None) for move in moves),
+        *((move.row, move.event, move.private) for move in moves),
         *((row, event, None) for row, event in notices),
     ]
     entries = [
@@ -133,6 +172,15 @@ def record_moves(
                 if move.can_shorten:
                     delete_approvals(write, move.row.id)
             write.append_to_chains(entries)
+            if recent is not None:
+                _store_recent(write, recent, [move for move in moves if move.is_earlier], at)
+
+
+def _store_recent(write: Writer, recent: Mapping[str, Sequence[int]], moves: Sequence[EndMove], at: int) -> None:
+    counts = Counter(source for move in moves for source in move.answers)
+    if counts:
+        times = {name: [*recent.get(name, ()), *[at] * counts[name]][-MAX_EARLIER:] for name in {*recent, *counts}}
+        write.write_setting(setting_keys.SOURCE_ENDS, json.dumps(times, sort_keys=True))
 
 
 def _policy_of(row: RequestRow) -> str:
@@ -163,6 +211,6 @@ def held_ends_note(count: int) -> str:
     if not count:
         return ""
     return (
-        f"{count:,} grants would end earlier. These are more than {MAX_EARLIER}, so a person must confirm them:"
-        f" {CONFIRM_COMMAND}"
+        f"{pluralize(count, 'grant')} would end earlier. These are more than {MAX_EARLIER} at once, or by one source in"
+        f" a day, so a person must confirm them: {CONFIRM_COMMAND}"
     )

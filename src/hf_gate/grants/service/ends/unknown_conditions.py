@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
@@ -12,23 +12,25 @@ from hf_gate.base.ids import Repo
 from hf_gate.grants.grant_conditions import TermsEvaluator
 from hf_gate.grants.rows import count_grants_by_terms, read_shapes
 from hf_gate.policies.expressions.expression_parser import read_names
-from hf_gate.policies.facts.fact_table import fact_types, tables_of
+from hf_gate.policies.facts.fact_table import fact_types, sources_of, tables_of
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import read_declared_tables
 
 
 class UnknownConditions(Struct, frozen=True):
-    """Grants at one repo whose end nothing moves any more. `tables` are the undeclared tables that they read."""
+    """Grants at one repo whose end nothing moves any more. `tables` and `sources` that they read are not declared."""
 
     repo: Repo
     grants: int
     tables: tuple[str, ...]
+    sources: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
         """What is wrong, and what to do."""
-        cause = f"table {join_words(self.tables, 'and')}" if self.tables else "a fact"
+        gone = [*(f"table {name}" for name in self.tables), *(f"source {name}" for name in self.sources)]
+        cause = join_words(gone, "and") if gone else "a fact"
         is_one = self.grants == 1
         return (
             f"{pluralize(self.grants, 'grant')} at {self.repo} {'depends' if is_one else 'depend'} on {cause}, which no"
@@ -38,11 +40,11 @@ class UnknownConditions(Struct, frozen=True):
 
 
 def list_unknown_conditions(
-    store: Store, tables: Collection[str], is_governed: Callable[[Repo], bool]
+    store: Store, tables: Collection[str], source_types: Mapping[str, str], is_governed: Callable[[Repo], bool]
 ) -> list[UnknownConditions]:
-    """Return the grants whose terms read something that does not exist. `tables` are the declared ones."""
+    """Return the grants whose terms read something that does not exist. Tables and sources are the declared ones."""
     shapes = read_shapes(store)
-    evaluator = TermsEvaluator(shapes, fact_types(tables=tables))
+    evaluator = TermsEvaluator(shapes, fact_types(tables=tables, sources=source_types))
     lost = {shape.digest: texts for shape in shapes if (texts := evaluator.list_unreadable(shape))}
     if not lost:
         return []
@@ -52,13 +54,22 @@ def list_unknown_conditions(
         found = lost.get(terms.shape.digest)
         if found is not None and is_governed(repo):
             grants[repo] += count
-            names[repo] |= tables_of(name for text in found for name in read_names(text)) - set(tables)
-    return [UnknownConditions(repo, count, tuple(sorted(names[repo]))) for repo, count in sorted(grants.items())]
+            names[repo].update(name for text in found for name in read_names(text))
+    return [
+        UnknownConditions(
+            repo,
+            count,
+            tuple(sorted(tables_of(names[repo]) - set(tables))),
+            tuple(sorted(sources_of(names[repo]) - set(source_types))),
+        )
+        for repo, count in sorted(grants.items())
+    ]
 
 
 def find_unknown_conditions(workspace: Workspace) -> list[UnknownConditions]:
     """Return the same for a workspace; nothing if its files cannot be read."""
     tables = read_declared_tables(workspace)
-    return (
-        [] if tables is None else list_unknown_conditions(workspace.store, tables, workspace.location.config.includes)
-    )
+    config = workspace.location.config
+    if tables is None:
+        return []
+    return list_unknown_conditions(workspace.store, tables, config.source_types, config.includes)

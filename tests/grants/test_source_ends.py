@@ -1,0 +1,142 @@
+"""Ends of access that follow the answers of another system, and the hold of ends that one system causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.automation.service.health import list_problems
+from hf_gate.core.events import events as e
+from hf_gate.grants.service.ends.grant_ends import read_held_ends
+from hf_gate.grants.service.ends.held_ends import list_held_moves
+from tests.kits.grant_workspaces import policy
+from tests.kits.source_systems import Reply, SourceWorkspace, open_source_workspace
+
+KEPT = "  - {id: paid, when: sources.paid, then: accept, keep_while: sources.paid}\n  - {id: rest, then: human}\n"
+MANY = [f"p{n:02}" for n in range(25)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[SourceWorkspace]:
+    with open_source_workspace(tmp_path) as made:
+        yield made
+
+
+def let_in(scene: SourceWorkspace, *names: str, rules: str = KEPT, more: str = "") -> None:
+    scene.declare(rules, more)
+    scene.ask_access(*names)
+    scene.turn()
+    assert {scene.status_on_hub(name) for name in names} == {"accepted"}
+
+
+def count(scene: SourceWorkspace, names: list[str], status: str) -> int:
+    return sum(scene.status_on_hub(name) == status for name in names)
+
+
+def test_access_ends_when_the_system_says_no_and_the_ledger_names_it(scene: SourceWorkspace) -> None:
+    let_in(scene, "ada", "bo")
+    scene.say("ada", {"paid": False})
+    scene.turn()
+    assert scene.status_on_hub("ada") == "accepted"
+    scene.wait(1.1)
+    scene.turn()
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("reset", "accepted")
+    lapsed = next(event for event in scene.events_of("ada") if isinstance(event, e.GrantDated) and event.lapses)
+    assert (lapsed.cause, lapsed.sources) == ("keep_while", ("paid",))
+    entry = next(row for row in scene.store.entries(request=scene.row("ada").id) if b'"lapses"' in row.link.body)
+    assert entry.private is not None
+    assert entry.private["answers"]["paid"][0] is False
+
+
+@pytest.mark.parametrize("reply", [Reply(status=503), Reply({"paid": "no"}), Reply(status=404), Reply(b"<html>")])
+def test_a_system_that_fails_ends_nothing(scene: SourceWorkspace, reply: Reply) -> None:
+    let_in(scene, "ada")
+    scene.system.reply = reply
+    for _ in range(4):
+        scene.wait(1.1)
+        scene.turn()
+    assert scene.status_on_hub("ada") == "accepted"
+    assert scene.row("ada").state.ends_at is None
+
+
+def test_access_comes_back_while_its_grace_lasts(scene: SourceWorkspace) -> None:
+    let_in(scene, "ada", rules=KEPT.replace("keep_while: sources.paid}", "keep_while: sources.paid, grace: 7d}"))
+    scene.say("ada", {"paid": False})
+    scene.wait(1.1)
+    scene.turn()
+    assert scene.days_left("ada") == pytest.approx(7, abs=0.1)
+    scene.say("ada", {"paid": True})
+    scene.wait(1.1)
+    scene.turn()
+    assert (scene.days_left("ada"), scene.status_on_hub("ada")) == (None, "accepted")
+
+
+def test_a_system_that_says_no_for_everybody_ends_nothing_before_a_person_agrees(scene: SourceWorkspace) -> None:
+    let_in(scene, *MANY)
+    scene.system.reply = Reply({"paid": False})
+    for _ in range(3):
+        scene.wait(1.1)
+        scene.turn()
+        assert count(scene, MANY, "accepted") == 25
+    assert read_held_ends(scene.store) == 25
+    (problem,) = [one for one in list_problems(scene.workspace, scene.bundle) if one.kind == "held_ends"]
+    assert problem.sentence.startswith("25 grants would end earlier. These are more than 20 at once, or by one source")
+    assert len(list_held_moves(scene.workspace, scene.bundle, scene.now)) == 25
+
+
+def test_a_system_that_says_no_slowly_is_held_too(scene: SourceWorkspace) -> None:
+    """The rate lets few ask in a turn, so no turn alone has more than 20."""
+    let_in(scene, *MANY, more="cache: 30d")
+    config = scene.folder / "hf-gate.yaml"
+    config.write_text(config.read_text().replace("cache: 30d", "cache: 31d\n    rate: 6/min"))
+    scene.load()
+    scene.system.reply = Reply({"paid": False})
+    for _ in range(12):
+        scene.turn()
+        scene.wait(0.01)
+    assert count(scene, MANY, "accepted") >= 5
+    assert count(scene, MANY, "reset") <= 20
+    assert read_held_ends(scene.store) == count(scene, MANY, "accepted")
+
+
+def test_ends_by_a_table_are_not_held_because_a_system_ends_some(scene: SourceWorkspace) -> None:
+    let_in(scene, *MANY[:15])
+    scene.system.reply = Reply({"paid": False})
+    scene.wait(1.1)
+    scene.turn()
+    assert count(scene, MANY[:15], "reset") == 15
+    assert read_held_ends(scene.store) == 0
+
+
+def test_an_end_follows_the_time_that_the_system_names(scene: SourceWorkspace) -> None:
+    rules = (
+        "  - {id: paid, when: request.attempt > 0, then: accept, until: sources.paid}\n  - {id: rest, then: human}\n"
+    )
+    scene.system.reply = Reply({"paid": f"{scene.now.year + 1}-01-01T00:00:00Z"})
+    let_in(scene, "ada", rules=rules, more="type: timestamp")
+    first = scene.days_left("ada")
+    scene.system.reply = Reply({"paid": f"{scene.now.year + 2}-01-01T00:00:00Z"})
+    scene.wait(1.1)
+    scene.turn()
+    assert first is not None
+    assert (scene.days_left("ada") or 0) > first + 300
+    scene.system.reply = Reply({"paid": "2020-01-01"})
+    scene.wait(1.1)
+    scene.turn()
+    assert (scene.days_left("ada") or 0) > first + 300
+    scene.system.reply = Reply({"paid": "2020-01-01T00:00:00Z"})
+    scene.wait(2)
+    scene.turn()
+    assert scene.days_left("ada") == pytest.approx(7, abs=0.1)
+
+
+def test_a_source_that_is_no_longer_declared_leaves_access_as_it_is(scene: SourceWorkspace) -> None:
+    let_in(scene, "ada")
+    scene.set_policy(policy(when="false"))
+    scene.wait(2)
+    scene.turn()
+    assert scene.status_on_hub("ada") == "accepted"
+    sentences = [one.sentence for one in list_problems(scene.workspace) if one.kind == "unknown_conditions"]
+    assert "depends on source paid, which no longer exists" in sentences[0]
