@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.base.ids import RepoType
-from hf_gate.core.records import Count, Record, RepoProblemRecord, RunRecord
+from hf_gate.core.records import Count, Record, RepoProblemRecord, RepoReference, RunRecord
 
 
 class StopRecord(Record, frozen=True, kw_only=True):
@@ -13,11 +12,9 @@ class StopRecord(Record, frozen=True, kw_only=True):
     changed: bool
 
 
-class TurnSyncRecord(Record, frozen=True, kw_only=True):
+class TurnSyncRecord(RepoReference, frozen=True, kw_only=True):
     """One repo that a turn synced."""
 
-    repo: str
-    repo_type: RepoType
     kind: str
     read: Count
     news: Count

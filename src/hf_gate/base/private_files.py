@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
+
+from hf_gate.errors import UsageError
 
 from .environment import require_writes
 
@@ -58,6 +61,21 @@ def open_regular_file(path: Path) -> BinaryIO:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(handle, "rb")
+
+
+def read_named_file(name: str | Path, *, most: int = 64 << 20, what: str = "", hint: str = "") -> bytes:
+    """Return the content of a file that a person names; `-` is stdin. `what` it should be precedes its name in errors.
+
+    Raises UsageError if it cannot be read, or has more than `most` bytes.
+    """
+    try:
+        with nullcontext(sys.stdin.buffer) if str(name) == "-" else open_regular_file(Path(name)) as file:
+            content = file.read(most + 1)
+    except OSError as problem:
+        raise UsageError(f"{what}{name} cannot be read: {problem.strerror}.", hint=hint) from None
+    if len(content) > most:
+        raise UsageError(f"{what}{name} is larger than {most >> 20} MiB.", hint=hint)
+    return content
 
 
 def read_regular_file(path: Path) -> bytes:

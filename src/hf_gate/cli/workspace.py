@@ -12,7 +12,7 @@ import click
 from hf_gate.base.ids import Repo
 from hf_gate.core.runs import RunKind
 from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
-from hf_gate.hub.commands.token_rights import owners_of
+from hf_gate.hub.commands.token_rights import list_own_repos, owners_of
 
 from .framework import CommandContext
 
@@ -155,7 +155,7 @@ def select_repos(context: CommandContext, named: Sequence[str], repo_type: str |
     if context.location.folder is not None:
         owners = owners_of(context) if context.account else ()
         return expand_repo_globs(context.location.config.repos, context.hub, owners)
-    return list(dict.fromkeys(gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)))
+    return list_own_repos(context)
 
 
 def announce_target(context: CommandContext, *, writes: bool = False, works_offline: bool = False) -> None:

@@ -108,7 +108,20 @@ the value of a fact.
 """
 
 
-class Rule(Struct, frozen=True):
+class RuleTerms(Struct, frozen=True, kw_only=True):
+    """What a rule says beside its action: the end of an acceptance, and how people decide."""
+
+    until: Until | None = None  # accept
+    at_end: Action | None = None  # accept with an end: reset (default), reject, human
+    end_reason: str | None = None
+    notice: tuple[Duration, ...] = ()  # accept with an end: times before the end
+    queue: str | None = None
+    due: Duration | None = None
+    priority: int | None = None  # 1..3
+    reviewers: int = 1  # 1 or 2
+
+
+class Rule(RuleTerms, frozen=True):
     """One rule of a policy.
 
     `when` and `unless` are CEL sources; None means always for `when` and never for `unless`.
@@ -122,17 +135,9 @@ class Rule(Struct, frozen=True):
     reason_template: str | None = None
     at_most: Duration | None = None  # wait
     after: Action | None = None  # wait: reset, reject or human
-    until: Until | None = None  # accept
     is_ceiling: bool = False  # accept: a person may choose any end up to `until`, and none after it
     keep_while: str | None = None  # accept: a CEL source; access ends after `grace` when it turns false
     grace: Duration | None = None
-    at_end: Action | None = None  # accept with an end: reset (default), reject, human
-    end_reason: str | None = None
-    notice: tuple[Duration, ...] = ()  # accept with an end: times before the end
-    queue: str | None = None
-    due: Duration | None = None
-    priority: int | None = None  # 1..3
-    reviewers: int = 1  # 1 or 2
     says: str | None = None  # one sentence that explains the rule to people; the digest does not cover it
     position: SourcePosition = SourcePosition()
     key_positions: Mapping[str, SourcePosition] = field(
@@ -254,7 +259,18 @@ class RuleTrace(Struct, frozen=True):
     lets: Mapping[str, str] = field(default_factory=dict)  # of its policy
 
 
-class Opinion(Struct, frozen=True):
+class OpinionTerms(RuleTerms, frozen=True, kw_only=True):
+    """What an opinion or a verdict says beside its action."""
+
+    reason: str | None = None
+    keep_while: tuple[GrantCondition, ...] = ()
+    unmet: tuple[str, ...] = ()  # rules whose `keep_while` is not true, so that people decide about an acceptance
+    needs: tuple[str, ...] = ()  # facts to fetch for the next turn, because they can change the action
+    missing: tuple[str, ...] = ()  # unavailable facts and failed rules that led to `human`
+    possible: tuple[Action, ...] = ()  # the actions that the missing facts decide between
+
+
+class Opinion(OpinionTerms, frozen=True):
     """The opinion of one policy on one request."""
 
     policy: str
@@ -263,24 +279,10 @@ class Opinion(Struct, frozen=True):
     action: Action
     rule: str
     rule_index: int  # index of the rule in its policy
-    reason: str | None = None
-    until: Until | None = None
-    keep_while: tuple[GrantCondition, ...] = ()
-    unmet: tuple[str, ...] = ()  # rules whose `keep_while` is not true, so that people decide about an acceptance
-    at_end: Action | None = None
-    end_reason: str | None = None
-    notice: tuple[Duration, ...] = ()
-    queue: str | None = None
-    due: Duration | None = None
-    priority: int | None = None
-    reviewers: int = 1
     at_most: Duration | None = None
     after: Action | None = None
     lacks_reminder: bool = False  # a `wait` is over without a reminder, so a person decides
     rule_traces: tuple[RuleTrace, ...] = ()
-    needs: tuple[str, ...] = ()  # facts to fetch for the next turn, because they can change the action
-    missing: tuple[str, ...] = ()  # unavailable facts and failed rules that led to `human`
-    possible: tuple[Action, ...] = ()  # the actions that the missing facts decide between
     can_abstain: bool = False  # whether it is also possible that no rule matches
 
     @property
@@ -308,7 +310,7 @@ class WaitEnd(Struct, frozen=True):
     lacks_reminder: bool = False  # no reminder was accepted in time, so a person decides
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(OpinionTerms, frozen=True):
     """The verdict of all policies on one request. `shadow` opinions are reported but do not count.
 
     The rule is `none` if no policy had an opinion.
@@ -320,21 +322,7 @@ class Verdict(Struct, frozen=True):
     opinions: tuple[Opinion, ...] = ()
     shadow: tuple[Opinion, ...] = ()
     abstentions: tuple[Abstention, ...] = ()  # abstentions of policies in either mode
-    reason: str | None = None
-    until: Until | None = None
     until_all: tuple[Until, ...] = ()
-    keep_while: tuple[GrantCondition, ...] = ()
-    unmet: tuple[str, ...] = ()  # rules whose `keep_while` is not true
-    notice: tuple[Duration, ...] = ()
-    at_end: Action | None = None
-    end_reason: str | None = None
-    queue: str | None = None
-    due: Duration | None = None
-    priority: int | None = None
-    reviewers: int = 1
-    needs: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    possible: tuple[Action, ...] = ()
     by_hand: HandTerms = NO_HAND_TERMS  # of an acceptance by hand, whatever the action is
     wait_end: WaitEnd | None = None  # of the deciding rule, if it waits and its rules were traced
 

@@ -49,6 +49,21 @@ def extend_record(record: Record, kind: type[R], /, **fields: object) -> R:
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
+class RepoReference(Record, frozen=True, kw_only=True):
+    """The repo of a record."""
+
+    repo: str
+    repo_type: RepoType
+
+
+class RequestReference(RepoReference, frozen=True, kw_only=True):
+    """The request of a record, and its person."""
+
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+
+
 class RecordedVerdict(Record, frozen=True, kw_only=True):
     """A verdict as it was recorded."""
 
@@ -92,14 +107,9 @@ class ApprovalsRecord(Record, frozen=True, kw_only=True):
     given: Annotated[list[ApprovalRecord], Meta(description="those that count now")]
 
 
-class HubRequestRecord(Record, frozen=True, kw_only=True):
+class HubRequestRecord(RequestReference, frozen=True, kw_only=True):
     """One access request with what the Hub alone knows about it."""
 
-    repo: str
-    repo_type: RepoType
-    request_id: str | None
-    user_id: str | None
-    user: str | None
     fullname: str | None
     email: str | None
     status: Annotated[str, Meta(description="pending, accepted, rejected, reset, or another word that the Hub uses")]
@@ -184,11 +194,9 @@ class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):
     record: dict[str, Any] | None
 
 
-class ReportRecord(Record, frozen=True, kw_only=True):
+class ReportRecord(RepoReference, frozen=True, kw_only=True):
     """One request in the Hub's own report, as the Hub wrote it."""
 
-    repo: str
-    repo_type: RepoType
     user: str | None
     fullname: str | None
     email: str | None
@@ -279,11 +287,9 @@ class ErasureRecord(Record, frozen=True, kw_only=True):
     member: Annotated[str | None, Meta(description="the person is this member of the desk, who stays")]
 
 
-class RepoRecord(Record, frozen=True, kw_only=True):
+class RepoRecord(RepoReference, frozen=True, kw_only=True):
     """One gated repo. Fields that only the store knows are null if a command reads only the Hub."""
 
-    repo: str
-    repo_type: RepoType
     gated: Annotated[Literal[False] | str | None, Meta(description="manual, auto or false; null when never read")]
     counts: Annotated[dict[str, Count] | None, Meta(description="requests by status")] = None
     oldest_asked_at: Annotated[Time | None, Meta(description="of the pending requests")] = None
@@ -297,11 +303,9 @@ class RepoRecord(Record, frozen=True, kw_only=True):
     policies: list[str] | None = None
 
 
-class RepoProblemRecord(Record, frozen=True, kw_only=True):
+class RepoProblemRecord(RepoReference, frozen=True, kw_only=True):
     """A repo where something was not done, and why."""
 
-    repo: str
-    repo_type: RepoType
     why: str
 
 

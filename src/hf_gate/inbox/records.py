@@ -239,13 +239,14 @@ def policy_record(
         errors=errors,
         warnings=len(checked.problems) - errors,
         failing_tests=None if requirements is None else [each.test.name for each in failing],
-        accepts=None if requirements is None else [_requirement(requirement) for requirement in requirements],
-    )
-
-
-def _requirement(requirement: AcceptRequirement) -> AcceptRequirementRecord:
-    return AcceptRequirementRecord(
-        rule=requirement.rule,
-        trust=requirement.trust.value if requirement.trust else None,
-        facts=list(requirement.facts),
+        accepts=None
+        if requirements is None
+        else [
+            AcceptRequirementRecord(
+                rule=requirement.rule,
+                trust=requirement.trust.value if requirement.trust else None,
+                facts=list(requirement.facts),
+            )
+            for requirement in requirements
+        ],
     )

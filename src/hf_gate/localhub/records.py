@@ -11,16 +11,14 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct, field
 from sortedcontainers import SortedKeyList
 
-from hf_gate.base.ids import Repo, RepoType
+from hf_gate.base.ids import Repo
 from hf_gate.core.lifecycle import STATUSES, Status
-from hf_gate.core.records import Count, Record
+from hf_gate.core.records import Count, Record, RepoReference
 
 
-class ServedRepo(Record, frozen=True, kw_only=True):
+class ServedRepo(RepoReference, frozen=True, kw_only=True):
     """One gated repo of a local Hub, with its requests by status."""
 
-    repo: str
-    repo_type: RepoType
     gated: Literal[False] | str
     pending: Count
     accepted: Count

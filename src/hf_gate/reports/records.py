@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hf_gate.base.ids import RepoType
-from hf_gate.core.records import Count, HealthRecord, Record, RepoStatusRecord, RunRecord, Time
+from hf_gate.core.records import Count, HealthRecord, Record, RepoReference, RepoStatusRecord, RunRecord, Time
 from hf_gate.messages.records import DestinationRecord
 
 
@@ -37,11 +37,9 @@ class RefusedTableRecord(Record, frozen=True, kw_only=True):
     in_force_since: Time | None
 
 
-class UnknownConditionsRecord(Record, frozen=True, kw_only=True):
+class UnknownConditionsRecord(RepoReference, frozen=True, kw_only=True):
     """Grants whose end nothing moves any more, because tables or sources that they read are not declared."""
 
-    repo: str
-    repo_type: RepoType
     grants: Count
     tables: list[str]
     sources: list[str]

@@ -8,16 +8,14 @@ from msgspec import Meta
 
 from hf_gate.base.ids import RepoType
 from hf_gate.core.forms.roles import Role
-from hf_gate.core.records import Count, Record, RepoProblemRecord
+from hf_gate.core.records import Count, Record, RepoProblemRecord, RepoReference
 
 from .sync_schedule import SyncKind
 
 
-class SyncedRepoRecord(Record, frozen=True, kw_only=True):
+class SyncedRepoRecord(RepoReference, frozen=True, kw_only=True):
     """One repo that was synced."""
 
-    repo: str
-    repo_type: RepoType
     kind: SyncKind
     why: str
     complete: Annotated[bool | None, Meta(description="null for a quick sync, which proves nothing")]
@@ -87,9 +85,7 @@ class FormRecord(Record, frozen=True, kw_only=True):
     problems: list[FormProblemRecord]
 
 
-class AccessStateRecord(Record, frozen=True, kw_only=True):
+class AccessStateRecord(RepoReference, frozen=True, kw_only=True):
     """The access of the token's account to a repo."""
 
-    repo: str
-    repo_type: RepoType
     status: Literal["granted", "ask", "pending", "rejected", "reset", "sign_in", "unknown"]

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from hf_gate.base.ids import RepoType
-from hf_gate.core.records import Count, Record, Time
+from hf_gate.core.records import Count, Record, RepoReference, RequestReference, Time
 
 
 class ProblemRecord(Record, frozen=True, kw_only=True):
@@ -132,11 +132,9 @@ class AppliedPolicyRecord(Record, frozen=True, kw_only=True):
     digest: str
 
 
-class RepoRulesRecord(Record, frozen=True, kw_only=True):
+class RepoRulesRecord(RepoReference, frozen=True, kw_only=True):
     """The rules of a repo as sentences, in the order in which they are tried."""
 
-    repo: str
-    repo_type: RepoType
     policies: list[AppliedPolicyRecord]
     sentences: list[str]
 
@@ -187,14 +185,9 @@ UNKNOWN: Final = "unknown"
 """What a policy says if facts that are not known would change its verdict."""
 
 
-class ComparedDecision(Record, frozen=True, kw_only=True):
+class ComparedDecision(RequestReference, frozen=True, kw_only=True):
     """A decision by a person beside what a policy says on the facts of that time."""
 
-    repo: str
-    repo_type: RepoType
-    request_id: str | None
-    user_id: str | None
-    user: str | None
     asked_at: Time
     decided_at: Time
     by: Annotated[str | None, Meta(description="null: the Hub did not say who decided")]

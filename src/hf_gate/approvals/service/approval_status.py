@@ -5,7 +5,7 @@ person's would count.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Final
@@ -187,7 +187,16 @@ def _status_of(
     counted = book.select_counted(row, quorum, stored)
     notes = book.read_notes(row.id) if any(one.has_note for one in stored) else {}
     ends = book.read_approved_ends(row.id) if stored else {}
-    lines = {one.account: _line_of(one, notes, ends.get(one.account, ApprovedEnd()), me) for one in stored}
+    lines = {
+        one.account: ApprovalLine(
+            one.actor,
+            one.at,
+            notes.get(one.account),
+            ends.get(one.account, ApprovedEnd()),
+            is_mine=one.account == me.account,
+        )
+        for one in stored
+    }
     given = [lines[one.account] for one in counted]
     lapsed = [
         replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, quorum) else _NOT_ABLE)
@@ -196,9 +205,3 @@ def _status_of(
     ]
     problem = "" if any(one.is_mine for one in given) else book.explain(row, quorum, me)
     return ApprovalStatus(quorum.count, given, lapsed, problem)
-
-
-def _line_of(approval: Approval, notes: Mapping[str, str], end: ApprovedEnd, me: Approver) -> ApprovalLine:
-    return ApprovalLine(
-        approval.actor, approval.at, notes.get(approval.account), end, is_mine=approval.account == me.account
-    )

@@ -193,7 +193,7 @@ def page(context: HttpContext) -> Response:
 
 
 def _page(context: HttpContext, view: RunView, *, wrong: str = "", status: int = 200) -> Response:
-    asked = context.query_value("outcome") or _default_filter(view)
+    asked = context.query_value("outcome") or ("attention" if view.has_problems or view.is_live else "all")
     after = parse_number(context.query_value("after")) or 0
     rows = context.workspace.store.changes(
         view.run.id, states=_states(asked), repos=view.repos, after=after, limit=PAGE_SIZE + 1
@@ -266,11 +266,6 @@ def _describe_activity(view: RunView) -> str:
         RunState.ABANDONED: "an error ended it; the rest was not sent",
         "not begun": "nothing was sent",
     }.get(view.state, view.state)
-
-
-def _default_filter(view: RunView) -> str:
-    """Return the default filter: changes that need attention if there are any or the run is live, else all."""
-    return "attention" if view.has_problems or view.is_live else "all"
 
 
 def _states(asked: str) -> list[str] | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import click
 
 from hf_gate.base.display_text import limit_lines, name_first, pluralize, to_one_line
-from hf_gate.base.private_files import open_regular_file
+from hf_gate.base.private_files import read_named_file
 from hf_gate.base.timestamps import format_minute
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options
 from hf_gate.cli.request_table import repo_argument
@@ -128,7 +127,12 @@ def table_show(context: CommandContext, *, name: str, query: str | None, limit: 
         Column("STATE", lambda row: row.state),
         Column("FROM", lambda row: _day(row.starts, zone), drop_rank=4),
         Column("EXPIRES", lambda row: _day(row.expires, zone, is_end=True), drop_rank=1),
-        Column("OTHER COLUMNS", lambda row: _other_cells(row.row or {}), is_flexible=True, drop_rank=2),
+        Column(
+            "OTHER COLUMNS",
+            lambda row: ", ".join((f"{name}: {text}" for name, text in (row.row or {}).items() if text)) or "-",
+            is_flexible=True,
+            drop_rank=2,
+        ),
     ]
     is_whole = context.out.records(
         TableRowRecord,
@@ -156,10 +160,6 @@ def _day(moment: str | None, zone: tzinfo, *, is_end: bool = False) -> str:
 def who_of_record(row: TableRowRecord) -> str:
     """Return how people name the person or the domain of a row."""
     return row.username or row.email or row.domain or row.user_id or "-"
-
-
-def _other_cells(cells: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}: {text}" for name, text in cells.items() if text) or "-"
 
 
 # ---- single rows -----------------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def _read_import(
     is_json = is_json_lines(own.path if file == "-" else Path(file))
     new_names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
     return prepare_import(
-        workspace, own, read_table_content(file), is_json=is_json, replaces=replaces, columns=new_names
+        workspace, own, read_named_file(file, most=MAX_BYTES), is_json=is_json, replaces=replaces, columns=new_names
     )
 
 
@@ -394,18 +394,6 @@ def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
         return named[0]
     known = ", ".join(each.name for each in tables) or "none"
     raise UsageError("which table?", hint=f"Name it before the file. The tables with files are: {known}.")
-
-
-def read_table_content(name: str) -> bytes:
-    """Return the content of a file of rows; `-` is stdin. Raises UsageError if it cannot be read, or is too large."""
-    try:
-        with sys.stdin.buffer if name == "-" else open_regular_file(Path(name)) as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as problem:
-        raise UsageError(f"{name} cannot be read: {problem.strerror}.") from None
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB.")
-    return content
 
 
 # ---- results ---------------------------------------------------------------------------------------------------------

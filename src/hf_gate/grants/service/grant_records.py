@@ -4,7 +4,7 @@ rests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Final
 
@@ -44,7 +44,7 @@ def build_grant_record(
         ends_at=ms_to_iso(state.ends_at),
         until=ms_to_iso(state.until),
         lapses_at=ms_to_iso(state.lapses_at),
-        keep_while=_conditions(own),
+        keep_while=() if own is None else tuple(condition.expr for condition in own.keep_while),
         at_end=state.at_end,
         rule=state.until_rule,
         is_final=state.is_final,
@@ -65,7 +65,3 @@ def describe_access_end(row: RequestRow, now: datetime, zone: tzinfo) -> str:
         words += ", because a condition is false"
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule {state.until_rule}"
     return f"{words}, then {AT_END[state.at_end or 'reset']}{rule}{'; not to be renewed' if state.is_final else ''}"
-
-
-def _conditions(terms: GrantTerms | None) -> Sequence[str]:
-    return () if terms is None else tuple(condition.expr for condition in terms.keep_while)

@@ -58,6 +58,11 @@ def owners_of(context: CommandContext) -> tuple[str, ...]:
     return (account.name, *account.orgs)
 
 
+def list_own_repos(context: CommandContext) -> list[Repo]:
+    """Return the gated repos of the token's account and its organisations; NotAllowed without a token."""
+    return list(dict.fromkeys(gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)))
+
+
 def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:
     """Return whether the token can decide at a repo (None: unknown), and the reason."""
     may = rights.can_decide(repo)

@@ -42,10 +42,10 @@ from hf_gate.messages.reason_texts import LANGUAGES, list_ready_texts
 
 if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
-    from hf_gate.core.policy_model import Verdict
     from hf_gate.core.requests import AccessRequest
     from hf_gate.core.stored_rows import RequestRow
     from hf_gate.grants.service.ends.terms_reader import TermsReader
+    from hf_gate.policies.words.explanations import Explanation
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
@@ -484,14 +484,10 @@ class ReviewContext:
     def rule_lines(self, request: AccessRequest) -> Iterable[str]:
         """Return each rule that was tried, with its conditions and values."""
         from hf_gate.policies.words.explanation_lines import render_explanation
-        from hf_gate.policies.words.explanations import explain_verdict
 
         row = self._find_row(request)
-        verdict = None if row is None else self._evaluate(row)
-        if row is None or verdict is None:
-            return ("No rule was tried.",)
-        explanation = explain_verdict(verdict, self.workspace.now(), self.workspace.zone, row.state.status)
-        return map(str, render_explanation(explanation))
+        explanation = None if row is None else self._explain(row)
+        return ("No rule was tried.",) if explanation is None else map(str, render_explanation(explanation))
 
     def read_terms(self, request: AccessRequest) -> HandTerms:
         """Return the terms of an acceptance of this request."""
@@ -550,10 +546,10 @@ class ReviewContext:
     def _verdict_lines(self, row: RequestRow) -> Iterator[str]:
         from hf_gate.verdicts.service.current_verdicts import read_current_verdicts
 
-        verdict = self._evaluate(row)
+        explanation = self._explain(row)
         recorded = read_current_verdicts(self.workspace.location.folder).verdict_of(row)
-        if verdict is not None:
-            yield from self._explain_lines(verdict, row)
+        if explanation is not None:
+            yield from _list_reasons(explanation)
         elif self._problem:
             yield f"  verdict   none, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
         elif recorded is not None:
@@ -561,43 +557,25 @@ class ReviewContext:
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {label_action(action)}: rule `{rule}`{by}, as last recorded"
 
-    def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
-        """Return why in one sentence, the rule with its terms, and its conditions."""
-        from hf_gate.policies.words.explanation_lines import summarize_verdict
+    def _explain(self, row: RequestRow) -> Explanation | None:
+        """Explain a request under the current policies; None without policies, or if its answers are not kept."""
         from hf_gate.policies.words.explanations import explain_verdict
-
-        zone = self.workspace.zone
-        explanation = explain_verdict(verdict, self.workspace.now(), zone, row.state.status)
-        yield f"  why       {explanation.sentence}"
-        yield f"  verdict   {summarize_verdict(verdict, zone)}"
-        checklist = explanation.checklist
-        items = () if checklist is None else checklist.items[:_MAX_REASONS]
-        for item in items:
-            yield f"      {_MARKS[item.holds]} {item.words}{f' ({item.found})' if item.found else ''}"
-        if checklist is not None and not checklist.is_deciding:
-            yield f"      (needed by rule `{checklist.rule}`)"
-        for opinion, sentence in explanation.shadow:
-            yield (
-                f"  shadow    {label_action(opinion.action)}: rule `{opinion.rule}` of policy `{opinion.policy}` in "
-                "shadow mode, which changes nothing"
-            )
-            yield f"            {sentence}"
-
-    def _evaluate(self, row: RequestRow) -> Verdict | None:
         from hf_gate.verdicts.service.evaluation import evaluate_request, open_fact_sources
 
         store = self.workspace.store
-        sources = open_fact_sources(self.workspace)
+        now = self.workspace.now()
         bundle = self._bundle
         repo = store.repo(self.repo)
+        sources = open_fact_sources(self.workspace)
         is_governed = bundle is not None and bundle.is_governed(self.repo)
         policies = bundle.for_repo(repo, sources) if bundle is not None and repo is not None and is_governed else None
         if policies is None:
             return None
         try:
-            return evaluate_request(store, policies, sources, row, self.workspace.now(), with_profile=False).verdict
-        except LookupError:  # the answers are no longer stored
+            verdict = evaluate_request(store, policies, sources, row, now, with_profile=False).verdict
+        except LookupError:
             return None
+        return explain_verdict(verdict, now, self.workspace.zone, row.state.status)
 
     def _note_lines(self, row: RequestRow) -> Iterator[str]:
         entries = self.workspace.store.entries(request=row.id, limit=_MAX_ENTRIES)
@@ -606,6 +584,25 @@ class ReviewContext:
             text = str((entry.private or {}).get("note", "(erased)"))
             when = format_age(from_ms(entry.link.at), self.context.now())
             yield f"  note      {clip(text, _MAX_COLUMNS)} ({entry.link.actor}, {when} ago)"
+
+
+def _list_reasons(explanation: Explanation) -> Iterator[str]:
+    """Return why in one sentence, the rule with its terms, and its conditions."""
+    from hf_gate.policies.words.explanation_lines import summarize_verdict
+
+    yield f"  why       {explanation.sentence}"
+    yield f"  verdict   {summarize_verdict(explanation.verdict, explanation.zone)}"
+    checklist = explanation.checklist
+    for item in () if checklist is None else checklist.items[:_MAX_REASONS]:
+        yield f"      {_MARKS[item.holds]} {item.words}{f' ({item.found})' if item.found else ''}"
+    if checklist is not None and not checklist.is_deciding:
+        yield f"      (needed by rule `{checklist.rule}`)"
+    for opinion, sentence in explanation.shadow:
+        yield (
+            f"  shadow    {label_action(opinion.action)}: rule `{opinion.rule}` of policy `{opinion.policy}` in "
+            "shadow mode, which changes nothing"
+        )
+        yield f"            {sentence}"
 
 
 # ---- keys ------------------------------------------------------------------------------------------------------------

@@ -126,7 +126,10 @@ def page(context: HttpContext) -> Response:
         more=more,
         standing=standing,
         holds=_describe_holds(context, counters.cells),
-        exports=[(kind, _export_url(asked.text, kind, by)) for kind in ("csv", "json")],
+        exports=[
+            (kind, f"/queue.{kind}?{urlencode({'q': asked.text} | ({'by': by} if by else {}))}")
+            for kind in ("csv", "json")
+        ],
         problem=context.app_state.policies.problem_for(context.member),
         unread=list_failed_syncs(context),
         refused_tables=list_refused_tables(context),
@@ -179,10 +182,6 @@ def _shared_reason(lines: Sequence[RequestLine]) -> dict[str, Any]:
 def _people_values(context: HttpContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
     people, following = queue_by_person.read_people(context, asked.query, cursor=after, newest_first=order is not None)
     return {"lines": people, "hidden": sum(person.is_hidden for person in people), "next": following}
-
-
-def _export_url(text: str, kind: str, by: str | None) -> str:
-    return f"/queue.{kind}?{urlencode({'q': text} | ({'by': by} if by else {}))}"
 
 
 def list_views(

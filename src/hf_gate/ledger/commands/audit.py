@@ -276,16 +276,17 @@ def audit_checkpoint(context: CommandContext, *, target: str | None) -> int:
 # ---- output ----------------------------------------------------------------------------------------------------------
 
 
-def _about_cell(row: AuditRecord) -> str:
-    return row.text if row.request is None else f"#{row.request} {row.text}"
-
-
 _COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
     Column("WHEN", lambda row: format_seconds(row.at)),
     Column("ENTRY", lambda row: row.id, is_flexible=True, min_width=24, is_tail_shown=True),
     Column("KIND", lambda row: row.kind),
     Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10, is_said_once=True),
-    Column("ABOUT", _about_cell, is_flexible=True, min_width=16),
+    Column(
+        "ABOUT",
+        lambda row: row.text if row.request is None else f"#{row.request} {row.text}",
+        is_flexible=True,
+        min_width=16,
+    ),
 )
 
 

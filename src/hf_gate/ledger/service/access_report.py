@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from hf_gate.base.decoding import convert_value
 from hf_gate.base.display_text import clip_line, pluralize
-from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import format_minute, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.event_descriptions import describe_agreements
 from hf_gate.core.events.events import POLICY_ACTOR, Private
@@ -19,7 +19,7 @@ from hf_gate.core.events.ledger import chain_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import end_of_day
 from hf_gate.core.ports import HubPort
-from hf_gate.core.records import Count, Record, Time, keys_of
+from hf_gate.core.records import Count, RepoReference, Time, keys_of
 from hf_gate.core.stored_rows import LedgerMoment, PastRequest, SyncMark
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.requests.rows.past_requests import (
@@ -137,11 +137,9 @@ def _read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
 # ---- accounts with access --------------------------------------------------------------------------------------------
 
 
-class AccessRecord(Record, frozen=True, kw_only=True):
+class AccessRecord(RepoReference, frozen=True, kw_only=True):
     """One account that has access to a repo, or had it at an earlier moment."""
 
-    repo: str
-    repo_type: RepoType
     through: Annotated[
         Literal["request", "member", "owner"], Meta(description="members of the organisation bypass the gate")
     ]

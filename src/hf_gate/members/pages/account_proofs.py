@@ -29,6 +29,8 @@ from hf_gate.workspace.service import bootstrap
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
 _MAX_BODY: Final = 2048  # bytes
+_MAX_ANSWER: Final = 4 << 20  # bytes
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class NotProven(Exception):
@@ -100,24 +102,37 @@ def parse_proof_link(text: str) -> ProofLink:
 def send_proof(link: ProofLink, token: str) -> dict[str, str]:
     """Send a token to the desk and return the desk's answer. Redirects are not followed."""
     require_writes("the desk")
-    url = urlsplit(link.origin)
-    is_local = url.scheme == "http"
+    answer = post_to_desk(link.origin, "/account/prove", {"code": link.code, "token": token})
+    if not {"name", "role", "account", "link"} <= answer.keys():
+        raise UsageError("the desk's answer is not complete.")
+    return {key: str(value) for key, value in answer.items()}
+
+
+def post_to_desk(
+    origin: str, path: str, wish: Mapping[str, Any], *, name: str = "", headers: Mapping[str, str] = _NO_HEADERS
+) -> dict[str, Any]:
+    """Send JSON to a desk and return its answer. Raises UsageError with the desk's message if it refuses.
+
+    Redirects are not followed. `name` is the desk's address for messages, by default `origin`.
+    """
+    url = urlsplit(origin)
     host = "127.0.0.1" if (url.hostname or "").endswith("localhost") else url.hostname or ""
-    made = HTTPConnection if is_local else HTTPSConnection
+    made = HTTPConnection if url.scheme == "http" else HTTPSConnection
     connection = made(host, url.port, timeout=30)
-    headers = {"host": url.netloc, "origin": link.origin, "content-type": "application/json"}
+    own = {"host": url.netloc, "origin": origin, "content-type": "application/json"}
     try:
-        connection.request("POST", "/account/prove", json.dumps({"code": link.code, "token": token}), headers)
+        connection.request("POST", path, json.dumps(dict(wish)), own | dict(headers))
         reply = connection.getresponse()
-        body = reply.read(1 << 16)
-        told = json.loads(body) if body.startswith(b"{") else {"error": f"the desk answered {reply.status}."}
+        body = reply.read(_MAX_ANSWER)
+        answer = json.loads(body) if body.startswith(b"{") else {}
     except (OSError, HTTPException, ValueError, RecursionError) as problem:
-        raise HfGateError(f"the desk at {link.origin} does not answer: {problem}.") from None
+        raise HfGateError(f"the desk at {name or origin} does not answer: {problem}.") from None
     finally:
         connection.close()
-    if reply.status != 200 or not {"name", "role", "account", "link"} <= told.keys():
-        raise UsageError(str(told.get("error") or f"the desk answered {reply.status}."))
-    return {key: str(value) for key, value in told.items()}
+    if reply.status != 200:
+        why = str(answer.get("error") or f"the desk answered {reply.status}.")
+        raise UsageError(why, hint=answer.get("hint") or None)
+    return dict(answer)
 
 
 # ---- the desk's side -------------------------------------------------------------------------------------------------

@@ -7,10 +7,8 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from msgspec import to_builtins
 from starlette.responses import JSONResponse, Response
@@ -38,12 +36,12 @@ from hf_gate.members.records import (
 from hf_gate.members.rows.api_keys import list_api_keys, make_key
 from hf_gate.members.rows.members import find_member
 from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
-from hf_gate.members.sessions import KEY_OVERLAP, ApiKey, Session, digest_secret
+from hf_gate.members.sessions import KEY_OVERLAP, ApiKey, digest_secret
 from hf_gate.settings.service.workspace import WorkspaceLocation
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
 
-from .account_proofs import look_up_account
+from .account_proofs import look_up_account, post_to_desk
 from .sign_in import Authenticator
 
 
@@ -121,10 +119,35 @@ class Terminal:
                 at = to_ms(app_state.now())
                 devices = count_devices(app_state.workspace.store, at)
                 rows = app_state.workspace.store.members()
-                return MembersRecord(members=[_member_record(row, devices.get(row.id, 0), at) for row in rows])
+                return MembersRecord(
+                    members=[
+                        MemberRecord(
+                            name=row.name.partition("~")[0],
+                            role=row.role,
+                            repos=list(row.repos or ()),
+                            link=row.has_link,
+                            link_state=describe_link(row, devices.get(row.id, 0), at),
+                            account=account_name(row),
+                            proven=row.proven_account is not None,
+                        )
+                        for row in rows
+                    ]
+                )
             case "sessions":
                 found = list_open_sessions(app_state.workspace.store, to_ms(bootstrap.utc_now()))
-                return SessionsRecord(sessions=list(map(_session_record, found)))
+                return SessionsRecord(
+                    sessions=[
+                        SessionRecord(
+                            id=session.id[:_SHOWN_ID],
+                            member=session.member,
+                            method=session.method,
+                            browser=session.browser,
+                            began_at=ms_to_iso(session.began_at),
+                            seen_at=ms_to_iso(session.seen_at),
+                        )
+                        for session in found
+                    ]
+                )
             case "end":
                 return EndedSessionRecord(session=self._end_session(str(asked.get("name"))))
             case _:
@@ -246,29 +269,6 @@ def describe_link(member: Member, devices: int, at: int) -> str:
     return f"not used yet, until {day}" if at <= member.link_until else f"expired on {day}"
 
 
-def _session_record(session: Session) -> SessionRecord:
-    return SessionRecord(
-        id=session.id[:_SHOWN_ID],
-        member=session.member,
-        method=session.method,
-        browser=session.browser,
-        began_at=ms_to_iso(session.began_at),
-        seen_at=ms_to_iso(session.seen_at),
-    )
-
-
-def _member_record(member: Member, devices: int, at: int) -> MemberRecord:
-    return MemberRecord(
-        name=member.name.partition("~")[0],
-        role=member.role,
-        repos=list(member.repos or ()),
-        link=member.has_link,
-        link_state=describe_link(member, devices, at),
-        account=account_name(member),
-        proven=member.proven_account is not None,
-    )
-
-
 # ---- the terminal's side ---------------------------------------------------------------------------------------------
 
 
@@ -286,17 +286,5 @@ def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, 
     """
     if wish["do"] not in _READS:
         require_writes("the desk")
-    at = str(desk["at"])
-    connection = HTTPConnection(urlsplit(at).netloc, timeout=20)
-    headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": at}
-    try:
-        connection.request("POST", "/terminal", json.dumps(dict(wish)), headers)
-        reply = connection.getresponse()
-        answer: dict[str, Any] = json.loads(reply.read() or b"{}")
-    except (OSError, ValueError) as problem:
-        raise HfGateError(f"the desk at {desk['url']} does not answer: {problem}.") from None
-    finally:
-        connection.close()
-    if reply.status != 200:
-        raise UsageError(str(answer.get("error") or "the desk refused this."), hint=answer.get("hint") or None)
-    return answer
+    headers = {"authorization": f"Bearer {desk['key']}"}
+    return post_to_desk(str(desk["at"]), "/terminal", wish, name=str(desk["url"]), headers=headers)

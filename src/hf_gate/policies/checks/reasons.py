@@ -37,14 +37,16 @@ _SYNONYMS = {
 }
 
 
-class ReasonFault(Struct, frozen=True):
-    """A problem in a reason; `offset` and `length` refer to the text."""
+class TextFault(Struct, frozen=True):
+    """A problem in a reason or an expression; `offset` and `length` refer to its text."""
 
     code: str
     message: str
     offset: int
     length: int
     fix: str | None = None
+    hint: str = ""
+    is_error: bool = True
 
 
 def fill_reason(text: str, *, repo: str, user: str, rule: str) -> str:
@@ -67,17 +69,17 @@ def _truncate(text: str) -> str:
     return f"{text.rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def find_reason_faults(text: str) -> Iterable[ReasonFault]:
+def find_reason_faults(text: str) -> Iterable[TextFault]:
     """Yield the problems that can be found in the text alone."""
     for match in _PLACEHOLDER.finditer(text):
         if match[1] not in PLACEHOLDERS:
             near = suggest(match[1], PLACEHOLDERS, _SYNONYMS)
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
             words = f"{{{match[1]}}} is not a placeholder; use {known}."
-            yield ReasonFault("bad_placeholder", words, match.start(), len(match[0]), near and f"{{{near}}}")
+            yield TextFault("bad_placeholder", words, match.start(), len(match[0]), near and f"{{{near}}}")
     units = utf16_units(_PLACEHOLDER.sub("", text))
     if units > REASON_LIMIT:
-        yield ReasonFault(
+        yield TextFault(
             "reason_too_long",
             _length_message(units),
             0,
@@ -85,7 +87,7 @@ def find_reason_faults(text: str) -> Iterable[ReasonFault]:
             _shorten(text) if not _PLACEHOLDER.search(text) else None,
         )
     if any(char < " " and char != "\n" for char in text):
-        yield ReasonFault(
+        yield TextFault(
             "reason_control",
             "the text contains a control character; remove it.",
             0,

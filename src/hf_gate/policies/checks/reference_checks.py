@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
-
 from hf_gate.base.yaml_parser import Scalar
 from hf_gate.core.forms.forms import GateForm, collapse_whitespace
 from hf_gate.core.parsing.literals import glob_matches_path
@@ -17,6 +15,8 @@ from hf_gate.policies.expressions.expressions import Expression
 from hf_gate.policies.expressions.fact_conditions import FactCondition
 from hf_gate.policies.facts.fact_table import find_declaration
 from hf_gate.policies.facts.form_facts import form_roles
+
+from .reasons import TextFault
 
 _EQUAL = ("==", "!=", "in")
 _SYNONYMS = {
@@ -46,19 +46,7 @@ _SYNONYMS = {
 }
 
 
-class ExpressionFault(Struct, frozen=True):
-    """A problem in a piece of an expression; `offset` and `length` refer to the expression's source."""
-
-    code: str
-    message: str
-    offset: int
-    length: int
-    fix: str | None = None
-    hint: str = ""
-    is_error: bool = True
-
-
-def check_constants(expression: Expression, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
+def check_constants(expression: Expression, policy: Policy, repos: Sequence[str]) -> Iterator[TextFault]:
     """Yield the problems of the constants in an expression, from left to right."""
     for comparison in sorted(expression.comparisons, key=lambda each: each.span):
         known = find_declaration(comparison.fact)
@@ -86,20 +74,20 @@ def _text_constants(comparison: FactCondition) -> Iterator[tuple[str, int, int]]
             yield value, *node.span
 
 
-def _check_values(comparison: FactCondition, fact: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
+def _check_values(comparison: FactCondition, fact: str, values: tuple[str, ...]) -> Iterator[TextFault]:
     for value, offset, length in _text_constants(comparison):
         if value in values:
             continue
         near = suggest_value(fact, value, values)
         hint = f'Did you mean "{near}"?' if near else ""
         words = f"`{comparison.fact}` is never {value[:40]!r}; its values are {', '.join(values)}."
-        yield ExpressionFault("unknown_value", words, offset, length, near and f'"{near}"', hint)
+        yield TextFault("unknown_value", words, offset, length, near and f'"{near}"', hint)
 
 
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\Z")
 
 
-def _check_domain(comparison: FactCondition) -> Iterator[ExpressionFault]:
+def _check_domain(comparison: FactCondition) -> Iterator[TextFault]:
     """Check that a domain is in lower case and without @, and that a suffix begins with a dot."""
     for value, offset, length in _text_constants(comparison):
         plain = value.strip().lower()
@@ -109,25 +97,21 @@ def _check_domain(comparison: FactCondition) -> Iterator[ExpressionFault]:
             yield from _at_sign_fault(comparison, value, plain, offset, length)
         elif plain != value:
             words = f"`{comparison.fact}` is in lower case: {value!r} never matches."
-            yield ExpressionFault("capitals", words, offset, length, f'"{plain}"', f'Write "{plain}".')
+            yield TextFault("capitals", words, offset, length, f'"{plain}"', f'Write "{plain}".')
         elif comparison.op == "endsWith" and _DOMAIN.match(plain) and not plain.startswith((".", "@")):
             yield _suffix_fault(comparison, plain)
 
 
-def _at_sign_fault(
-    comparison: FactCondition, value: str, plain: str, offset: int, length: int
-) -> Iterator[ExpressionFault]:
+def _at_sign_fault(comparison: FactCondition, value: str, plain: str, offset: int, length: int) -> Iterator[TextFault]:
     bare = plain.removeprefix("@").removeprefix("*.")
     words = f"`{comparison.fact}` is the part after the @: {value!r} never matches."
     if comparison.op == "endsWith":
-        yield ExpressionFault(
-            "domain_at", words, *comparison.span, f'{comparison.fact} == "{bare}"', f'Write == "{bare}".'
-        )
+        yield TextFault("domain_at", words, *comparison.span, f'{comparison.fact} == "{bare}"', f'Write == "{bare}".')
     else:
-        yield ExpressionFault("domain_at", words, offset, length, f'"{bare}"', f'Write "{bare}".')
+        yield TextFault("domain_at", words, offset, length, f'"{bare}"', f'Write "{bare}".')
 
 
-def _suffix_fault(comparison: FactCondition, plain: str) -> ExpressionFault:
+def _suffix_fault(comparison: FactCondition, plain: str) -> TextFault:
     words = f'endsWith("{plain}") also matches "evil{plain}": begin the suffix with a dot.'
     if comparison.fact == "email.address":
         fix = f'{comparison.fact}.endsWith("@{plain}")'
@@ -135,19 +119,17 @@ def _suffix_fault(comparison: FactCondition, plain: str) -> ExpressionFault:
         fix = f'({comparison.fact} == "{plain}" || {comparison.fact}.endsWith(".{plain}"))'
     else:
         fix = f'{comparison.fact}.endsWith(".{plain}")'
-    return ExpressionFault("suffix_without_dot", words, *comparison.span, fix, f"Write `{fix}`.", is_error=False)
+    return TextFault("suffix_without_dot", words, *comparison.span, fix, f"Write `{fix}`.", is_error=False)
 
 
-def _check_country(comparison: FactCondition) -> Iterator[ExpressionFault]:
+def _check_country(comparison: FactCondition) -> Iterator[TextFault]:
     for value, offset, length in _text_constants(comparison):
         if re.fullmatch(r"[A-Z]{2}", value) and value != "UK":
             continue
         upper = value.strip().upper()
         fix = "GB" if upper == "UK" else upper if re.fullmatch(r"[A-Z]{2}", upper) else _NAMES.get(upper)
         words = f"`{comparison.fact}` is a two-letter code (DE, CH, US): {value[:40]!r} never matches."
-        yield ExpressionFault(
-            "country_code", words, offset, length, fix and f'"{fix}"', f'Write "{fix}".' if fix else ""
-        )
+        yield TextFault("country_code", words, offset, length, fix and f'"{fix}"', f'Write "{fix}".' if fix else "")
 
 
 _NAMES = {
@@ -176,7 +158,7 @@ _NAMES = {
 }
 
 
-def _check_repo(comparison: FactCondition, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
+def _check_repo(comparison: FactCondition, policy: Policy, repos: Sequence[str]) -> Iterator[TextFault]:
     for value, offset, length in _text_constants(comparison):
         if any(glob_matches_path(glob, value) for glob in policy.applies_to):
             continue
@@ -189,7 +171,7 @@ def _check_repo(comparison: FactCondition, policy: Policy, repos: Sequence[str])
             None,
         ) or suggest(value, repos)
         words = f"this policy does not cover the repo {value[:80]!r}: `request.repo` is ns/name or datasets/ns/name."
-        yield ExpressionFault(
+        yield TextFault(
             "unknown_repo",
             words,
             offset,
@@ -208,12 +190,12 @@ def _strip_repo_prefix(value: str) -> tuple[str, ...]:
 # ---- labels and roles of forms ---------------------------------------------------------------------------------------
 
 
-def check_labels(expression: Expression, forms: Mapping[str, GateForm]) -> Iterator[ExpressionFault]:
+def check_labels(expression: Expression, forms: Mapping[str, GateForm]) -> Iterator[TextFault]:
     """Yield problems for labels that no covered form has, or that only some forms have."""
     for label, node in sorted(expression.labels.items(), key=lambda each: each[0]):
         if collapse_whitespace(label) != label:
             words = f"white space in labels is folded: {label[:60]!r} never matches."
-            yield ExpressionFault("label_blanks", words, *node.span, _write_label(node, collapse_whitespace(label)))
+            yield TextFault("label_blanks", words, *node.span, _write_label(node, collapse_whitespace(label)))
             continue
         have = [repo for repo, form in forms.items() if any(field.label == label for field in form.fields)]
         if not forms or len(have) == len(forms):
@@ -224,21 +206,21 @@ def check_labels(expression: Expression, forms: Mapping[str, GateForm]) -> Itera
             without_label = next(repo for repo in forms if repo not in have)
             words = f"the form of {without_label} has no {label[:60]!r}: the rule fails there, and a person decides."
             hint = f'Guard it: `"{label[:60]}" in form && ...`.'
-            yield ExpressionFault("label_not_everywhere", words, *node.span, None, hint, is_error=False)
+            yield TextFault("label_not_everywhere", words, *node.span, None, hint, is_error=False)
 
 
 def _hint_label(near: str | None, labels: Sequence[str]) -> str:
     return f"Did you mean {near!r}?" if near else f"The labels are {', '.join(map(repr, labels[:8]))}."
 
 
-def _unknown_label(label: str, node: ExpressionNode, forms: Mapping[str, GateForm]) -> ExpressionFault:
+def _unknown_label(label: str, node: ExpressionNode, forms: Mapping[str, GateForm]) -> TextFault:
     labels = sorted({field.label for form in forms.values() for field in form.fields})
     near = suggest(label, labels) or next((each for each in labels if each.lower() == label.lower()), None)
     near = near or _nearest_folded(label, labels)
     repos = ", ".join(list(forms)[:3])
     hint = _hint_label(near, labels)
     words = f"no form of {repos} has the label {label[:60]!r}."
-    return ExpressionFault("unknown_label", words, *node.span, near and _write_label(node, near), hint)
+    return TextFault("unknown_label", words, *node.span, near and _write_label(node, near), hint)
 
 
 def _nearest_folded(label: str, labels: list[str]) -> str | None:

@@ -18,7 +18,6 @@ from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.changes import Change
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.events.events import decode_event
-from hf_gate.core.letters.messages import OutboxRow
 from hf_gate.core.records import ChangeRecord, Count, ExportedRequest, PersonRecord, PlaceRecord, Record, Time
 from hf_gate.core.stored_rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from hf_gate.decisions.service.assignments import pair_with_details
@@ -131,7 +130,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
         person=person_record(person, current),
         requests=[exported_request(row, verdicts, details) for row, details in pairs],
         entries=_list_entries(workspace, attempts),
-        changes=[_change(row.n, row) for row in data.changes],
+        changes=[change_record(row.n, decode_json(row.change, Change), row) for row in data.changes],
         decisions=[
             DecisionRecord(
                 repo=str(repos[decision.request]),
@@ -143,7 +142,19 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
             )
             for decision in data.decisions
         ],
-        letters=[_letter(str(repos[letter.request_id or 0]), letter) for letter in data.letters],
+        letters=[
+            PersonLetterRecord(
+                id=letter.id,
+                kind=letter.kind,
+                repo=str(repos[letter.request_id or 0]),
+                made_at=ms_to_iso(letter.made_at),
+                sent_at=ms_to_iso(letter.tried_at),
+                ended_at=ms_to_iso(letter.ended_at),
+                outcome=letter.state.value,
+                problem=letter.problem,
+            )
+            for letter in data.letters
+        ],
         profile=None if data.profile is None else json.loads(data.profile),
         observations={
             source: {"value": json.loads(found.value or "null"), "problem": found.problem, "at": ms_to_iso(found.at)}
@@ -175,23 +186,6 @@ def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
         text=describe_event(decode_event(link.body), row.private),
         private=None if row.private is None else dict(row.private),
     )
-
-
-def _letter(repo: str, row: OutboxRow) -> PersonLetterRecord:
-    return PersonLetterRecord(
-        id=row.id,
-        kind=row.kind,
-        repo=repo,
-        made_at=ms_to_iso(row.made_at),
-        sent_at=ms_to_iso(row.tried_at),
-        ended_at=ms_to_iso(row.ended_at),
-        outcome=row.state.value,
-        problem=row.problem,
-    )
-
-
-def _change(n: int, row: Any) -> ChangeRecord:  # noqa: ANN401 - a row of the store
-    return change_record(n, decode_json(row.change, Change), row)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

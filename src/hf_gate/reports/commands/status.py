@@ -33,9 +33,6 @@ from hf_gate.reports.service.workspace_status import add_holds, repo_status_reco
 
 if TYPE_CHECKING:
     from hf_gate.automation.service.health import Health
-    from hf_gate.automation.service.turn_permissions import BudgetUse
-    from hf_gate.core.people.approvals import ApprovalAlarm
-    from hf_gate.core.stored_rows import RequestRow
     from hf_gate.grants.service.ends.unknown_conditions import UnknownConditions
     from hf_gate.reports.service.workspace_status import RepoStatus, WorkspaceStatus
 
@@ -109,7 +106,16 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
             repo_status_record(one, format_answered_line(one.answered_before, found.at, zone)) for one in found.repos
         ],
         token=token,
-        guards=list(map(_guard_record, found.budgets)),
+        guards=[
+            GuardStatusRecord(
+                name=budget.name,
+                limit=budget.rate.limit,
+                seconds=budget.rate.seconds,
+                used=budget.used,
+                stuck=budget.is_used_up,
+            )
+            for budget in found.budgets
+        ],
         held=dict(found.held_counts),
         refused_tables=[
             RefusedTableRecord(table=one.name, why=one.file_problem, in_force_since=one.in_force_since)
@@ -119,7 +125,17 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
         unknown_conditions=list(map(_unknown_record, unknown)),
         undelivered=list_undelivered(workspace),
         saved=[SavedPolicyRecord(policy=hold.policy, by=hold.by, at=ms_to_iso(hold.at)) for hold in holds],
-        approvals_missing=[_alarm_record(one, row) for one, row in alarms],
+        approvals_missing=[
+            MissingApprovalsRecord(
+                request_id=row.state.hub_request,
+                repo=row.repo.id,
+                repo_type=row.repo.type,
+                at=ms_to_iso(one.at),
+                given=one.given,
+                needed=one.needed,
+            )
+            for one, row in alarms
+        ],
         runs=list(map(run_record, found.runs)),
         health=health_record(health),
     )
@@ -139,27 +155,6 @@ def _unknown_record(conditions: UnknownConditions) -> UnknownConditionsRecord:
         grants=conditions.grants,
         tables=list(conditions.tables),
         sources=list(conditions.sources),
-    )
-
-
-def _alarm_record(alarm: ApprovalAlarm, row: RequestRow) -> MissingApprovalsRecord:
-    return MissingApprovalsRecord(
-        request_id=row.state.hub_request,
-        repo=row.repo.id,
-        repo_type=row.repo.type,
-        at=ms_to_iso(alarm.at),
-        given=alarm.given,
-        needed=alarm.needed,
-    )
-
-
-def _guard_record(budget: BudgetUse) -> GuardStatusRecord:
-    return GuardStatusRecord(
-        name=budget.name,
-        limit=budget.rate.limit,
-        seconds=budget.rate.seconds,
-        used=budget.used,
-        stuck=budget.is_used_up,
     )
 
 

@@ -12,10 +12,10 @@ from typing import Annotated, Final, TypeVar
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
-from hf_gate.base.ids import Repo, RepoType, parse_repo
+from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
 from hf_gate.core.events.activity import Activity, Answerer, wait_bucket, wait_quantile, week_of, week_start
-from hf_gate.core.records import Count, Record
+from hf_gate.core.records import Count, Record, RepoReference
 from hf_gate.core.stored_rows import RepoRow, WeeklyCount
 from hf_gate.store.store import Store
 from hf_gate.store.writing.weekly import read_weekly_counts
@@ -53,11 +53,9 @@ class EndsRecord(Record, frozen=True, kw_only=True):
     ends: MaskedCount
 
 
-class UnprovedRecord(Record, frozen=True, kw_only=True):
+class UnprovedRecord(RepoReference, frozen=True, kw_only=True):
     """A repo whose lists are not proved to be complete."""
 
-    repo: str
-    repo_type: RepoType
     why: str
 
 

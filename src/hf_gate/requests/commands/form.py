@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import click
@@ -12,7 +10,7 @@ import click
 from hf_gate.base.decoding import convert_value
 from hf_gate.base.display_text import clip, limit_lines
 from hf_gate.base.ids import Repo
-from hf_gate.base.private_files import open_regular_file
+from hf_gate.base.private_files import read_named_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
 from hf_gate.cli.output import safe_lines
 from hf_gate.cli.targets import parse_repo_argument
@@ -71,12 +69,16 @@ def form_check(
             f"--markdown cannot be combined with {', '.join(context.formats)}.", hint="Use only one of them."
         )
     where = None if repo is None else parse_repo_argument(context, repo, repo_type)
-    mode, found = _read_from_hub(context, where) if where is not None else (None, _read_local_card(card or "-"))
+    if where is not None:
+        mode, found = _read_from_hub(context, where)
+    else:
+        text = read_named_file(card or "-", most=_MAX_BYTES, hint="Name a README.md file.").decode("utf-8", "replace")
+        mode, found = None, parse_gate_form(text)
     title = str(where or ("stdin" if card == "-" else card))
     about = _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
     if as_markdown:
-        for line in render_markdown(title, _capitalize(about), found):
+        for line in render_markdown(title, about[:1].upper() + about[1:], found):
             context.out.line(line)
         return 1 if errors else 0
     head = {"gated": mode, "errors": errors, "warnings": warnings}
@@ -84,10 +86,6 @@ def form_check(
     record = convert_value(head | place | form_to_json(found), FormRecord)
     context.out.document(record, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
     return 1 if errors else 0
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _read_from_hub(context: CommandContext, repo: Repo) -> tuple[str | bool | None, GateForm]:
@@ -101,22 +99,6 @@ def _read_from_hub(context: CommandContext, repo: Repo) -> tuple[str | bool | No
             "Or check the file: hf-gate form check --card README.md"
         )
         raise
-
-
-def _read_local_card(card: str) -> GateForm:
-    try:
-        if card == "-":
-            raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
-        else:
-            with open_regular_file(Path(card)) as file:
-                raw = file.read(_MAX_BYTES + 1)
-    except OSError as problem:
-        raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
-    if len(raw) > _MAX_BYTES:
-        raise UsageError(
-            f"{card} is larger than {_MAX_BYTES // 2**20} MiB, so it is not a card.", hint="Name a README.md file."
-        )
-    return parse_gate_form(raw.decode("utf-8", "replace"))
 
 
 def _lines(title: str, about: str, form: GateForm) -> Iterator[str]:

@@ -28,7 +28,7 @@ from hf_gate.core.parsing.query import ASSIGNED_TO_ME, Query, one_of
 from hf_gate.core.records import HubRequestRecord, RequestRecord
 from hf_gate.decisions.commands.assign import member_at_terminal
 from hf_gate.errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
-from hf_gate.hub.commands.token_rights import owners_of
+from hf_gate.hub.commands.token_rights import list_own_repos
 from hf_gate.inbox.service.request_records import request_record, stored_request
 from hf_gate.requests.query_parser import parse_query
 
@@ -99,7 +99,7 @@ def ls(
             hint="Read the repos first: hf-gate sync REPO",
         )
     announce_target(context)
-    reader = _ListingReader(context, named or _own_repos(context), statuses, is_named=bool(named))
+    reader = _ListingReader(context, named or list_own_repos(context), statuses, is_named=bool(named))
     rows: Iterable[RequestRecord] = (
         request_record(request, with_quality=context.out.should_rate_answers) for request in reader.requests()
     )
@@ -134,10 +134,6 @@ def _statuses(text: str) -> tuple[Status, ...]:
     if not words:
         raise InvalidStatus("--status is empty.", hint=f"Write {', '.join(STATUSES)} or all.")
     return tuple(dict.fromkeys(map(Status, words)))
-
-
-def _own_repos(context: CommandContext) -> list[Repo]:
-    return [gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)]
 
 
 class _ListingReader:

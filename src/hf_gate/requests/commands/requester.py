@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from hf_gate.base.display_text import clip, limit_lines, pluralize
 from hf_gate.base.ids import Repo
-from hf_gate.base.private_files import read_regular_file
+from hf_gate.base.private_files import read_named_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
@@ -148,10 +146,7 @@ def _read_answers(file: str | None) -> dict[str, str]:
     if file is None:
         return {}
     try:
-        raw = sys.stdin.buffer.read() if file == "-" else read_regular_file(Path(file))
-        found = json.loads(raw)
-    except OSError as problem:
-        raise UsageError(f"{file} cannot be read: {problem.strerror}.") from None
+        found = json.loads(read_named_file(file))
     except ValueError as problem:
         raise UsageError(f"{file} is not valid JSON: {problem}.") from None
     except RecursionError:

@@ -12,7 +12,6 @@ from hf_gate.core.parsing.literals import glob_matches
 from hf_gate.core.policy_model import (
     Abstention,
     ConditionTrace,
-    Fact,
     Opinion,
     Policy,
     RuleTrace,
@@ -49,15 +48,14 @@ def _redact_part(part: Part) -> Part:
 
 def _redact_condition(because: ConditionTrace) -> ConditionTrace:
     parts = tuple(map(_redact_condition, because.parts))
-    facts = {name: _redact_fact(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
+    facts = {
+        name: replace(fact, value=None, why=UnknownReason.UNAVAILABLE, note=_NOTE) if name == COUNTS_OTHERS else fact
+        for name, fact in because.facts.items()
+    }
     if COUNTS_OTHERS not in facts and parts == because.parts:
         return because
     note = "" if because.note.startswith("=") else because.note  # the value of a `let` name
     return replace(because, value=None, facts=facts, parts=parts, note=note)
-
-
-def _redact_fact(fact: Fact) -> Fact:
-    return replace(fact, value=None, why=UnknownReason.UNAVAILABLE, note=_NOTE)
 
 
 def names_other_repos(policy: Policy, seen: Collection[Repo]) -> bool:

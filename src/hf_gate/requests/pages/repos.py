@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -44,22 +44,13 @@ WRITE_ONLY: Final = (
 """Settings of a gate that the API can write but not read."""
 
 
-class FormProblem(Struct, frozen=True):
-    """A problem of the card at a line and column."""
-
-    line: int
-    column: int
-    code: str
-    message: str
-
-
 class RepoLine(Struct, frozen=True):
     """One repo as a row. `form` None: the card was never read."""
 
     row: RepoRow
     oldest: datetime | None
     form: GateForm | None
-    problems: Sequence[FormProblem]
+    problems: Sequence[Mapping[str, Any]]
     policies: Sequence[Policy]
 
     @property
@@ -113,7 +104,10 @@ def find_repo(context: HttpContext) -> RepoRow:
 
 def page(context: HttpContext) -> Response:
     """Show the repos that the member can see, the longest wait first."""
-    lines = sorted((repo_line(context, row) for row in context.list_visible_repos().rows), key=_by_age)
+    lines = sorted(
+        (repo_line(context, row) for row in context.list_visible_repos().rows),
+        key=lambda line: (line.oldest is None, line.oldest.timestamp() if line.oldest else 0.0, line.repo),
+    )
     return context.render(
         "repos.html",
         title="Repos",
@@ -122,10 +116,6 @@ def page(context: HttpContext) -> Response:
         unread=[str(repo) for repo in _configured_repos(context) if not any(line.repo == repo for line in lines)],
         problem=context.app_state.policies.problem_for(context.member),
     )
-
-
-def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
-    return line.oldest is None, line.oldest.timestamp() if line.oldest else 0.0, line.repo
 
 
 def _configured_repos(context: HttpContext) -> Iterator[Repo]:
@@ -160,13 +150,11 @@ def _oldest_pending(context: HttpContext, row: RepoRow) -> datetime | None:
     return from_ms(found[0].state.asked_at) if found else None
 
 
-def read_stored_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
+def read_stored_form(row: RepoRow) -> tuple[GateForm | None, Sequence[Mapping[str, Any]]]:
     """Return the form as last read, and the problems of its card."""
     if row.form_card is None:
         return None, []
-    told = json.loads(row.form_card).get("problems", [])
-    problems = [FormProblem(each["line"], each["column"], each["code"], each["message"]) for each in told]
-    return form_from_json(row.form_card), problems
+    return form_from_json(row.form_card), json.loads(row.form_card).get("problems", [])
 
 
 def list_policies(context: HttpContext, repo: Repo) -> list[Policy]:

@@ -72,14 +72,14 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
         state.open_after,
         state.moved_at,
         state.terms,
-        _encode_lapses(state.lapses),
+        json.dumps(state.lapses) if state.lapses else None,
         state.noticed_at,
         state.ends_at,
         state.last_moved_at,
         state.version,
         state.is_final,
         state.due,
-        _encode_reminders(state.reminders),
+        json.dumps(dict(state.reminders)) if state.reminders else None,
         state.assigned,
     )
 
@@ -146,16 +146,8 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
     )
 
 
-def _encode_lapses(lapses: tuple[int | None, ...]) -> str | None:
-    return json.dumps(lapses) if lapses else None
-
-
 def _decode_lapses(stored: str | None) -> tuple[int | None, ...]:
     return () if stored is None else tuple(json.loads(stored))
-
-
-def _encode_reminders(reminders: tuple[tuple[str, int], ...]) -> str | None:
-    return json.dumps(dict(reminders)) if reminders else None
 
 
 def _decode_reminders(stored: str | None) -> tuple[tuple[str, int], ...]:

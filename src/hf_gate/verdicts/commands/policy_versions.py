@@ -213,7 +213,9 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
         policy=policy.name,
         digest=policy.digest,
         promoted=not is_known,
-        agreement=None if comparison is None else _agreement_record(comparison),
+        agreement=None
+        if comparison is None
+        else AgreementRecord(**{name: getattr(comparison, name) for name in keys_of(AgreementRecord)}),
         changes=dict(Counter(change.verb for change in changes)),
         repos=_by_repo(changes),
     )
@@ -231,10 +233,6 @@ def _print_agreement(context: CommandContext, comparison: ComparisonRecord) -> N
         name = comparison.policy
         count = pluralize(len(comparison.disagreements), "decision")
         context.out.hint(f"`hf-gate policy compare {name}` lists {count} that the policy would make differently.")
-
-
-def _agreement_record(comparison: ComparisonRecord) -> AgreementRecord:
-    return AgreementRecord(**{name: getattr(comparison, name) for name in keys_of(AgreementRecord)})
 
 
 def _make_unknown_policy_error(name: str, names: Sequence[str]) -> UsageError:

@@ -103,7 +103,11 @@ def build_plan(
     """
     ordered = sorted(changes, key=lambda change: change.sort_key)
     included = (
-        ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)
+        ordered
+        if len(ordered) <= most
+        else sorted(
+            sorted(ordered, key=lambda change: (change.asked_at, change.sort_key))[:most], key=lambda c: c.sort_key
+        )
     )
     head = PlanHeader(
         digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=to_iso(now), expires_at=to_iso(now + valid)
@@ -117,10 +121,6 @@ def make_partial_plan(plan: Plan, changes: Iterable[Change]) -> Plan:
     """Return a plan with only some changes of another plan."""
     part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.sort_key))
     return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_plan(part)))
-
-
-def _age_key(change: Change) -> tuple[str, tuple[str, str, str, str]]:
-    return (change.asked_at, change.sort_key)
 
 
 def digest_plan(plan: Plan) -> str:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
-from hf_gate.base.ids import RepoType
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import parse_grant_end
 from hf_gate.core.people.hand_terms import HandTerms, end_of_terms
 from hf_gate.core.policy_model import Action, ConditionFlip, Opinion, PolicyMode, Trust
-from hf_gate.core.records import Count, Record, RecordedVerdict, TermsRecord, Time
+from hf_gate.core.records import Count, Record, RecordedVerdict, RequestReference, TermsRecord, Time
 from hf_gate.messages.service.reminders import describe_wait
 from hf_gate.policies.words.explanations import Explanation, explain_verdict
 
@@ -111,14 +110,9 @@ class EvaluatedPolicyRecord(Record, frozen=True, kw_only=True):
     tried: Sequence[EvaluatedRuleRecord]
 
 
-class ExplanationRecord(Record, frozen=True, kw_only=True):
+class ExplanationRecord(RequestReference, frozen=True, kw_only=True):
     """The verdict on one request, and everything behind it."""
 
-    repo: str
-    repo_type: RepoType
-    request_id: str | None
-    user_id: str | None
-    user: str | None
     status: str
     asked_at: Time
     attempt: Count

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
-from hf_gate.base.private_files import write_private_file
+from hf_gate.base.private_files import read_named_file, write_private_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import StyledLine
 from hf_gate.cli.workspace import find_actor, open_workspace
@@ -26,11 +26,11 @@ from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
 from hf_gate.core.records import extend_record
 from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan_lines
 from hf_gate.errors import NotAllowed, UsageError
-from hf_gate.grants.commands.tables import match_lines, parse_pairs, read_table_content
+from hf_gate.grants.commands.tables import match_lines, parse_pairs
 from hf_gate.grants.service.tables.own_tables import find_own_table, save_table_draft
 from hf_gate.grants.service.tables.table_imports import check_rows, prepare_import, read_rows
-from hf_gate.hub.commands.token_rights import owners_of, read_rights, rights_warnings, summarize_rights
-from hf_gate.policies.drivers.table_files import is_json_lines
+from hf_gate.hub.commands.token_rights import list_own_repos, read_rights, rights_warnings, summarize_rights
+from hf_gate.policies.drivers.table_files import MAX_BYTES, is_json_lines
 from hf_gate.policies.facts.tables import KEYS
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
@@ -111,7 +111,7 @@ def init(
     _check_folder(folder, like)
     _check_example(context, like, until, has_list=bool(roster or columns))
     people = None if like is None or roster is None else _read_roster(like, roster, columns)
-    found = [context.parse_repo(text, repo_type) for text in repos] or _own_repos(context)
+    found = [context.parse_repo(text, repo_type) for text in repos] or list_own_repos(context)
     if not found:
         raise UsageError(
             "this account and its organisations have no gated repo.",
@@ -174,10 +174,6 @@ def _check_folder(folder: Path, like: str | None) -> None:
             )
 
 
-def _own_repos(context: CommandContext) -> list[Repo]:
-    return list(dict.fromkeys(gate.repo for owner in owners_of(context) for gate in context.hub.gated_repos(owner)))
-
-
 def _split_reviewable(
     context: CommandContext, repos: Sequence[Repo], *, is_named: bool
 ) -> tuple[list[Repo], list[Repo]]:
@@ -238,7 +234,7 @@ def _read_roster(like: str, file: str, columns: tuple[str, ...]) -> _Roster:
         raise UsageError(f"the example {like} has no table for --roster.", hint="Leave it out, or use --like class.")
     is_json = is_json_lines(Path(file))
     names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    content = read_table_content(file)
+    content = read_named_file(file, most=MAX_BYTES)
     key = tables[0].key
     read, _ = read_rows(content, key, names, is_json=is_json)
     if not {*key} & {*read.header}:

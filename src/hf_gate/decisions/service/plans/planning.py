@@ -193,7 +193,11 @@ def propose_plan(
         policy_digest=policies_digest(policies, has_reminders=has_reminders),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY_KEYS}, **_shadow_counts(counts), "protected": buffer.protected},
+        summary={
+            **{key: counts[key] for key in SUMMARY_KEYS},
+            **{key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)},
+            "protected": buffer.protected,
+        },
         guards=guards.guard_report(changes, waiting, buffer.protected),
         valid=valid,
         most=limit,
@@ -201,10 +205,6 @@ def propose_plan(
     )
     profiles = list(lists.missing_profiles.values())
     return PlanResult(plan, profiles, lists.missing_answers, lists.evaluated, buffer.left_out)
-
-
-def _shadow_counts(counts: Counter[str]) -> dict[str, int]:
-    return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
 SUMMARY_KEYS: Final = (

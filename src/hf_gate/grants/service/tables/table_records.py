@@ -11,10 +11,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from hf_gate.base.ids import RepoType
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.records import Count, Record, Time, extend_record
+from hf_gate.core.records import Count, Record, RequestReference, Time, extend_record
 from hf_gate.grants.service.ends.grant_ends import MAX_EARLIER
 from hf_gate.policies.facts.tables import NO_ACCOUNT, TableRow
 
@@ -55,14 +54,9 @@ class TableRowRecord(Record, frozen=True, kw_only=True):
     row: Annotated[dict[str, str] | None, Meta(description="the other columns; null: hidden from viewers")]
 
 
-class TableEffectRecord(Record, frozen=True, kw_only=True):
+class TableEffectRecord(RequestReference, frozen=True, kw_only=True):
     """One request whose person two versions of a table list differently."""
 
-    repo: str
-    repo_type: RepoType
-    request_id: str | None
-    user_id: str | None
-    user: str | None
     status: str
     before: Hit
     after: Hit
