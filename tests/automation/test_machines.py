@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 
 from hf_gate.store.leases import LEASE_S
 from hf_gate.testing import LocalHub
-from tests.kits.machines import Machines, ask, count_changes, count_moves, opened_proxy
+from tests.kits.machines import POLICY, Machines, ask, count_changes, count_moves, opened_proxy
 from tests.kits.stores import new_schema
 
 PEOPLE = [f"p{n:02}" for n in range(40)]
@@ -94,3 +96,16 @@ def test_a_leader_that_is_cut_off_from_the_database_starts_no_call_after_its_lea
         assert count_changes(machines.hub) == before, leader.lines
         assert set(count_moves(machines.hub).values()) == {1}
         leader.end()
+
+
+def test_the_status_names_the_leader_the_standby_and_their_files(machines: Machines) -> None:
+    _start_two_loops(machines)
+    machines.make("three", POLICY.replace("id: all, then", "id: everybody, then"))
+    machines.start("three", "run", "--every", "1m").wait_for("Standing by")
+    text = machines.run("one", "status")
+    assert len(re.findall(r"(?m)^\S+ leads \(hf-gate \S+, files [0-9a-f]{8}\)\.$", text)) == 1
+    assert len(re.findall(r"(?m)^\S+ stands by ", text)) == 1
+    assert len(re.findall(r"(?m)^OTHER FILES: \S+ stands by ", text)) == 1
+    listed = json.loads(machines.run("two", "status", "--json"))["processes"]
+    assert [each["leads"] for each in listed] == [True, False, False]
+    assert len({each["files"] for each in listed}) == 2

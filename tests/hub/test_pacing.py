@@ -73,6 +73,18 @@ def test_windows_that_begin_with_the_first_call_cost_one_refusal_at_most() -> No
     assert story.ended - START <= 8 * (3 + 1.2)
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_that_share_a_token_take_their_share_of_what_the_hub_announced(processes: int) -> None:
+    """Together they start no more calls than are left, although none sees the calls of the others."""
+    pacers = [make_pacer(remaining=30, quota=100, reset=60) for _ in range(processes)]
+    started = 0
+    for pacer in pacers:
+        pacer.sharers = processes
+        while pacer.try_start(START, make_call(Lane.WRITE)) == 0.0:
+            started += 1
+    assert 30 - processes < started <= 30
+
+
 def test_single_calls_may_use_what_bulk_work_leaves() -> None:
     hub = FixedWindows(50, 300)
     pacer = Pacer(0.25)

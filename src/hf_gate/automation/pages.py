@@ -15,6 +15,7 @@ from hf_gate.base.timestamps import format_span, from_ms, to_ms
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.turns import HealthState
 from hf_gate.errors import StoreBusy
+from hf_gate.verdicts.service.policy_watcher import describe_other_files
 from hf_gate.web.http_context import HttpContext, require_all_repos, sees_all_repos
 
 
@@ -35,6 +36,10 @@ def describe_health(context: HttpContext) -> Health:
 
 def make_banner(context: HttpContext) -> Banner | None:
     """Return the banner of a page; None while unattended work is alive, or was never started."""
+    other = describe_other_files(context.workspace.store, context.app_state.policies.current)
+    if other is not None:
+        hint = "This desk evaluates nothing and saves no policy until all machines have the same files."
+        return Banner("apart", other, hint)
     health = read_health(context.workspace.store, context.now)
     if health.state.is_good or health.state is HealthState.STUCK:
         return None

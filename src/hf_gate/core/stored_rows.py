@@ -239,6 +239,22 @@ def count_pending(repos: Iterable[RepoRow]) -> int:
     return sum(row.counts.get(Status.PENDING, 0) for row in repos)
 
 
+class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop or a desk that runs, on PostgreSQL. `digest` is that of its policies and tables; empty: unknown.
+
+    `revision` is that of the schema that the program knows, `token` a short digest of its token.
+    """
+
+    id: str = ""
+    role: str
+    host: str = ""
+    version: str = ""
+    revision: str = ""
+    digest: str = ""
+    token: str = ""
+    is_leading: bool = False
+
+
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One run: of a plan, of direct decisions, or of one turn of `hf-gate run`."""
 

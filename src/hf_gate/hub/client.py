@@ -348,6 +348,10 @@ class Hub(HubBase[Listing], listing="Listing"):
         return self._operation(repo, repo_type, repos.check_access)
 
 
-def limit_changes(hub: Hub, seconds_left: Callable[[], float]) -> None:
-    """Let a client start and go on with changes only while `seconds_left` is positive."""
+def limit_client(hub: Hub, seconds_left: Callable[[], float], count_sharers: Callable[[], int]) -> None:
+    """Let a client start and go on with changes only while `seconds_left` is positive.
+
+    `count_sharers` returns how many processes share the limits of its token.
+    """
     hub._driver.seconds_to_change = seconds_left  # noqa: SLF001 - not for users of the library
+    hub._driver.count_sharers = count_sharers  # noqa: SLF001

@@ -64,6 +64,18 @@ class MissingApprovalsRecord(Record, frozen=True, kw_only=True):
     needed: Count
 
 
+class ProcessRecord(Record, frozen=True, kw_only=True):
+    """A loop or a desk that runs, on PostgreSQL. `files` is the digest of its policies and tables."""
+
+    id: str
+    role: str
+    leads: bool
+    host: str
+    version: str
+    revision: str
+    files: str
+
+
 class StatusRecord(Record, frozen=True, kw_only=True):
     """The state of a workspace."""
 
@@ -82,3 +94,4 @@ class StatusRecord(Record, frozen=True, kw_only=True):
     approvals_missing: list[MissingApprovalsRecord]
     runs: list[RunRecord]
     health: HealthRecord
+    processes: list[ProcessRecord]

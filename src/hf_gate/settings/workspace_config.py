@@ -87,6 +87,7 @@ class WorkspaceConfig:
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
     may_write_policies: bool = False  # whether admins may save policies from the desk
     may_write_tables: bool = False  # whether admins may change tables from the desk
+    shared: bool = False  # whether all machines have the same folder, so that a desk may save where several run
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
     queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name

@@ -10,11 +10,13 @@ from typing import Self
 
 from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.requests import AccessRequest
+from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.errors import StoreTooNew, StoreUnavailable
 from hf_gate.store.database.schema import READ_REVISION
 from hf_gate.store.writing.writer import Writer
 from hf_gate.store.writing.writer_cache import WriterCache
 
+from .leases import LeaseLock
 from .sql import Database
 from .write_lock import Lock
 
@@ -172,6 +174,16 @@ class StoreConnections:
     def seconds_to_call(self) -> float:
         """Return for how many seconds a call may last that starts now and may change something; 0: none may start."""
         return math.inf if self._lock is None else self._lock.seconds_to_call()
+
+    def announce(self, describe: Callable[[], ProcessRow]) -> None:
+        """Let other processes see what this one runs with, on PostgreSQL."""
+        if isinstance(self._lock, LeaseLock):
+            self._lock.keeper.announce(describe)
+
+    @property
+    def sharers(self) -> int:
+        """How many processes share the limits of this one's token, itself included."""
+        return self._lock.keeper.sharers if isinstance(self._lock, LeaseLock) else 1
 
     def _acquire_lock(self, wait: float | None) -> None:
         """Register one more holder.

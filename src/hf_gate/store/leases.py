@@ -14,15 +14,20 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from hf_gate import __version__
 from hf_gate.base.private_files import make_private_folder
+from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.errors import HfGateError, StoreBusy, StoreUnavailable
 
+from .database.schema import list_revisions
+from .rows.processes import DATABASE_NOW, delete_process, write_process
 from .sql import Database, Postgres, Reader
 from .store_path import is_on_server, parse_path
 from .write_lock import DOING, QUIET_S, FileLock, Holder, OnWait, Work, ignore_wait
@@ -35,7 +40,7 @@ _TRY_S: Final = 0.05  # seconds between two attempts to take a lease
 _LOCK_MS: Final = 5_000  # for which a write transaction waits for another one
 _TAKE_LOCK_MS: Final = 1_000
 _IDLE_MS: Final = 15_000  # after which the database ends a write transaction of a process that does nothing
-_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_NOW: Final = DATABASE_NOW
 _LOCK: Final = "SELECT holder FROM leases WHERE name = 'transaction' FOR UPDATE"
 _TAKE: Final = f"UPDATE leases SET holder = ?, about = ?, epoch = epoch + 1, expires_at = {_NOW} + ? WHERE name = ? AND"
 _log = logging.getLogger("hf_gate.web")
@@ -79,6 +84,14 @@ class LeaseKeeper:
         self._mutex = threading.RLock()  # of the connection and of `_held`
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._describe: Callable[[], ProcessRow] | None = None
+        self.sharers = 1  # living processes with the same token
+
+    def announce(self, describe: Callable[[], ProcessRow]) -> None:
+        """Store at each renewal that this process is alive, and what it runs with."""
+        self._describe = describe
+        self.renew()
+        self._start()
 
     # ---- taking and giving back --------------------------------------------------------------------------------------
 
@@ -207,8 +220,9 @@ class LeaseKeeper:
 
     def renew(self) -> None:
         """Renew all leases that this process holds; those that another process took are lost."""
+        process = None if self._describe is None else self._describe()
         with self._mutex:
-            if not self._held:
+            if not self._held and process is None:
                 return
             began = _read_clock()
             with self._connect() as db:
@@ -216,6 +230,9 @@ class LeaseKeeper:
                     f"UPDATE leases SET expires_at = {_NOW} + ? WHERE holder = ? RETURNING name, epoch",
                     (round(LEASE_S * 1000), self.id),
                 )
+                if process is not None:
+                    about = {"version": __version__, "revision": list_revisions()[-1]}
+                    self.sharers = write_process(db, replace(process, id=self.id, host=self.who.host, **about))
             epochs: Mapping[str, int] = dict(rows)
             for work, lease in self._held.items():
                 lease.until = began + LEASE_S if epochs.get(work) == lease.epoch else -math.inf
@@ -242,6 +259,9 @@ class LeaseKeeper:
         for work in list(self._held):
             self.release(work)
         with self._mutex:
+            if self._describe is not None:
+                with suppress(HfGateError), self._connect() as db:
+                    delete_process(db, self.id)
             if self._db is not None:
                 self._db.close()
                 self._db = None

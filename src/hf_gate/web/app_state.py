@@ -19,6 +19,7 @@ from hf_gate.base.network_hosts import PUBLIC_HUB
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member
 from hf_gate.core.queued_decisions import QueuedDecision
+from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.decisions.pages.plan_maker import PlanMaker
 from hf_gate.decisions.pages.run_worker import RunWorker
 from hf_gate.decisions.service.tray import TrayService
@@ -172,6 +173,16 @@ class AppState:
         self.run_worker = RunWorker(self.workspace, self.membership)
         self.plan_maker = PlanMaker(self.workspace, self.policies)
         self.trials = TrialRunner(self.workspace)
+
+    def announce(self) -> None:
+        """Let other processes of the store see this desk and the files that it uses."""
+        token = bootstrap.fingerprint_token(self.workspace.settings) or ""
+
+        def describe() -> ProcessRow:
+            bundle = self.policies.last_bundle
+            return ProcessRow(role="desk", digest="" if bundle is None else bundle.files_digest, token=token)
+
+        self.workspace.store.announce(describe)
 
     def close(self) -> None:
         """Pause the current run after its batch, start no other, and end the trials of drafts."""

@@ -254,6 +254,7 @@ class Server:
         """Serve until SIGTERM or Ctrl-C. `ready` is called when the desk answers."""
         worker = BackgroundWorker(self.app_state, self.repos)
         self.app_state.request_sync = worker.request_sync
+        self.app_state.announce()
         terminal = Terminal(self.app_state, self.authenticator, self.local_url)
         hosts = allowed_hosts(self.host, self.port, self.public_url, self.private_host)
         app = build_desk_app(self.app_state, self.authenticator, hosts, terminal, public_origin=self.public_url)

@@ -219,6 +219,7 @@ class _Loop:
 
     def _stand_by(self) -> None:
         """Wait while another loop leads, and say once which one. What prevents that is left to the turn to report."""
+        from hf_gate.verdicts.service.policy_bundle import load_policies
         from hf_gate.workspace.service import bootstrap
 
         if self._leads or self.lead is None:
@@ -233,7 +234,9 @@ class _Loop:
 
         with suppress(HfGateError):
             # makes or upgrades the store, which has the leases
-            bootstrap.connect_workspace(self.context.connection, self.context.location, lends=True).store.close()
+            with bootstrap.connect_workspace(self.context.connection, self.context.location, lends=True) as workspace:
+                self.lead.digest = load_policies(workspace).files_digest
+            self.lead.token = self._token or bootstrap.fingerprint_token(self.context.settings) or ""
             self.lead.take(tell)
             if is_told:
                 out.say("This loop leads now.")
@@ -324,6 +327,9 @@ class _Loop:
         from hf_gate.settings.service.workspace import new_id
         from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
+        if self.lead is not None:
+            self.lead.digest = bundle.files_digest
+            self.lead.token = self._token or ""
         store_destinations(workspace)
         store_subscription(workspace)
         with EvaluationPool(workspace, bundle) as pool:

@@ -7,16 +7,22 @@ from typing import Final
 
 from msgspec import Struct
 
+from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.write_lock import DOING, OnWait, Work
 
 _POLL_S: Final = 1.0  # seconds between two looks at the lease of the loop that leads
 
 
-class LoopLead(Struct, frozen=True):
-    """The lead of this process, by its lease. Without a `keeper`, the lock of a file keeps other loops out (SQLite)."""
+class LoopLead(Struct):
+    """The lead of this process, by its lease. Without a `keeper`, the lock of a file keeps other loops out (SQLite).
+
+    `digest` is that of the policies and tables that the loop used last, `token` a short digest of its token.
+    """
 
     keeper: LeaseKeeper | None = None
+    digest: str = ""
+    token: str = ""
 
     @property
     def is_held(self) -> bool:
@@ -26,4 +32,5 @@ class LoopLead(Struct, frozen=True):
     def take(self, on_wait: OnWait) -> None:
         """Wait until this process leads. Raises StoreUnavailable if the database cannot be reached."""
         if self.keeper is not None:
+            self.keeper.announce(lambda: ProcessRow(role="loop", digest=self.digest, token=self.token))
             self.keeper.acquire(Work.LOOP, math.inf, DOING[Work.LOOP], on_wait, poll=_POLL_S)

@@ -21,6 +21,7 @@ from hf_gate.requests.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, ne
 from hf_gate.settings.service.workspace import CONFIG_FILE, Workspace
 from hf_gate.store.rows.tray import list_begun_decision_runs, list_due_decisions
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
+from hf_gate.verdicts.service.policy_watcher import describe_other_files
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
 
@@ -144,7 +145,7 @@ class BackgroundWorker:
         return next_pause(
             before,
             has_news=found,
-            calls=4 * max(1, len(workspace.store.repos())),
+            calls=4 * max(1, len(workspace.store.repos())) * workspace.store.sharers,
             quota=outlook.quota,
             window=outlook.window_s,
             shortest=shortest,
@@ -188,6 +189,8 @@ class BackgroundWorker:
         """Store new verdicts, so that the queue can be filtered by them. Nothing is planned or sent."""
         bundle = self.app_state.policies.current
         if bundle is None or (not self._has_unevaluated and self._evaluated_bundle is bundle):
+            return
+        if describe_other_files(self.app_state.workspace.store, bundle) is not None:
             return
         now = self.app_state.workspace.now()
         self._evaluation.evaluate(bundle, now, is_new=self._evaluated_bundle is not bundle)

@@ -18,6 +18,7 @@ from hf_gate.config import Settings
 from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.errors import Guarded, HfGateError
 from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.rows.processes import find_leader
 from hf_gate.verdicts.service.evaluated_parts import RecordOnly
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.evaluation_pool import NICENESS, EvaluationPool, count_to_evaluate
@@ -59,13 +60,14 @@ class EvaluationProcess:
 
     def evaluate(self, bundle: PolicyBundle, now: datetime, *, is_new: bool) -> None:
         """Store the verdicts of these policies. Nothing is planned or sent. `is_new`: this desk did not evaluate them
-        yet.
+        yet. If a loop leads, it evaluates many requests.
 
         Raises HfGateError if the evaluation failed or its process ended; what is missing is still to be evaluated then.
         """
         workspace = self._workspace
         if count_to_evaluate(workspace, bundle, now, is_new=is_new) >= self._min_requests:
-            self._evaluate_apart(bundle, now)
+            if find_leader(workspace.store) is None:
+                self._evaluate_apart(bundle, now)
             return
         with workspace.store.hold_write_lock():
             store_verdicts(workspace, bundle, now)

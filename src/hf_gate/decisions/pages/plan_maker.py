@@ -13,12 +13,12 @@ from hf_gate.approvals.rows.plans import save_plan
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member
 from hf_gate.decisions.service.plans.planning import make_plan
-from hf_gate.errors import HfGateError, UsageError
+from hf_gate.errors import Guarded, HfGateError, UsageError
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.plan.model import Plan
 from hf_gate.verdicts.plan.words import count_staying
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
-from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
+from hf_gate.verdicts.service.policy_watcher import PolicyWatcher, describe_other_files
 
 _log = logging.getLogger("hf_gate.web")
 MAX_PROFILES: Final = 200  # profiles read for one plan
@@ -62,12 +62,17 @@ class PlanMaker:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, by: Member, wait: float) -> None:
-        """Start making a plan, and wait up to `wait` seconds for it. Raises UsageError without usable policies."""
+        """Start making a plan, and wait up to `wait` seconds for it. Raises UsageError without usable policies.
+
+        Raises Guarded if the loop that leads uses other ones.
+        """
         bundle = self._policies.current
         if bundle is None:
             raise self._policies.problem_for(by) or UsageError(
                 "There is no workspace here, so there are no policies.", hint="Make one: hf-gate init"
             )
+        if (why := describe_other_files(self._workspace.store, bundle)) is not None:
+            raise Guarded(f"{why} No plan was made.", hint="Give all machines the same files first.")
         with self._lock:
             if not self.is_busy:
                 self.digest = self.problem = None

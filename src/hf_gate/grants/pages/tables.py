@@ -53,6 +53,7 @@ from hf_gate.policies.facts.tables import TableRow
 from hf_gate.requests.rows.selections import select_requests
 from hf_gate.settings.service.workspace import new_id
 from hf_gate.verdicts.pages.drafts import can_see_policy, visible_tables
+from hf_gate.verdicts.service.policy_watcher import require_common_files
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, Refused, parse_number, require
 
@@ -85,6 +86,7 @@ def check_may_write(context: HttpContext, desk: TablesOfDesk) -> None:
         raise Refused("This desk cannot change tables.", hint=hint)
     if not can_write(context, desk):
         raise Refused("Only an admin of all repos may change a table.", status=403)
+    require_common_files(context.workspace, context.app_state.policies.current)
 
 
 def read_visible_tables(context: HttpContext) -> TablesOfDesk:

@@ -72,6 +72,11 @@ class CallBudget:
         with self._lock:
             return self._pacer.try_start(now, send) if should_start else self._pacer.wait_time(now, send)
 
+    def share(self, processes: int) -> None:
+        """Share the limits with other processes that use the token."""
+        with self._lock:
+            self._pacer.sharers = max(1, processes)
+
     def wait_for_answer(self, seconds: float, unless: Callable[[], bool]) -> None:
         """Wait for an answer that may free the next call, for `wake`, or for `seconds` real seconds."""
         with self._lock:

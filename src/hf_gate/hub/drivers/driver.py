@@ -45,6 +45,7 @@ class Driver:
         self._pid = os.getpid()
         self._stop_signal = StopSignal()  # set by `close`
         self.seconds_to_change: Callable[[], float] = lambda: math.inf  # how long a change may last that starts now
+        self.count_sharers: Callable[[], int] = lambda: 1  # processes that use the token
 
     def run(
         self,
@@ -153,6 +154,7 @@ class Driver:
     def _acquire_slot(self, send: HubCall, stop_signal: StopSignal, *, should_start: bool = True) -> NoReply | None:
         start = self.clock.now()
         limit = self._time_limit(send)
+        self.budget.share(self.count_sharers())
         ticket = self.budget.register(send)
         try:
             while not self._is_forbidden(send, stop_signal):

@@ -209,12 +209,16 @@ class _Bucket(Struct):
 
 
 class Pacer:
-    """Paces the calls of one token in one process. `reserve` is the share of each window that bulk lanes leave free."""
+    """Paces the calls of one token in one process. `reserve` is the share of each window that bulk lanes leave free.
+
+    Of what the Hub announced last, a process takes its share as a block, as many as there are `sharers`.
+    """
 
     def __init__(self, reserve: float = 0.25) -> None:
         if not 0 <= reserve < 1:
             raise ValueError(f"reserve must be at least 0 and below 1, not {reserve}")
         self._reserve = reserve
+        self.sharers = 1  # processes that use the token now, this one included
         self._buckets: dict[str, _Bucket] = {}
         self._windows: dict[str, LimitWindow] = {}
         self._calls_in_flight: dict[
@@ -324,10 +328,12 @@ class Pacer:
         """
         if now < bucket.pause_until:
             return bucket.pause_until - now, bucket.pause_reason
-        for window in (self._windows[name] for name in bucket.names):
+        for name in bucket.names:
+            window = self._windows[name]
             if window.remaining is None:
                 continue
-            left = window.remaining - len(ahead)
+            in_flight = self._count_in_flight(name)
+            left = (window.remaining + in_flight) // self.sharers - in_flight - len(ahead)  # its share of a block
             if left < 1:
                 return max(window.reset_at - now, POLL_S), WaitReason.WINDOW
             if send.lane in _BULK and left - window.reserved_calls(self._reserve) < 1:

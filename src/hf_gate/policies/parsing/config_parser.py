@@ -42,7 +42,7 @@ KEYS = (
     "letters",
     "sources",
 )
-DESK_KEYS = ("may_write_policies", "may_write_tables")
+DESK_KEYS = ("may_write_policies", "may_write_tables", "shared")
 _SYNONYMS = {
     **dict.fromkeys(("database", "db"), "store"),
     **dict.fromkeys(("applies_to", "repositories", "repo"), "repos"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from hf_gate.inbox.records import run_record
 from hf_gate.reports.records import (
     GuardStatusRecord,
     MissingApprovalsRecord,
+    ProcessRecord,
     RefusedTableRecord,
     SavedPolicyRecord,
     StatusRecord,
@@ -30,9 +31,11 @@ from hf_gate.reports.records import (
     UnknownConditionsRecord,
 )
 from hf_gate.reports.service.workspace_status import add_holds, repo_status_record
+from hf_gate.store.rows.processes import read_processes
 
 if TYPE_CHECKING:
     from hf_gate.automation.service.health import Health
+    from hf_gate.core.stored_rows import ProcessRow
     from hf_gate.grants.service.ends.unknown_conditions import UnknownConditions
     from hf_gate.reports.service.workspace_status import RepoStatus, WorkspaceStatus
 
@@ -98,6 +101,7 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
         return 0
     problems = list(list_problems(workspace))
     health = read_health(workspace.store, workspace.now(), problems)
+    processes = read_processes(workspace.store)
     record = StatusRecord(
         endpoint=workspace.store.endpoint,
         desk=None if location.folder is None else str(location.folder),
@@ -138,10 +142,27 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
         ],
         runs=list(map(run_record, found.runs)),
         health=health_record(health),
+        processes=[
+            ProcessRecord(
+                id=each.id,
+                role=each.role,
+                leads=each.is_leading,
+                host=each.host,
+                version=each.version,
+                revision=each.revision,
+                files=each.digest,
+            )
+            for each in processes
+        ],
     )
     context.out.document(
         record,
-        lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
+        lambda: [
+            *health_lines(health),
+            *(problem.line for problem in problems),
+            *_lines(found, token, zone),
+            *_process_lines(processes),
+        ],
         quiet=[str(each.repo) for each in found.repos if each.waiting],
     )
     return 4 if token.ok is False else 0
@@ -208,6 +229,16 @@ def _lines(found: WorkspaceStatus, token: TokenStatusRecord, zone: tzinfo) -> It
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
         yield f"Run {run.id} is {run.state}: {counts or pluralize(run.total, 'change')}. hf-gate runs show {run.id}"
+
+
+def _process_lines(processes: Sequence[ProcessRow]) -> Iterator[str]:
+    """Yield a line for each process; files that differ from the leader's, or else from the first one's, are named."""
+    known = next((each.digest for each in processes if each.digest), "")
+    for each in processes:
+        what = "leads" if each.is_leading else "stands by" if each.role == "loop" else "serves the desk"
+        files = f"files {each.digest[:8]}" if each.digest else "files unknown"
+        is_other = each.digest not in {"", known}
+        yield f"{'OTHER FILES: ' if is_other else ''}{each.id} {what} (hf-gate {each.version}, {files})."
 
 
 def _repo_lines(repo_status: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:

@@ -646,6 +646,18 @@ CREATE TABLE leases (
 INSERT INTO leases (name, holder, about, epoch, expires_at)
     VALUES ('transaction', '', '', 0, 0), ('store', '', '', 0, 0), ('loop', '', '', 0, 0), ('messages', '', '', 0, 0);
 
+-- PostgreSQL only: the loops and desks that run
+CREATE TABLE processes (
+    id TEXT NOT NULL PRIMARY KEY,  -- machine and random letters; the holder of leases
+    role TEXT NOT NULL,  -- loop, desk
+    host TEXT NOT NULL,
+    version TEXT NOT NULL,  -- of hf-gate
+    revision TEXT NOT NULL,  -- of the schema that the program knows
+    digest TEXT NOT NULL,  -- of its policies and tables; empty: unknown
+    token TEXT NOT NULL,  -- short digest of its token; processes with the same one share its limits
+    seen_at INTEGER NOT NULL  -- ms by the clock of the database
+);
+
 -- ---- ledger: triggers -----------------------------------------------------------------------------------------------
 
 -- SQLite only

@@ -16,6 +16,7 @@ from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder
 from hf_gate.verdicts.drivers.policy_files import digest_of_file
 from hf_gate.verdicts.service.evaluation import fill_templates
 from hf_gate.verdicts.service.policy_saves import PolicyHold, PolicySave, read_active_holds, save_policy
+from hf_gate.verdicts.service.policy_watcher import require_common_files
 from hf_gate.web.http_context import HttpContext, Refused
 
 from .draft_trial import check_files
@@ -33,6 +34,7 @@ def can_save(context: HttpContext, folder: WorkspaceFolder) -> bool:
 def check_may_save(context: HttpContext, folder: WorkspaceFolder) -> None:
     """Raise Refused if the member may not save policies."""
     if can_save(context, folder):
+        require_common_files(context.workspace, context.app_state.policies.current)
         return
     if not folder.config.may_write_policies:
         hint = "The owner allows it in hf-gate.yaml: desk: {may_write_policies: true}"

@@ -56,6 +56,12 @@ class PolicyBundle(Struct, frozen=True):
         return self.folder.config
 
     @property
+    def files_digest(self) -> str:
+        """The digest of the policies, and of the versions of the tables that are in force."""
+        tables = sorted((table.name, table.digest) for table in self.tables.values())
+        return hashlib.sha256(canonical_json([self.digest, *tables])).hexdigest()
+
+    @property
     def has_reminders(self) -> bool:
         """Whether the time of a `wait` counts from a reminder."""
         return self.config.letters.has_reminders

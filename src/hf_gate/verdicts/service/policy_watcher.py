@@ -1,4 +1,4 @@
-"""Provides the current policies of a workspace and reloads them when a file changes."""
+"""Provides the current policies of a workspace, reloads changed files, and compares the policies with the leader's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Final
 
 from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RepoRow
-from hf_gate.errors import HfGateError, UsageError
+from hf_gate.errors import Guarded, HfGateError, UsageError
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import CONFIG_FILE, Workspace
+from hf_gate.store.rows.processes import find_leader, read_processes
+from hf_gate.store.sql import Reader
 
 from .current_verdicts import CurrentVerdicts
 from .evaluation import RepoPolicies, open_fact_sources
@@ -50,6 +52,11 @@ class PolicyWatcher:
                     self._load()
                 self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
             return self._bundle
+
+    @property
+    def last_bundle(self) -> PolicyBundle | None:
+        """The policies that were loaded last. The files are not checked, so this never takes long."""
+        return self._bundle
 
     def expire(self) -> None:
         """Check the files again at the next use, even if the last check was only a moment ago."""
@@ -124,3 +131,33 @@ def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
     if member.repos is None:
         return problem
     return UsageError("A file of the workspace has an error.", hint="Ask a member who can see all repos.")
+
+
+# ---- several machines ------------------------------------------------------------------------------------------------
+
+
+def describe_other_files(reader: Reader, bundle: PolicyBundle | None) -> str | None:
+    """Return that the loop that leads uses other policies or tables than these; None if it does not, or none leads."""
+    leader = find_leader(reader)
+    if leader is None or bundle is None or leader.digest in {"", bundle.files_digest}:
+        return None
+    return (
+        f"The loop {leader.id}, which leads, uses other policies or tables ({leader.digest[:8]}) than this desk "
+        f"({bundle.files_digest[:8]})."
+    )
+
+
+def require_common_files(workspace: Workspace, bundle: PolicyBundle | None) -> None:
+    """Raise Guarded unless a file that this desk saves is the file of all processes."""
+    if (why := describe_other_files(workspace.store, bundle)) is not None:
+        raise Guarded(f"{why} Nothing was saved.", hint="Give all machines the same files first.")
+    hosts = {process.host for process in read_processes(workspace.store)}
+    config = workspace.location.config if bundle is None else bundle.config
+    if len(hosts) > 1 and not config.shared:
+        raise Guarded(
+            f"{len(hosts)} machines use this store, and each may have files of its own. Nothing was saved.",
+            hint=(
+                "Change the file on all of them. Or give them one folder, and write in hf-gate.yaml: "
+                "desk: {shared: true}"
+            ),
+        )

@@ -384,9 +384,9 @@ def connect_workspace(
     reopen = partial(reopen_workspace, settings)
 
     def open_limited_hub() -> Hub:
-        from hf_gate.hub.client import limit_changes
+        from hf_gate.hub.client import limit_client
 
-        limit_changes(connection.hub, store.seconds_to_call)
+        limit_client(connection.hub, store.seconds_to_call, lambda: store.sharers)
         return connection.hub
 
     return Workspace(
