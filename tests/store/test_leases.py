@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg
 import pytest
 
-from hf_gate.errors import StoreBusy
+from hf_gate.errors import StoreBusy, StoreUnavailable
 from hf_gate.store.leases import LEASE_S, MIN_CALL_S, LeaseKeeper, read_lease
 from hf_gate.store.sql import Postgres
 from hf_gate.store.store import Store
@@ -144,3 +145,50 @@ def test_two_processes_make_one_store(postgres_uri: str) -> None:
         store_records(one, EEG, [record(1)])
         store_records(two, EEG, [record(2)])
         assert next(iter(one.chains().values()))[0] == 2
+
+
+def test_a_lease_that_could_not_be_given_back_is_not_renewed_and_can_be_taken_again_at_once(place: str) -> None:
+    with closing(LeaseKeeper(place, Holder(1, "box", "lost"))) as keeper:
+        keeper.acquire(Work.LOOP, 0.0, "")
+        keeper.acquire(Work.STORE, 0.0, "")
+        _run(place, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE '%lost%'")
+        keeper.release(Work.STORE)
+        left = "SELECT expires_at FROM leases WHERE name = 'store' AND holder <> ''"
+        before = _run(place, left)
+        keeper.renew()
+        assert _run(place, left) == before != []
+        assert keeper.try_acquire(Work.STORE)
+
+
+def _wait_in_transaction(desk: Store, place: str) -> None:
+    """A write transaction that does nothing until the database ends it."""
+    with desk.writing() as write:
+        write.db.run("SET LOCAL idle_in_transaction_session_timeout = 1")
+        while _run(place, "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'"):
+            pass
+        write.db.run("SELECT 1")
+
+
+def test_a_transaction_that_the_database_ended_gives_an_error_of_the_store(desk: Store, place: str) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        _wait_in_transaction(desk, place)
+
+
+@pytest.mark.slow
+def test_a_client_that_vanished_within_a_statement_keeps_nobody_from_writing(desk: Store, place: str) -> None:
+    """The server has no limit for it: it waits for the rest, and keeps the locks."""
+    with closing(psycopg.connect(place, autocommit=True)) as connection:
+        raw = connection.pgconn
+        raw.enter_pipeline_mode()
+        for sql in (b"BEGIN", b"SELECT 1 FROM leases WHERE name = 'transaction' FOR UPDATE"):
+            raw.send_query_params(sql, None)
+        raw.send_flush_request()
+        raw.flush()
+        end = time.monotonic() + 60
+        while True:
+            try:
+                store_records(desk, EEG, [record(1)])
+                break
+            except StoreBusy:
+                assert time.monotonic() < end
+    assert next(iter(desk.chains().values()))[0] == 1

@@ -42,6 +42,12 @@ _TAKE_LOCK_MS: Final = 1_000
 _IDLE_MS: Final = 15_000  # after which the database ends a write transaction of a process that does nothing
 _NOW: Final = DATABASE_NOW
 _LOCK: Final = "SELECT holder FROM leases WHERE name = 'transaction' FOR UPDATE"
+_END_SILENT: Final = (
+    "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l USING (pid)"
+    " WHERE l.relation = 'leases'::regclass AND l.granted AND a.pid <> pg_backend_pid() AND a.usename = current_user"
+    " AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '10 s'"
+)
+"""Ends write transactions whose client is silent for 10 s, also within a statement, where the server has no limit."""
 _TAKE: Final = f"UPDATE leases SET holder = ?, about = ?, epoch = epoch + 1, expires_at = {_NOW} + ? WHERE name = ? AND"
 _log = logging.getLogger("hf_gate.web")
 
@@ -115,7 +121,9 @@ class LeaseKeeper:
         with self._mutex, self._connect() as db:
             began = _read_clock()
             values = (self.id, str(self.who), round(LEASE_S * 1000), work)
-            row = db.row(f"{_TAKE} holder = '' RETURNING epoch", values) or self._take_lapsed(db, work, values)
+            own = "" if work in self._held else self.id  # a lease that could not be given back
+            row = db.row(f"{_TAKE} holder IN ('', ?) RETURNING epoch", (*values, own))
+            row = row or self._take_lapsed(db, work, values)
             if row is None:
                 return False
             self._held[work] = _HeldLease(int(row[0]), began + LEASE_S)
@@ -132,7 +140,8 @@ class LeaseKeeper:
                 db.run(f"SET LOCAL lock_timeout = {_TAKE_LOCK_MS}")
                 db.row(_LOCK)
                 return db.row(f"{_TAKE} expires_at <= {_NOW} RETURNING epoch", values)
-        except StoreBusy:  # the database soon ends the transaction of a process that does nothing
+        except StoreBusy:
+            db.rows(_END_SILENT)
             return None
 
     def release(self, work: Work) -> None:
@@ -181,13 +190,17 @@ class LeaseKeeper:
         `writer` names the connection. Raises StoreBusy if another process took over one of these leases.
         """
         held = {work: lease.epoch for work in works if (lease := self._held.get(work)) is not None}
-        last, mine = db.run_script(
-            "BEGIN",
-            f"SET LOCAL lock_timeout = {_LOCK_MS}",
-            f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}",
-            _LOCK,
-            f"SELECT name, epoch FROM leases WHERE holder = '{self.id}'",
-        )
+        try:
+            last, mine = db.run_script(
+                "BEGIN",
+                f"SET LOCAL lock_timeout = {_LOCK_MS}",
+                f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}",
+                _LOCK,
+                f"SELECT name, epoch FROM leases WHERE holder = '{self.id}'",
+            )
+        except StoreBusy:
+            db.rows(_END_SILENT)
+            raise
         epochs: Mapping[str, int] = dict(mine)
         for work in works:
             if work in held and epochs.get(work) != held[work]:
@@ -227,8 +240,9 @@ class LeaseKeeper:
             began = _read_clock()
             with self._connect() as db:
                 rows = db.rows(
-                    f"UPDATE leases SET expires_at = {_NOW} + ? WHERE holder = ? RETURNING name, epoch",
-                    (round(LEASE_S * 1000), self.id),
+                    f"UPDATE leases SET expires_at = {_NOW} + ? WHERE holder = ? AND name = ANY(?)"
+                    " RETURNING name, epoch",
+                    (round(LEASE_S * 1000), self.id, list(self._held)),
                 )
                 if process is not None:
                     about = {"version": __version__, "revision": list_revisions()[-1]}

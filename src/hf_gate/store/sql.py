@@ -409,7 +409,7 @@ class Postgres(DatabaseConnection):
             raise StoreDamaged(f"{self.at} is no complete store: {words}") from problem
         if state.startswith("XX"):
             raise StoreDamaged(f"{self.at} is damaged: {words}") from problem
-        if not state or state.startswith(("08", "28", "3D", "53", "57")):
+        if not state or state.startswith(("08", "25P03", "28", "3D", "53", "57")):  # 25P03: it did nothing for too long
             hint = "Check that the server runs and accepts the user, then run the same command again."
             raise StoreUnavailable(f"{self.at} cannot be reached: {words}", hint=hint) from problem
         raise problem
