@@ -11,6 +11,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.ledger.service.ledger_verification import verify_ledger
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.rows.tray import (
     find_latest_decisions,
     list_due_decisions,
@@ -161,6 +162,18 @@ def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Desk) -> None:
     assert "1 decision failed" in body
     lena.post("/tray/seen")
     assert "failed" not in lena.get("/queue").body
+
+
+def test_a_request_that_was_decided_and_returned_meanwhile_is_left_alone(asked: Desk) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    with Hub(asked.local.tokens["admin"], asked.local.url) as other:
+        for move in (other.accept, other.cancel):
+            move(asked.repo, "ada")
+            asked.read(SyncKind.FULL)
+    asked.send_due()
+    assert _status(asked, "ada") == "pending"
+    assert "its status changed and changed back" in lena.get("/tray").body
 
 
 def test_another_persons_tray_is_not_mine(asked: Desk) -> None:

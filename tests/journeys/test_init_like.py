@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ def test_without_a_roster_the_plan_says_which_table_is_missing(hub: LocalHub, tm
     [
         (("class", "--until", "2020-01-01"), "is in the past"),
         (("class", "--until", "2027-02-30"), "does not exist"),
+        (("class", "--until", "30.6.2027"), "Did you mean 2027-06-30?"),
         (("medical", "--until", "2099-01-01"), "has no end, or one from a table"),
         (("consumer", "--roster", "FILE"), "has no table for --roster"),
         (("class", "--roster", "FILE", "--column", "email=Mail"), "has no column Mail"),
@@ -106,7 +108,7 @@ def test_a_mistake_in_the_options_writes_nothing(
     file = _write_roster(tmp_path, "E-Mail-Adresse", ["ada@x.example"])
     made = _init(hub, tmp_path / "w", *(file if each == "FILE" else each for each in options))
     assert made.code == 2
-    assert words in made.error
+    assert words in made.err
     assert not (tmp_path / "w").exists()
 
 
@@ -183,3 +185,16 @@ def test_rules_that_send_back_for_answers_no_form_asks_are_left_out_with_their_t
     assert fit_example(like, "p", ["you/model"], set(Role)).count("- id:") >= len(policy.rules)
     kept = {rule.id for rule in policy.rules}
     assert {test.rule for test in policy.tests if test.rule} <= {*kept, "none"}
+
+
+def test_the_last_day_of_access_ends_in_the_time_zone_of_the_workspace(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # a day begins there 14 hours before it does in UTC
+    hours = (24 + 12 - datetime.fromtimestamp(hub.clock.now(), UTC).hour) % 24
+    hub.clock.advance(f"{hours}h")
+    today = datetime.fromtimestamp(hub.clock.now(), UTC).date()
+    env = {"HF_GATE_CLOCK": "hub"}
+    folder = str(tmp_path / "w")
+    made = Console(hub).run("--workspace", folder, "init", DATASET, "--like", "class", "--until", str(today), env=env)
+    assert (made.code, "is in the past" in made.error) == (2, True), made.error

@@ -82,3 +82,13 @@ def test_another_account_with_the_same_name_is_not_erased(scene: HubWorkspace) -
         find_person(scene.workspace, NAME)
     person = find_person(scene.workspace, hub_id(1))
     assert preview_erasure(scene.workspace, person, url(scene)).parts.requests == 1
+
+
+def test_an_entry_that_this_version_cannot_read_is_exported_like_the_others(scene: HubWorkspace) -> None:
+    person = store_twice(scene)[0]
+    with scene.store.writing() as write:
+        write.db.run("DROP TRIGGER ledger_no_update")
+        write.db.run("""UPDATE ledger SET body = '{"type":"OfALaterVersion"}' WHERE kind = 'RequestSeen'""")
+    entries = export_person(scene.workspace, person).entries
+    assert {entry.text for entry in entries if entry.kind == "RequestSeen"} == {"this version cannot read it"}
+    assert {entry.id.partition("#")[0] for entry in entries} == {str(EEG), str(MED)}, "as commands name them"

@@ -12,6 +12,7 @@ from hf_gate.core.events.events import KINDS
 from hf_gate.core.lifecycle import VERBS_WITH_REASON
 from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
 from hf_gate.core.people.grants import parse_grant_end
+from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.requests import check_reason
 from hf_gate.errors import UsageError
 
@@ -33,6 +34,11 @@ def parse_end(text: str, now: datetime, zone: tzinfo, *, has_workspace: bool) ->
     if parse_grant_end(written, now, zone) <= now:
         raise UsageError(f"{written} is in the past.", hint="Give a date in the future.")
     return written
+
+
+def parse_end_or_none(text: str, now: datetime, zone: tzinfo, *, has_workspace: bool) -> str:
+    """Return the end of access as written in rules, or `none` for access without an end."""
+    return text if text == NO_END_WORD else parse_end(text, now, zone, has_workspace=has_workspace)
 
 
 def parse_note(text: str) -> str:

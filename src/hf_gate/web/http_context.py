@@ -19,11 +19,10 @@ from hf_gate.base.timestamps import format_day, format_span
 from hf_gate.config import PACKAGE
 from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.grants import last_day, parse_grant_end
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.requests import REASON_LIMIT, utf16_units
 from hf_gate.core.stored_rows import RepoRow, RequestRow
-from hf_gate.decisions.typed_input import parse_end
+from hf_gate.decisions.typed_input import parse_end_or_none
 from hf_gate.policies.words.explanation_lines import render_explanation
 from hf_gate.settings.service.workspace import Workspace
 
@@ -137,15 +136,13 @@ class HttpContext:
         return self.workspace.location.folder is not None
 
     def parse_end(self, text: str) -> str:
-        """Check an end of access and return it as written. Raises UsageError if it is not valid."""
-        return parse_end(text, self.now, self.workspace.zone, has_workspace=self.has_workspace)
+        """Check an end of access, or `none`, and return it as written. Raises UsageError if it is not valid."""
+        return parse_end_or_none(text, self.now, self.workspace.zone, has_workspace=self.has_workspace)
 
     def parse_chosen_end(self) -> str | None:
         """Return the end chosen in the form: a duration, a date or `none`; None if nothing was chosen."""
         chosen = self.form_value("until")
-        if chosen in ("", NO_END_WORD):
-            return chosen or None
-        return self.parse_end(self.form_value("day") if chosen == "day" else chosen)
+        return self.parse_end(self.form_value("day") if chosen == "day" else chosen) if chosen else None
 
     @property
     def selection_name(self) -> str:

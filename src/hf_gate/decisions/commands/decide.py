@@ -14,9 +14,8 @@ from hf_gate.cli.framework import CommandContext, ProgramCommand, command, repo_
 from hf_gate.cli.targets import DecisionCommand, did_you_mean, expand_target_globs, read_targets, suggest_names
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.requests import REASON_LIMIT, check_reason
-from hf_gate.decisions.typed_input import parse_end, parse_note
+from hf_gate.decisions.typed_input import parse_end_or_none, parse_note
 from hf_gate.errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError, to_command_hint
 from hf_gate.messages.reason_templates import ReasonTemplate
 from hf_gate.messages.reason_texts import find_reason_text
@@ -258,10 +257,10 @@ def _read_template(
 
 
 def _read_until(context: CommandContext, text: object) -> str | None:
-    if text is None or text == NO_END_WORD:
-        return None if text is None else NO_END_WORD
+    if text is None:
+        return None
     zone = ZoneInfo(context.location.config.timezone)
-    return parse_end(str(text), context.now(), zone, has_workspace=context.location.folder is not None)
+    return parse_end_or_none(str(text), context.now(), zone, has_workspace=context.location.folder is not None)
 
 
 def _check_size(decision: DecisionCommand) -> None:

@@ -16,7 +16,6 @@ from hf_gate.base.ids import Repo, is_id, parse_repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import ACCEPT, STATUS_AFTER_VERB
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.people.members import KeyMember
 from hf_gate.core.queued_decisions import KeyDecision, KeyDecisionRepeated
 from hf_gate.core.records import OutcomeRecord
@@ -143,7 +142,7 @@ def parse_accept_end(context: HttpContext, verb: str, until: str | None) -> str 
         return None
     if verb != ACCEPT:
         raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
-    return until if until == NO_END_WORD else context.parse_end(until)
+    return context.parse_end(until)
 
 
 def _describe(context: HttpContext, known: KeyDecision) -> KeyDecisionOut:

@@ -20,7 +20,7 @@ from hf_gate.approvals.service.approvals import ApprovalCheck, as_approver
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS, Status
+from hf_gate.core.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.people.approvals import Approver
 from hf_gate.core.people.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
@@ -52,6 +52,7 @@ from hf_gate.store.writing.writer import Writer
 
 from .decision_sender import DecisionSender
 from .direct_decisions import Choice, DecisionTarget, PendingDecision, make_change_of
+from .runs.settling import planned_version
 
 SENT_FOR: Final = 60_000  # ms that the desk says how many decisions were sent
 
@@ -276,10 +277,13 @@ class TrayService(Struct):
 
         Raises UnreadablePolicies if it cannot be sent now, and another error if it must not be sent any more.
         """
-        if row is None or row.version.token != item.change.version:
-            raise Guarded(_describe_difference(row))
+        if row is None:
+            raise Guarded("it is no longer in the store")
+        if row.version.token != item.change.version:
+            difference = planned_version(item.change).difference(row.version) if item.change.asked_at else None
+            raise Guarded(difference or "it changed since the decision was made")
         member = self.membership.find_by_id(item.run.member)
-        if not self.membership.can_decide(member, [row.repo]) or (member is not None and _is_own(member, row)):
+        if not self.membership.can_decide(member, [row.repo]) or (member is not None and row.is_made_by(member)):
             raise NotAllowed(f"{item.run.actor} may no longer decide at this repo")
         if item.verb == ACCEPT and (problem := approvals.find_problem(row.repo)):
             raise UnreadablePolicies(problem)
@@ -344,25 +348,12 @@ def _check_decision(row: RequestRow, request: DecisionRequest) -> None:
     status = row.state.status
     if not any(move.verb == request.verb and move.before == status for move in MOVES):
         raise UsageError(f"cannot {request.verb} a request that is {status}.", hint="Reload the page and decide again.")
-    if _is_own(request.by, row):
+    if row.is_made_by(request.by):
         raise NotAllowed("you cannot decide your own request.", hint="Another member must decide about it.")
 
 
-def _is_own(member: Member, row: RequestRow) -> bool:
-    return member.is_own(row.person.identity.username, row.person.identity.user_id)
-
-
 def _target_of(row: RequestRow) -> Target:
-    if row.request is not None:
-        return target_of(row.request)
-    who = row.person.identity
-    return Target(who.username, who.user_id, row.state.hub_request)
-
-
-def _describe_difference(row: RequestRow | None) -> str:
-    if row is None:
-        return "it is no longer in the store"
-    return f"it is {row.state.status} now" if row.state.status != Status.PENDING else "its answers changed"
+    return row.target if row.request is None else target_of(row.request)
 
 
 def _make_decision_sender(membership: Membership, actor: str, member: str | None = None) -> DecisionSender:

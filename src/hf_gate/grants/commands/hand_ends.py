@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
@@ -89,21 +89,21 @@ def _ask_end(
     while True:
         text = click.prompt("Access ends (1y, 2027-06-30, or none)", err=True).strip()
         try:
-            return parse_typed_end(context, workspace, text, [each for _, each in unknown])
+            written = parse_typed_end(context, workspace, text)
+            for _, each in unknown:
+                check_ceiling(each, written, context.now(), workspace.zone)
         except UsageError as wrong:
             context.out.say(f"{wrong} {wrong.hint or ''}")
+        else:
+            return written
 
 
-def parse_typed_end(context: CommandContext, workspace: Workspace, text: str, terms: Iterable[HandTerms]) -> str:
-    """Return a typed end as written in rules, or `none`. Raises UsageError if it is not valid, or beyond a ceiling."""
-    from hf_gate.decisions.typed_input import parse_end
+def parse_typed_end(context: CommandContext, workspace: Workspace, text: str) -> str:
+    """Return a typed end as written in rules, or `none`. Raises UsageError if it is not valid."""
+    from hf_gate.decisions.typed_input import parse_end_or_none
 
     has_workspace = workspace.location.folder is not None
-    if text != NO_END_WORD:
-        text = parse_end(text, context.now(), workspace.zone, has_workspace=has_workspace)
-    for each in terms:
-        check_ceiling(each, text, context.now(), workspace.zone)
-    return text
+    return parse_end_or_none(text, context.now(), workspace.zone, has_workspace=has_workspace)
 
 
 def check_shown_end(

@@ -503,7 +503,7 @@ class ReviewContext:
     def parse_end(self, request: AccessRequest, text: str) -> GrantEnd | None:
         """Return a typed end of an acceptance; None for `none`. Raises UsageError if it is not valid."""
         terms = self.read_terms(request)
-        written = parse_typed_end(self.context, self.workspace, text, [terms])
+        written = parse_typed_end(self.context, self.workspace, text)
         return choose_end(terms, written, self.context.now(), self.workspace.zone)
 
     def describe_approval(self, request: AccessRequest) -> str:

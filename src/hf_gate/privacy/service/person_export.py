@@ -16,8 +16,7 @@ from hf_gate.base.display_text import make_visible
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.changes import Change
-from hf_gate.core.events.event_descriptions import describe_event
-from hf_gate.core.events.events import decode_event
+from hf_gate.core.events.entry_records import name_of_entry, text_of_entry
 from hf_gate.core.records import ChangeRecord, Count, ExportedRequest, PersonRecord, PlaceRecord, Record, Time
 from hf_gate.core.stored_rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from hf_gate.decisions.service.assignments import pair_with_details
@@ -37,7 +36,7 @@ from .erasure_places import find_places
 class PersonEntryRecord(Record, frozen=True, kw_only=True):
     """One entry of the audit log about a person, with its personal data."""
 
-    id: Annotated[str, Meta(description="chain#number")]
+    id: Annotated[str, Meta(description="chain#number, as `hf-gate audit show` takes it")]
     at: Time
     repo: str
     kind: str
@@ -178,12 +177,12 @@ def _list_entries(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[
 def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
     link = row.link
     return PersonEntryRecord(
-        id=f"{link.chain}#{link.seq}",
+        id=name_of_entry(link),
         at=ms_to_iso(link.at),
         repo=repo,
         kind=link.kind,
         actor=link.actor,
-        text=describe_event(decode_event(link.body), row.private),
+        text=text_of_entry(link, row.private),
         private=None if row.private is None else dict(row.private),
     )
 

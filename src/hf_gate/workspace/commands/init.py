@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 import click
 from msgspec import Struct
@@ -22,9 +23,9 @@ from hf_gate.cli.output import StyledLine
 from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
 from hf_gate.core.records import extend_record
 from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan_lines
+from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.grants.commands.tables import match_lines, parse_pairs
 from hf_gate.grants.service.tables.own_tables import find_own_table, save_table_draft
@@ -216,15 +217,11 @@ def _check_example(context: CommandContext, like: str | None, until: str | None,
         if has_list or until:
             raise UsageError("--roster, --column and --until need --like.", hint="For a course: --like class")
         return
-    if until is None:
-        return
-    try:
-        end = parse_until(until)
-    except InvalidLiteralError as problem:
-        raise UsageError(f"--until: {problem}") from None
-    if isinstance(end, date) and end < context.now().date():
-        raise UsageError(f"--until {until} is in the past.", hint="Give the last day of the course.")
-    fit_example(like, like, _SOME_REPO, set(Role), until=until)
+    if until is not None:
+        from hf_gate.workspace.service.bootstrap import name_of_local_zone
+
+        parse_end(until, context.now(), ZoneInfo(name_of_local_zone()), has_workspace=True)
+        fit_example(like, like, _SOME_REPO, set(Role), until=until)
 
 
 def _read_roster(like: str, file: str, columns: tuple[str, ...]) -> _Roster:
