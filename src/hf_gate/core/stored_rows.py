@@ -17,10 +17,11 @@ from hf_gate.core.events.grant_origin import PastState
 from hf_gate.core.events.ledger import LedgerLink
 from hf_gate.core.events.request_state import RecordUpdate, RequestState, apply_event
 from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.members import Member
 
 from .lifecycle import Status
 from .request_version import ContentDigest, RequestVersion
-from .requests import AccessRequest
+from .requests import AccessRequest, Target
 from .runs import FINISHED, ChangeState, RunKind, RunState
 
 ListPosition: TypeAlias = tuple[int, int]
@@ -73,6 +74,16 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The request as commands take it: USER@REPO, or with the request id if the repo hides the name."""
         who = self.person.identity.username or self.state.hub_request or self.person.pseudonym
         return f"{who}@{self.repo}"
+
+    @property
+    def target(self) -> Target:
+        """The person and the request, without the record."""
+        who = self.person.identity
+        return Target(who.username, who.user_id, self.state.hub_request)
+
+    def is_made_by(self, member: Member) -> bool:
+        """Tell whether the request is the member's own."""
+        return member.is_own(self.person.identity.username, self.person.identity.user_id)
 
     @property
     def version(self) -> RequestVersion:

@@ -118,10 +118,9 @@ def assign_requests(
 
 def _find_obstacle(workspace: Workspace, row: RequestRow, member: Member | None, by: Member) -> str:
     """Return why a request cannot be assigned to a member by another one; "" if it can."""
-    who = row.person.identity
     if row.state.status != Status.PENDING or not row.is_current:
         return f"Only pending requests can be assigned. This one at {row.repo} is not pending"
-    if by.is_own(who.username, who.user_id):
+    if row.is_made_by(by):
         return "You cannot assign your own request"
     if workspace.location.folder is not None and not workspace.location.config.includes(row.repo):
         return f"{row.repo} does not belong to this workspace"
@@ -130,10 +129,9 @@ def _find_obstacle(workspace: Workspace, row: RequestRow, member: Member | None,
 
 def _find_member_obstacle(member: Member, row: RequestRow) -> str:
     """Return why a member may not decide a request; "" if they may."""
-    who = row.person.identity
     if not may_be_assigned(member, row.repo):
         return f"{member.name} cannot decide at {row.repo}"
-    return f"{member.name} cannot decide their own request" if member.is_own(who.username, who.user_id) else ""
+    return f"{member.name} cannot decide their own request" if row.is_made_by(member) else ""
 
 
 def _unknown_member(workspace: Workspace, name: str, deciders: Sequence[Member]) -> UsageError:

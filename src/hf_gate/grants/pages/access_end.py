@@ -188,6 +188,5 @@ def _check_change(context: HttpContext, row: RequestRow | None, version: str) ->
         raise Refused(
             "A decision about this request is not sent yet.", hint="Undo it, or wait until it is sent.", status=409
         )
-    who = row.person.identity
-    if context.member.is_own(who.username, who.user_id):
+    if row.is_made_by(context.member):
         raise NotAllowed("You cannot change the end of your own access.", hint="Ask another reviewer.")

@@ -309,7 +309,7 @@ class _RepoSync:
     def _check_missing(self, rows: Sequence[RequestRow]) -> None:
         gone: list[RequestRow] = []
         for some in self._split_for_lookup(rows):
-            found = self.hub.find_many(self.repo, [_target_of(row) for row in some])
+            found = self.hub.find_many(self.repo, [row.target for row in some])
             if found.requests:
                 self.store_page(list(found.requests.values()))
             self._end_replaced([row for i, row in enumerate(some) if _is_replaced(row, found.requests.get(i))])
@@ -446,8 +446,3 @@ def _is_replaced(row: RequestRow, listed: AccessRequest | None) -> bool:
         return False
     is_older = to_ms(listed.asked_at) < row.state.asked_at and listed.request_id != row.state.hub_request
     return listed.person.id.lower() != account or is_older
-
-
-def _target_of(row: RequestRow) -> Target:
-    who = row.person.identity
-    return Target(who.username, who.user_id, row.state.hub_request)

@@ -30,9 +30,7 @@ class RunItem(Struct, frozen=True):
         """The request on the Hub, by everything known about it; ids take precedence over names."""
         if self.row is None:
             return Target(self.change.user, self.change.user_id, self.change.request_id)
-        who = self.row.person.identity
-        request = self.row.request
-        return Target(who.username, who.user_id, self.row.state.hub_request, request)
+        return msgspec.structs.replace(self.row.target, request=self.row.request)
 
     def target_to_send(self, now: float) -> Target:
         """Return the target with the record that was just read, so that it is not reread before the change is sent.
