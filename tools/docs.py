@@ -117,11 +117,10 @@ def build_facts() -> str:
     rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
     for name, law in FACTS.items():
         values = f" One of {', '.join(f'`{value}`' for value in law.values)}." if law.values else ""
-        later = " *Not in this version: a policy that uses this fact is refused.*" if law.is_planned else ""
         cells = (
             f"`{name}`",
             law.type.value,
-            law.meaning + values + later,
+            law.meaning + values,
             law.trust.value,
             law.source,
             law.unknown_when,

@@ -117,13 +117,6 @@ def test_every_declared_fact_can_be_asked_and_has_the_type_that_is_declared() ->
             assert type(found[name].value) is python[kind], name
 
 
-def test_what_no_source_gives_yet_is_in_the_law_and_in_no_expression() -> None:
-    assert FACTS["terms.current"].is_planned
-    assert not any(name.startswith("terms.") for name in fact_types(tables=["dua"]))
-    with pytest.raises(KeyError):
-        FactReader(["terms.current"])
-
-
 def test_every_fact_that_counts_days_says_from_which_moment() -> None:
     counted = {name for name, fact in FACTS.items() if fact.type is CelType.INT and "days" in re.split(r"[._]", name)}
     assert counted == set(DAY_COUNTS)

@@ -53,10 +53,6 @@ def test_a_let_may_use_only_those_above_it() -> None:
     assert "further down" in check(text).problems[0].message
 
 
-def test_facts_of_terms_belong_to_a_later_version() -> None:
-    assert codes(when("terms.current")) == ["later"]
-
-
 def test_has_asks_only_forms_so_that_no_rule_opens_because_something_is_unknown() -> None:
     assert codes(when("has(email.free)")) == ["has"]
 

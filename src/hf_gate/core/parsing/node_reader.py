@@ -101,7 +101,6 @@ class NodeReader:
         known: Iterable[str],
         *,
         synonyms: Map[str, str] | None = None,
-        planned: Map[str, str] | None = None,
     ) -> KnownKeys | None:
         """Read a map with known keys; report unknown keys with a suggestion."""
         if not isinstance(node, Mapping):
@@ -114,8 +113,6 @@ class NodeReader:
                 self.add_problem(key, "odd_key", "Write the key as a plain word.")
             elif key.text in choices:
                 keys[key.text] = (key, value)
-            elif planned and key.text in planned:
-                self.add_problem(key, "later", planned[key.text])
             else:
                 self._add_unknown_key(
                     key, what, [choice for choice in choices if choice not in _key_texts(node)], choices, synonyms

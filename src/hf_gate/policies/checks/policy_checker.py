@@ -346,9 +346,6 @@ class _PolicyChecker:
         message = f"{where}: {problem.message}"
         fix = problem.fix
         piece = source[problem.offset : problem.offset + problem.length]
-        if piece.startswith("terms."):
-            words = f"{where}: the facts of `terms` are not supported yet; remove them."
-            return spelling.problem("later", words, lead + problem.offset, problem.length)
         below = self._is_later_let(piece)
         if below:
             return spelling.problem(

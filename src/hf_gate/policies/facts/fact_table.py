@@ -31,7 +31,6 @@ class FactDeclaration(Struct, frozen=True):
     """The declaration of a fact. `name` contains ROLE or NAME in place of a form role, a table or a source.
 
     `unknown_when` says when the fact is unknown ("" for never). `values` lists all values if there are few.
-    `is_planned` marks facts without a source. Policies that use them are rejected.
     """
 
     name: str
@@ -41,7 +40,6 @@ class FactDeclaration(Struct, frozen=True):
     meaning: str
     unknown_when: str = ""
     values: tuple[str, ...] | None = None
-    is_planned: bool = False
 
 
 ANSWER_ROLES: tuple[str, ...] = tuple(role.value for role in Role if role is not Role.OTHER)
@@ -69,7 +67,6 @@ _KEY = "the key is hidden, or the table cannot be read"
 _NOT_FULL = "no full sync has been done"
 _NO_ID = "the account's id is hidden"
 _NO_BOX = "the form has no consent box, or it has not been read"
-_NOT_KEPT = "not kept for that time"
 
 _fact = FactDeclaration
 _DECLARATIONS: tuple[FactDeclaration, ...] = (
@@ -167,16 +164,6 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         _NOT_FULL + ", or no decision has been made",
     ),
     _fact(
-        "terms.version",
-        _S,
-        _YOURS,
-        "terms",
-        "The version of the terms the person agreed to.",
-        _NOT_KEPT,
-        is_planned=True,
-    ),
-    _fact("terms.current", _B, _YOURS, "terms", "Whether that version is current.", _NOT_KEPT, is_planned=True),
-    _fact(
         "sources.NAME",
         CelType.DECLARED,
         _YOURS,
@@ -203,9 +190,7 @@ def fact_types(
     roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = (), sources: Mapping[str, str] = MappingProxyType({})
 ) -> Mapping[str, CelType]:
     """Return the type of each fact that expressions may use, for these roles, tables and types of sources."""
-    known = {
-        name: FACTS[pattern].type for name, pattern in _expand_names(roles, tables) if not FACTS[pattern].is_planned
-    }
+    known = {name: FACTS[pattern].type for name, pattern in _expand_names(roles, tables)}
     return known | {f"sources.{name}": CelType(kind) for name, kind in sources.items()}
 
 

@@ -135,7 +135,7 @@ def _find_getter(name: str) -> Getter:
 
 def _usable_declaration(name: str) -> FactDeclaration:
     declaration = find_declaration(name)
-    if declaration is None or declaration.is_planned:
+    if declaration is None:
         raise KeyError(name)
     _find_getter(name)
     return declaration

@@ -50,10 +50,7 @@ def _make_fact(name: str, value: FactValue | None) -> Fact:
 def parse_fact_value(name: str, written: object, known: Mapping[str, CelType]) -> FactValue:
     """Parse the value of a fact. Raises FactValueError."""
     if name not in known:
-        near = suggest(name, known)
-        declaration = find_declaration(name)
-        later = " is not supported yet" if declaration is not None and declaration.is_planned else " is not a fact"
-        raise FactValueError(f"`{name[:60]}`{later}.", near)
+        raise FactValueError(f"`{name[:60]}` is not a fact.", suggest(name, known))
     kind = known[name]
     if kind is CelType.LIST:
         if isinstance(written, str):

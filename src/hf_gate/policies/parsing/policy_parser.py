@@ -346,10 +346,6 @@ _TABLE_KEY_SYNONYMS = {
     **dict.fromkeys(("user", "login", "name"), "username"),
     **dict.fromkeys(("mail", "e_mail", "address"), "email"),
 }
-_PLANNED_TABLE_KEYS = {
-    "register": "`register:` is not supported yet; export the agreements to a CSV and write `file:` and `key:`.",
-    "match": "`match:` is not supported yet; list user ids, usernames or addresses.",
-}
 DEFAULT_MAX_REMOVED: Final = 0.1  # of an authoritative roster
 _TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email} or name: ["@example.edu"]'
 _DOMAIN = re.compile(
@@ -399,13 +395,11 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
             "max_removal": "max_removed",
             "sync": "roster",
         },
-        planned=_PLANNED_TABLE_KEYS,
     )
     if keys is None:
         return None
-    said_later = any(isinstance(key, Scalar) and key.text in _PLANNED_TABLE_KEYS for key, _ in node.pairs)
     if "file" not in keys:
-        if not said_later and len(keys) == len(node.pairs):
+        if len(keys) == len(node.pairs):
             reader.add_problem(node, "no_file", f"table `{name.text}` has no `file`; write {_TABLE_EXAMPLES}.")
         return None
     file = reader.read_text(keys["file"][1], "file")

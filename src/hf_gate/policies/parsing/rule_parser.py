@@ -1,4 +1,4 @@
-"""Parses `rules:`. A table lists the actions with which each key is valid; planned keys are rejected."""
+"""Parses `rules:`. A table lists the actions with which each key is valid."""
 
 from __future__ import annotations
 
@@ -57,9 +57,6 @@ _SYNONYMS = {
     "reviewer": "reviewers",
     **dict.fromkeys(("say", "description", "explains"), "says"),
 }
-_PLANNED_KEYS = {
-    "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
-}
 _FACT_PATTERN = re.compile(r"\s*(?:[a-z_]+(?:\.[A-Za-z0-9_]+)+|now)\s*\Z")  # the form of fact names
 
 
@@ -80,7 +77,7 @@ def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
 
 
 def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
-    keys = reader.read_keys(node, "A rule", _KEYS, synonyms=_SYNONYMS, planned=_PLANNED_KEYS)
+    keys = reader.read_keys(node, "A rule", _KEYS, synonyms=_SYNONYMS)
     if keys is None or not isinstance(node, Mapping):
         return None
     name = _read_id(reader, keys, node, number)

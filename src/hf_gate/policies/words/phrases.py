@@ -161,8 +161,6 @@ _NAMES: Final[Mapping[str, str]] = MappingProxyType({
     "history.elsewhere": "access to other repos",
     "history.last_decision": "last decision",
     "history.days_since_last": "time since the last decision",
-    "terms.version": "version of the terms",
-    "terms.current": "consent to the current terms",
     "now": "current time",
 })  # fmt: skip
 
@@ -279,7 +277,6 @@ _BOOLEANS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "email.academic": ("university address", "no university address"),
     "email.matches_form": ("form e-mail matches account", "form e-mail differs from account"),
     "answers.consent.all_ticked": ("all consent boxes ticked", "not all consent boxes ticked"),
-    "terms.current": ("agreed to the current terms", "did not agree to the current terms"),
 })  # fmt: skip
 
 
