@@ -56,8 +56,9 @@ demo-site: dev-env ## write the desk of the demo into build/demo-site, as pages 
 transcript: dev-env ## run the commands of docs/auditing.md, and write what they print
 	@$(PY) tools/transcript.py
 
-night: dev-env ## play the bad night of docs/notices.md, and write what arrives
+night: dev-env ## play the bad nights of docs/notices.md and docs/more-machines.md, and write what arrives
 	@$(PY) tools/night.py
+	@$(PY) tools/machines_night.py
 
 live: run-env ## test against your own sandbox on the real Hub: make live REPO=datasets/you/sandbox
 	@if [ -z "$(REPO)" ]; then echo "make: name a gated repo of your own that may be changed: make live REPO=datasets/you/sandbox" >&2; exit 2; fi
