@@ -11,12 +11,10 @@ image does.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -29,9 +27,11 @@ GENERATOR: Final = ROOT / ".venv-release" / "bin" / "cyclonedx-py"
 
 def copy_commit(folder: Path) -> Path:
     """Write the files of the last commit into a folder. What is not committed is not released."""
-    archive = subprocess.run(["git", "-C", str(ROOT), "archive", "HEAD"], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+    folder.mkdir(parents=True)
+    archive = folder.with_suffix(".tar")
+    git = shutil.which("git") or "git"
+    subprocess.run([git, "-C", str(ROOT), "archive", "-o", str(archive), "HEAD"], check=True, stdin=subprocess.DEVNULL)
+    shutil.unpack_archive(archive, folder)
     return folder
 
 
@@ -51,8 +51,7 @@ def build_reproducibly(folder: Path) -> dict[str, bytes]:
     first = build(copy_commit(folder / "a"), folder / "a-dist", "wheel", "sdist")
     second = build(copy_commit(folder / "another" / "path"), folder / "b-dist", "wheel", "sdist")
     (sdist,) = (folder / "a-dist").glob("*.tar.gz")
-    with tarfile.open(sdist) as files:
-        files.extractall(folder / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     from_sdist = build(unpacked, folder / "c-dist", "wheel")
     differing = [name for name in first if first[name] != second.get(name)]
