@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ class MachinesNight:
         heard = [(name, machine, len(machine.lines)) for name, machine in speakers]
         cause()
         for _, machine, before in heard:
-            self._wait(lambda m=machine, n=before: any(word in line for line in m.lines[n:] for word in _TOLD))
+            self._wait(partial(_has_told, machine, before))
         self._note(what, heard)
 
     def _note(self, what: str, speakers: list[tuple[str, Machine, int]]) -> None:
@@ -109,6 +110,11 @@ class MachinesNight:
             if time.monotonic() > end:
                 raise RuntimeError("the night stands still")
             time.sleep(0.05)
+
+
+def _has_told(machine: Machine, before: int) -> bool:
+    """Whether a loop has said since a line who leads."""
+    return any(word in line for line in machine.lines[before:] for word in _TOLD)
 
 
 @contextmanager
