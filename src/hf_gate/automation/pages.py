@@ -36,7 +36,7 @@ def describe_health(context: HttpContext) -> Health:
 
 def make_banner(context: HttpContext) -> Banner | None:
     """Return the banner of a page; None while unattended work is alive, or was never started."""
-    other = describe_other_files(context.workspace.store, context.app_state.policies.current)
+    other = describe_other_files(context.workspace.store, context.app_state.policies.last_bundle)
     if other is not None:
         hint = "This desk evaluates nothing and saves no policy until all machines have the same files."
         return Banner("apart", other, hint)
