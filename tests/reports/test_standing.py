@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.automation.service.health import list_unfinished_runs
 from hf_gate.core.events.events import LedgerEntry, VerdictReached
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import RunRow
@@ -66,4 +67,4 @@ def test_every_run_that_began_and_neither_ended_nor_was_abandoned_needs_attentio
     with store.writing() as write:
         write.write_run(RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=state, made_at=1, total=3))
     is_quiet = state in {RunState.QUEUED, RunState.ENDED, RunState.ABANDONED}
-    assert [run.id for run in read_workspace_status(store, {}, NOW).runs] == ([] if is_quiet else ["r1"])
+    assert [run.id for run in list_unfinished_runs(store)] == ([] if is_quiet else ["r1"])

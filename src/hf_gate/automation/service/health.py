@@ -21,7 +21,8 @@ from hf_gate.base.timestamps import format_span, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.events import PolicyPromoted, VerdictReached, decode_event, kind_of
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.records import HealthRecord, TurnRecord
-from hf_gate.core.stored_rows import RequestRow, TimelineFilter
+from hf_gate.core.runs import UNSETTLED, RunKind, RunState
+from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
@@ -199,6 +200,7 @@ class ProblemKind(StrEnum):
     CLOCK = "clock"
     HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
+    RUN = "run"
     OUTSIDE = "outside"
     UNPROVED = "unproved"
     UNDELIVERED = "undelivered"
@@ -231,6 +233,7 @@ class OpenProblem(NamedTuple):
 
 _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.OUTSIDE: "ALARM",
+    ProblemKind.RUN: "UNFINISHED",
     ProblemKind.SAVED_POLICY: "HELD",
     ProblemKind.HELD_ENDS: "HELD",
     ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
@@ -243,9 +246,9 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
     """Yield what needs a person. The files of the workspace are read if no bundle is given.
 
     These are acceptances without approvals, refused tables, sources that answered about nobody, held policies and ends,
-    conditions that stay unknown, notices and letters that did not arrive, a wrong clock, grants that should have ended
-    a day ago, lists that are not proved complete, requests that people should have decided, and requests that a rule
-    should have decided a day ago.
+    conditions that stay unknown, notices and letters that did not arrive, a wrong clock, runs that have not ended,
+    grants that should have ended a day ago, lists that are not proved complete, requests that people should have
+    decided, and requests that a rule should have decided a day ago.
     """
     store = workspace.store
     now = workspace.now()
@@ -264,6 +267,7 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
         if failure := describe_failure(name, state):
             yield OpenProblem(ProblemKind.SOURCE, name, failure, state.failures >= _LASTING_FAILURES)
     yield from _list_held(workspace)
+    yield from map(_problem_of_run, list_unfinished_runs(store))
     for conditions in unknown:
         yield OpenProblem(ProblemKind.UNKNOWN_CONDITIONS, str(conditions.repo), conditions.sentence)
     for record in list_undelivered(workspace):
@@ -278,6 +282,28 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
             words = f"{words} Read them again: hf-gate sync --full {row.repo}"
             yield OpenProblem(ProblemKind.UNPROVED, str(row.repo), words)
         yield from _list_waiting(store, row.repo, now, read_current)
+
+
+def list_unfinished_runs(store: Store) -> list[RunRow]:
+    """Return the latest runs that have not ended.
+
+    Abandoned runs, and direct decisions that were stopped, are over unless an outcome is unknown.
+    """
+    return [
+        run
+        for run in store.runs()
+        if any(run.counts.get(state) for state in UNSETTLED)
+        or not (run.is_over and (run.kind is RunKind.DIRECT or run.state is not RunState.STOPPED))
+    ]
+
+
+def _problem_of_run(run: RunRow) -> OpenProblem:
+    """Return a run as a problem. Only a person continues an interrupted run of a plan; turns settle the others."""
+    is_stuck = run.state is RunState.INTERRUPTED and run.kind not in (RunKind.AUTO, RunKind.DIRECT)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
+    next_step = f"Continue it: hf-gate runs continue {run.id}" if is_stuck else f"hf-gate runs show {run.id}"
+    words = f"Run {run.id} is {run.state}: {counts or pluralize(run.total, 'change')}. {next_step}"
+    return OpenProblem(ProblemKind.RUN, run.id, words, is_stuck)
 
 
 def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:

@@ -76,7 +76,7 @@ def status(context: CommandContext, *, markdown: bool, check: bool, max_age: str
 
 def _show_status(context: CommandContext, *, markdown: bool) -> int:
     from hf_gate.approvals.service.approval_alarms import list_open_alarms
-    from hf_gate.automation.service.health import list_problems, read_health
+    from hf_gate.automation.service.health import list_problems, list_unfinished_runs, read_health
     from hf_gate.grants.service.ends.grant_ends import read_held_ends
     from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions
     from hf_gate.messages.service.message_records import list_undelivered
@@ -140,7 +140,7 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
             )
             for one, row in alarms
         ],
-        runs=list(map(run_record, found.runs)),
+        runs=list(map(run_record, list_unfinished_runs(workspace.store))),
         health=health_record(health),
         processes=[
             ProcessRecord(
@@ -226,9 +226,6 @@ def _lines(found: WorkspaceStatus, token: TokenStatusRecord, zone: tzinfo) -> It
                 f"STUCK: the guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` "
                 "defers such changes. Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
             )
-    for run in found.runs:
-        counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
-        yield f"Run {run.id} is {run.state}: {counts or pluralize(run.total, 'change')}. hf-gate runs show {run.id}"
 
 
 def _process_lines(processes: Sequence[ProcessRow]) -> Iterator[str]:

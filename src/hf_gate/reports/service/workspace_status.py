@@ -21,8 +21,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import Rate
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.records import RepoStatusRecord, extend_record
-from hf_gate.core.runs import UNSETTLED, RunKind, RunState
-from hf_gate.core.stored_rows import RepoRow, RunRow
+from hf_gate.core.stored_rows import RepoRow
 from hf_gate.errors import HfGateError
 from hf_gate.grants.hold_reasons import count_holds
 from hf_gate.inbox.records import repo_record
@@ -59,15 +58,13 @@ class WorkspaceStatus(Struct, frozen=True):
     at: datetime
     repos: Sequence[RepoStatus] = ()
     budgets: Sequence[BudgetUse] = ()
-    runs: Sequence[RunRow] = field(default_factory=tuple)
     held_counts: Mapping[str, int] = field(default_factory=dict)  # changes that wait for a promotion, by policy
 
 
 def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
     """Return the status from the store, without a call to the Hub."""
-    runs = [run for run in store.runs() if _needs_attention(run)]
     repos = [read_repo_status(store, row, now) for row in store.repos()]
-    return WorkspaceStatus(now, repos, read_budgets(store, rates, now), runs, read_held_counts(store))
+    return WorkspaceStatus(now, repos, read_budgets(store, rates, now), read_held_counts(store))
 
 
 def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
@@ -112,17 +109,6 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
     today = now.astimezone(zone)
     year = "" if day.year == today.year else f" {day.year}"
     return f"Answered: every complete request made before {day.day} {MONTHS[day.month - 1]}{year}"
-
-
-def _needs_attention(run: RunRow) -> bool:
-    """Tell whether a run has not ended.
-
-    Abandoned runs, and direct decisions that were stopped, cannot be resumed: they are over unless an outcome is
-    unknown.
-    """
-    if run.state is RunState.ABANDONED or (run.kind is RunKind.DIRECT and run.state is RunState.STOPPED):
-        return any(run.counts.get(state) for state in UNSETTLED)
-    return run.state is not RunState.ENDED
 
 
 def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
