@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
+from hf_gate.automation.service.health import list_unfinished_runs
 from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
@@ -19,7 +20,6 @@ from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs.runs import check_plan, plan_retry, plan_undo, policy_versions
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
-from hf_gate.reports.service.workspace_status import read_workspace_status
 from hf_gate.verdicts.plan.render import render_plan
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
@@ -66,8 +66,7 @@ def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene:
     resumed = turn_result_record(scene.turn()).resumed
     assert [(one.run, one.state, one.counts) for one in resumed] == [(run.id, "abandoned", {"planned": 3})]
     assert to_builtins(turn_result_record(scene.turn()))["resumed"] == [], "it is over"
-    status = read_workspace_status(scene.store, {}, scene.workspace.now())
-    assert run.id not in {one.id for one in status.runs}
+    assert run.id not in {one.id for one in list_unfinished_runs(scene.store)}
 
 
 # ---- what is told at the end of a grant --------------------------------------------------------------------------------
