@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,13 +25,14 @@ from tests.kits.workspaces import WORKSPACE_FILE, write_workspace
 class Reply:
     """What the system sends: a status, headers and a body. A body of bytes is sent as it is, anything else as JSON.
 
-    `repeats`: the body is sent again and again, with a pause, until the client goes.
+    `repeats`: the body is sent again after a pause, `times` times or until the client goes.
     """
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     repeats: float | None = None
+    times: int | None = None
 
     @property
     def content(self) -> bytes:
@@ -54,8 +56,8 @@ class SourceSystem:
 
 
 @contextmanager
-def open_source() -> Iterator[SourceSystem]:
-    """Start the system on a free port."""
+def open_source(certificate: tuple[Path, Path] | None = None) -> Iterator[SourceSystem]:
+    """Start the system on a free port; by https if it has a certificate and its key."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -67,12 +69,14 @@ def open_source() -> Iterator[SourceSystem]:
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            if reply.repeats is None:
-                self.send_header("content-length", str(len(reply.content)))
+            if reply.repeats is None or reply.times is not None:
+                self.send_header("content-length", str(len(reply.content) * (1 + (reply.times or 0))))
             self.end_headers()
             self.wfile.write(reply.content)
-            while reply.repeats is not None and not found.is_over.wait(reply.repeats):
+            left = reply.times
+            while reply.repeats is not None and left != 0 and not found.is_over.wait(reply.repeats):
                 self.wfile.write(reply.content)
+                left = None if left is None else left - 1
 
         def log_message(self, *args: object) -> None:
             pass
@@ -82,6 +86,10 @@ def open_source() -> Iterator[SourceSystem]:
                 super().handle()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found = SourceSystem(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

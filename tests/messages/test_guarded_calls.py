@@ -7,13 +7,14 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hf_gate.base.network_hosts import is_allowed_address
 from hf_gate.messages.channels.private_calls import RefusedCallError, read_guarded, resolve_host
-from tests.kits.message_servers import open_endless_server
+from tests.kits.message_servers import make_certificate, open_endless_server
 from tests.kits.source_systems import Reply, SourceSystem, open_source
 
 LIMIT = 64 * 1024
@@ -47,6 +48,18 @@ def test_a_call_goes_to_the_address_that_was_checked_and_names_the_host(system: 
     assert asked == [("crm.example.org", system.port)]
     assert system.headers[0]["host"] == f"crm.example.org:{system.port}"
     assert system.headers[0]["accept-encoding"] == "identity"
+
+
+def test_a_certificate_must_name_the_host_and_not_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = make_certificate(tmp_path)
+    with open_source(certificate) as system:
+        url = f"https://localhost:{system.port}/x"
+        assert refusal(url) == "the call failed: ConnectError"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        assert read(url, resolve=lambda *_: ["127.0.0.1"])[0] == 200
+        other = f"https://crm.example.org:{system.port}/x"
+        assert refusal(other, resolve=lambda *_: ["127.0.0.1"]) == "the call failed: ConnectError"
+    assert system.paths == ["/x"]
 
 
 PUBLIC = ("8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8")
@@ -101,7 +114,8 @@ def test_a_large_or_endless_or_compressed_answer_is_not_read(system: SourceSyste
 
 
 def test_a_slow_answer_ends_the_call_in_time(system: SourceSystem) -> None:
-    system.reply = Reply(b" ", repeats=0.05)
+    system.reply = Reply(b" ", repeats=0.05, times=30)
+    assert len(read(f"{system.url}/x")[1]) == 31
     assert refusal(f"{system.url}/x", timeout_s=0.4) == "no whole answer within 0 seconds"
     with open_endless_server(b"HTTP/1.1 200 OK\r\nx: y\r\n", 0.05) as port:
         assert "no whole answer" in refusal(f"http://127.0.0.1:{port}/x", timeout_s=0.4)
@@ -109,10 +123,11 @@ def test_a_slow_answer_ends_the_call_in_time(system: SourceSystem) -> None:
 
 def test_a_name_server_that_hangs_ends_the_call_in_time(system: SourceSystem) -> None:
     def resolve(_host: str, _port: int) -> Sequence[str]:
-        system.is_over.wait(60)
-        return []
+        system.is_over.wait(2)
+        return ["127.0.0.1"]
 
-    assert "no whole answer" in refusal("http://crm.example.org/x", timeout_s=0.3, resolve=resolve)
+    assert "no whole answer" in refusal(f"http://crm.example.org:{system.port}/x", timeout_s=0.3, resolve=resolve)
+    assert system.paths == []
 
 
 @pytest.mark.parametrize(

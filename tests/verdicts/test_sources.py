@@ -120,6 +120,15 @@ def test_another_question_needs_another_answer(scene: SourceWorkspace) -> None:
     assert (len(scene.system.paths), scene.status_on_hub("ada")) == (2, "accepted")
 
 
+def test_machines_that_ask_other_questions_have_other_files(scene: SourceWorkspace) -> None:
+    scene.declare(PAID)
+    before = scene.bundle.files_digest
+    scene.declare(PAID, "timeout: 9s")
+    assert scene.bundle.files_digest == before
+    scene.declare(PAID, "absent: true")
+    assert scene.bundle.files_digest != before
+
+
 def test_the_end_of_access_is_asked_before_anybody_is_accepted(scene: SourceWorkspace) -> None:
     rules = (
         "  - {id: paid, when: request.attempt > 0, then: accept, until: sources.paid}\n  - {id: rest, then: human}\n"

@@ -16,14 +16,16 @@ from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.policy_model import Action, Policy, Rule
 from hf_gate.core.stored_rows import QueueCount
 from hf_gate.policies.expressions.expression_parser import read_names
-from hf_gate.policies.facts.fact_table import tables_of
+from hf_gate.policies.facts.fact_table import sources_of, tables_of
 from hf_gate.policies.parsing.policy_digest import lets_in
 
 _AGREEMENT: Final = re.compile(r"agreement|dua|contract")
 
 
 def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict[str, Counter[str]]:
-    """Return by repo how many pending requests are on hold for what: `an agreement`, `a row in NAME`, `rule ID`."""
+    """Return by repo how many pending requests are on hold for what: `an agreement`, `a row in NAME`,
+    `an answer of source NAME`, `rule ID`.
+    """
     holds: dict[str, Counter[str]] = {}
     for cell in cells:
         if cell.status == Status.PENDING and cell.action == Action.WAIT and cell.rule is not None:
@@ -43,19 +45,20 @@ def format_holds(needs: Mapping[str, int]) -> str:
 
 def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
     repo = parse_repo(cell.repo)
-    tables: set[str] = set()
+    needs: set[str] = set()
     for policy in policies:
         if matches_any(policy.applies_to, repo):
             for rule in policy.rules:
-                if rule.id == cell.rule and rule.then is Action.WAIT:
-                    tables |= _tables_of(policy, rule)
-    if len(tables) != 1:
-        return f"rule {cell.rule}"
-    name = tables.pop()
-    return "an agreement" if _AGREEMENT.search(name) else f"a row in {name}"
+                if rule.id == cell.rule:
+                    needs |= _needs_of(policy, rule)
+    return needs.pop() if len(needs) == 1 else f"rule {cell.rule}"
 
 
-def _tables_of(policy: Policy, rule: Rule) -> set[str]:
+def _needs_of(policy: Policy, rule: Rule) -> set[str]:
+    """Return what a rule reads: rows of tables if it waits, else answers of sources, for which the next turns ask."""
     sources = [text for text in (rule.when, rule.unless) if text]
     sources += [policy.let[name] for name in lets_in(sources, policy.let)]
-    return tables_of(name for text in sources for name in read_names(text))
+    names = [name for text in sources for name in read_names(text)]
+    if rule.then is not Action.WAIT:
+        return {f"an answer of source {name}" for name in sources_of(names)}
+    return {"an agreement" if _AGREEMENT.search(name) else f"a row in {name}" for name in tables_of(names)}

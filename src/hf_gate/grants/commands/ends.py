@@ -123,7 +123,9 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 @_YES
 @_MAX
 def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
-    """Confirm end dates that a table or a condition moves to an earlier time. More than 20 at once wait for this.
+    """Confirm end dates that a table or a condition moves to an earlier time.
+
+    More than 20 at once, or in a day by one source, wait for this.
 
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
     run` ends the access when it is due. If two people must agree, the first one only records that they agree.
@@ -171,7 +173,7 @@ def _move_line(move: EndMove, now: datetime) -> str:
     before = move.row.state.ends_at
     was = "no end" if before is None else format_distance(from_ms(before), now)
     soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
-    return f"{move.row.target_name}: access ends {soon} instead of {was}"
+    return f"{move.row.target_name}: access ends {soon} instead of {was}{move.source_words}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------

@@ -149,5 +149,5 @@ def _make_line(context: HttpContext, move: EndMove) -> HeldEnd:
         repo=str(row.repo),
         before="no end" if before is None else context.format_time(from_ms(before)),
         after="now" if end is None or from_ms(end) <= now else context.format_time(from_ms(end)),
-        why=" and ".join(_WHY[kind] for kind in move.kinds),
+        why=" and ".join(_WHY[kind] for kind in move.kinds) + move.source_words,
     )

@@ -28,6 +28,7 @@ from hf_gate.policies.drivers.workspace_folder import (
 )
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
 from hf_gate.policies.facts.form_facts import QualityCache
+from hf_gate.policies.facts.source_answers import digest_question
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy, find_foreign_urls
 from hf_gate.settings.service.workspace import Workspace
@@ -57,9 +58,10 @@ class PolicyBundle(Struct, frozen=True):
 
     @property
     def files_digest(self) -> str:
-        """The digest of the policies, and of the versions of the tables that are in force."""
+        """The digest of the policies, of the versions of the tables that are in force, and of the sources."""
         tables = sorted((table.name, table.digest) for table in self.tables.values())
-        return hashlib.sha256(canonical_json([self.digest, *tables])).hexdigest()
+        sources = sorted((name, digest_question(spec, spec.get)) for name, spec in self.config.sources.items())
+        return hashlib.sha256(canonical_json([self.digest, *tables, *sources])).hexdigest()
 
     @property
     def has_reminders(self) -> bool:

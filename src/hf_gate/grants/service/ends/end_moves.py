@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from hf_gate.base.display_text import join_words
 from hf_gate.base.timestamps import from_ms, to_iso, to_ms
 from hf_gate.core.end_rows import EndRows, list_agreements, list_table_versions
 from hf_gate.core.events import events as e
@@ -53,6 +54,11 @@ class EndMove(Struct, frozen=True):
     event: e.GrantDated
     rows: EndRows
     answers: Mapping[str, Sequence[object]] = {}
+
+    @property
+    def source_words(self) -> str:
+        """The sources on which the end rests: `, by source paid`; empty without one."""
+        return f", by source {join_words(sorted(self.answers), 'and')}" if self.answers else ""
 
     @property
     def private(self) -> e.Private | None:
