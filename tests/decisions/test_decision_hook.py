@@ -23,6 +23,7 @@ from hf_gate.testing import LocalHub
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, open_existing_desk, write_desk
 from tests.kits.key_calls import BARE, give_key, send, settle
 from tests.kits.manual_clock import ManualClock
+from tests.kits.stores import new_schema
 
 TWO = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n")
 
@@ -78,9 +79,13 @@ def test_each_verb_by_name_or_by_account_id(asked: Desk) -> None:
         assert (done.json["outcome"], asked.row("ada-l").state.status) == ("done", status), done.body
 
 
-def test_two_calls_at_once_are_one_decision_also_at_two_desks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_calls_at_once_are_one_decision_also_at_two_desks(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     with LocalHub(requests=0, repos=1) as local:
-        write_desk(tmp_path, local)
+        server = "" if kind == "sqlite" else new_schema(request.getfixturevalue("postgres_uri"))
+        write_desk(tmp_path, local, more=f"store: {server}\n" if server else "")
         with (
             open_existing_desk(tmp_path, local, lends=True) as one,
             open_existing_desk(tmp_path, local, lends=True) as other,
@@ -93,9 +98,12 @@ def test_two_calls_at_once_are_one_decision_also_at_two_desks(tmp_path: Path) ->
             assert {answer.status for answer in answers} == {202}, [answer.body for answer in answers]
             assert len({answer.json["id"] for answer in answers}) == 1
             assert len(list_waiting_decisions(one.app_state.workspace.store)) == 1
-            other.app_state.tray_service.send_due(other.app_state.now())
-            one.app_state.tray_service.send_due(one.app_state.now())
+            later = one.app_state.now() + timedelta(minutes=1)  # the clocks of the two differ
+            for desk in (other, one):
+                with desk.app_state.workspace.store.hold_write_lock():  # as the desk's thread does
+                    desk.app_state.tray_service.send_due(later)
             assert send(one, key, wish).json == send(other, key, wish).json
+            assert send(one, key, wish).json["outcome"] == "done"
             assert send(other, key, _wish(one, "bob99")).status == 409, "replayed at the other desk with another body"
             assert one.count_writes() == 1
 
@@ -104,7 +112,11 @@ def test_who_has_access_already_gets_the_new_end(asked: Desk) -> None:
     key = give_key(asked)
     settle(asked, key, _wish(asked, until="30d"), "pay-1")
     later = send(asked, key, _wish(asked, until="365d"), "pay-2")
-    assert (later.status, later.json["outcome"], later.json["why"]) == (200, "already", "already accepted")
+    assert (later.status, later.json["outcome"], later.json["why"]) == (
+        200,
+        "already",
+        "already accepted, as last read",
+    )
     until = asked.row("ada-l").state.until
     assert (from_ms(until or 0) - asked.app_state.now()).days in {364, 365}
     assert send(asked, key, _wish(asked), "pay-3").json["outcome"] == "already"
@@ -231,8 +243,12 @@ def test_a_call_that_cannot_be_is_refused_and_may_be_sent_again(asked: Desk) -> 
         (send(asked, key, _wish(asked, action="reject", until="90d")), 422),
         (send(asked, key, {**_wish(asked), "repo": "no repo at all"}), 422),
         (send(asked, key, _wish(asked, "nobody-asked")), 404),
-        (send(asked, key, _wish(asked, "ada-l@example.org")), 404),
+        (send(asked, key, _wish(asked, "ada-l@example.org")), 422),
         (send(asked, key, _wish(asked, asked.row("ada-l").state.hub_request or "")), 404),
+        (send(asked, key, _wish(asked, "ada-l\x00")), 422),
+        (send(asked, key, _wish(asked, "\u202eada-l")), 422),
+        (send(asked, key, {**_wish(asked), "repo": "datasets/../secret"}), 422),
+        (send(asked, key, _wish(asked, action="reset", reason="\ud800")), 400),
         (send(asked, key, deep), 422),
         (send(asked, key, b"\xff\xfe"), 400),
         (send(asked, key, b"x" * (3 << 20)), 413),

@@ -10,20 +10,48 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import pytest
+from msgspec.structs import replace
+
+from hf_gate.base.ids import RepoType
+from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.events.events import LedgerEntry
+from hf_gate.core.letters.notices import OutgoingMessage
+from hf_gate.core.records import EventRecord
 from hf_gate.core.stored_rows import TimelineFilter
+from hf_gate.messages.channels.webhook import Webhook
 from hf_gate.store.rows.event_feed import GENERATION, read_events
+from tests.kits.command_line import DATASET, Console, request_access
 from tests.kits.desk import Desk, serve_desk
 from tests.kits.doc_pages import read_blocks
 from tests.kits.key_calls import give_key
+from tests.kits.message_servers import HOOK_KEY
+from tests.kits.notice_workspace import configure, console, hook, run_once
+
+__all__ = ["console", "hook"]
 
 PAGE: Final = "docs/integrations.md"
 EVENTS: Final = 10_000
 KILLS: Final = 10
+_EVENT: Final = EventRecord(
+    id="acme/x#1",
+    at="2026-12-01T00:00:00.000Z",
+    kind="SyncEnded",
+    actor="outside",
+    repo="acme/x",
+    repo_type=RepoType.MODEL,
+    request=None,
+    text="",
+    body={},
+    cursor="0-1-",
+    hash="",
+    commitment=None,
+)
 
 
 def write_program(name: str, folder: Path) -> Path:
@@ -81,6 +109,53 @@ def test_a_consumer_killed_ten_times_misses_nothing_and_applies_nothing_twice(de
     with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
         assert [row[0] for row in db.execute("SELECT id FROM applied ORDER BY rowid")] == ids
         assert dict(db.execute("SELECT kind, n FROM counts")) == kinds
+
+
+def test_a_receiver_applies_each_event_of_each_turn_once_and_refuses_what_is_not_signed(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = write_program("receiver.py", tmp_path)
+    environment = os.environ | {"SHOP_KEY": HOOK_KEY, "PORT": "0"}
+    (example,) = [block.text for block in read_blocks(PAGE) if block.language == "yaml"]
+    configure(tmp_path, f"{example}\n")
+    command = [sys.executable, program.name]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as receiver:
+        try:
+            assert receiver.stdout is not None
+            url = f"http://127.0.0.1:{receiver.stdout.readline().strip()}/"
+            monkeypatch.setenv("SHOP_URL", url)
+            monkeypatch.setenv("SHOP_KEY", HOOK_KEY)
+            run_once(console)  # from now on
+            request_access(console.hub, ["bob99", "chen-w"], DATASET)
+            run_once(console)
+            message = OutgoingMessage(
+                schema_version=1,
+                id="n_1",
+                sequence=1,
+                event="audit_log",
+                is_alarm=False,
+                made_at="2026-12-01T00:00:00.000Z",
+                hub="",
+                workspace=None,
+                subject="",
+                items=(),
+                events=(_EVENT,),
+            )
+            now = from_ms(int(console.hub.clock.now() * 1000))
+            genuine = Webhook("shop", url, HOOK_KEY)
+            assert [genuine.send(message, now).kind for _ in range(2)] == ["delivered", "delivered"]
+            forged = replace(message, id="n_2", events=(replace(_EVENT, id="forged#1"),))
+            assert Webhook("shop", url, f"{HOOK_KEY}!").send(forged, now).problem == "the receiver answered 401"
+            assert genuine.send(forged, now - timedelta(minutes=6)).problem == "the receiver answered 401"
+        finally:
+            receiver.terminate()
+    found = console.run("audit", "ls", "--json", "--limit", "1000").json
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+        applied = [row[0] for row in db.execute("SELECT id FROM applied ORDER BY rowid")]
+    assert applied.pop() == _EVENT.id
+    assert len([entry for entry in found if entry["id"] in applied and entry["kind"] == "RequestSeen"]) == 2
+    assert set(applied) <= {entry["id"] for entry in found}
+    assert len(applied) == len(set(applied))
 
 
 def test_a_consumer_of_a_restored_store_starts_again_and_skips_what_it_knows(desk: Desk, tmp_path: Path) -> None:

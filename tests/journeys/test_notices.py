@@ -8,6 +8,7 @@ import signal
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -193,9 +194,13 @@ def test_the_example_of_the_page_works(
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - a block of our page
     call = hook.calls[0]
-    signed = (call.headers["x-hf-gate-timestamp"], call.headers["x-hf-gate-signature"])
-    assert names["is_genuine"](HOOK_KEY, *signed, call.body)
-    assert not names["is_genuine"](HOOK_KEY, *signed, call.body + b" ")
+    names["time"] = SimpleNamespace(
+        time=lambda: int(call.headers["webhook-timestamp"]) + 299
+    )  # by the local Hub's clock
+    assert names["is_genuine"](HOOK_KEY, call.headers, call.body)
+    assert not names["is_genuine"](HOOK_KEY, call.headers, call.body + b" ")
+    assert not names["is_genuine"](HOOK_KEY, call.headers | {"webhook-id": "n_other"}, call.body)
+    assert not names["is_genuine"](HOOK_KEY, call.headers | {"webhook-timestamp": "1000"}, call.body)
     (document,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     jsonschema.validate(json.loads(document), console.run("schema", "notice").json)
 

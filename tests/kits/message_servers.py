@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -40,10 +41,10 @@ class HookCall:
 
     @property
     def is_signed(self) -> bool:
-        """Whether the signature is right, computed as docs/notices.md says."""
-        text = self.headers["x-hf-gate-timestamp"].encode() + b"." + self.body
-        made = "v1=" + hmac.new(HOOK_KEY.encode(), text, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(made, self.headers["x-hf-gate-signature"])
+        """Whether the signature is right, computed as docs/integrations.md says."""
+        text = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        made = "v1," + base64.b64encode(hmac.new(HOOK_KEY.encode(), text, hashlib.sha256).digest()).decode()
+        return hmac.compare_digest(made, self.headers["webhook-signature"])
 
 
 @dataclass

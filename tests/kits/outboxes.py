@@ -85,7 +85,7 @@ def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageStat
 # ---- notices ---------------------------------------------------------------------------------------------------------
 
 T0 = 1_790_000_000_000
-EVERYTHING = dict.fromkeys(NoticeEvent, NoticeMode.IMMEDIATE)
+EVERYTHING = dict.fromkeys(NoticeEvent, NoticeMode.IMMEDIATE) | {NoticeEvent.AUDIT_LOG: NoticeMode.OFF}
 
 
 def turn_on_destinations(

@@ -123,6 +123,8 @@ def _read_modes(reader: NodeReader, node: Node) -> dict[NoticeEvent, NoticeMode]
         )
         if mode is not None:
             modes[NoticeEvent(name)] = NoticeMode(mode)
+        if modes[NoticeEvent.AUDIT_LOG] is NoticeMode.DIGEST:
+            reader.add_problem(value, "no_digest", "audit_log has no digest.", hint="Write `audit_log: immediate`.")
     return modes
 
 

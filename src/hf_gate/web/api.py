@@ -373,8 +373,7 @@ _ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
 
 def _render(record: Record) -> Response:
     """Answer with a record: 202 for a decision whose outcome is not known yet."""
-    is_waiting = isinstance(record, KeyDecisionOut) and record.outcome is None
-    return EscapedJSON(record, 202 if is_waiting else 200)
+    return EscapedJSON(record, 202 if isinstance(record, KeyDecisionOut) and record.outcome is None else 200)
 
 
 def _error(status: int, error: str, hint: str) -> Response:

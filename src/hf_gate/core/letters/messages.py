@@ -4,6 +4,7 @@ A notice to the staff is sent at least once, and in the order of its destination
 most once, and has no order. `messages/rows/outbox.py` stores both, `messages/service/message_sending.py` sends them.
 
 1. A message is written in the transaction of what it tells. A destination gets nothing from before it was turned on.
+   For one that follows the audit log, its position there is written in that of the message; the entries are stored.
 2. It leaves the state `waiting` in a transaction that ends before it is sent. Only one process can do that.
 3. Only the oldest open notice of a destination can be sent. If its process dies, the next one sends it again, with the
    same id.

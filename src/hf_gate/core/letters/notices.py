@@ -21,6 +21,7 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_iso
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
+from hf_gate.core.records import EventRecord
 from hf_gate.core.runs import FINISHED, ChangeState
 
 MAILBOX: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
@@ -42,6 +43,7 @@ class NoticeEvent(StrEnum):
     LOOP_ENDED = "loop_ended"
     LEDGER_BROKEN = "ledger_broken"
     UNATTENDED = "unattended"  # stopped, started
+    AUDIT_LOG = "audit_log"  # each entry, for programs
 
     @property
     def is_alarm(self) -> bool:
@@ -72,7 +74,7 @@ class NoticeMode(StrEnum):
 DEFAULT_MODES: Final[Mapping[NoticeEvent, NoticeMode]] = {
     event: NoticeMode.IMMEDIATE if event.is_alarm or event is NoticeEvent.SECOND_APPROVAL else NoticeMode.DIGEST
     for event in NoticeEvent
-}
+} | {NoticeEvent.AUDIT_LOG: NoticeMode.OFF}
 
 FAILURES: Final = frozenset({NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN})
 """Events of turns that failed. Only a turn that did not fail whole shows that one is over."""
@@ -310,7 +312,10 @@ class OutgoingItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as webhooks get it. `sequence` grows with each message to the same destination."""
+    """A message as webhooks get it. `sequence` grows with each message to the same destination.
+
+    A message of `audit_log` has the events between two cursors of the event feed; they are null in others.
+    """
 
     schema_version: Literal[1]
     id: str
@@ -322,6 +327,9 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str | None
     subject: str
     items: tuple[OutgoingItem, ...]
+    after: str | None = None
+    next: str | None = None
+    events: tuple[EventRecord, ...] | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -409,6 +417,9 @@ _SENTENCES: Final[Mapping[NoticeEvent, Callable[[NoticeItem, str], str]]] = {
     NoticeEvent.ENDS_SOON: lambda item, where: (
         f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate ends ls"
     ),
+    NoticeEvent.AUDIT_LOG: lambda item, _where: (
+        f"{pluralize(item.count, 'new entry', 'new entries')} of the audit log: hf-gate audit ls"
+    ),
     NoticeEvent.UNATTENDED: lambda item, _where: _UNATTENDED.get(str(item.facts.get("state")), ""),
     NoticeEvent.TOKEN: _describe_alarm,
     NoticeEvent.STUCK: _describe_alarm,
@@ -429,6 +440,7 @@ _SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
     NoticeEvent.LOOP_ENDED: "hf-gate run has ended",
     NoticeEvent.FAILED_TURN: "a turn of hf-gate run failed",
     NoticeEvent.UNATTENDED: "unattended work",
+    NoticeEvent.AUDIT_LOG: "new entries of the audit log",
 }
 
 

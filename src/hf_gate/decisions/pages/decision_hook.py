@@ -41,7 +41,7 @@ class KeyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     repo: Annotated[str, Meta(min_length=1, max_length=200)]
-    person: Annotated[str, Meta(min_length=1, max_length=96)]
+    person: Annotated[str, Meta(min_length=1, max_length=96, pattern=r"^[A-Za-z0-9_.-]+$")]
     action: Literal["accept", "reset", "reject", "cancel"]
     reason: Annotated[str, Meta(max_length=400)] | None = None
     until: Annotated[str, Meta(max_length=40)] | None = None
@@ -61,8 +61,10 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
     if not isinstance(key, KeyMember) or wish.action not in key.verbs:
         raise Refused(f"This key may not {wish.action}.", hint="Make one that may: hf-gate ui key", status=403)
     if not 0 < len(idempotency) <= _MAX_IDEMPOTENCY:
-        hint = "Send the number of the payment, for example: the same decision always has the same one."
-        raise Refused(f"The call needs an Idempotency-Key of at most {_MAX_IDEMPOTENCY} characters.", hint=hint)
+        raise Refused(
+            f"The call needs an Idempotency-Key of at most {_MAX_IDEMPOTENCY} characters.",
+            hint="Send the number of the payment, for example: the same decision always has the same one.",
+        )
     repo = parse_repo(wish.repo, endpoint=context.workspace.store.endpoint)
     if not context.can_see(repo):
         raise NotFound
@@ -74,8 +76,11 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
             _decide(context, repo, wish, claim)
     known = require(find_key_decision(store, claim))
     if known.body != body:
-        hint = "Send another Idempotency-Key for another decision."
-        raise Refused("This Idempotency-Key was sent with another body.", hint=hint, status=409)
+        raise Refused(
+            "This Idempotency-Key was sent with another body.",
+            hint="Send another Idempotency-Key for another decision.",
+            status=409,
+        )
     return _describe(context, known)
 
 
@@ -83,14 +88,17 @@ def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDec
     """Queue a decision, or set the end of an access, and store that with the claim in one transaction."""
     store = context.workspace.store
     if read_stop(store) is not None:
-        hint = "Send it again with the same Idempotency-Key. An admin can start it: hf-gate start"
-        raise Refused("All unattended work is stopped.", hint=hint, status=409)
+        raise Refused(
+            "All unattended work is stopped.",
+            hint="Send it again with the same Idempotency-Key. An admin can start it: hf-gate start",
+            status=409,
+        )
     row = _find_request(context, repo, wish.person)
     until = parse_accept_end(context, wish.action, wish.until)
     reason = parse_reason(wish.reason, wish.action, is_silent=True)
     claim = replace(claim, request_id=row.id)
     after = STATUS_AFTER_VERB[wish.action]
-    done = replace(claim, outcome=OutcomeKind.ALREADY, why=f"already {after}")
+    done = replace(claim, outcome=OutcomeKind.ALREADY, why=f"already {after}, as last read")
     if row.state.status == after and until is not None:
         write_end(
             context,
@@ -115,24 +123,28 @@ def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDec
         lambda write, batch: write_key_decision(write, replace(claim, batch=batch)),
     )
     if not queued.count and find_key_decision(store, claim) is None:
-        hint = "Send it again in a moment, with the same Idempotency-Key."
-        raise Refused("The request changed, or another decision about it is not sent yet.", hint=hint, status=409)
+        raise Refused(
+            "The request changed, or another decision about it is not sent yet.",
+            hint="Send it again in a moment, with the same Idempotency-Key.",
+            status=409,
+        )
     context.app_state.wake.set()
 
 
 def _find_request(context: HttpContext, repo: Repo, person: str) -> RequestRow:
     """Return the request of a person at a repo, by their account id or their current username."""
-    found = []
-    for row in context.workspace.store.find_by_identity(repo, person):
-        who = row.person.identity
-        if person.lower() == (who.user_id if is_id(person) else (who.username or "").lower()):
-            found.append(row)
+    field = "user_id" if is_id(person) else "username"
+    rows = context.workspace.store.find_by_identity(repo, person)
+    found = [row for row in rows if (getattr(row.person.identity, field) or "").lower() == person.lower()]
     if len(found) > 1:
         raise Refused("Several accounts have had this name.", hint="Send the account id as `person`.", status=409)
     if not found:
         context.app_state.request_sync()
-        hint = "The desk reads the repo now. If the person has asked, send it again in a few seconds."
-        raise Refused("No request of this person at this repo is known.", hint=hint, status=404)
+        raise Refused(
+            "No request of this person at this repo is known.",
+            hint="The desk reads the repo now. If the person has asked, send it again in a few seconds.",
+            status=404,
+        )
     return found[0]
 
 

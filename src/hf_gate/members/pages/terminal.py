@@ -224,12 +224,16 @@ def _parse_key(asked: Mapping[str, Any], known: Sequence[ApiKey], digest: str, a
     earlier = next((one for one in known if one.name == name), None)
     if earlier is not None:
         if (verbs and set(verbs) != set(earlier.verbs)) or (globs and globs != earlier.repos):
-            hint = f"Leave --verbs and --repo out to get a new secret; or first: hf-gate ui key revoke {name}"
-            raise UsageError(f"the key {name} exists with other verbs or repos.", hint=hint)
+            raise UsageError(
+                f"the key {name} exists with other verbs or repos.",
+                hint=f"Leave --verbs and --repo out to get a new secret; or first: hf-gate ui key revoke {name}",
+            )
         return ApiKey(digest=digest, name=name, verbs=earlier.verbs, repos=earlier.repos, made_at=at)
     if not verbs or not {*verbs} <= {*VERBS, EVENTS}:
-        hint = f"--verbs takes some of {','.join((*VERBS, EVENTS))}, separated by commas."
-        raise UsageError(f"the new key {name} needs other verbs.", hint=hint)
+        raise UsageError(
+            f"the new key {name} needs other verbs.",
+            hint=f"--verbs takes some of {','.join((*VERBS, EVENTS))}, separated by commas.",
+        )
     if globs is None and verbs != (EVENTS,):
         raise UsageError("a key that decides needs repos.", hint="--repo acme/model, or --repo 'datasets/acme/*'.")
     return ApiKey(digest=digest, name=name, verbs=verbs, repos=globs, made_at=at)

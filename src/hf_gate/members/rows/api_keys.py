@@ -46,8 +46,7 @@ def make_key(store: Store, key: ApiKey, by: str, *, old_until: int) -> int | Non
     with store.writing() as write:
         later = "UPDATE api_keys SET until_at = ? WHERE name = ? AND (until_at IS NULL OR until_at > ?)"
         write.db.run(later, (old_until, key.name, old_until))
-        had_one = bool(_select(write.db, f"name = ? AND {_WORKS}", key.name, key.made_at))
-        end = old_until if had_one else None
+        end = old_until if _select(write.db, f"name = ? AND {_WORKS}", key.name, key.made_at) else None
         values = msgspec.structs.asdict(key) | {"verbs": json.dumps(key.verbs)}
         values["repos"] = None if key.repos is None else json.dumps(key.repos)
         write.db.run(f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", tuple(values.values()))

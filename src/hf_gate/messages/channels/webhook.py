@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from hf_gate.errors import UsageError
 
 from .private_calls import TIMEOUT_S, send_private_call
 
-SIGNATURE_HEADER: Final = "x-hf-gate-signature"
-TIMESTAMP_HEADER: Final = "x-hf-gate-timestamp"
+_BASE64: Final = "whsec_"
+"""The start of a key that holds bytes in base64, as tools for Standard Webhooks make them."""
 _LONGEST: Final = 2000  # characters of an address
 _SHORTEST_KEY: Final = 16
 _PASSING: Final = frozenset({401, 403, 407, 408, 425, 429})
@@ -45,10 +46,10 @@ def check_web_address(text: str, name: str) -> str:
     return text
 
 
-def sign(key: str, timestamp: int, body: bytes) -> str:
-    """Return the signature of a body: `v1=` and HMAC-SHA256 over the timestamp, a full stop and the body."""
-    digest = hmac.new(key.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"v1={digest}"
+def sign(secret: bytes, ident: str, timestamp: int, body: bytes) -> str:
+    """Return the signature of a body, as Standard Webhooks makes it: HMAC-SHA256 over id, timestamp and body."""
+    digest = hmac.new(secret, f"{ident}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
 
 
 class Webhook:
@@ -56,8 +57,12 @@ class Webhook:
 
     def __init__(self, name: str, address: str, key: str) -> None:
         self._address = check_web_address(address, f"webhook of {name}")
-        self._key = key
-        if len(key) < _SHORTEST_KEY:
+        try:
+            is_plain = not key.startswith(_BASE64)
+            self._secret = key.encode() if is_plain else base64.b64decode(key.removeprefix(_BASE64), validate=True)
+        except ValueError:
+            raise UsageError(f"key of {name} is not base64 after {_BASE64}.", hint="Copy the key again.") from None
+        if len(self._secret) < _SHORTEST_KEY:
             raise UsageError(
                 f"key of {name} is shorter than {_SHORTEST_KEY} characters.", hint="Make one: openssl rand -hex 32"
             )
@@ -74,9 +79,9 @@ class Webhook:
         headers = {
             "content-type": "application/json",
             "user-agent": "hf-gate",
-            "x-hf-gate-id": message.id,
-            TIMESTAMP_HEADER: str(timestamp),
-            SIGNATURE_HEADER: sign(self._key, timestamp, body),
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self._secret, message.id, timestamp, body),
         }
         try:
             status = asyncio.run(send_private_call("POST", self._address, headers, body))

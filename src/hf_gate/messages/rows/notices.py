@@ -43,6 +43,12 @@ from hf_gate.store.writing.writer import Writer
 
 _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 
+_FOLLOW: Final = (
+    "INSERT INTO feed_positions (destination, ledger_id) SELECT ?, coalesce(max(id), 0) FROM ledger WHERE TRUE"
+    " ON CONFLICT DO NOTHING"
+)
+_UNFOLLOW: Final = "DELETE FROM feed_positions WHERE destination = ?"
+
 # ---- destinations ----------------------------------------------------------------------------------------------------
 
 
@@ -87,6 +93,8 @@ def write_destinations(
                 " digest_at = excluded.digest_at, zone = excluded.zone",
                 (name, True, written, hour, zone),
             )
+            is_following = NoticeEvent.AUDIT_LOG in decode_events(written)
+            write.db.run(_FOLLOW if is_following else _UNFOLLOW, (name,))
         for name in removed:
             _turn_off(write.db, name, at)
 
@@ -100,6 +108,7 @@ def _turn_off(db: Database, name: str, at: int) -> None:
     )
     db.run(sql, (at, "hf-gate.yaml no longer names this destination", name))
     db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))
+    db.run(_UNFOLLOW, (name,))
 
 
 def close_digests(store: Store, now: int) -> None:

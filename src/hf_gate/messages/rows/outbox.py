@@ -27,17 +27,21 @@ from hf_gate.core.letters.messages import (
     OutboxRow,
     retry_wait,
 )
+from hf_gate.core.letters.notices import NoticeEvent, NoticeItem
 from hf_gate.store.sql import Database, Row, decode_row
 from hf_gate.store.store import Store
-from hf_gate.store.writing.notice_queue import IS_OPEN
+from hf_gate.store.writing.notice_queue import IS_OPEN, insert_message
 from hf_gate.store.writing.state_columns import repo_of
 from hf_gate.store.writing.writer import Writer
 
 MAIL_ACTOR: Final = "letters"
 """The actor of what the mail server said."""
 MESSAGE_COLUMNS: Final = OutboxRow.__struct_fields__
+MAX_ENTRIES: Final = 100
+"""How many entries of the ledger a message has."""
 
 _COLUMNS: Final = ", ".join(MESSAGE_COLUMNS)
+_IS_BEHIND: Final = "SELECT destination FROM feed_positions WHERE ledger_id < (SELECT max(id) FROM ledger)"
 _CLOCK_STEP_MS: Final = 60_000  # clocks of two machines may differ by so much
 _NOTICE_DAYS: Final = 7  # a notice that arrived stays listed
 _LETTER_DAYS: Final = 400  # a letter that ended is kept
@@ -54,8 +58,9 @@ _LATE_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'waiting' AND made_at < ?
 
 
 def list_lanes(store: Store) -> list[str]:
-    """Return the destinations that have open messages."""
-    return [row[0] for row in store.reads.rows(f"SELECT DISTINCT destination FROM messages WHERE {IS_OPEN} ORDER BY 1")]
+    """Return the destinations that have open messages, or follow the ledger and have not been sent its last entry."""
+    sql = f"SELECT destination FROM messages WHERE {IS_OPEN} UNION {_IS_BEHIND} ORDER BY 1"
+    return [row[0] for row in store.reads.rows(sql)]
 
 
 def is_untidy(store: Store, now: int) -> bool:
@@ -93,11 +98,30 @@ def claim_notice(store: Store, destination: str, worker: str, now: int) -> Outbo
     The caller holds the lock of `Work.MESSAGES`, so a process that claimed the notice before has died. The claim is
     durable, and sets when the notice is due again if this process dies too.
     """
+    if _find_head(store.reads, destination) is None:
+        _queue_entries(store, destination, now)
     if _find_due(store.reads, destination, now) is None:
         return None  # the usual case needs no transaction
     with store.writing(is_short=True) as write:
         row = _find_due(write.db, destination, now)
         return None if row is None else start_sending(write.db, row, worker, now)
+
+
+def _queue_entries(store: Store, destination: str, now: int) -> None:
+    """Queue the next entries of the ledger for a destination that follows it, and move its position there.
+
+    The caller holds the lock of `Work.MESSAGES`.
+    """
+    found = store.reads.row(f"{_IS_BEHIND} AND destination = ?", (destination,))
+    if found is None:
+        return
+    with store.writing() as write:
+        position = write.db.count("SELECT ledger_id FROM feed_positions WHERE destination = ?", (destination,))
+        sql = "SELECT max(id), count(*) FROM (SELECT id FROM ledger WHERE id > ? ORDER BY id LIMIT ?) AS next_entries"
+        ((until, count),) = write.db.rows(sql, (position, MAX_ENTRIES))
+        item = NoticeItem(event=NoticeEvent.AUDIT_LOG, count=count, facts={"after": position})
+        insert_message(write.db, destination, [item], now)
+        write.db.run("UPDATE feed_positions SET ledger_id = ? WHERE destination = ?", (until, destination))
 
 
 def start_sending(db: Database, row: OutboxRow, worker: str, now: int) -> OutboxRow:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import make_visible
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
+from hf_gate.core.events.entry_records import event_record
 from hf_gate.core.letters.messages import Delivery, DeliveryKind, OutboxRow
 from hf_gate.core.letters.notices import (
     ChannelKind,
@@ -24,10 +25,11 @@ from hf_gate.core.letters.notices import (
     subject_of,
 )
 from hf_gate.core.ports import ChannelPort
-from hf_gate.core.stored_rows import RequestRow
+from hf_gate.core.stored_rows import RequestRow, TimelineFilter
 from hf_gate.errors import HfGateError
 from hf_gate.messages.rows import notices
 from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation, new_id
+from hf_gate.store.rows.event_feed import make_cursor, read_events
 from hf_gate.store.store import Store
 
 _SPOKEN: Final = 700  # characters of a line
@@ -104,7 +106,18 @@ def render_notice(
         rows = store.requests([number for item in row.items for number in item.requests])
         named = {ident: _name_request(found) for ident, found in rows.items()}
     made_at = ms_to_iso(row.made_at)
-    return _build_message(row.id, row.sequence or 0, row.items, named, store.endpoint, made_at, workspace_name)
+    message = _build_message(row.id, row.sequence or 0, row.items, named, store.endpoint, made_at, workspace_name)
+    followed = next((item for item in row.items if item.event is NoticeEvent.AUDIT_LOG), None)
+    return message if followed is None else _add_events(store, message, followed)
+
+
+def _add_events(store: Store, message: OutgoingMessage, item: NoticeItem) -> OutgoingMessage:
+    """Add the entries of the ledger that an item counts, with the cursors before and after them."""
+    after = make_cursor(store, int(item.facts["after"]))
+    page = read_events(store, after, item.count, TimelineFilter())
+    assert page is not None, "the cursor was made from the same ledger"  # noqa: S101 - for the type checker
+    events = tuple(event_record(*entry) for entry in page.entries)
+    return replace(message, after=after, next=page.next, events=events)
 
 
 def _name_request(row: RequestRow) -> NamedRequest:

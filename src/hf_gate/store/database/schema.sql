@@ -502,6 +502,12 @@ CREATE TABLE notice_destinations (
     sequence INTEGER NOT NULL  -- of the last message
 );
 
+-- destinations that follow the ledger: the last entry for which they have a message
+CREATE TABLE feed_positions (
+    destination TEXT NOT NULL PRIMARY KEY,
+    ledger_id INTEGER NOT NULL
+);
+
 -- notices hold counts and numbers of requests, letters no text and no address
 CREATE TABLE messages (
     id TEXT NOT NULL PRIMARY KEY,  -- receivers see it

@@ -1,0 +1,156 @@
+"""A destination that follows the audit log gets every entry once it is named: in order, at least once, a message at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time
+
+import pytest
+
+from hf_gate.base.timestamps import DAY_MS
+from hf_gate.core.letters.messages import OPEN, Delivery, DeliveryKind, MessageState
+from hf_gate.core.letters.notices import (
+    DEFAULT_MODES,
+    ChannelKind,
+    Destination,
+    NoticeEvent,
+    NoticeMode,
+    OutgoingMessage,
+)
+from hf_gate.core.stored_rows import TimelineFilter
+from hf_gate.messages.rows import notices, outbox
+from hf_gate.messages.rows.outbox import MAX_ENTRIES
+from hf_gate.messages.service.message_sending import NoticeLane, drain
+from hf_gate.store.rows.event_feed import read_events
+from hf_gate.store.store import Store
+from tests.kits.faulty_stores import KilledError
+from tests.kits.manual_clock import ManualClock
+from tests.kits.outboxes import T0
+from tests.kits.stores import EEG, MED, place, record, store, store_records
+
+__all__ = ["place", "store"]
+
+MODES = {**dict.fromkeys(DEFAULT_MODES, NoticeMode.OFF), NoticeEvent.AUDIT_LOG: NoticeMode.IMMEDIATE}
+SHOP = Destination(name="shop", kind=ChannelKind.WEBHOOK, modes=MODES)
+
+
+@dataclass
+class Receiver:
+    """A channel to a list. `answers`: how the next sendings end; None kills the sender after the message arrived."""
+
+    clock: ManualClock
+    answers: list[DeliveryKind | None] = field(default_factory=list)
+    got: list[OutgoingMessage] = field(default_factory=list)
+    on_send: Callable[[], object] = lambda: None
+
+    def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str]) -> Delivery:
+        assert (sent_at, tuple(accepted)) == (self.clock.now(), ())
+        self.on_send()
+        kind = self.answers.pop(0) if self.answers else DeliveryKind.DELIVERED
+        if kind is not DeliveryKind.FAILED:
+            self.got.append(message)
+        if kind is None:
+            raise KilledError
+        return Delivery(kind, "" if kind is DeliveryKind.DELIVERED else "no")
+
+    @property
+    def ids(self) -> list[str]:
+        return [event.id for message in self.got for event in message.events or ()]
+
+
+def _follow(store: Store, *, is_on: bool = True, at: int = T0) -> None:
+    wanted = {"shop": MODES} if is_on else {}
+    notices.write_destinations(store, wanted, {"shop": time(8)}, "UTC", at)
+
+
+def _drain(store: Store, receiver: Receiver) -> None:
+    drain(store, [NoticeLane(store, SHOP, lambda _: receiver, receiver.clock)], receiver.clock)
+
+
+def _later(receiver: Receiver, ms: int = DAY_MS) -> None:
+    receiver.clock.ms += ms
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    return Receiver(ManualClock.at_ms(T0))
+
+
+def _feed_ids(store: Store) -> list[str]:
+    page = read_events(store, None, 10_000, TimelineFilter())
+    assert page is not None
+    return [f"{link.chain.removeprefix('models/')}#{link.seq}" for link, _ in page.entries]
+
+
+def test_it_gets_each_entry_from_when_it_is_named_in_pages_that_join(store: Store, receiver: Receiver) -> None:
+    store_records(store, EEG, [record(n) for n in range(5)])
+    _follow(store)
+    _drain(store, receiver)
+    assert receiver.got == [], "nothing from before"
+    store_records(store, EEG, [record(n) for n in range(5, 255)])
+    store_records(store, MED, [record(1)])
+    open_rows = list[int]()
+    receiver.on_send = lambda: open_rows.append(len(outbox.read_messages(store, OPEN, 1000)))
+    _drain(store, receiver)
+    assert receiver.ids == _feed_ids(store)[5:]
+    assert [len(message.events or ()) for message in receiver.got] == [MAX_ENTRIES, MAX_ENTRIES, 51]
+    assert [message.after for message in receiver.got[1:]] == [message.next for message in receiver.got[:-1]]
+    assert [message.sequence for message in receiver.got] == [1, 2, 3]
+    assert set(open_rows) == {1}, "one row at a time, however many entries wait"
+    last = receiver.got[-1].next
+    page = read_events(store, last, 10, TimelineFilter())
+    assert page is not None
+    assert (page.entries, page.next) == ([], last), "the cursor is one of the feed"
+    assert "user7" not in str(receiver.got)
+    _drain(store, receiver)
+    assert len(receiver.got) == 3
+
+
+def test_what_did_not_arrive_comes_again_with_the_same_id_and_the_rest_waits(store: Store, receiver: Receiver) -> None:
+    _follow(store)
+    store_records(store, EEG, [record(n) for n in range(3)])
+    receiver.answers = [DeliveryKind.FAILED, DeliveryKind.UNKNOWN, None, DeliveryKind.DELIVERED]
+    for expected in (0, 1, 2):
+        if expected == 2:
+            with pytest.raises(KilledError):
+                _drain(store, receiver)
+        else:
+            _drain(store, receiver)
+        assert len(receiver.got) == expected
+        store_records(store, EEG, [record(10 + expected)])
+        _later(receiver)
+    _drain(store, receiver)
+    first, again, once_more, rest = receiver.got
+    assert first == again == once_more
+    assert receiver.ids == [*receiver.ids[:3], *receiver.ids[:3], *_feed_ids(store)]
+    assert rest.after == first.next
+
+
+def test_a_refused_message_is_a_dead_letter_and_the_next_one_shows_the_gap(store: Store, receiver: Receiver) -> None:
+    _follow(store)
+    store_records(store, EEG, [record(n) for n in range(3)])
+    receiver.answers = [DeliveryKind.REFUSED]
+    _drain(store, receiver)
+    (dead,) = outbox.read_messages(store, [MessageState.BOUNCED], 10)
+    store_records(store, EEG, [record(9)])
+    _drain(store, receiver)
+    refused, later = receiver.got
+    assert later.after == refused.next
+    assert outbox.requeue_messages(store, [dead.id], receiver.clock.ms, ["shop"]) == [dead.id]
+    _drain(store, receiver)
+    assert receiver.got[2] == refused
+
+
+def test_one_that_is_named_again_gets_nothing_from_between(store: Store, receiver: Receiver) -> None:
+    _follow(store)
+    store_records(store, EEG, [record(1)])
+    _follow(store, is_on=False)
+    store_records(store, EEG, [record(2)])
+    _drain(store, receiver)
+    assert receiver.got == []
+    _follow(store)
+    _drain(store, receiver)
+    store_records(store, EEG, [record(3)])
+    _drain(store, receiver)
+    assert receiver.ids == _feed_ids(store)[2:]
