@@ -130,6 +130,7 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
             assert _get(f"{program.url}/queue", cookie)[0] == 200
             link = program.login_url.partition("t=")[0] + "t=" + _secret(folder, local)
             assert _get(link)[0] == 503
+            assert "Hint: Wait until it ends" in _run(folder, local, "ui", "invite", "noor").stderr
         assert _get(link)[0] == 303, "the link was not used up"
         assert _post(f"{program.url}/tray", cookie, values)[0] == 303
 

@@ -31,7 +31,7 @@ from hf_gate.store.rows.event_feed import is_cursor, read_events
 from hf_gate.store.rows.tray import list_unsent_decisions, undo_waiting_decisions
 from hf_gate.verdicts.service.explanation_records import terms_record
 
-from .exports import EscapedJSON
+from .exports import ErrorOut, EscapedJSON, error_response
 from .http_context import HttpContext, NotFound, Refused, sees_all_repos
 from .security import read_key
 
@@ -153,13 +153,6 @@ class CountOut(Record, frozen=True, kw_only=True):
     count: int
 
 
-class ErrorOut(Record, frozen=True, kw_only=True):
-    """An error, and what to do."""
-
-    error: str
-    hint: str
-
-
 _SHAPES: Final = (
     RequestsQuery,
     EventsQuery,
@@ -274,22 +267,24 @@ class _Api(Struct, frozen=True):
         self, request: Request, member: Member | None, role: MemberRole, work: Callable[[HttpContext], Response]
     ) -> Response:
         if member is None and read_key(request.url.path, request.headers) is not None:
-            return _error(401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key")
+            return error_response(
+                401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
+            )
         if member is None:
-            return _error(401, "You are not signed in.", "Open the link that the desk printed.")
+            return error_response(401, "You are not signed in.", "Open the link that the desk printed.")
         context = self.context_of(request, member)
         if not context.member.role.covers(role):
-            return _error(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")
+            return error_response(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")
         try:
             return work(context)
         except NotFound:
-            return _error(
+            return error_response(
                 404, "There is nothing here.", "It may have been withdrawn, or belong to a repo you cannot see."
             )
         except Refused as problem:
-            return _error(problem.status, str(problem), problem.hint)
+            return error_response(problem.status, str(problem), problem.hint)
         except HfGateError as problem:
-            return _error(self.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
+            return error_response(self.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
 
 
 def _list_requests(context: HttpContext, call: ApiCall) -> Record:
@@ -374,10 +369,6 @@ _ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
 def _render(record: Record) -> Response:
     """Answer with a record: 202 for a decision whose outcome is not known yet."""
     return EscapedJSON(record, 202 if isinstance(record, KeyDecisionOut) and record.outcome is None else 200)
-
-
-def _error(status: int, error: str, hint: str) -> Response:
-    return EscapedJSON({"error": error, "hint": hint}, status)
 
 
 def _request_records(context: HttpContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:

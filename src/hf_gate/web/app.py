@@ -43,7 +43,7 @@ from hf_gate.workspace import pages as first_steps
 
 from . import api, private_host, static_files
 from .app_state import AppState
-from .exports import EscapedJSON
+from .exports import error_response
 from .http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
 from .missing_pages import MissingPage, describe_missing
 from .routes import COMPARE_PATH, ROUTES, Route
@@ -155,7 +155,7 @@ class DeskApp:
                 return await self.run_in_thread(lambda: work(member), pool)
         if private_host.is_navigation(request):
             return self.authenticator.busy_page()
-        return EscapedJSON({"error": "Too many of your requests are under way.", "hint": "Try again in a moment."}, 429)
+        return error_response(429, "Too many of your requests are under way.", "Try again in a moment.")
 
     # ---- routes without a session ------------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class DeskApp:
         _log.error("no page for %s: %s", request.method, problem)
         if private_host.is_navigation(request):
             return self.authenticator.sign_in_page(503, f"{STORE_FAILED} Try again in a moment.")
-        return EscapedJSON({"error": STORE_FAILED, "hint": "Try again in a moment."}, 503)
+        return error_response(503, STORE_FAILED, "Try again in a moment.")
 
     async def not_found(self, request: Request, _: Exception) -> Response:
         """Answer an unknown path: 404 for members, the sign-in page for others."""

@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hf_gate.base.display_text import to_json
-from hf_gate.core.records import R
+from hf_gate.core.records import R, Record
 from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
 
 from .http_context import require_one_of
@@ -27,6 +27,18 @@ class EscapedJSON(JSONResponse):
 
     def render(self, content: object) -> bytes:
         return to_json(content).encode()
+
+
+class ErrorOut(Record, frozen=True, kw_only=True):
+    """An error, and what to do."""
+
+    error: str
+    hint: str
+
+
+def error_response(status: int, error: str, hint: str | None = None) -> Response:
+    """Return an error as JSON."""
+    return EscapedJSON(ErrorOut(error=error, hint=hint or ""), status)
 
 
 def export_response(name: str, kind: str, record: type[R], rows: Iterable[R]) -> Response:

@@ -13,8 +13,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct, to_builtins
-from starlette.responses import JSONResponse, Response
+from msgspec import Struct
+from starlette.responses import Response
 
 from hf_gate.base.environment import require_writes
 from hf_gate.base.network_hosts import is_loopback_host
@@ -25,6 +25,7 @@ from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, Per
 from hf_gate.members.records import ProofRecord
 from hf_gate.members.rows.members import prove_account
 from hf_gate.web.app_state import AppState
+from hf_gate.web.exports import EscapedJSON, error_response
 from hf_gate.workspace.service import bootstrap
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
@@ -142,11 +143,11 @@ def answer_proof(app_state: AppState, body: bytes, *, is_private: bool) -> Respo
     """Check a proof and store it. `is_private`: the connection is encrypted or local."""
     if not is_private:
         error = "the desk accepts tokens only over https or on this machine. Start it with --public-url."
-        return JSONResponse({"error": error}, 403)
+        return error_response(403, error)
     try:
-        return JSONResponse(to_builtins(_record_proof(app_state, _parse_proof(body))))
+        return EscapedJSON(_record_proof(app_state, _parse_proof(body)))
     except NotProven as problem:
-        return JSONResponse({"error": str(problem)}, problem.status)
+        return error_response(problem.status, str(problem))
 
 
 def _parse_proof(body: bytes) -> tuple[str, str]:

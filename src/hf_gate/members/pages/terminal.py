@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import to_builtins
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import read_announcement
@@ -39,6 +38,7 @@ from hf_gate.members.rows.sessions import count_devices, delete_session, list_op
 from hf_gate.members.sessions import KEY_OVERLAP, ApiKey, digest_secret
 from hf_gate.settings.service.workspace import WorkspaceLocation
 from hf_gate.web.app_state import AppState
+from hf_gate.web.exports import EscapedJSON, error_response
 from hf_gate.workspace.service import bootstrap
 
 from .account_proofs import look_up_account, post_to_desk
@@ -84,11 +84,10 @@ class Terminal:
             return Response("", 404)
         try:
             asked = json.loads(body)
-            return JSONResponse(to_builtins(self._perform(asked if isinstance(asked, dict) else {})))
-        except (ValueError, UsageError) as problem:
-            return JSONResponse({"error": str(problem), "hint": getattr(problem, "hint", None)}, 422)
-        except HfGateError as problem:
-            return JSONResponse({"error": str(problem)}, 503)
+            return EscapedJSON(self._perform(asked if isinstance(asked, dict) else {}))
+        except (ValueError, HfGateError) as problem:
+            status = 422 if isinstance(problem, ValueError) else 503
+            return error_response(status, str(problem), getattr(problem, "hint", None))
 
     def _perform(self, asked: Mapping[str, Any]) -> Record:
         app_state = self._app_state
