@@ -60,6 +60,8 @@ def test_a_system_accepts_who_paid_and_the_same_call_gives_the_same_answer(asked
     assert (other.status, other.json["error"]) == (409, "This Idempotency-Key was sent with another body.")
     assert asked.row("bob99").state.status == "pending"
     assert verify_ledger(asked.app_state.workspace.store, with_tables=True).ok
+    (access,) = [row for row in asked.visitor().get("/access.json").json if row["user"] == "ada-l"]
+    assert (access["by"], access["approvers"]) == ("key:billing", [])
 
 
 def test_each_verb_by_name_or_by_account_id(asked: Desk) -> None:
@@ -284,6 +286,20 @@ def test_a_key_revoked_meanwhile_sends_nothing(asked: Desk) -> None:
     assert list_waiting_decisions(store) == []
     back = give_key(asked, "again")
     assert send(asked, back, _wish(asked, "bob99", until="none")).json["why"] == "it was taken back before it was sent"
+
+
+def test_a_key_that_no_entry_records_is_a_fault_of_the_store(asked: Desk) -> None:
+    store = asked.app_state.workspace.store
+    give_key(asked, "billing", "events")
+    give_key(asked, "billing", "accept", "events")  # as a rotated one
+    assert verify_ledger(store, with_tables=True).ok
+    for change in (
+        "UPDATE api_keys SET verbs = '[\"accept\"]'",
+        "INSERT INTO api_keys (digest, name, verbs, made_at) VALUES ('d', 'mallory', '[\"accept\"]', 1)",
+    ):
+        with store.writing() as write:
+            write.db.run(change)
+        assert "than recorded" in verify_ledger(store, with_tables=True).broken[0].what
 
 
 def test_a_stop_of_unattended_work_stops_keys(asked: Desk) -> None:

@@ -13,9 +13,10 @@ from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.rows.api_keys import list_api_keys, make_key
 from hf_gate.members.rows.members import invite_member
 from hf_gate.members.rows.sessions import check_personal_link, find_session_member, open_session_by_link
-from hf_gate.members.sessions import LinkState, NewSession, SignInMethod
+from hf_gate.members.sessions import ApiKey, LinkState, NewSession, SignInMethod
 from hf_gate.messages.rows.outbox import read_messages
 from hf_gate.store.rows.event_feed import read_events
 from hf_gate.store.store import Store
@@ -140,7 +141,12 @@ def test_a_restore_keeps_the_owner_of_the_desk_and_takes_none_from_the_backup(co
 
 
 @pytest.mark.parametrize("words", [("store", "restore", "copy.db", "--yes"), ("store", "disarm", "--yes")])
-def test_a_cursor_of_the_event_feed_ends_with_a_restore(console: Console, place: Path, words: tuple[str, ...]) -> None:
+def test_cursors_of_the_event_feed_and_keys_end_with_a_restore(
+    console: Console, place: Path, words: tuple[str, ...]
+) -> None:
+    with _open(console.hub, place / "desk.db") as store:
+        key = ApiKey(digest="d" * 64, name="billing", verbs=("accept",), repos=("*/*",), made_at=1)
+        make_key(store, key, "lena", old_until=2)
     assert console.run("store", "backup", "copy.db").code == 0
     with _open(console.hub, place / "desk.db", read_only=True) as store:
         before = read_events(store, None, 500, TimelineFilter())
@@ -149,6 +155,7 @@ def test_a_cursor_of_the_event_feed_ends_with_a_restore(console: Console, place:
     assert console.run(*words).code == 0
     with _open(console.hub, place / "desk.db", read_only=True) as store:
         assert read_events(store, before.next, 500, TimelineFilter()) is None
+        assert list_api_keys(store, 1) == []
         again = read_events(store, None, len(before.entries), TimelineFilter())
     assert again is not None
     assert [link for link, _ in again.entries] == [link for link, _ in before.entries]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
 import tracemalloc
@@ -18,7 +19,7 @@ from hf_gate.core.letters.notices import MailServer, NamedRequest, NoticeEvent, 
 from hf_gate.errors import UsageError
 from hf_gate.messages.channels.apprise_channel import AppriseChannel, to_plain_text
 from hf_gate.messages.channels.smtp import MailChannel, digest_address
-from hf_gate.messages.channels.webhook import Webhook
+from hf_gate.messages.channels.webhook import Webhook, sign
 from tests.kits.message_servers import (
     HOOK_KEY,
     Hook,
@@ -43,6 +44,24 @@ def message(text: str = "2 new requests at acme/med.", subject: str = "hf-gate: 
         schema_version=1, id="n_1", sequence=7, event="new_requests", is_alarm=False, made_at="2026-11-27T08:00:00.000Z",
         hub="https://huggingface.co", workspace="eeg", subject=subject, items=(item,),
     )  # fmt: skip
+
+
+def test_a_signature_is_that_of_standard_webhooks() -> None:
+    """The example of the specification's reference libraries."""
+    secret = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signature = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_key_in_base64_signs_with_its_bytes(hook: Hook) -> None:
+    secret = b"0123456789abcdef01234567"
+    key = f"whsec_{base64.b64encode(secret).decode()}"
+    assert Webhook("team", hook.url, key).send(message(), NOW).kind is DeliveryKind.DELIVERED
+    (call,) = hook.calls
+    assert call.headers["webhook-signature"] == sign(secret, "n_1", int(NOW.timestamp()), call.body)
+    for wrong in ("whsec_not base64!", "whsec_c2hvcnQ="):
+        with pytest.raises(UsageError, match="key of team is"):
+            Webhook("team", hook.url, wrong)
 
 
 def test_the_text_of_a_message_names_requests() -> None:

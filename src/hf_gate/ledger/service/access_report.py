@@ -18,6 +18,7 @@ from hf_gate.core.events.events import POLICY_ACTOR, Private
 from hf_gate.core.events.ledger import chain_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import end_of_day
+from hf_gate.core.people.members import KEY_ACTOR
 from hf_gate.core.ports import HubPort
 from hf_gate.core.records import Count, RepoReference, Time, keys_of
 from hf_gate.core.stored_rows import LedgerMoment, PastRequest, SyncMark
@@ -207,7 +208,8 @@ def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[i
     if grant is not None:
         by = granter_of(row, grant, private)
         approvers = approvers_of(grant, private)
-        if by is not None and by not in approvers and not grant.is_outside and not grant.actor.startswith(POLICY_ACTOR):
+        is_person = not grant.is_outside and not grant.actor.startswith((POLICY_ACTOR, KEY_ACTOR))
+        if by is not None and by not in approvers and is_person:
             approvers = [by]
     form, prompt = certainty.gate_of(past.then.seq)
     return AccessRecord(

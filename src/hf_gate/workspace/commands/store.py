@@ -262,8 +262,8 @@ def store_backup(context: CommandContext, *, file: Path) -> int:
 def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
     """Replace the store with a backup. The old store is kept as desk.db.before-restore.
 
-    Everybody is signed out and all sign-in links end: invite people again. Unsent decisions stay until somebody sends
-    them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
+    Everybody is signed out, and all sign-in links and keys end: invite people again. Unsent decisions stay until
+    somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
     """
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import restore_backup
@@ -307,8 +307,9 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
 def store_disarm(context: CommandContext, *, yes: bool) -> int:
     """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
 
-    Everybody is signed out and all sign-in links end: invite people again. Letters that were due are not sent, and
-    unsent decisions stay until somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
+    Everybody is signed out, and all sign-in links and keys end: invite people again. Letters that were due are not
+    sent, and unsent decisions stay until somebody sends them. Nothing is sent to a repo before a full sync:
+    hf-gate sync --full.
     """
     from hf_gate.workspace.service.store_maintenance import disarm_store
 
