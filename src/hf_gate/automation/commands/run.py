@@ -432,7 +432,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     if done.planned.profiles:
         yield f"  {pluralize(done.planned.profiles, 'profile')} read."
     if done.planned.answers:
-        yield f"  {pluralize(done.planned.answers, 'answer')} of sources read."
+        yield f"  Sources asked about {pluralize(done.planned.answers, 'person', 'people')}."
     for each in done.resumed:
         counts = _join_counts({_UNFINISHED.get(state, state): number for state, number in each.counts.items()})
         yield f"  run {each.id}, interrupted earlier, was settled ({each.state}): {counts}."

@@ -495,9 +495,7 @@ def describe_value(fact: str, value: FactValue) -> str | None:
     if isinstance(value, datetime):
         return _describe_moment_value(fact, value)
     declaration = find_declaration(fact)
-    if declaration is None or not isinstance(value, str):
-        return None
-    if declaration.values is not None or fact in _SHOWN_TEXTS or fact.startswith("sources."):
+    if isinstance(value, str) and declaration is not None and (declaration.values is not None or fact in _SHOWN_TEXTS):
         return _describe_text(FactCondition(fact, "==", (value,)), is_so=True)
     return None
 
