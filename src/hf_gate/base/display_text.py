@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TypeVar
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which cannot be encoded."""
+
 _pattern = cache(re.compile)  # imported on first use: compiling all patterns would add 6 ms to every start
 
 # ---- dangerous characters --------------------------------------------------------------------------------------------

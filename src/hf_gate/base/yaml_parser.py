@@ -28,6 +28,8 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
+from hf_gate.base.display_text import SURROGATE
+
 
 class Problem(Struct, frozen=True):
     """A mistake at a place in a text, and its fix. Line and column count from 1; `code` never changes."""
@@ -236,7 +238,7 @@ class _YamlReader:
                 index, "yaml_tag", f"{_shorten(str(event.tag))} is a tag.", "Remove it; every value is read as text."
             )
         if isinstance(event, ScalarEvent):
-            text = re.sub("[\ud800-\udfff]", "\ufffd", event.value)
+            text = SURROGATE.sub("\ufffd", event.value)
             self._add_node(Scalar(*self.lines.at(index), text, event.style in (None, "")))
         elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
             if len(self.open) >= self.limits.depth:

@@ -308,7 +308,6 @@ def find_stored_request(workspace: Workspace, target: RequestTarget) -> RequestR
 
 _MAX_ROWS: Final = 1000  # rows read from each list: as many as the Hub returns in one call
 _MIN_CALLS_LEFT: Final = 20  # minimum of calls left in the budget; with fewer, no suggestions are made
-_SAFE_NAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)  # a name that is safe in a shell
 
 
 def did_you_mean(hub: Hub, repo: Repo, name: str | None) -> str:
@@ -346,7 +345,7 @@ def _read_usernames(hub: Hub, repo: Repo) -> dict[str, str]:
         listing = hub.list(repo, status)
         try:
             for request in islice(listing, _MAX_ROWS):
-                if request.username and _SAFE_NAME.match(request.username):
+                if request.username and USERNAME.match(request.username):  # safe in a shell
                     names[request.username.lower()] = request.username
         except HfGateError:
             continue  # suggestions are optional

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hf_gate.base.display_text import SURROGATE
 from hf_gate.base.ids import Person, Repo, is_id
 from hf_gate.base.timestamps import to_ms
 from hf_gate.errors import InvalidTarget, ReasonTooLong, UsageError
@@ -200,6 +201,6 @@ def check_reason(reason: str | None) -> str | None:
             f"the reason has {length} characters, but the Hub allows {REASON_LIMIT}.",
             hint=f"Shorten it by {length - REASON_LIMIT}; nothing was sent.",
         )
-    if any("\ud800" <= ch <= "\udfff" for ch in reason):
+    if SURROGATE.search(reason):
         raise UsageError("the reason contains half a character (a lone surrogate); nothing was sent.")
     return reason

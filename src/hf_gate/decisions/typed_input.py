@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Final
 
+from hf_gate.base.display_text import SURROGATE
 from hf_gate.core.events.events import KINDS
 from hf_gate.core.lifecycle import VERBS_WITH_REASON
 from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
@@ -50,7 +51,7 @@ def parse_note(text: str) -> str:
         raise UsageError(
             f"The note has {len(note):,} characters; at most {NOTE_LIMIT:,} are allowed.", hint="Shorten it."
         )
-    if any("\ud800" <= ch <= "\udfff" for ch in note):
+    if SURROGATE.search(note):
         raise UsageError("The note contains an invalid character (a lone surrogate).", hint="Type it again.")
     return note
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
 
-from hf_gate.base.display_text import csv_cell
+from hf_gate.base.display_text import SURROGATE, csv_cell
 from hf_gate.base.ids import is_id
 from hf_gate.errors import UsageError
 from hf_gate.policies.parsing.table_text import (
@@ -28,7 +27,6 @@ from hf_gate.policies.parsing.table_text import (
 
 MAX_CELL: Final = 2_000
 Cells = Mapping[str, str]
-_NOT_UNICODE: Final = re.compile("[\ud800-\udfff]")
 """Bytes of an argument that are not UTF-8 arrive as these."""
 
 
@@ -61,9 +59,9 @@ def to_safe_cell(column: str, text: str) -> str:
 def _check_cells(cells: Cells) -> None:
     if len(cells) > MAX_COLUMNS:
         raise UsageError(f"a row has at most {MAX_COLUMNS} cells.")
-    broken = next((name for name, text in cells.items() if _NOT_UNICODE.search(name + text)), None)
+    broken = next((name for name, text in cells.items() if SURROGATE.search(name + text)), None)
     if broken is not None:
-        name = _NOT_UNICODE.sub("\ufffd", broken[:60])
+        name = SURROGATE.sub("\ufffd", broken[:60])
         raise UsageError(f"the value of {name} is not UTF-8 text.", hint="Write it in a terminal that uses UTF-8.")
     long = next((name for name, text in cells.items() if len(text) > MAX_CELL), None)
     if long is not None:

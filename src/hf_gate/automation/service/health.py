@@ -34,6 +34,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.source_calls import describe_failure
+from hf_gate.verdicts.records import DECIDED
 from hf_gate.verdicts.service.evaluation import read_source_state
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables
 from hf_gate.verdicts.service.policy_saves import read_current_policies, read_workspace_holds
@@ -49,7 +50,6 @@ _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have t
 _NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
 _MAX_CHECKED: Final = 100  # of them, whose time under the rule is read
-_DECIDED: Final = ("accept", "reset", "reject")
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
 _LASTING_FAILURES: Final = 3  # turns in a row in which a source failed, before monitors tell it
@@ -358,7 +358,7 @@ def _list_waiting(
     if row is not None:
         ago = format_span(now - from_ms(clock.start(row)))
         rule = _describe_rule(store, row)
-        is_decided = row.state.verdict is not None and row.state.verdict[0] in _DECIDED
+        is_decided = row.state.verdict is not None and row.state.verdict[0] in DECIDED
         why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
         words = f"A request of {repo} has been waiting for {ago} {why}: hf-gate plan"
         if sentence := _quote_rule(row, read_policies()):

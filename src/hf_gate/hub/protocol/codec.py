@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from hf_gate.base.decoding import make_json_decoder
+from hf_gate.base.display_text import SURROGATE
 from hf_gate.base.ids import Person, Repo
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.accounts import Account, Profile, TokenRights, TokenScope
 from hf_gate.core.requests import AccessRequest
 
 _STATUS = {status.value: status for status in Status}
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableBody(ValueError):
@@ -124,7 +124,7 @@ def _parse_int(digits: str) -> int | None:
 
 def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
         return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):

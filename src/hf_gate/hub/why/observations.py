@@ -25,6 +25,7 @@ from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection, buil
 from hf_gate.hub.protocol import endpoints
 from hf_gate.hub.protocol.access_refusals import is_answer_of_hub
 from hf_gate.hub.protocol.codec import UnreadableBody, read_object, read_whoami, same_origin_path
+from hf_gate.hub.protocol.flows.calls import REDIRECTS
 from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from hf_gate.hub.protocol.replies import is_ok
 
@@ -35,7 +36,6 @@ ALL_CALLS_S: Final = 20.0  # the most seconds of all calls of one question
 MAX_RELATED: Final = 3  # repos that a repo loads
 MAX_SAVED: Final = 4  # saved tokens that --all-tokens tries
 _OPEN_FILE: Final = re.compile(r"(?i)(readme\.md|license.*|\.gitattributes)")  # files that show nothing about access
-_REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _CONFIG_FILES: Final = ("adapter_config.json", "config.yaml")  # files that name the repos which a repo loads
 _REPO_IN_CONFIG: Final = re.compile(
     r"(?:base_model_name_or_path|segmentation|embedding|plda)[\"']?\s*:\s*[\"']?"
@@ -260,7 +260,7 @@ def _pick_file(files: Sequence[str]) -> str:
 
 def _read_redirect(answer: Answer, seen: Observations) -> str | None:
     """Return the path to which the Hub redirects; None for another host, which gets no token."""
-    if not isinstance(answer, Reply) or answer.status not in _REDIRECTS:
+    if not isinstance(answer, Reply) or answer.status not in REDIRECTS:
         return None
     return same_origin_path(answer.headers.get("location", ""), seen.endpoint)
 

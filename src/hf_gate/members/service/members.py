@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_minute, from_ms, to_ms
 from hf_gate.core.events.events import POLICY_ACTOR
-from hf_gate.core.parsing.literals import glob_matches
+from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.accounts import Account
 from hf_gate.core.people.members import (
     KEY_ACTOR,
@@ -363,7 +363,7 @@ class Membership:
     def can_see(self, member: Member, repo: Repo) -> bool:
         """Tell whether the workspace covers a repo and the member may see it."""
         ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
-        return _matches_any(ours, repo) and _matches_any(member.repos, repo)
+        return matches_any(ours, repo) and matches_any(member.repos, repo)
 
     def can_decide(self, member: Member | None, repos: Iterable[Repo]) -> bool:
         """Tell whether a person is still a member who may decide at these repos."""
@@ -410,9 +410,3 @@ class Membership:
         if quorum.is_large:
             raise Guarded(f"{refused} {quorum.why}", hint=f"{hint}{quorum.team.describe_next_step()}")
         return quorum.author
-
-
-@lru_cache(8192)
-def _matches_any(globs: tuple[str, ...] | None, repo: Repo) -> bool:
-    """Tell whether a glob matches the repo; None matches every repo."""
-    return globs is None or any(glob_matches(glob, repo) for glob in globs)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from hf_gate.base.display_text import SURROGATE
 from hf_gate.core.policy_model import FactValue
 
 from .expression_parser import ExpressionNode
@@ -48,8 +48,6 @@ def policy_cost_problem(lets: Iterable[ExpressionNode], conditions: Iterable[Exp
 
 # ---- values ----------------------------------------------------------------------------------------------------------
 
-_HALF: Final = re.compile("[\ud800-\udfff]")
-
 
 def truncate_fact(value: FactValue) -> object:
     """Return a fact as expressions use it, truncated to the limits, with half letters replaced.
@@ -69,7 +67,7 @@ def _truncate_text(value: str, most: int = MAX_TEXT) -> str:
     if not isinstance(value, str):
         raise TypeError(type(value))
     short = value if len(value) <= most else value[:most]
-    return short if short.isascii() else _HALF.sub("\ufffd", short)
+    return short if short.isascii() else SURROGATE.sub("\ufffd", short)
 
 
 def text_length(value: object) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from hf_gate.base.decoding import make_json_decoder
+from hf_gate.base.display_text import SURROGATE
 from hf_gate.base.timestamps import to_iso
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.people.accounts import Profile
@@ -105,8 +105,6 @@ TEXT_LIMIT = 8192
 """The largest size of a text in bytes of UTF-8; longer answers are truncated."""
 
 LIST_LIMIT = 1000
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnknownValue(NamedTuple):
@@ -226,8 +224,8 @@ class FactInputs:
 def clean_text(text: str) -> str:
     """Replace surrogates and truncate a text to `TEXT_LIMIT`."""
     if len(text) > TEXT_LIMIT // 4:
-        text = _SURROGATE.sub("\ufffd", text).encode()[:TEXT_LIMIT].decode("utf-8", "ignore")
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+        text = SURROGATE.sub("\ufffd", text).encode()[:TEXT_LIMIT].decode("utf-8", "ignore")
+    return text if text.isascii() else SURROGATE.sub("\ufffd", text)
 
 
 def days_between(earlier: datetime, later: datetime) -> int:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from hf_gate.base.display_text import SURROGATE
 from hf_gate.base.ids import Person
 from hf_gate.base.timestamps import from_ms, to_iso
 from hf_gate.core.events.events import canonical_json
@@ -127,7 +128,7 @@ def check_value(kind: str, value: object) -> FactValue | None:
             return value
         case CelType.INT, int() if not isinstance(value, bool) and abs(value) < _MAX_INTEGER:
             return value
-        case CelType.STRING, str() if len(value) <= MAX_TEXT and not re.search("[\ud800-\udfff]", value):
+        case CelType.STRING, str() if len(value) <= MAX_TEXT and not SURROGATE.search(value):
             return value
         case CelType.TIMESTAMP, str() if _MOMENT.match(value):
             try:

@@ -16,7 +16,7 @@ from hf_gate.base.ids import Repo, RepoType, parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.forms.forms import GateForm, form_from_json
 from hf_gate.core.lifecycle import STATUSES, Status
-from hf_gate.core.parsing.literals import glob_matches
+from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.records import RepoRecord
@@ -161,7 +161,7 @@ def list_policies(context: HttpContext, repo: Repo) -> list[Policy]:
     """Return the policies that apply to a repo; none while a file has an error."""
     bundle = context.app_state.policies.current
     found = () if bundle is None else bundle.policies
-    return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
+    return [each for each in found if matches_any(each.applies_to, repo)]
 
 
 # ---- one repo --------------------------------------------------------------------------------------------------------

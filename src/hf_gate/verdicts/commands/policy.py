@@ -237,7 +237,7 @@ def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) ->
     """Print the rules of all policies of a repo as one numbered list of sentences, in the order in which they are
     tried.
     """
-    from hf_gate.core.parsing.literals import glob_matches
+    from hf_gate.core.parsing.literals import matches_any
     from hf_gate.policies.words.descriptions import describe_policies
 
     where = parse_repo_argument(context, repo, repo_type)
@@ -245,11 +245,7 @@ def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) ->
     if policies.has_errors:
         return print_errors(context, policies)
     _check_repo_included(policies, where)
-    mine = [
-        (name, policy)
-        for name, _, policy in policies.without_errors()
-        if any(glob_matches(glob, where) for glob in policy.applies_to)
-    ]
+    mine = [(name, policy) for name, _, policy in policies.without_errors() if matches_any(policy.applies_to, where)]
     sentences = (
         list(describe_policies(policy for _, policy in mine))
         if mine

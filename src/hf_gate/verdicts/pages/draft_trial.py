@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.parsing.literals import glob_matches
+from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.policy_model import Policy, TableSpec
 from hf_gate.core.stored_rows import RepoRow, RequestRow
@@ -106,7 +106,7 @@ class DraftTrial:
 
     def policy_set_of(self, row: RepoRow) -> RepoPolicies | None:
         """Return the same for a row of a repo."""
-        if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
+        if not matches_any(self.policy.applies_to, row.repo):
             return None
         return policies_without_rules(
             row,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo
 from hf_gate.core.forms.forms import GateForm, form_from_json
-from hf_gate.core.parsing.literals import glob_matches
+from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.parsing.strict_yaml import SourceText, apply_fix
 from hf_gate.core.policy_model import Policy, PolicyProblem, TableSpec
 from hf_gate.errors import HfGateError, UsageError
@@ -165,7 +165,7 @@ def can_see_policy(context: HttpContext, policy: Policy | None) -> bool:
 def visible_policy_repos(context: HttpContext, policy: Policy) -> list[Repo]:
     """Return the repos that the policy applies to and the visitor may see."""
     rows = context.list_visible_repos().rows
-    return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
+    return [row.repo for row in rows if matches_any(policy.applies_to, row.repo)]
 
 
 def check_draft(context: HttpContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:

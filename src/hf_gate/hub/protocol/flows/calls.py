@@ -19,7 +19,7 @@ T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
 _MIN_TRY_S = 0.1  # with less time left, there is no further attempt
-_REDIRECTS = frozenset({301, 302, 307, 308})
+REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -81,7 +81,7 @@ def send_call(
             )
         if isinstance(answer, Reply) and answer.status in (401, 403):
             return replace(answer, endpoint=send.endpoint)
-        if isinstance(answer, Reply) and answer.status in _REDIRECTS:
+        if isinstance(answer, Reply) and answer.status in REDIRECTS:
             return _mark_foreign_redirect(answer, context.origin)
         if not is_transient(answer) or (send.is_change and not _is_unsent(answer)):
             return answer
