@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,7 +22,7 @@ from hf_gate.privacy.service.erasure import erase, find_person
 from hf_gate.settings.service.unattended_stop import UnattendedStop, write_stop
 from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.testing import LocalHub
-from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, open_existing_desk, write_desk
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, open_existing_desk, serve_desk, write_desk
 from tests.kits.key_calls import BARE, give_key, send, settle
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import new_schema
@@ -231,6 +233,28 @@ def test_a_key_stands_in_the_header_alone_and_beside_no_session(asked: Desk) -> 
     right = {**sent, "authorization": f"bearer  {key} "}
     assert lena.ask("POST", "/api/v1/decisions", body, right).status == 202
     assert list_waiting_decisions(asked.app_state.workspace.store)[0].run.member == "key:billing"
+
+
+def test_two_authorizations_do_not_let_a_foreign_page_use_a_session(asked: Desk) -> None:
+    """What decides that no origin is needed also decides that the session does not count."""
+    lena = asked.visitor()
+    body = json.dumps({"verb": "accept", "requests": [{"id": asked.row("ada-l").state.hub_request, "version": "x"}]})
+    cookie = "; ".join(f"{name}={value}" for name, value in lena.cookies.items())
+    with serve_desk(asked) as url:
+        for order in (("Basic eDp5", "Bearer gate_x"), ("Bearer gate_x", "Basic eDp5")):
+            connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
+            connection.putrequest("POST", "/api/v1/decisions")
+            for value in order:
+                connection.putheader("authorization", value)
+            for name, value in (
+                ("cookie", cookie),
+                ("origin", "https://evil.example"),
+                ("content-length", str(len(body))),
+            ):
+                connection.putheader(name, value)
+            connection.endheaders(body.encode())
+            assert connection.getresponse().status in {401, 403}, order
+            connection.close()
 
 
 def test_a_call_that_cannot_be_is_refused_and_may_be_sent_again(asked: Desk) -> None:

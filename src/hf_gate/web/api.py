@@ -33,7 +33,6 @@ from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import ErrorOut, EscapedJSON, error_response
 from .http_context import HttpContext, NotFound, Refused, sees_all_repos
-from .security import read_key
 
 _T = TypeVar("_T")
 MAX_REQUESTS: Final = 500
@@ -266,7 +265,7 @@ class _Api(Struct, frozen=True):
     def _try(
         self, request: Request, member: Member | None, role: MemberRole, work: Callable[[HttpContext], Response]
     ) -> Response:
-        if member is None and read_key(request.url.path, request.headers) is not None:
+        if member is None and request.state.key is not None:
             return error_response(
                 401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
             )

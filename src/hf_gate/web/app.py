@@ -47,7 +47,7 @@ from .exports import error_response
 from .http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
 from .missing_pages import MissingPage, describe_missing
 from .routes import COMPARE_PATH, ROUTES, Route
-from .security import MAX_BODY, SecurityMiddleware, read_key
+from .security import MAX_BODY, SecurityMiddleware
 
 ENVIRONMENT.globals |= {
     "make_strip": tray.make_strip,
@@ -342,9 +342,8 @@ class DeskApp:
         return self.authenticator.sign_in_page(401)
 
     def _find_member(self, request: Request) -> Member | None:
-        secret = read_key(request.url.path, request.headers)
-        if secret is not None:
-            return self.app_state.membership.find_key(secret)
+        if request.state.key is not None:
+            return self.app_state.membership.find_key(request.state.key)
         name = self.authenticator.session_member(request)
         return None if name is None else self.app_state.membership.find(name)
 

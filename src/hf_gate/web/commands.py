@@ -271,7 +271,7 @@ def _key_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     if answer["secret"]:
         yield f"The new secret is not shown again: {answer['secret']}"
     if answer["old_until"]:
-        yield f"The earlier secret works until {answer['old_until']}. Use --revoke-old to end it at once."
+        yield f"The earlier secret works until {answer['old_until']}."
 
 
 def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -27,17 +27,17 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Answered under any name: balancers and orchestrators ask by address. They say whether this process works, no more."""
 
 
-KEY_PATHS: Final = frozenset({"/api/v1/events", "/api/v1/decisions"})
+_KEY_PATHS: Final = frozenset({"/api/v1/events", "/api/v1/decisions"})
 """Paths that take the key of another system in place of a session."""
 
 
-def read_key(path: str, headers: Mapping[str, str]) -> str | None:
+def _read_key(path: str, headers: Mapping[str, str]) -> str | None:
     """Return the secret that a call sends as `Authorization: Bearer`; None if it sends none, or the path takes none.
 
     No page of another site can make a browser send one, so such a call needs no origin. Its cookies do not count.
     """
     kind, _, secret = headers.get("authorization", "").partition(" ")
-    return secret.strip() if path in KEY_PATHS and kind.lower() == "bearer" else None
+    return secret.strip() if path in _KEY_PATHS and kind.lower() == "bearer" else None
 
 
 class SecurityMiddleware:
@@ -59,7 +59,8 @@ class SecurityMiddleware:
         nonce = secrets.token_urlsafe(16)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.has_proxy = self.has_proxy or any(name in _PROXY or name.startswith("x-forwarded-") for name in headers)
-        scope.setdefault("state", {}).update(nonce=nonce, has_proxy=self.has_proxy)
+        key = _read_key(scope["path"], headers)
+        scope.setdefault("state", {}).update(nonce=nonce, has_proxy=self.has_proxy, key=key)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,7 +79,7 @@ class SecurityMiddleware:
             return 421, "The desk answers only at its own address."
         if scope["method"] in _SAFE:
             return None
-        if read_key(scope["path"], headers) is None and not self._is_from_here(scope, headers):
+        if scope["state"]["key"] is None and not self._is_from_here(scope, headers):
             return 403, "A change must come from a page of this desk."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
