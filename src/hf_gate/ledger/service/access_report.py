@@ -208,9 +208,8 @@ def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[i
     if grant is not None:
         by = granter_of(row, grant, private)
         approvers = approvers_of(grant, private)
-        is_person = not grant.is_outside and not grant.actor.startswith((POLICY_ACTOR, KEY_ACTOR))
-        if by is not None and by not in approvers and is_person:
-            approvers = [by]
+        is_of_person = not (grant.is_outside or grant.actor.startswith((POLICY_ACTOR, KEY_ACTOR)))
+        approvers = [by] if by is not None and by not in approvers and is_of_person else approvers
     form, prompt = certainty.gate_of(past.then.seq)
     return AccessRecord(
         repo=row.repo.id,
