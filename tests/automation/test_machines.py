@@ -13,12 +13,15 @@ import pytest
 
 from hf_gate.store.leases import LEASE_S
 from hf_gate.testing import LocalHub
-from tests.kits.machines import POLICY, Machines, ask, count_changes, count_moves, opened_proxy
+from tests.kits.machines import POLICY, DeskProgram, Machines, ask, count_changes, count_moves, opened_proxy
 from tests.kits.stores import new_schema
 
 PEOPLE = [f"p{n:02}" for n in range(40)]
 SLOW = ("no_batch", "delay_after:s=0.4:on=handle")
 """One call for each decision, and each takes a while: a process can be stopped in the middle of its run."""
+
+
+BY_HAND = POLICY.replace("then: accept", "then: human")
 
 
 @pytest.fixture
@@ -109,3 +112,23 @@ def test_the_status_names_the_leader_the_standby_and_their_files(machines: Machi
     listed = json.loads(machines.run("two", "status", "--json"))["processes"]
     assert [each["leads"] for each in listed] == [True, False, False]
     assert len({each["files"] for each in listed}) == 2
+
+
+# ---- desks -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_desk_had_in_its_tray_is_sent_by_another_one_once(machines: Machines) -> None:
+    for name in ("one", "two"):
+        machines.make(name, BY_HAND)
+    ask(machines.hub, PEOPLE[:12])
+    machines.run("one", "sync")
+    one, two = DeskProgram(machines, "one"), DeskProgram(machines, "two")
+    one.sign_in()
+    two.cookie = one.cookie  # the balancer leads the browser to either
+    shown = two.read_queue()
+    assert len(shown) == 12
+    assert one.accept(shown[:6]) + two.accept(shown[4:]) == 12, "two are shown at both, and decided once"
+    one.machine.send(signal.SIGKILL)
+    _wait_for_moves(machines, 12)
+    assert count_moves(machines.hub) == dict.fromkeys(PEOPLE[:12], 1)
+    assert two.read_queue() == []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -214,3 +216,51 @@ def opened_proxy(server: str) -> Iterator[Proxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+class DeskProgram:
+    """A desk of a machine, behind a proxy that ends TLS, and a browser that is signed in."""
+
+    NAME = "desk.example.org"
+
+    def __init__(self, machines: Machines, name: str, hold: str = "4s") -> None:
+        address = f"https://{self.NAME}"
+        self.machine = machines.start(
+            name, "ui", "--no-open", "--json", "--port", "0", "--hold", hold, "--public-url", address
+        )
+        self.link = str(json.loads(self.machine.wait_for("login_url"))["login_url"]).removeprefix(address)
+        pid = str(self.machine.process.pid)
+        found = [path for path in (machines.folder / f"{name}-home").rglob("*.json") if pid in path.read_text("utf-8")]
+        self.port = urlsplit(json.loads(found[0].read_text("utf-8"))["at"]).port
+        self.cookie = ""
+
+    def call(self, method: str, path: str, document: object = None) -> tuple[int, str]:
+        """Ask for a page, and keep the cookie of the session."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"host": self.NAME, "origin": f"https://{self.NAME}", "sec-fetch-site": "same-origin"}
+        headers |= {"cookie": self.cookie, "content-type": "application/json"}
+        try:
+            connection.request(method, path, None if document is None else json.dumps(document), headers)
+            answer = connection.getresponse()
+            found = [text for text in answer.headers.get_all("set-cookie", []) if "-device" not in text]
+            self.cookie = found[0].partition(";")[0] if found else self.cookie
+            return answer.status, answer.read().decode("utf-8", "replace")
+        finally:
+            connection.close()
+
+    def sign_in(self) -> None:
+        """Sign in as the owner."""
+        assert self.call("GET", self.link)[0] == 303
+
+    def read_queue(self) -> list[dict[str, str]]:
+        """The pending requests, each with the version that is shown."""
+        status, text = self.call("GET", "/api/v1/requests?q=status:pending&limit=100")
+        assert status == 200, text
+        return [{"id": row["id"], "version": row["version"]} for row in json.loads(text)["requests"]]
+
+    def accept(self, requests: Sequence[Mapping[str, str]]) -> int:
+        """Accept requests as they are shown; return how many decisions wait now."""
+        status, text = self.call("POST", "/api/v1/decisions", {"verb": "accept", "requests": list(requests)})
+        assert status == 200, text
+        taken: int = json.loads(text)["taken"]
+        return taken

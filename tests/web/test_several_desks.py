@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +14,24 @@ import pytest
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Flags, read_settings
-from hf_gate.core.stored_rows import ProcessRow
+from hf_gate.core.stored_rows import ProcessRow, RequestRow
 from hf_gate.decisions.pages.background_worker import BackgroundWorker
 from hf_gate.errors import Guarded
+from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.members.rows.shared_values import read_desk_key
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.processes import read_processes
+from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.store.write_lock import Holder, Work
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.service.policy_watcher import require_common_files
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
-from tests.kits.desk import GOOD, HOST, POLICY, Desk, write_desk
+from tests.kits.desk import GOOD, HOST, POLICY, Desk, Visitor, write_desk
+from tests.kits.invariants import list_moves
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import new_schema
 
@@ -145,3 +151,90 @@ def test_a_full_sync_is_seen_by_the_other_desk(balanced: Balanced) -> None:
     one.ask([{"username": "ada"}], {"Purpose": GOOD})
     two.read(SyncKind.FULL)
     assert one.row("ada").id == two.row("ada").id
+
+
+# ---- behind a balancer -------------------------------------------------------------------------------------------------
+
+
+def _move(visitor: Visitor, desk: Desk) -> Visitor:
+    """The same browser; the balancer leads it to another desk."""
+    return Visitor(desk.app, visitor.cookies)
+
+
+def _send_due(desk: Desk) -> None:
+    """As the thread of the desk does it: while no other process works."""
+    with desk.app_state.workspace.store.hold_write_lock():
+        desk.send_due()
+
+
+def test_who_signs_in_at_one_desk_acts_at_the_other(balanced: Balanced) -> None:
+    one, two = balanced.open("a"), balanced.open("b")
+    one.ask([{"username": "ada"}], {"Purpose": GOOD})
+    link = one.authenticator.make_link()
+    browser = Visitor(two.app)
+    assert browser.get(f"/sign-in?t={link}").status == 303
+    assert _move(browser, one).get(f"/sign-in?t={link}").status == 401, "a link signs in once, at any desk"
+    page = _move(browser, one).get("/queue")
+    assert "ada" in page.body
+    wish = {"verb": "accept", "key": page.rows[0], "version": one.row("ada").version.token}
+    assert _move(browser, two).post("/tray", wish).status == 303
+    _send_due(one)
+    assert one.row("ada").state.status == "accepted"
+    assert two.row("ada").state.status == "accepted"
+
+
+def test_two_clicks_at_once_at_two_desks_make_one_decision(balanced: Balanced) -> None:
+    one, two = balanced.open("a"), balanced.open("b")
+    names = [f"p{n}" for n in range(12)]
+    one.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    lena = one.visitor()
+    mia = one.reviewer()
+    before = one.count_writes()
+    rows = [one.row(name) for name in names]
+
+    def click(visitor: Visitor, row: RequestRow) -> int:
+        wish = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token}
+        return visitor.post("/tray", wish).status
+
+    with ThreadPoolExecutor(2) as pool:
+        for row in rows:
+            list(pool.map(lambda browser, row=row: click(browser, row), (_move(lena, one), _move(mia, two))))
+    assert len(list_waiting_decisions(one.app_state.workspace.store)) == len(names)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(_send_due, (one, two)))
+    moves = list_moves(balanced.hub.journal())
+    assert sorted(move["user"] for move in moves) == sorted(names)
+    assert one.count_writes() - before <= 2, "one call for each person who clicked"
+    assert list_waiting_decisions(two.app_state.workspace.store) == []
+
+
+def test_who_has_a_request_open_at_one_desk_is_seen_at_the_other(balanced: Balanced) -> None:
+    one, two = balanced.open("a"), balanced.open("b")
+    one.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena, mia = one.visitor(), one.reviewer()
+    beat = f"/requests/{one.row('ada').state.hub_request}/looking"
+    assert _move(mia, two).post(beat, {"anew": "yes"}).status == 200
+    assert "mia has it open" in lena.get("/queue").body
+    mia.post(beat, {"gone": "yes"})
+    assert "mia has it open" not in _move(lena, two).get("/queue").body
+
+
+def test_an_account_is_proven_at_another_desk_than_the_one_that_made_the_link(balanced: Balanced) -> None:
+    one, two = balanced.open("a"), balanced.open("b")
+    balanced.hub.add_people([{"username": "mia"}])
+    mia = one.reviewer("mia")
+    link = re.search(r"settings#prove=([\w-]+)", mia.post("/settings/prove").body)
+    assert link is not None
+    proved = two.prove(link[1], balanced.hub.tokens["mia"])
+    assert proved.status == 200, proved.body
+    assert one.prove(link[1], balanced.hub.tokens["mia"]).status == 404, "a code proves once"
+
+
+def test_a_sign_in_with_the_hub_ends_at_another_desk(balanced: Balanced) -> None:
+    one, two = balanced.open("a"), balanced.open("b")
+    key = read_desk_key(one.app_state.workspace.store)
+    assert key is not None
+    assert key == read_desk_key(two.app_state.workspace.store)
+    cookie, attempt = SignInAttempts(key, lambda: 1000.0).begin()
+    assert SignInAttempts(key, lambda: 990.0).take(cookie, attempt.state) == attempt
+    assert SignInAttempts(key, lambda: 2000.0).take(cookie, attempt.state) is None

@@ -181,6 +181,11 @@ class StoreConnections:
             self._lock.keeper.announce(describe)
 
     @property
+    def is_shared(self) -> bool:
+        """Whether processes of several machines may use the store."""
+        return isinstance(self._lock, LeaseLock)
+
+    @property
     def sharers(self) -> int:
         """How many processes share the limits of this one's token, itself included."""
         return self._lock.keeper.sharers if isinstance(self._lock, LeaseLock) else 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,10 +23,12 @@ from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.decisions.pages.plan_maker import PlanMaker
 from hf_gate.decisions.pages.run_worker import RunWorker
 from hf_gate.decisions.service.tray import TrayService
+from hf_gate.errors import StoreUnavailable
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.pages.hub_sign_in import HubSignIn
 from hf_gate.members.service.members import Membership
+from hf_gate.members.service.shared_values import SharedValues
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.tray import schedule_decisions
 from hf_gate.verdicts.pages.draft_report import DraftLimit
@@ -35,96 +37,64 @@ from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
 from hf_gate.verdicts.service.trial_runner import TrialRunner
 from hf_gate.workspace.service import bootstrap
 
-LIFETIME: Final = 15 * 60.0  # seconds
-_MAX_CODES: Final = 1000
-
-
-class OneTimeCodes:
-    """Issues codes for subjects; a new code of a subject replaces its old one."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, tuple[str, float]] = {}
-        self._lock = threading.Lock()
-
-    def issue(self, subject: str) -> str:
-        """Make a new code."""
-        code = secrets.token_urlsafe(32)
-        self.put_back(code, subject)
-        return code
-
-    def put_back(self, code: str, subject: str) -> None:
-        """Make a code valid again after a failure of ours."""
-        now = time.monotonic()
-        with self._lock:
-            kept = {key: one for key, one in self._codes.items() if one[1] > now and one[0] != subject}
-            while len(kept) >= _MAX_CODES:
-                kept.pop(next(iter(kept)))
-            self._codes = {**kept, code: (subject, now + LIFETIME)}
-
-    def take(self, code: str) -> str | None:
-        """Use a code up, and return its subject, or None if it is not valid."""
-        with self._lock:
-            subject, until = self._codes.pop(code, ("", 0.0))
-        return subject if time.monotonic() < until else None
-
-
 BEAT: Final = 60.0  # seconds without a signal from the page, after which the member counts as gone
 LEASE: Final = 300.0  # seconds after opening, when a page that stays open no longer counts
 _MOST: Final = 2_000
 
 
 class OpenRequest(Struct, frozen=True):
-    """A request that a member has open. Times are of the monotonic clock."""
+    """A request that a member has open since a time (seconds)."""
 
+    request: int
     member: str
     since: float
-    seen_at: float
-
-    def is_current(self, now: float) -> bool:
-        return now - self.seen_at <= BEAT and now - self.since <= LEASE
 
 
-@dataclass
 class Presence:
-    """The open requests of all members. `clock`: monotonic seconds."""
+    """The open requests of all members. `clock`: seconds."""
 
-    clock: Callable[[], float] = time.monotonic
-    _open: OrderedDict[tuple[int, str], OpenRequest] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, clock: Callable[[], float], workspace: Workspace | None = None) -> None:
+        self.clock = clock
+        self._open = SharedValues(
+            None if workspace is None else workspace.store,
+            "open_request",
+            OpenRequest,
+            of_subject=_MOST,
+            most=_MOST,
+            clock=clock,
+        )
 
     def record(self, request: int, member: str, *, is_new: bool) -> None:
         """Record that a member has a request open. `is_new`: they opened it just now."""
-        now = self.clock()
-        key = (request, member)
-        with self._lock:
-            before = None if is_new else self._open.get(key)
-            self._open[key] = OpenRequest(member, now if before is None else before.since, now)
-            self._open.move_to_end(key)
-            while len(self._open) > _MOST:
-                self._open.popitem(last=False)
+        key = f"{request} {member}"
+        before = None if is_new else self._open.find(key)
+        since = self.clock() if before is None else before.since
+        with suppress(StoreUnavailable):  # the page is worth more than what others see of it
+            self._open.keep(key, str(request), OpenRequest(request, member, since), BEAT)
 
     def remove(self, request: int, member: str) -> None:
         """Record that a member decided a request or closed its page."""
-        with self._lock:
-            self._open.pop((request, member), None)
+        with suppress(StoreUnavailable):
+            self._open.take(f"{request} {member}")
 
     def other_viewers(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
         """Return by request the other members who have it open and for how many seconds, the longest first."""
         now = self.clock()
-        wanted = set(requests)
-        with self._lock:
-            on = [
-                (request, look)
-                for (request, who), look in self._open.items()
-                if request in wanted and who != member and look.is_current(now)
-            ]
-        on.sort(key=lambda pair: pair[1].since)
-        return group_pairs((request, (look.member, int(now - look.since))) for request, look in on)
+        found = self._open.find_of({str(request) for request in requests})
+        on = [one for one in found if one.member != member and now - one.since <= LEASE]
+        on.sort(key=lambda one: one.since)
+        return group_pairs((one.request, (one.member, int(now - one.since))) for one in on)
 
 
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
 SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer
 _IN_USE: Final = 180.0  # seconds
+
+
+class ProofCode(Struct, frozen=True):
+    """A code with which a member proves their account once."""
+
+    member: str  # id
 
 
 class SyncStatus(Struct):
@@ -150,11 +120,11 @@ class AppState:
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
     make_device_link: Callable[[Member, str], str | None] = lambda _, __: None
-    presence: Presence = field(default_factory=Presence)
+    presence: Presence = field(init=False)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     drafts: DraftLimit = field(default_factory=DraftLimit)
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
-    account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
+    account_codes: SharedValues[ProofCode] = field(init=False)
     hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
     membership: Membership = field(init=False)
     terms_reader: TermsReader = field(init=False)
@@ -166,6 +136,8 @@ class AppState:
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
+        self.presence = Presence(lambda: bootstrap.utc_now().timestamp(), self.workspace)
+        self.account_codes = SharedValues(self.workspace.store, "proof_code", ProofCode)
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
         self.policies = PolicyWatcher(self.workspace)
         self.terms_reader = TermsReader(self.workspace, self.policies.require_for_repo)

@@ -24,12 +24,13 @@ from hf_gate.core.people.members import Member
 from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
 from hf_gate.members.records import ProofRecord
 from hf_gate.members.rows.members import prove_account
-from hf_gate.web.app_state import AppState
+from hf_gate.web.app_state import AppState, ProofCode
 from hf_gate.web.exports import EscapedJSON, error_response
 from hf_gate.workspace.service import bootstrap
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
 _MAX_BODY: Final = 2048  # bytes
+CODE_LIFETIME: Final = 15 * 60.0  # seconds
 _MAX_ANSWER: Final = 4 << 20  # bytes
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -44,7 +45,8 @@ class NotProven(Exception):
 
 def make_proof_link(app_state: AppState, member: Member) -> str:
     """Return a link for `hf-gate ui prove`. The code is in the fragment, which browsers do not send."""
-    return f"{app_state.url}/settings#prove={app_state.account_codes.issue(member.id)}"
+    code = app_state.account_codes.issue(member.id, ProofCode(member.id), CODE_LIFETIME)
+    return f"{app_state.url}/settings#prove={code}"
 
 
 def look_up_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
@@ -166,9 +168,9 @@ def _parse_proof(body: bytes) -> tuple[str, str]:
 
 def _record_proof(app_state: AppState, sent: tuple[str, str]) -> ProofRecord:
     code, token = sent
-    ident = app_state.account_codes.take(code)
-    member = app_state.membership.find_by_id(ident)
-    if ident is None or member is None:
+    found = app_state.account_codes.take(code)
+    member = None if found is None else app_state.membership.find_by_id(found.member)
+    if found is None or member is None:
         raise NotProven("this link is no longer valid. Get a new one on the settings page.", 404)
     try:
         account = bootstrap.read_account_of_token(app_state.workspace.settings, token)
@@ -178,7 +180,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> ProofRecord:
         if not prove_account(app_state.workspace.store, member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:
-        app_state.account_codes.put_back(code, ident)
+        app_state.account_codes.keep(code, found.member, found, CODE_LIFETIME)  # the failure is ours
         raise NotProven(f"{problem} Try again in a moment.", 503) from None
     except NotAllowed:
         hub = bootstrap.name_of_hub(app_state.workspace.settings)

@@ -11,9 +11,11 @@ import secrets
 import threading
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -21,21 +23,25 @@ from hf_gate.core.people.members import Member
 from hf_gate.core.people.sign_in import HubIdentity, SignInFailed
 from hf_gate.errors import HfGateError
 from hf_gate.members.drivers.openid import OpenIdClient, SignInAttempt
+from hf_gate.members.rows.shared_values import read_desk_key
+from hf_gate.members.service.shared_values import SharedValues
 from hf_gate.members.service.sign_in import admit_identity, can_connect
 from hf_gate.web.app_state import AppState
+from hf_gate.workspace.service import bootstrap
 
 from .hub_sign_in import START_PATH, HubSignIn
 from .sign_in import STORE_FAILED, Authenticator
 
 LIFETIME: Final = 600.0  # seconds
 _MAX_USED: Final = 10_000
+_AHEAD: Final = 30.0  # seconds that the clock of another desk may be ahead
 _COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _STATE: Final = re.compile(r"([0-9]{1,12})\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{43}")
 
 
 @dataclass
 class SignInAttempts:
-    """Makes and recognises attempts. They are valid for 10 minutes, for one answer, and in this process only.
+    """Makes and recognises attempts. They are valid for 10 minutes, for one answer, and where the key is known.
 
     The browser keeps a cookie with random bits. State, nonce and verifier are keyed hashes of it, so another browser
     cannot use them, and strangers who begin many sign-ins cannot end those of others. Several sign-ins of one browser
@@ -43,13 +49,14 @@ class SignInAttempts:
     """
 
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    clock: Callable[[], float] = time.monotonic
     _used: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, cookie: str = "") -> tuple[str, SignInAttempt]:
         """Return the cookie and a new attempt. `cookie` is the one that the browser has, if any."""
         kept = cookie if _COOKIE.fullmatch(cookie) else secrets.token_urlsafe(32)
-        return kept, self._attempt_of(kept, f"{time.monotonic():.0f}.{secrets.token_urlsafe(12)}")
+        return kept, self._attempt_of(kept, f"{self.clock():.0f}.{secrets.token_urlsafe(12)}")
 
     def find(self, cookie: str, state: str) -> SignInAttempt | None:
         """Return the attempt of a cookie and a state; None if they do not belong together, are used up, or
@@ -60,13 +67,13 @@ class SignInAttempts:
             return None
         attempt = self._attempt_of(cookie, state.rpartition(".")[0])
         is_made_here = hmac.compare_digest(attempt.state.encode(), state.encode())
-        is_young = is_made_here and 0 <= time.monotonic() + 1 - int(parts[1]) <= LIFETIME
+        is_young = is_made_here and 0 <= self.clock() + _AHEAD - int(parts[1]) <= LIFETIME
         return attempt if is_young and state not in self._used else None
 
     def take(self, cookie: str, state: str) -> SignInAttempt | None:
         """Return the attempt like `find`, and use it up."""
         attempt = self.find(cookie, state)
-        now = time.monotonic()
+        now = self.clock()
         if attempt is None:
             return None
         with self._lock:
@@ -87,8 +94,14 @@ class SignInAttempts:
 
 
 _MAX_CODE: Final = 2000  # characters
-_MAX_QUESTIONS: Final = 1000
 _AGAIN: Final = "Sign in again."
+
+
+class _Question(Struct, frozen=True):
+    """Whether a Hub account belongs to the member who is signed in."""
+
+    member: str  # id
+    identity: HubIdentity
 
 
 @dataclass
@@ -97,10 +110,15 @@ class HubSignInPages:
 
     app_state: AppState
     authenticator: Authenticator
-    _attempts: SignInAttempts = field(default_factory=SignInAttempts)
-    # by secret: end, member id, account
-    _questions: dict[str, tuple[float, str, HubIdentity]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _attempts: SignInAttempts = field(init=False)
+    _questions: SharedValues[_Question] = field(init=False)
+
+    def __post_init__(self) -> None:
+        store = self.app_state.workspace.store
+        self._questions = SharedValues(store, "account_question", _Question)
+        key = read_desk_key(store)
+        utc = lambda: bootstrap.utc_now().timestamp()  # noqa: E731
+        self._attempts = SignInAttempts() if key is None else SignInAttempts(key, utc)
 
     def begin(self, request: Request) -> Response:
         """Send the browser to the provider. A GET link leads here: a form could not be redirected to another origin."""
@@ -160,11 +178,10 @@ class HubSignInPages:
             member = self.authenticator.signed_in_member(request)
             if member is None:
                 return self.authenticator.sign_in_page(401)
-            with self._lock:
-                until, ident, identity = self._questions.pop(secret, (0.0, "", HubIdentity("", "")))
-            if member.id != ident or time.monotonic() > until:
+            question = self._questions.take(secret)
+            if question is None or member.id != question.member:
                 raise _unknown_attempt()
-            return self.authenticator.enter(request, self._admit(identity, member), is_staying=True)
+            return self.authenticator.enter(request, self._admit(question.identity, member), is_staying=True)
         except SignInFailed as problem:
             return self._refuse(problem)
         except HfGateError:
@@ -175,13 +192,7 @@ class HubSignInPages:
 
         Another site may have begun this, in a browser of several people.
         """
-        secret = secrets.token_urlsafe(32)
-        now = time.monotonic()
-        with self._lock:
-            kept = {key: one for key, one in self._questions.items() if one[0] > now and one[1] != member.id}
-            while len(kept) >= _MAX_QUESTIONS:
-                kept.pop(next(iter(kept)))
-            self._questions = {**kept, secret: (now + LIFETIME, member.id, identity)}
+        secret = self._questions.issue(member.id, _Question(member.id, identity), LIFETIME)
         return self.authenticator.connect_page(member.name, identity.username, secret)
 
     def _admit(self, identity: HubIdentity, signed_in: Member | None = None) -> Member:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ from hf_gate.members.rows.sessions import (
     open_session,
     open_session_by_link,
 )
+from hf_gate.members.service.shared_values import SharedValues
 from hf_gate.members.sessions import (
     DEVICE_LIFETIME,
     DEVICE_LINK_LIFETIME,
@@ -56,14 +57,10 @@ _LINK_PROBLEMS: Final = {
 
 
 class OneTimeLink(Struct, frozen=True):
-    """A link that signs a member in once.
-
-    `until` is monotonic; `began_at` and `parent` are those of the session behind it.
-    """
+    """A link that signs a member in once. `began_at` and `parent` are those of the session behind it."""
 
     member: str  # id
     method: SignInMethod
-    until: float
     began_at: int | None = None
     parent: str | None = None
 
@@ -78,26 +75,28 @@ class FoundLink(NamedTuple):
 
 @dataclass
 class Authenticator:
-    """Signs members in. One-time links are kept in this process, sessions and personal links in the store."""
+    """Signs members in, with one-time links, sessions and personal links."""
 
     app_state: AppState
     cookie: str = "hf-gate"
     is_https: bool = False
     private_origin: str | None = None  # http://NAME.localhost:PORT
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    _links: dict[str, OneTimeLink] = field(default_factory=dict)
+    _links: SharedValues[OneTimeLink] = field(init=False)
     _wrong_links: deque[float] = field(default_factory=deque)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Store the owner: the account of the token in use."""
+        self._links = SharedValues(
+            self.app_state.workspace.store, "one_time_link", OneTimeLink, of_subject=_MAX_OF_MEMBER, most=_MAX_LINKS
+        )
         self.app_state.membership.admit_owner()
         self.app_state.make_device_link = self.make_device_link
 
     def make_link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""
         owner = self.app_state.membership.owner_member
-        return self._add_link(OneTimeLink(owner.id, SignInMethod.TERMINAL, time.monotonic() + _LINK_LIFETIME))
+        return self._add_link(OneTimeLink(owner.id, SignInMethod.TERMINAL), _LINK_LIFETIME)
 
     def make_device_link(self, member: Member, session: str) -> str | None:
         """Return a new secret that signs the member of a session in on another device, within 10 minutes.
@@ -109,21 +108,11 @@ class Authenticator:
         )
         if found is None:
             return None
-        until = time.monotonic() + DEVICE_LINK_LIFETIME
-        return self._add_link(OneTimeLink(member.id, SignInMethod.DEVICE, until, found.began_at, session))
+        link = OneTimeLink(member.id, SignInMethod.DEVICE, found.began_at, session)
+        return self._add_link(link, DEVICE_LINK_LIFETIME)
 
-    def _add_link(self, link: OneTimeLink) -> str:
-        secret = secrets.token_urlsafe(32)
-        now = time.monotonic()
-        with self._lock:
-            self._links = {key: one for key, one in self._links.items() if one.until > now}
-            kind = [key for key, one in self._links.items() if (one.member, one.method) == (link.member, link.method)]
-            for key in kind[: len(kind) - _MAX_OF_MEMBER + 1]:
-                del self._links[key]
-            while len(self._links) >= _MAX_LINKS:
-                self._links.pop(next(iter(self._links)))
-            self._links[secret] = link
-        return secret
+    def _add_link(self, link: OneTimeLink, seconds: float) -> str:
+        return self._links.issue(f"{link.member} {link.method}", link, seconds)
 
     # ---- sessions ----------------------------------------------------------------------------------------------------
 
@@ -200,8 +189,8 @@ class Authenticator:
         `is_staying`: the session before was at this address, and a form cannot be redirected to another one.
         """
         if self._should_redirect(request, is_staying=is_staying):
-            link = OneTimeLink(member.id, SignInMethod.HUB, time.monotonic() + _WINDOW)
-            return self._redirect_to_private_host(request, self._add_link(link))
+            link = self._add_link(OneTimeLink(member.id, SignInMethod.HUB), _WINDOW)
+            return self._redirect_to_private_host(request, link)
         return self._begin_session(request, member, SignInMethod.HUB)
 
     def _redirect_to_private_host(self, request: Request, secret: str) -> Response:
@@ -221,8 +210,7 @@ class Authenticator:
 
     def sign_in(self, request: Request, secret: str) -> Response:
         """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
-        with self._lock:
-            one_time = self._links.pop(secret, None)
+        one_time = self._links.take(secret)
         link = self._find_link(request, secret, one_time)
         if link.member is None:
             return self._refuse(link.state)
@@ -230,9 +218,9 @@ class Authenticator:
         try:
             return self._begin_session(request, link.member, method, one_time, link=secret)
         except HfGateError:
-            if one_time is not None:  # a failure of ours: the link works again
-                with self._lock:
-                    self._links[secret] = one_time
+            if one_time is not None:  # a failure of ours: the link works again, if it can be kept
+                with suppress(HfGateError):
+                    self._links.keep(secret, f"{one_time.member} {one_time.method}", one_time, _WINDOW)
             return self.sign_in_page(503, f"{STORE_FAILED} Open the link again in a moment.")
 
     def _begin_session(
@@ -286,11 +274,11 @@ class Authenticator:
 
     def _find_link(self, request: Request, secret: str, one_time: OneTimeLink | None = None) -> FoundLink:
         """Return what a link can do in this browser, without using it up."""
-        one_time = one_time or self._links.get(secret)
+        one_time = one_time or self._links.find(secret)
         if one_time is None:
             device = self._device_of(request)
             return FoundLink(*check_personal_link(self.app_state.workspace.store, secret, device, self._link_time()))
-        member = self.app_state.membership.find_by_id(one_time.member) if time.monotonic() < one_time.until else None
+        member = self.app_state.membership.find_by_id(one_time.member)
         return FoundLink(member, LinkState.INVALID if member is None else LinkState.VALID, one_time)
 
     def _seconds_to_wait(self) -> float:
