@@ -101,7 +101,7 @@ def read_guarded(
         return asyncio.run(call())
     except (TimeoutError, httpx2.TimeoutException):
         raise RefusedCallError(f"no whole answer within {timeout_s:.0f} seconds") from None
-    except httpx2.ConnectError:
+    except (httpx2.ConnectError, ExceptionGroup):
         raise RefusedCallError("no connection, or a certificate that is not trusted for this host") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as problem:  # their text repeats the address
         raise RefusedCallError(f"the call failed: {type(problem).__name__}") from None
