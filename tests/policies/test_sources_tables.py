@@ -309,10 +309,10 @@ def test_a_row_by_mail_means_the_address_of_the_account() -> None:
 
 def test_a_username_matches_only_once_it_is_bound_to_an_account() -> None:
     table = read_table("username\nalice\n", ("username",))
-    assert unbound_usernames([table], {}) == ("alice",)
+    assert unbound_usernames(table, {}) == ("alice",)
     assert state(table) is None
     bindings = {"alice": ALICE.id or ""}
-    assert unbound_usernames([table], bindings) == ()
+    assert unbound_usernames(table, bindings) == ()
     assert state(table, bindings=bindings) == "valid"
     assert state(table, MALLORY, bindings=bindings) == "missing"
     renamed = Person(ALICE.id, "alice-two")
@@ -322,7 +322,7 @@ def test_a_username_matches_only_once_it_is_bound_to_an_account() -> None:
 def test_a_later_account_with_a_listed_username_is_unknown() -> None:
     table = read_table("username\nalice\n", ("username",))
     bindings = {"alice": NO_ACCOUNT}
-    assert unbound_usernames([table], bindings) == ()
+    assert unbound_usernames(table, bindings) == ()
     assert state(table, MALLORY, bindings=bindings) is None
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hf_gate.core.people.accounts import Account
     from hf_gate.core.stored_rows import RunRow
     from hf_gate.decisions.service.runs.run_executor import RunExecutor
-    from hf_gate.policies.facts.tables import Table
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.plan.model import Plan
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -211,7 +210,7 @@ def open_with_policies(context: CommandContext, *, is_preview: bool = False) -> 
         raise
     for _, table in sorted(bundle.tables.items()):
         if table.file_problem:
-            context.out.warn(describe_refusal(table))
+            context.out.warn(f"{table.refusal_text}.")
     return workspace, bundle
 
 
@@ -222,11 +221,6 @@ def open_for_runs(context: CommandContext, *, is_preview: bool = False) -> Works
     if not bootstrap.has_store(context.settings, context.location):
         raise no_store_error()
     return open_workspace(context, writes=not is_preview, is_preview=is_preview)
-
-
-def describe_refusal(table: Table) -> str:
-    """Return a sentence about a refused table."""
-    return f"{table.file_problem}; {table.consequence}."
 
 
 def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:

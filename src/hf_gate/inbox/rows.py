@@ -194,6 +194,9 @@ def _read_rows(store: Store, people: Sequence[Sequence[Key]]) -> list[list[Reque
 # ---- requests that wait for too long ---------------------------------------------------------------------------------
 
 
+MAX_COUNTED: Final = 10_000
+"""The most old or overdue requests of a repo that are counted."""
+
 _OF_REPO: Final = "WHERE r.repo_id = ? AND r.is_current"
 _OLD: Final = (
     "LEFT JOIN verdicts v ON v.id = r.verdict_id WHERE r.repo_id = ? AND r.is_current AND r.status = ?"
@@ -204,16 +207,22 @@ _OLD: Final = (
 _DECIDED: Final = "v.policy IS NOT NULL AND (v.action IN ('accept', 'reset', 'reject') OR old.outcome = 'profile')"
 
 
-def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
-    """Return how many requests of a repo that wait for us were asked before a time (ms); at most `most`."""
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {_OLD} LIMIT ?) AS old"
-    return store.reads.count(sql, (store.repo_id(repo), Status.PENDING.value, before, most))
+def count_older(store: Store, repo: Repo, before: int) -> int:
+    """Return how many requests of a repo that wait for us were asked before a time (ms); at most `MAX_COUNTED`."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {_OLD} LIMIT {MAX_COUNTED}) AS old"
+    return store.reads.count(sql, (store.repo_id(repo), Status.PENDING.value, before))
 
 
 def find_older(store: Store, repo: Repo, before: int, most: int) -> list[int]:
     """Return at most `most` requests of a repo that wait for us and were asked before a time (ms), the oldest first."""
     sql = f"SELECT r.id FROM requests r {_OLD} ORDER BY r.asked_at, r.id LIMIT ?"
     return [row[0] for row in store.reads.rows(sql, (store.repo_id(repo), Status.PENDING.value, before, most))]
+
+
+def count_overdue(store: Store, repo: Repo, now: int) -> int:
+    """Return how many requests of a repo a person should have decided by now (ms); at most `MAX_COUNTED`."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {_OF_REPO} AND {IS_OVERDUE} LIMIT {MAX_COUNTED}) AS late"
+    return store.reads.count(sql, (store.repo_id(repo), now))
 
 
 def find_overdue(store: Store, repo: Repo, now: int, most: int) -> list[int]:

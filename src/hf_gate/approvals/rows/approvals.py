@@ -8,20 +8,15 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from hf_gate.base.batches import group_pairs
-from hf_gate.base.ids import Repo
 from hf_gate.core.events.events import ApprovalWithdrawn, decode_event, kind_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.approvals import Approval, ApprovalAlarm
 from hf_gate.core.request_version import VERSION_COLUMNS, RequestVersion
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.store.rows.query_sql import IS_OVERDUE
 from hf_gate.store.sql import Reader, Row
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.rows.evaluations import APPROVED
-
-MAX_OVERDUE: Final = 10_000
-"""The most overdue requests that are counted."""
 
 _COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")
 _SELECT: Final = f"SELECT {', '.join(f'a.{name}' for name in _COLUMNS)} FROM approvals a"
@@ -112,13 +107,6 @@ def _approval_of(row: Row) -> Approval:
         need=need,
         has_note=bool(has_note),
     )
-
-
-def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
-    """Return how many pending requests of a repo a person should have decided by now; at most `most`."""
-    where = f"{IS_OVERDUE} AND r.is_current AND r.repo_id = ?"
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r WHERE {where} LIMIT ?) AS late"
-    return store.reads.count(sql, (now, store.repo_id(repo), most))
 
 
 # ---- endorsements of acts --------------------------------------------------------------------------------------------

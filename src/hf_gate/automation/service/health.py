@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from hf_gate.approvals.rows.approvals import MAX_OVERDUE, count_overdue
 from hf_gate.approvals.service.approval_alarms import describe_alarms, list_open_alarms
 from hf_gate.automation.rows import read_turns
 from hf_gate.base.display_text import pluralize
@@ -26,7 +25,7 @@ from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
-from hf_gate.inbox.rows import find_decidable_requests, find_overdue
+from hf_gate.inbox.rows import count_overdue, find_decidable_requests, find_overdue
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
@@ -260,7 +259,7 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
         refused = [table for _, table in sorted(bundle.tables.items()) if table.file_problem]
         unknown = list_unknown_conditions(store, bundle.tables, bundle.config.source_types, bundle.is_governed)
     for table in refused:
-        words = f"{table.file_problem}; {table.consequence}. See hf-gate policy check."
+        words = f"{table.refusal_text}. See hf-gate policy check."
         yield OpenProblem(ProblemKind.TABLE, table.name, words)
     for name in sorted(workspace.location.config.sources if bundle is None else bundle.config.sources):
         state = read_source_state(store, name)
@@ -344,7 +343,7 @@ def _list_waiting(
     overdue = store.requests(find_overdue(store, repo, at, _MAX_CHECKED)).values()
     row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
     if row is not None:
-        number = count_overdue(store, repo, at, MAX_OVERDUE)
+        number = count_overdue(store, repo, at)
         words = f"{pluralize(number, f'request of {repo} is', f'requests of {repo} are')} past the due date of the rule"
         yield OpenProblem(
             ProblemKind.OVERDUE,

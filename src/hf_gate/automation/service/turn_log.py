@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from hf_gate.approvals.rows.approvals import MAX_OVERDUE, count_overdue
 from hf_gate.automation.rows import begin_turn, has_loop_ended_before, write_turn_end
 from hf_gate.base.display_text import to_one_line
 from hf_gate.base.ids import Repo
@@ -23,7 +22,7 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.runs import RunState
 from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
-from hf_gate.inbox.rows import count_older, find_older, find_overdue
+from hf_gate.inbox.rows import count_older, count_overdue, find_older, find_overdue
 from hf_gate.ledger.service.ledger_breaks import read_check
 from hf_gate.messages.rows.notices import compare_conditions
 from hf_gate.settings.service.unattended_stop import StopCause, read_stop
@@ -154,14 +153,14 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
     conditions: list[Condition] = []
     for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
         name = str(repo)
-        if count := count_older(store, repo, before, MAX_OVERDUE):
+        if count := count_older(store, repo, before):
             first = tuple(find_older(store, repo, before, MAX_REQUESTS))
             item = NoticeItem(
                 event=NoticeEvent.AGEING, repo=name, count=count, requests=first, facts={"days": OLD_DAYS}
             )
             conditions.append(Condition(name, item))
         if name in overdue:
-            count = count_overdue(store, repo, to_ms(now), MAX_OVERDUE)
+            count = count_overdue(store, repo, to_ms(now))
             first = tuple(find_overdue(store, repo, to_ms(now), MAX_REQUESTS))
             item = NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count, requests=first)
             conditions.append(Condition(name, item))

@@ -15,7 +15,7 @@ from hf_gate.base.timestamps import format_minute
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import describe_refusal, find_actor, open_workspace
+from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.grants import last_day
@@ -116,7 +116,7 @@ def table_show(context: CommandContext, *, name: str, query: str | None, limit: 
     workspace = open_workspace(context, needs_folder=True)
     own = find_own_table(workspace, name)
     if own.table.file_problem:
-        context.out.warn(describe_refusal(own.table))
+        context.out.warn(f"{own.table.refusal_text}.")
     zone = workspace.zone
     bindings = workspace.store.bindings(own.name)
     now = workspace.now()

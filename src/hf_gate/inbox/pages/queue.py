@@ -290,11 +290,7 @@ def list_refused_tables(context: HttpContext) -> list[str]:
     if bundle is None or not any(table.file_problem for table in bundle.tables.values()):
         return []
     known = visible_tables(context, bundle.folder)
-    return [
-        f"{table.file_problem}; {table.consequence}"
-        for name, table in sorted(bundle.tables.items())
-        if table.file_problem and name in known
-    ]
+    return [table.refusal_text for name, table in sorted(bundle.tables.items()) if table.file_problem and name in known]
 
 
 def empty_state(context: HttpContext, asked: QueueQuery, counters: Counters, pending: int, more: str) -> dict[str, Any]:

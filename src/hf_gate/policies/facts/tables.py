@@ -125,6 +125,11 @@ class Table:
         return f"its version of {format_minute(self.as_of)} stays in force"
 
     @property
+    def refusal_text(self) -> str:
+        """Why the file is not used, and what this means for rules."""
+        return f"{self.file_problem}; {self.consequence}"
+
+    @property
     def source(self) -> str:
         """The source of the table's facts: `table:partners@1a2b3c4d`."""
         return f"table:{self.name}@{self.digest[:8]}"
@@ -324,7 +329,6 @@ class _RowIndex:
         return self._bound[1]
 
 
-def unbound_usernames(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
+def unbound_usernames(table: Table, bindings: Mapping[str, str]) -> tuple[str, ...]:
     """Return the usernames in rows without a binding; each is looked up once, when its row is first read."""
-    names = dict.fromkeys(name for table in tables for name in table.usernames())
-    return tuple(name for name in names if name not in bindings)
+    return tuple(name for name in dict.fromkeys(table.usernames()) if name not in bindings)

@@ -90,11 +90,7 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
     found = add_holds(workspace, read_workspace_status(workspace.store, rates, workspace.now()))
-    refused = find_refused_tables(workspace)
-    holds = read_workspace_holds(workspace)
     zone = workspace.zone
-    alarms = list_open_alarms(workspace.store)
-    unknown = find_unknown_conditions(workspace)
     if markdown:
         for line in _markdown(found, zone):
             context.out.line(line)
@@ -123,12 +119,15 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
         held=dict(found.held_counts),
         refused_tables=[
             RefusedTableRecord(table=one.name, why=one.file_problem, in_force_since=one.in_force_since)
-            for one in refused
+            for one in find_refused_tables(workspace)
         ],
         held_ends=read_held_ends(workspace.store),
-        unknown_conditions=list(map(_unknown_record, unknown)),
+        unknown_conditions=list(map(_unknown_record, find_unknown_conditions(workspace))),
         undelivered=list_undelivered(workspace),
-        saved=[SavedPolicyRecord(policy=hold.policy, by=hold.by, at=ms_to_iso(hold.at)) for hold in holds],
+        saved=[
+            SavedPolicyRecord(policy=hold.policy, by=hold.by, at=ms_to_iso(hold.at))
+            for hold in read_workspace_holds(workspace)
+        ],
         approvals_missing=[
             MissingApprovalsRecord(
                 request_id=row.state.hub_request,
@@ -138,7 +137,7 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
                 given=one.given,
                 needed=one.needed,
             )
-            for one, row in alarms
+            for one, row in list_open_alarms(workspace.store)
         ],
         runs=list(map(run_record, list_unfinished_runs(workspace.store))),
         health=health_record(health),

@@ -15,12 +15,12 @@ from hf_gate.automation.service.health import read_health
 from hf_gate.automation.service.turn_permissions import read_budgets
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RepoRow
 from hf_gate.core.turns import TurnEnd
 from hf_gate.inbox.rows import read_counters
 from hf_gate.messages.service.message_records import list_destinations
+from hf_gate.reports.service.workspace_status import find_oldest_waiting
 from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.web.app_state import AppState
 
@@ -149,10 +149,8 @@ def _request_counts(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Me
 def _oldest_pending(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
     now = to_ms(app_state.now())
     for row in rows:
-        first = next(
-            iter(app_state.workspace.store.iterate_requests(row.repo, Status.PENDING, with_record=False)), None
-        )
-        yield MetricSample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _repo_label(row.repo))
+        oldest, _ = find_oldest_waiting(app_state.workspace.store, row.repo, 1)
+        yield MetricSample(0 if oldest is None else max(0, now - to_ms(oldest)) / 1000, _repo_label(row.repo))
 
 
 def _sync_ages(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:

@@ -101,7 +101,7 @@ def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table],
     and only if it asks again. Also store who each table lists, to compare the next version.
     """
     good = [table for table in tables.values() if not table.file_problem]
-    names = [(table, name) for table in good for name in unbound_usernames([table], store.bindings(table.name))]
+    names = [(table, name) for table in good for name in unbound_usernames(table, store.bindings(table.name))]
     erased = find_erased_names(store, [name for _, name in names])
     asked = [name for _, name in names if name not in erased][:budget]
     found = {name: sources.account(name) for name in dict.fromkeys(asked)}
@@ -120,7 +120,7 @@ def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table],
 
 def bind_known_accounts(store: Store, table: Table) -> Table:
     """Return a table as after the look-up of its new usernames, as far as the store knows the accounts."""
-    names = unbound_usernames([table], store.bindings(table.name))[:_MAX_LOOKED_UP]
+    names = unbound_usernames(table, store.bindings(table.name))[:_MAX_LOOKED_UP]
     erased = find_erased_names(store, names) if names else set()
     known = {name: _find_account(store, name) for name in names if name not in erased}
     if not any(known.values()):
