@@ -17,6 +17,12 @@ class Status(StrEnum):
 
 STATUSES: tuple[Status, ...] = tuple(Status)
 
+STATUS_OF: Final = {status.value: status for status in Status}
+"""The statuses by their names."""
+
+ANSWERS: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
+"""The statuses that answer a request."""
+
 WITHDRAWN: Final = "withdrawn"
 """The status of a request that is no longer in any of the Hub's lists."""
 

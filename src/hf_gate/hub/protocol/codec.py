@@ -17,11 +17,9 @@ from msgspec import Struct
 from hf_gate.base.decoding import make_json_decoder
 from hf_gate.base.display_text import SURROGATE
 from hf_gate.base.ids import Person, Repo
-from hf_gate.core.lifecycle import Status
+from hf_gate.core.lifecycle import STATUS_OF
 from hf_gate.core.people.accounts import Account, Profile, TokenRights, TokenScope
 from hf_gate.core.requests import AccessRequest
-
-_STATUS = {status.value: status for status in Status}
 
 
 class UnreadableBody(ValueError):
@@ -154,7 +152,7 @@ def _build_request(item: _RawRequest, record: bytes, repo: Repo, at: float) -> A
     granted = item.grantedBy
     request = AccessRequest(
         repo=repo,
-        status=_STATUS.get(item.status, item.status),
+        status=STATUS_OF.get(item.status, item.status),
         asked_at=_to_utc(item.timestamp),
         person=_build_person(item.user),
         request_id=item.requestId,

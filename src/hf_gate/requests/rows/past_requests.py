@@ -24,7 +24,7 @@ from hf_gate.core.events.events import (
     kind_of,
 )
 from hf_gate.core.events.grant_origin import DatedEvent, GrantOrigin, PastState, apply_dated_event
-from hf_gate.core.lifecycle import Status
+from hf_gate.core.lifecycle import ANSWERS, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.stored_rows import (
     Identity,
@@ -308,7 +308,6 @@ def _build_row(
 
 _STEP: Final = 2000  # entries that one statement reads
 _KINDS: Final = (kind_of(ChangeSettled), kind_of(StatusMoved))
-_DECIDED: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
 _COLUMNS: Final = "id, seq, repo_id, request_id, at, actor, body"
 
 
@@ -360,7 +359,7 @@ def _decision_of(row: Row) -> PersonDecision | None:
         return None
     is_done = isinstance(event, ChangeSettled) and event.kind == OutcomeKind.DONE
     is_moved = isinstance(event, StatusMoved) and event.before == Status.PENDING
-    if not (is_done or is_moved) or getattr(event, "after", None) not in _DECIDED:
+    if not (is_done or is_moved) or getattr(event, "after", None) not in ANSWERS:
         return None
     return PersonDecision(
         entry=entry,

@@ -12,7 +12,7 @@ from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.evaluations import evaluation_of
 from hf_gate.core.events.request_state import KnownRequest
 from hf_gate.core.forms.case_folding import domain_of, fold_for_search
-from hf_gate.core.lifecycle import WITHDRAWN, Status
+from hf_gate.core.lifecycle import STATUS_OF, WITHDRAWN, Status
 from hf_gate.core.request_version import ContentDigest
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.stored_rows import DerivedRow, Identity, ListPosition, ListRange, PersonRow, RequestRow
@@ -22,7 +22,6 @@ from hf_gate.store.writing.compression import Packer, decode_record
 from hf_gate.store.writing.state_columns import SELECT_STATE, StoredVerdict, repo_of, state_of
 
 PAGE: Final = 1000
-_STATUS: Final = {status.value: status for status in Status}
 
 _ROW = (
     "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, "
@@ -95,7 +94,7 @@ class RowDecoder:
         if record is not None and (record.status != state.status or to_ms(record.reviewed_at) != state.reviewed_at):
             record = msgspec.structs.replace(
                 record,
-                status=_STATUS.get(state.status, state.status),
+                status=STATUS_OF.get(state.status, state.status),
                 reviewed_at=None if state.reviewed_at is None else from_ms(state.reviewed_at),
             )
         return RequestRow(

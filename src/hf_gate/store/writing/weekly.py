@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.events.activity import Activity, Answerer, wait_bucket, week_of, weekday_of
 from hf_gate.core.events.events import OUTSIDE, POLICY_ACTOR
 from hf_gate.core.events.request_state import RequestState
-from hf_gate.core.lifecycle import Status
+from hf_gate.core.lifecycle import ANSWERS, Status
 from hf_gate.core.stored_rows import WeeklyCount
 from hf_gate.store.rows.repos import read_repos_by_number
 from hf_gate.store.sql import Database, Reader
-
-_ANSWERS: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
 
 
 class WeeklyCounts:
@@ -38,12 +35,12 @@ class WeeklyCounts:
             return
         self.add(Activity.ASKED, state.asked_at, repo_id)
         self.count_current(repo_id, state, 1)
-        if state.status in _ANSWERS and state.reviewed_at is not None:
+        if state.status in ANSWERS and state.reviewed_at is not None:
             self._count_answer(repo_id, state, state.reviewed_at, Answerer.OUTSIDE)
 
     def count_move(self, repo_id: int, before: RequestState, after: RequestState, at: int, actor: str) -> None:
         """Count a change of status. Only a change of a pending request counts as an answer."""
-        if before.status != Status.PENDING or after.status not in _ANSWERS:
+        if before.status != Status.PENDING or after.status not in ANSWERS:
             return
         answerer = _answerer(actor)
         self._count_answer(repo_id, after, at, answerer)
