@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.base.ids import Person, Repo, RepoType
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.forms.forms import parse_gate_form
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.people.accounts import Profile
@@ -99,7 +100,7 @@ def value(name: str, request: AccessRequest | None = None, **known: object) -> F
 def test_every_declared_fact_can_be_asked_and_has_the_type_that_is_declared() -> None:
     tables = {"dua": TableHit("valid", NOW, {"n": "1"}, source="table:dua@1")}
     profile = ProfileFact(Profile(PERSON, BORN, orgs=("acme",), models=1, datasets=2, followers=3), NOW)
-    history = DecisionHistory(last_decision="reset", last_at=NOW - timedelta(days=9))
+    history = DecisionHistory(last_decision="reset", last_at=to_ms(NOW - timedelta(days=9)))
     types = fact_types(tables=tables)
     found = compute_facts(
         asking(), now=NOW, form=FORM, email=MAIL, profile=profile, tables=tables, history=history, countries=COUNTRIES
@@ -130,7 +131,7 @@ def test_no_other_fact_changes_with_time_alone(later: timedelta) -> None:
         "email": MAIL,
         "profile": profile,
         "tables": {"dua": TableHit("valid", NOW + timedelta(days=2), {"n": "1"}, source="table:dua@1")},
-        "history": DecisionHistory(last_decision="reset", last_at=NOW - timedelta(days=9)),
+        "history": DecisionHistory(last_decision="reset", last_at=to_ms(NOW - timedelta(days=9))),
         "countries": COUNTRIES,
     }
     before, after = (compute_facts(asking(), now=at, **inputs) for at in (NOW, NOW + later))  # type: ignore[arg-type]
@@ -231,7 +232,9 @@ def test_a_history_that_was_not_read_in_full_says_nothing_but_the_attempt() -> N
     assert fact("history.accepted", history=None).why is UnknownReason.UNAVAILABLE
     assert value("history.last_decision", history=DecisionHistory()) == "none"
     assert fact("history.days_since_last", history=DecisionHistory()).why is UnknownReason.UNAVAILABLE
-    assert value("history.days_since_last", history=DecisionHistory(last_at=NOW - timedelta(days=8, hours=1))) == 8
+    assert (
+        value("history.days_since_last", history=DecisionHistory(last_at=to_ms(NOW - timedelta(days=8, hours=1)))) == 8
+    )
 
 
 # ---- the account -----------------------------------------------------------------------------------------------------

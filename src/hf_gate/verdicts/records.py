@@ -149,12 +149,12 @@ class NewPolicyRecord(Record, frozen=True, kw_only=True):
 
 
 class AgreementRecord(Record, frozen=True, kw_only=True):
-    """How a policy agrees with decisions by people, as in `ComparisonRecord`."""
+    """How a policy agrees with decisions by people."""
 
     compared: Count
-    decided: Count
-    agreed: Count
-    unknown: Count
+    decided: Annotated[Count, Meta(description="how many the policy would have decided itself")]
+    agreed: Annotated[Count, Meta(description="how many of these it would have decided in the same way")]
+    unknown: Annotated[Count, Meta(description="facts of that time that are not kept would change the verdict")]
 
 
 class RepoChangesRecord(Record, frozen=True, kw_only=True):
@@ -207,7 +207,7 @@ class ComparisonCell(Record, frozen=True, kw_only=True):
     n: Count
 
 
-class ComparisonRecord(Record, frozen=True, kw_only=True):
+class ComparisonRecord(AgreementRecord, frozen=True, kw_only=True):
     """Decisions by people compared with a policy.
 
     The rates are of the decisions that the policy would make by itself.
@@ -215,14 +215,10 @@ class ComparisonRecord(Record, frozen=True, kw_only=True):
 
     policy: str
     digest: str
-    compared: Count
-    decided: Annotated[Count, Meta(description="how many the policy would have decided itself")]
-    agreed: Annotated[Count, Meta(description="how many of these it would have decided in the same way")]
     rate: Annotated[float | None, Meta(description="null: it would have decided none")]
     rate_low: Annotated[float | None, Meta(description="of the 95 % interval")]
     rate_high: float | None
     left_to_people: Count
-    unknown: Annotated[Count, Meta(description="facts of that time that are not kept would change the verdict")]
     erased: Annotated[Count, Meta(description="left out, because the personal data was deleted")]
     matrix: list[ComparisonCell]
     disagreements: Annotated[list[ComparedDecision], Meta(description="newest first")]

@@ -12,11 +12,12 @@ from msgspec import Struct, field
 
 from hf_gate.base.decoding import make_json_decoder
 from hf_gate.base.display_text import SURROGATE
-from hf_gate.base.timestamps import to_iso
+from hf_gate.base.timestamps import from_ms, to_iso
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.people.accounts import Profile
 from hf_gate.core.policy_model import FactValue, UnknownReason
 from hf_gate.core.requests import AccessRequest
+from hf_gate.core.stored_rows import HistoryRow
 from hf_gate.requests.answer_ratings import Quality
 
 from .countries import country_code
@@ -87,16 +88,10 @@ class TableHit(Struct, frozen=True):
     listed_by: RowEvidence | None = None  # the row that counts; None if only its dates are kept
 
 
-class DecisionHistory(Struct, frozen=True):
+class DecisionHistory(HistoryRow, frozen=True, kw_only=True):
     """Earlier decisions about one person. Unless `is_complete` (after a full sync), only `attempt` is reliable."""
 
     attempt: int = 1
-    accepted: int = 0
-    rejected: int = 0
-    resets: int = 0
-    elsewhere: int = 0
-    last_decision: str = "none"
-    last_at: datetime | None = None
     is_complete: bool = True
     as_of: datetime | None = None
 
@@ -409,7 +404,7 @@ def _since_last(at: FactInputs) -> int | UnknownValue:
     return (
         UnknownValue(UnknownReason.UNAVAILABLE, "there is no earlier decision")
         if last is None
-        else days_between(last, at.now)
+        else days_between(from_ms(last), at.now)
     )
 
 
@@ -465,7 +460,9 @@ sources.
 DAY_COUNTS: Mapping[str, Callable[[FactInputs], datetime | UnknownValue | None]] = {
     "request.age_days": lambda at: at.request.asked_at,
     "person.account_days": account_created_at,
-    "history.days_since_last": lambda at: at.history.last_at if at.history else None,
+    "history.days_since_last": lambda at: (
+        from_ms(at.history.last_at) if at.history and at.history.last_at is not None else None
+    ),
 }
 """The facts that count days, and the moment from which each counts. They change although nothing happens."""
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct, field, structs
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from hf_gate.base.batches import split_into_batches
 from hf_gate.base.decoding import decode_json
@@ -344,13 +344,8 @@ def make_history(attempt: int, past: HistoryRow, read_at: int | None) -> Decisio
     `read_at` (ms) is when the repo was last read in full; None: never.
     """
     return DecisionHistory(
-        attempt,
-        past.accepted,
-        past.rejected,
-        past.resets,
-        past.elsewhere,
-        past.last_decision,
-        None if past.last_at is None else from_ms(past.last_at),
+        **asdict(past),
+        attempt=attempt,
         is_complete=read_at is not None,
         as_of=None if read_at is None else from_ms(read_at),
     )
