@@ -129,6 +129,25 @@ def test_who_has_access_already_gets_the_new_end(asked: Desk) -> None:
     assert asked.row("ada-l").state.status == "reset"
 
 
+def test_nothing_is_done_already_while_another_decision_is_not_sent(asked: Desk) -> None:
+    key = give_key(asked)
+    settle(asked, key, _wish(asked, action="reset"), "refund-0")
+    paid = _wish(asked, until="90d")
+    assert send(asked, key, paid, "pay-1").status == 202
+    refund = _wish(asked, action="reset")
+    assert send(asked, key, refund, "refund-1").status == 409, "it is reset, but about to be accepted"
+    asked.app_state.tray_service.send_due(asked.app_state.now() + timedelta(seconds=1))
+    assert send(asked, key, paid, "pay-1").json["outcome"] == "done"
+    row = asked.row("ada-l")
+    wish = DecisionRequest("reset", {row.id: row.version.token}, asked.app_state.membership.owner_member)
+    assert asked.app_state.tray_service.queue_decisions(wish, asked.app_state.now(), None).count == 1
+    for more in ({}, {"until": "30d"}):
+        assert send(asked, key, _wish(asked, **more), "pay-2").status == 409, "it is accepted, but about to be reset"
+    asked.send_due()
+    assert settle(asked, key, _wish(asked, until="30d"), "pay-2").json["outcome"] == "done"
+    assert settle(asked, key, refund, "refund-1").json["outcome"] == "done"
+
+
 def test_after_seven_days_the_same_key_is_a_new_decision(asked: Desk) -> None:
     key = give_key(asked)
     settle(asked, key, _wish(asked, action="reset"))
@@ -214,6 +233,9 @@ def test_a_key_does_no_more_than_its_verbs_and_repos(asked: Desk) -> None:
     for path in ("/api/v1/tray/send", "/terminal", "/tray", "/settings/invite"):
         answer = Visitor(asked.app).ask("POST", path, b"{}", {"authorization": f"Bearer {accepts}", **BARE})
         assert answer.status == 403, path
+    for method, path in (("GET", "/api/v1/decisions"), ("POST", "/api/v1/events"), ("HEAD", "/api/v1/events")):
+        answer = Visitor(asked.app).ask(method, path, b"", {"authorization": f"Bearer {accepts}", **BARE})
+        assert (answer.status, set(answer.json)) == (405, {"error", "hint"}), "no page of the desk"
     assert list_waiting_decisions(asked.app_state.workspace.store) == []
 
 
@@ -330,8 +352,19 @@ def test_a_stop_of_unattended_work_stops_keys(asked: Desk) -> None:
     key = give_key(asked)
     write_stop(asked.app_state.workspace.store, UnattendedStop(by="mia", at=1))
     assert send(asked, key, _wish(asked, until="none")).status == 409
-    asked.app_state.workspace.store.request_stop("*", None)
+    store = asked.app_state.workspace.store
+    store.request_stop("*", None)
     assert send(asked, key, _wish(asked, until="none")).status == 202
+    write_stop(store, UnattendedStop(by="mia", at=2))
+    row = asked.row("bob99")
+    wish = DecisionRequest("reset", {row.id: row.version.token}, asked.app_state.membership.owner_member)
+    asked.app_state.tray_service.queue_decisions(wish, asked.app_state.now(), 0.0)
+    asked.app_state.tray_service.send_due(asked.app_state.now() + timedelta(seconds=1))
+    assert asked.row("ada-l").state.status == "pending", "what a key decided before waits for the start"
+    assert asked.row("bob99").state.status == "reset", "people still decide"
+    store.request_stop("*", None)
+    asked.app_state.tray_service.send_due(asked.app_state.now() + timedelta(minutes=1))
+    assert send(asked, key, _wish(asked, until="none")).json["outcome"] == "done"
 
 
 def test_a_key_of_a_single_owner_is_not_limited_and_one_of_a_team_is(asked: Desk) -> None:

@@ -303,7 +303,9 @@ class DeskApp:
         return error_response(503, STORE_FAILED, "Try again in a moment.")
 
     async def not_found(self, request: Request, _: Exception) -> Response:
-        """Answer an unknown path: 404 for members, the sign-in page for others."""
+        """Answer an unknown path: 404 for members, the sign-in page for others. A key opens no page."""
+        if request.state.key is not None:
+            return error_response(405, "This path does not take this method.", "See docs/integrations.md.")
 
         def page(member: Member | None) -> Response:
             return (

@@ -23,7 +23,7 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.rows import find_key_decision, write_key_decision
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import parse_reason
-from hf_gate.grants.pages.access_end import write_end
+from hf_gate.grants.pages.access_end import require_sent_decisions, write_end
 from hf_gate.members.sessions import digest_secret
 from hf_gate.requests.pages.request_lines import version_with_terms
 from hf_gate.settings.service.unattended_stop import read_stop
@@ -31,6 +31,8 @@ from hf_gate.store.rows.tray import find_decision_of_batch
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, require
 
 _MAX_IDEMPOTENCY: Final = 200  # characters
+_MOVED: Final = "The request changed, or another decision about it is not sent yet."
+_SEND_AGAIN: Final = "Send it again in a moment, with the same Idempotency-Key."
 _UNDONE: Final = "it was taken back before it was sent"
 
 
@@ -112,6 +114,10 @@ def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDec
         return
     if row.state.status == after:
         with store.writing() as write:
+            fresh = store.request(row.id)
+            if fresh is None or not fresh.version.is_token(row.version.token):
+                raise Refused(_MOVED, hint=_SEND_AGAIN, status=409)
+            require_sent_decisions(context, fresh)
             write_key_decision(write, done)
         return
     terms = context.app_state.terms_reader.read_terms([row], context.now)[row.id] if wish.action == ACCEPT else None
@@ -123,11 +129,7 @@ def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDec
         lambda write, batch: write_key_decision(write, replace(claim, batch=batch)),
     )
     if not queued.count and find_key_decision(store, claim) is None:
-        raise Refused(
-            "The request changed, or another decision about it is not sent yet.",
-            hint="Send it again in a moment, with the same Idempotency-Key.",
-            status=409,
-        )
+        raise Refused(_MOVED, hint=_SEND_AGAIN, status=409)
     context.app_state.wake.set()
 
 

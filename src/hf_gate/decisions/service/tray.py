@@ -24,7 +24,7 @@ from hf_gate.core.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.people.approvals import Approver
 from hf_gate.core.people.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
-from hf_gate.core.people.members import Member, RunAuthor
+from hf_gate.core.people.members import KEY_ACTOR, Member, RunAuthor
 from hf_gate.core.queued_decisions import QueuedChange, QueuedDecision
 from hf_gate.core.requests import Target, target_of
 from hf_gate.core.runs import RunKind, RunState
@@ -39,6 +39,7 @@ from hf_gate.grants.service.ends.terms_reader import (
     make_end_choice_error,
 )
 from hf_gate.members.service.members import Membership
+from hf_gate.settings.service.unattended_stop import read_stop
 from hf_gate.settings.service.workspace import Workspace, new_id
 from hf_gate.store.rows.tray import (
     add_waiting_decisions,
@@ -214,14 +215,16 @@ class TrayService(Struct):
 
     def send_due(self, now: datetime) -> None:
         """Send the due decisions, those of one actor, verb and note together. Unsent decisions stay and are tried
-        again.
+        again. While unattended work is stopped, decisions of keys stay.
         """
         self.problem = None
+        is_stopped = read_stop(self.workspace.store) is not None
         due = list_due_decisions(self.workspace.store, to_ms(now))
         groups = group_pairs(((one.run.actor, one.run.member, one.verb, one.change.note), one) for one in due)
-        for items in groups.values():
+        for (_, member, _, _), items in groups.items():
             try:
-                self._send(items, now)
+                if not is_stopped or member is None or not member.startswith(KEY_ACTOR):
+                    self._send(items, now)
             except HfGateError as problem:
                 self.problem = str(problem)
             finally:

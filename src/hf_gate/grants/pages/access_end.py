@@ -183,10 +183,15 @@ def _check_change(context: HttpContext, row: RequestRow | None, version: str) ->
     """Refuse a request that changed, one with an unsent decision, and the member's own."""
     if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(version):
         raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
+    require_sent_decisions(context, row)
+    if row.is_made_by(context.member):
+        raise NotAllowed("You cannot change the end of your own access.", hint="Ask another reviewer.")
+
+
+def require_sent_decisions(context: HttpContext, row: RequestRow) -> None:
+    """Refuse a request with a decision that is not sent yet, because its status is about to change."""
     held = find_latest_decisions(context.workspace.store, [row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):
         raise Refused(
             "A decision about this request is not sent yet.", hint="Undo it, or wait until it is sent.", status=409
         )
-    if row.is_made_by(context.member):
-        raise NotAllowed("You cannot change the end of your own access.", hint="Ask another reviewer.")
