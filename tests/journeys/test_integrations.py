@@ -27,7 +27,7 @@ from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.messages.channels.webhook import Webhook
 from hf_gate.store.rows.event_feed import GENERATION, read_events
 from tests.kits.command_line import DATASET, Console, request_access
-from tests.kits.desk import Desk, serve_desk
+from tests.kits.desk import Desk, open_desk, serve_desk
 from tests.kits.doc_pages import read_blocks
 from tests.kits.key_calls import give_key
 from tests.kits.message_servers import HOOK_KEY
@@ -49,7 +49,7 @@ _EVENT: Final = EventRecord(
     text="",
     body={},
     cursor="0-1-",
-    hash="",
+    hash="ff",
     commitment=None,
 )
 
@@ -98,16 +98,16 @@ def test_a_consumer_killed_ten_times_misses_nothing_and_applies_nothing_twice(de
             assert consumer.stdout.read().splitlines()[0] == "100"
         assert consumer.returncode == 0
     store = desk.app_state.workspace.store
-    ids, kinds, cursor = list[str](), Counter[str](), None
+    hashes, kinds, cursor = list[str](), Counter[str](), None
     while page := read_events(store, cursor, 500, TimelineFilter()):
-        ids += [f"{link.chain.removeprefix('models/')}#{link.seq}" for link, _ in page.entries]
+        hashes += [link.hash.hex() for link, _ in page.entries]
         kinds.update(link.kind for link, _ in page.entries)
         cursor = page.next
         if not page.has_more:
             break
     assert kinds["SyncEnded"] >= EVENTS
     with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
-        assert [row[0] for row in db.execute("SELECT id FROM applied ORDER BY rowid")] == ids
+        assert [row[0] for row in db.execute("SELECT hash FROM applied ORDER BY rowid")] == hashes
         assert dict(db.execute("SELECT kind, n FROM counts")) == kinds
 
 
@@ -144,18 +144,33 @@ def test_a_receiver_applies_each_event_of_each_turn_once_and_refuses_what_is_not
             now = from_ms(int(console.hub.clock.now() * 1000))
             genuine = Webhook("shop", url, HOOK_KEY)
             assert [genuine.send(message, now).kind for _ in range(2)] == ["delivered", "delivered"]
-            forged = replace(message, id="n_2", events=(replace(_EVENT, id="forged#1"),))
+            forged = replace(message, id="n_2", events=(replace(_EVENT, hash="f0"),))
             assert Webhook("shop", url, f"{HOOK_KEY}!").send(forged, now).problem == "the receiver answered 401"
             assert genuine.send(forged, now - timedelta(minutes=6)).problem == "the receiver answered 401"
         finally:
             receiver.terminate()
-    found = console.run("audit", "ls", "--json", "--limit", "1000").json
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db:
+        found = {row[0].hex(): row[1] for row in db.execute("SELECT hash, kind FROM ledger")}
     with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
-        applied = [row[0] for row in db.execute("SELECT id FROM applied ORDER BY rowid")]
-    assert applied.pop() == _EVENT.id
-    assert len([entry for entry in found if entry["id"] in applied and entry["kind"] == "RequestSeen"]) == 2
-    assert set(applied) <= {entry["id"] for entry in found}
+        applied = [row[0] for row in db.execute("SELECT hash FROM applied ORDER BY rowid")]
+    assert applied.pop() == _EVENT.hash
+    assert [found[each] for each in applied].count("RequestSeen") == 2
     assert len(applied) == len(set(applied))
+
+
+def test_a_consumer_of_a_store_made_anew_misses_none_of_its_events(desk: Desk, tmp_path: Path) -> None:
+    program = write_program("consumer.py", tmp_path)
+    expected = 0
+    with open_desk(tmp_path / "anew") as anew:
+        for number, one in enumerate((desk, anew)):  # the names of their entries are the same
+            (tmp_path / "billing.key").write_text(give_key(one, "reader", "events", repos=None))
+            _add_events(one, number * 1000, 5)
+            with serve_desk(one) as url, _start_consumer(program, url) as consumer:
+                consumer.wait(60)
+            assert consumer.returncode == 0
+            expected += one.app_state.workspace.store.reads.count("SELECT count(*) FROM ledger")
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+        assert sum(row[0] for row in db.execute("SELECT n FROM counts")) == expected
 
 
 def test_a_consumer_of_a_restored_store_starts_again_and_skips_what_it_knows(desk: Desk, tmp_path: Path) -> None:

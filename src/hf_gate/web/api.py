@@ -346,7 +346,7 @@ def _list_events(context: HttpContext, call: ApiCall) -> Record:
     if page is None:
         raise Refused(
             "The cursor belongs to an earlier state of the store, which was restored or made anew.",
-            hint="Start again without `after`. What you have applied comes again with the same id.",
+            hint="Start again without `after`. What you have applied comes again with the same hash.",
             status=410,
         )
     events = [event_record(link, cursor) for link, cursor in page.entries]
