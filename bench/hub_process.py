@@ -60,12 +60,28 @@ class RunningHub:
         """Return the time of the Hub's clock, in seconds."""
         return float(self._call_json("GET", "/_hf_gate/clock")["now"])
 
+    def count_accepted(self) -> int:
+        """Return how many people have access in all repos, with the owner's token."""
+        total = 0
+        for repo in self.repos:
+            url: str | None = (
+                f"{self.url}/api/{repo['repo_type']}s/{repo['repo']}/user-access-request/accepted?limit=1000"
+            )
+            while url is not None:
+                asked = self.build_request("GET", url)
+                asked.add_header("authorization", f"Bearer {self.tokens['owner']}")
+                with urlopen(asked) as reply:  # noqa: S310 - the local Hub's own address
+                    total += len(json.load(reply))
+                    link = _NEXT.search(reply.headers.get("Link") or "")
+                url = link[1] if link else None
+        return total
+
     def read_usernames(self, repo: dict[str, Any], count: int) -> list[str]:
         """Return `count` usernames with pending requests. Uses the admin's token, so the owner's window is not touched."""
         names: dict[str, str] = {}  # by lower case, because two spellings name one person
         url: str | None = f"{self.url}/api/{repo['repo_type']}s/{repo['repo']}/user-access-request/pending?limit=1000"
         while url is not None and len(names) < count:
-            with urlopen(self._build_request("GET", url)) as reply:  # noqa: S310 - the local Hub's own address
+            with urlopen(self.build_request("GET", url)) as reply:  # noqa: S310 - the local Hub's own address
                 names |= {row["user"]["user"].lower(): row["user"]["user"] for row in json.load(reply)}
                 link = _NEXT.search(reply.headers.get("Link") or "")
             url = link[1] if link else None
@@ -74,10 +90,10 @@ class RunningHub:
         return list(names.values())[:count]
 
     def _call_json(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON of any kind
-        with urlopen(self._build_request(method, self.url + path, body)) as reply:  # noqa: S310 - the local Hub's own address
+        with urlopen(self.build_request(method, self.url + path, body)) as reply:  # noqa: S310 - the local Hub's own address
             return json.load(reply)
 
-    def _build_request(self, method: str, url: str, body: object = None) -> Request:
+    def build_request(self, method: str, url: str, body: object = None) -> Request:
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.tokens['admin']}"}
         data = None if body is None else json.dumps(body).encode()
         return Request(url, data, headers, method=method)  # noqa: S310 - the local Hub's own address

@@ -137,6 +137,14 @@ def build_fact_errors() -> str:
     return f"{facts_table.build_overview()}\n\n{facts_table.build_country_table()}\n\n{facts_table.build_error_list()}"
 
 
+def build_scale() -> str:
+    """Return what larger numbers of requests cost, computed from the benchmarks."""
+    sys.path.insert(0, str(ROOT))
+    from tools import scale_table
+
+    return scale_table.build_table()
+
+
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
@@ -146,6 +154,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "public names": build_public_names,
     "facts": build_facts,
     "facts errors": build_fact_errors,
+    "scale": build_scale,
 }
 PAGES: Final = (
     "docs/internals/code-map.md",
@@ -153,6 +162,7 @@ PAGES: Final = (
     "docs/cli.md",
     "docs/api.md",
     "docs/facts.md",
+    "docs/scale.md",
 )
 
 
