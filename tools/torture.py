@@ -107,6 +107,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/torture/test_kill_notices.py",
         "tests/torture/test_two_years.py",
     ),
+    "machines": ("tests/torture/test_machines.py",),
     "days-1": (f"{_DAYS}[0]", f"{_DAYS}[1]"),
     "days-2": (f"{_DAYS}[2]", f"{_DAYS}[3]"),
 }

@@ -13,7 +13,16 @@ import pytest
 
 from hf_gate.store.leases import LEASE_S
 from hf_gate.testing import LocalHub
-from tests.kits.machines import POLICY, DeskProgram, Machines, ask, count_changes, count_moves, opened_proxy
+from tests.kits.machines import (
+    POLICY,
+    DeskProgram,
+    Machines,
+    ask,
+    count_changes,
+    count_moves,
+    opened_proxy,
+    wait_for_moves,
+)
 from tests.kits.stores import new_schema
 
 PEOPLE = [f"p{n:02}" for n in range(40)]
@@ -32,13 +41,6 @@ def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
         made.close()
 
 
-def _wait_for_moves(machines: Machines, count: int, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while sum(count_moves(machines.hub).values()) < count:
-        assert time.monotonic() < end, [machine.lines for machine in machines.running]
-        time.sleep(0.02)
-
-
 def _start_two_loops(machines: Machines, url: str | None = None) -> None:
     """The first one leads; `url` is its way to the database."""
     machines.make("one", url=url)
@@ -53,13 +55,13 @@ def test_a_standby_takes_over_from_a_leader_that_was_killed_and_settles_its_run(
     assert f"pid {leader.process.pid} on " in standby.wait_for("Standing by")
     machines.hub.set_faults(SLOW)
     ask(machines.hub, PEOPLE)
-    _wait_for_moves(machines, 3)
+    wait_for_moves(machines, 3)
     leader.send(signal.SIGKILL)
     killed_at = time.monotonic()
     assert "This loop leads now" in standby.wait_for("This loop leads now")
     assert time.monotonic() - killed_at < LEASE_S + 5
     machines.hub.set_faults([])
-    _wait_for_moves(machines, len(PEOPLE))
+    wait_for_moves(machines, len(PEOPLE))
     assert set(count_moves(machines.hub).values()) == {1}
     standby.wait_for("interrupted earlier, was settled")
 
@@ -69,11 +71,11 @@ def test_a_leader_that_stood_still_past_its_lease_sends_nothing_when_it_goes_on(
     leader, standby = machines.running
     machines.hub.set_faults(SLOW)
     ask(machines.hub, PEOPLE)
-    _wait_for_moves(machines, 3)
+    wait_for_moves(machines, 3)
     leader.send(signal.SIGSTOP)
     standby.wait_for("This loop leads now")
     machines.hub.set_faults([])
-    _wait_for_moves(machines, len(PEOPLE))
+    wait_for_moves(machines, len(PEOPLE))
     before, lines = count_changes(machines.hub), len(leader.lines)
     leader.send(signal.SIGCONT)
     assert "Standing by" in leader.wait_for("Standing by", after=lines)
@@ -87,11 +89,11 @@ def test_a_leader_that_is_cut_off_from_the_database_starts_no_call_after_its_lea
         leader, standby = machines.running
         machines.hub.set_faults(SLOW)
         ask(machines.hub, PEOPLE)
-        _wait_for_moves(machines, 3)
+        wait_for_moves(machines, 3)
         proxy.cut()
         standby.wait_for("This loop leads now")
         machines.hub.set_faults([])
-        _wait_for_moves(machines, len(PEOPLE))
+        wait_for_moves(machines, len(PEOPLE))
         standby.wait_for("Synced")
         before, lines = count_changes(machines.hub), len(leader.lines)
         proxy.heal()
@@ -129,6 +131,6 @@ def test_what_a_killed_desk_had_in_its_tray_is_sent_by_another_one_once(machines
     assert len(shown) == 12
     assert one.accept(shown[:6]) + two.accept(shown[4:]) == 12, "two are shown at both, and decided once"
     one.machine.send(signal.SIGKILL)
-    _wait_for_moves(machines, 12)
+    wait_for_moves(machines, 12)
     assert count_moves(machines.hub) == dict.fromkeys(PEOPLE[:12], 1)
     assert two.read_queue() == []

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -146,6 +147,14 @@ def ask(hub: LocalHub, names: Sequence[str]) -> None:
 def count_moves(hub: LocalHub) -> dict[str, int]:
     """How often each person was decided."""
     return dict(Counter(move["user"] for move in list_moves(hub.journal())))
+
+
+def wait_for_moves(machines: Machines, count: int, seconds: float = 60.0) -> None:
+    """Wait until so many decisions have reached the Hub."""
+    end = time.monotonic() + seconds
+    while sum(count_moves(machines.hub).values()) < count:
+        assert time.monotonic() < end, [machine.lines for machine in machines.running]
+        time.sleep(0.02)
 
 
 def count_changes(hub: LocalHub) -> int:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from hf_gate.errors import StoreBusy, StoreUnavailable
+from hf_gate.errors import StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable
+from hf_gate.store.database.schema import find_oldest_program, list_revisions
 from hf_gate.store.leases import LEASE_S, MIN_CALL_S, LeaseKeeper, read_lease
 from hf_gate.store.sql import Postgres
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Holder, Work
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, new_store, record, store_records
+from tests.kits.stores import EEG, ENDPOINT, add_migration, new_store, record, store_records
 
 
 @pytest.fixture
@@ -192,3 +194,54 @@ def test_a_client_that_vanished_within_a_statement_keeps_nobody_from_writing(des
             except StoreBusy:
                 assert time.monotonic() < end
     assert next(iter(desk.chains().values()))[0] == 1
+
+
+# ---- programs of several versions, and restored copies ---------------------------------------------------------------------
+
+
+def _upgrade(place: str, folder: Path, *, oldest: str) -> None:
+    """A newer program upgrades the store; its migration names the oldest program that may go on."""
+    later = add_migration(folder, f"-- oldest: {oldest}\nSELECT 1;\n" if oldest else "")
+    open_store(place, endpoint=ENDPOINT, lends=True, migrations=later).close()
+
+
+def test_a_program_goes_on_beside_a_newer_one_that_only_added_something(
+    place: str, desk: Store, tmp_path: Path
+) -> None:
+    store_records(desk, EEG, [record(1)])
+    _upgrade(place, tmp_path / "m", oldest=list_revisions()[-1])
+    store_records(desk, EEG, [record(2)])
+    with open_store(place, endpoint=ENDPOINT, wait=0.0) as started_later:
+        store_records(started_later, EEG, [record(3)])
+    assert _run(place, "SELECT value FROM about WHERE key = 'schema'") == [("9999",)]
+
+
+def test_a_program_ends_beside_a_newer_one_that_changed_something(place: str, desk: Store, tmp_path: Path) -> None:
+    store_records(desk, EEG, [record(1)])
+    _upgrade(place, tmp_path / "m", oldest="")
+    with pytest.raises(StoreTooNew, match=r"made by a newer hf-gate \(schema 9999"), desk.writing():
+        pytest.fail("a transaction began")
+    with pytest.raises(StoreTooNew):
+        open_store(place, endpoint=ENDPOINT)
+
+
+def test_a_process_that_runs_while_an_older_copy_is_restored_writes_nothing_more(place: str, desk: Store) -> None:
+    store_records(desk, EEG, [record(1)])
+    _run(place, "CREATE TABLE backup AS SELECT * FROM leases")
+    for number in (2, 3):
+        store_records(desk, EEG, [record(number)])
+    _run(place, "DELETE FROM leases")
+    _run(place, "INSERT INTO leases SELECT * FROM backup")
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="holds an older copy of the store than before"), desk.writing():
+            pytest.fail("a transaction began")
+        with pytest.raises(StoreDamaged), desk.writing(is_short=True):
+            pytest.fail("a transaction began")
+    with open_store(place, endpoint=ENDPOINT, lends=True) as started_again:
+        store_records(started_again, EEG, [record(4)])
+
+
+def test_the_oldest_program_is_that_of_the_last_migration_that_changed_something(tmp_path: Path) -> None:
+    for number, more in (("0031", ""), ("0032", "-- oldest: 0031\n"), ("0033", "-- oldest: 0032\n")):
+        (tmp_path / f"{number}_x.sql").write_text(f"{more}SELECT 1;\n")
+        assert find_oldest_program.__wrapped__(tmp_path) == ("0032" if number == "0033" else "0031")

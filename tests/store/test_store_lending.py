@@ -108,6 +108,6 @@ def test_a_newer_hf_gate_that_changed_the_shape_meanwhile_ends_the_writing(tmp_p
     path = tmp_path / "desk.db"
     with open_store(path, endpoint=ENDPOINT, lends=True) as desk:
         with open_store(path, endpoint=ENDPOINT, pid=4711, wait=0.0) as newer, newer.writing() as write:
-            write.db.run("UPDATE about SET value = '9999' WHERE key = 'schema'")
+            write.db.run("UPDATE about SET value = '9999' WHERE key IN ('schema', 'oldest')")
         with pytest.raises(StoreTooNew, match="newer"), desk.writing():
             pass

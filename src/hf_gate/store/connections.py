@@ -12,7 +12,7 @@ from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.errors import StoreTooNew, StoreUnavailable
-from hf_gate.store.database.schema import READ_REVISION
+from hf_gate.store.database.schema import check_program, read_about_schema
 from hf_gate.store.writing.writer import Writer
 from hf_gate.store.writing.writer_cache import WriterCache
 
@@ -51,7 +51,6 @@ class StoreConnections:
         self._holders_lock = threading.Lock()
         self._holders = 0
         self._lends_lock = lends and lock is not None
-        self._revision = writes.row(READ_REVISION) if writes is not None and self._lends_lock else None
         if lock is not None and self._lends_lock:
             lock.hand_back()
         self._thread_local = threading.local()
@@ -214,6 +213,8 @@ class StoreConnections:
         if not lock.acquire(wait):
             return
         memory.clear()  # another process wrote meanwhile
-        if db.row(READ_REVISION) != self._revision:
+        try:
+            check_program(read_about_schema(db), db.at)
+        except StoreTooNew:
             lock.hand_back()
-            raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Restart this process.")
+            raise

@@ -24,9 +24,9 @@ from msgspec.structs import replace
 from hf_gate import __version__
 from hf_gate.base.private_files import make_private_folder
 from hf_gate.core.stored_rows import ProcessRow
-from hf_gate.errors import HfGateError, StoreBusy, StoreUnavailable
+from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable
 
-from .database.schema import list_revisions
+from .database.schema import ABOUT_SCHEMA, check_program, list_revisions
 from .rows.processes import DATABASE_NOW, delete_process, write_process
 from .sql import Database, Postgres, Reader
 from .store_path import is_on_server, parse_path
@@ -41,7 +41,7 @@ _LOCK_MS: Final = 5_000  # for which a write transaction waits for another one
 _TAKE_LOCK_MS: Final = 1_000
 _IDLE_MS: Final = 15_000  # after which the database ends a write transaction of a process that does nothing
 _NOW: Final = DATABASE_NOW
-_LOCK: Final = "SELECT holder FROM leases WHERE name = 'transaction' FOR UPDATE"
+_LOCK: Final = "SELECT holder, epoch FROM leases WHERE name = 'transaction' FOR UPDATE"
 _END_SILENT: Final = (
     "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l USING (pid)"
     " WHERE l.relation = 'leases'::regclass AND l.granted AND a.pid <> pg_backend_pid() AND a.usename = current_user"
@@ -92,6 +92,7 @@ class LeaseKeeper:
         self._stop = threading.Event()
         self._describe: Callable[[], ProcessRow] | None = None
         self.sharers = 1  # living processes with the same token
+        self._transactions = 0  # how many write transactions the store had when this process wrote last
 
     def announce(self, describe: Callable[[], ProcessRow]) -> None:
         """Store at each renewal that this process is alive, and what it runs with."""
@@ -187,20 +188,31 @@ class LeaseKeeper:
     def begin(self, db: Postgres, writer: str, works: Collection[Work]) -> bool:
         """Begin a write transaction after all others, and return whether another one wrote meanwhile.
 
-        `writer` names the connection. Raises StoreBusy if another process took over one of these leases.
+        `writer` names the connection. Raises StoreBusy if another process took over one of these leases, StoreTooNew if
+        a newer program changed the store, and StoreDamaged if an older copy of it was restored.
         """
         held = {work: lease.epoch for work in works if (lease := self._held.get(work)) is not None}
         try:
-            last, mine = db.run_script(
+            last, mine, about = db.run_script(
                 "BEGIN",
                 f"SET LOCAL lock_timeout = {_LOCK_MS}",
                 f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}",
                 _LOCK,
+                f"UPDATE leases SET holder = '{writer}', epoch = epoch + 1 WHERE name = 'transaction'",
                 f"SELECT name, epoch FROM leases WHERE holder = '{self.id}'",
+                ABOUT_SCHEMA,
             )
         except StoreBusy:
             db.rows(_END_SILENT)
             raise
+        check_program(dict(about), db.at)
+        ((last_writer, transactions),) = last
+        if transactions < self._transactions:
+            raise StoreDamaged(
+                f"{db.at} holds an older copy of the store than before; this process writes and sends nothing.",
+                hint="If a backup was restored: hf-gate store disarm, then start this process again.",
+            )
+        self._transactions = transactions
         epochs: Mapping[str, int] = dict(mine)
         for work in works:
             if work in held and epochs.get(work) != held[work]:
@@ -210,10 +222,7 @@ class LeaseKeeper:
                     "nothing was written or sent.",
                     hint="Nothing to do: the other process settles what was under way.",
                 )
-        is_other = not last or last[0][0] != writer
-        if is_other:
-            db.run("UPDATE leases SET holder = ? WHERE name = 'transaction'", (writer,))
-        return is_other
+        return bool(last_writer != writer)
 
     # ---- renewing ----------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ _BASELINE: Final = "0018"
 _LOCK_SCHEMA: Final = (  # the number is `hf_gate`; programs before 0025 hold the same lock while they write
     "SELECT pg_advisory_xact_lock(hashtextextended(current_database() || '.' || current_schema(), 29385957520274533))"
 )
+_OLDEST: Final = re.compile(r"^-- oldest: (\d{4})$", re.MULTILINE)
+ABOUT_SCHEMA: Final = "SELECT key, value FROM about WHERE key IN ('schema', 'oldest')"
 _STATEMENT_END: Final = re.compile(r";$", re.MULTILINE)
 _COMMENT: Final = re.compile(r" *--.*")
 _POSTGRES_PHRASES: Final = {  # explained in schema.sql
@@ -60,6 +62,39 @@ def list_revisions(migrations: Path = MIGRATIONS) -> tuple[str, ...]:
     return (_BASELINE, *sorted(path.name[:4] for path in migrations.glob("*.sql")))
 
 
+@cache
+def find_oldest_program(migrations: Path = MIGRATIONS) -> str:
+    """Return the last migration that a program must know to go on beside the newest one.
+
+    A migration that only adds what older programs need not know says so: `-- oldest: 0030` names the last migration of
+    the oldest program that may go on. Without this line, no older one may.
+    """
+    oldest = _BASELINE
+    for file in sorted(migrations.glob("*.sql")):
+        stated = _OLDEST.search(file.read_text("utf-8"))
+        oldest = max(oldest, file.name[:4] if stated is None else stated[1])
+    return oldest
+
+
+def check_program(about: Mapping[str, str], at: str, migrations: Path = MIGRATIONS) -> None:
+    """Raise StoreTooNew if a newer hf-gate changed the store so that this one cannot go on.
+
+    `about` has `schema`, and `oldest` as `find_oldest_program` says.
+    """
+    revision = about["schema"]
+    revisions = list_revisions(migrations)
+    if revision not in revisions and about.get("oldest", revision) > revisions[-1]:
+        raise StoreTooNew(
+            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions[-1]}). It "
+            "was not changed."
+        )
+
+
+def read_about_schema(db: Database) -> dict[str, str]:
+    """Return the revision of a store, and the oldest program that may use it."""
+    return dict(db.rows(ABOUT_SCHEMA))
+
+
 def list_schema_tables() -> set[str]:
     """Return the names of the tables of this schema and of earlier ones."""
     files = (SCHEMA, *MIGRATIONS.glob("*.sql"))
@@ -78,7 +113,11 @@ def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIG
         for statement in read_statements(SCHEMA, is_sqlite=db.is_sqlite):
             db.run(statement)
         db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
-        lines = [*about.items(), ("schema", list_revisions(migrations)[-1])]
+        lines = [
+            *about.items(),
+            ("schema", list_revisions(migrations)[-1]),
+            ("oldest", find_oldest_program(migrations)),
+        ]
         db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
         secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
         db.write_setting(ERASURE_KEY, secret)
@@ -110,19 +149,17 @@ def read_revision(db: Database) -> str | None:
     return str(rows[0][0])
 
 
-def check_revision(revision: str, at: str, migrations: Path = MIGRATIONS) -> None:
-    """Refuse a store of a pre-release or of a newer hf-gate. `at` is the store's name in messages."""
-    revisions = list_revisions(migrations)
+def check_revision(revision: str, at: str, migrations: Path = MIGRATIONS, oldest: str | None = None) -> None:
+    """Refuse a store of a pre-release or of a newer hf-gate. `at` is the store's name in messages.
+
+    A newer store may be used if its `oldest` program is not newer than this one.
+    """
     if revision < _BASELINE:
         raise StoreTooOld(
             f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this version reads {_BASELINE}"
             " and later. It was not changed."
         )
-    if revision not in revisions:
-        raise StoreTooNew(
-            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions[-1]}). It "
-            "was not changed."
-        )
+    check_program({"schema": revision, "oldest": oldest or revision}, at, migrations)
 
 
 def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: Path = MIGRATIONS) -> None:
@@ -138,7 +175,9 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: P
                 if file.name[:4] > revision:
                     for statement in read_statements(file, is_sqlite=db.is_sqlite):
                         db.run(statement)
-            db.run("UPDATE about SET value = ? WHERE key = 'schema'", (head,))
+            db.run("DELETE FROM about WHERE key IN ('schema', 'oldest')")
+            lines = (("schema", head), ("oldest", find_oldest_program(migrations)))
+            db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
     except BaseException as problem:
         if copy is not None:
             copy.unlink(missing_ok=True)  # the store is unchanged

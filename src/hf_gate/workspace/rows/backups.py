@@ -298,6 +298,9 @@ def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> No
     with store.writing() as write:
         for statement in _DISARM_SQL:
             write.db.run(statement)
+        if store.is_shared:
+            write.db.run("DELETE FROM shared_values")
+            write.db.run("UPDATE leases SET holder = '', epoch = epoch + 1 WHERE name IN ('loop', 'messages')")
         for key, value in settings.items():
             write.write_setting(key, value)
 

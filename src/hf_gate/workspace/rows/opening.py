@@ -23,6 +23,7 @@ from hf_gate.store.database.schema import (
     check_revision,
     create_schema,
     list_revisions,
+    read_about_schema,
     read_revision,
     upgrade_schema,
 )
@@ -255,12 +256,12 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
         about = {"endpoint": options.endpoint} | ({"world": options.world} if options.world else {})
         create_schema(db, about, options.migrations)
         return
-    check_revision(revision, db.at, options.migrations)
+    check_revision(revision, db.at, options.migrations, read_about_schema(db).get("oldest"))
     if isinstance(db, Sqlite) and not options.is_read_only:
         _check_damage(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
     check_owner(db, options.endpoint, options.world)
-    if revision == list_revisions(options.migrations)[-1]:
+    if revision >= list_revisions(options.migrations)[-1]:
         if not options.is_read_only and db.is_sqlite:
             finish_loading(db)
     else:

@@ -1,0 +1,69 @@
+"""Loops on several machines are killed and stopped, and lose their database: each decision is sent once, and none is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.kits.machines import Machines, ask, count_moves, wait_for_moves
+from tests.kits.stores import new_schema
+
+ROUNDS: Final = {"dev": 1, "ci": 1, "torture": 40}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
+PEOPLE: Final = 20
+SLOW: Final = ("no_batch", "delay_after:s=0.3:on=handle")
+
+
+@pytest.fixture
+def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
+    with LocalHub(requests=0, repos=1, clock="x60", page_size=100) as hub:
+        made = Machines(hub, tmp_path, new_schema(postgres_uri))
+        yield made
+        made.close()
+
+
+def _break_connections(url: str) -> None:
+    """As a restart of the server does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'hf-gate%'"
+        )
+
+
+@pytest.mark.torture
+def test_whatever_happens_to_loops_each_decision_is_sent_once(machines: Machines) -> None:
+    rng = random.Random(27)
+    for name in ("one", "two", "three"):
+        machines.make(name)
+    loops = {name: machines.start(name, "run", "--every", "1m") for name in ("one", "two", "three")}
+    names: list[str] = []
+    for number in range(ROUNDS):
+        fresh = [f"r{number}p{n:02}" for n in range(PEOPLE)]
+        machines.hub.set_faults(SLOW)
+        ask(machines.hub, fresh)
+        wait_for_moves(machines, len(names) + rng.randint(1, PEOPLE - 5))
+        victims = rng.sample(sorted(loops), 2)
+        what = rng.choice(["kill", "stop", "break"])
+        for name in victims:
+            if what != "break":
+                loops[name].send(signal.SIGKILL if what == "kill" else signal.SIGSTOP)
+        if what == "break":
+            _break_connections(machines.url)
+        names += fresh
+        machines.hub.set_faults([])
+        wait_for_moves(machines, len(names))
+        for name in victims:
+            if what == "kill":
+                loops[name].end()
+                loops[name] = machines.start(name, "run", "--every", "1m")
+            loops[name].send(signal.SIGCONT)
+        assert set(count_moves(machines.hub).values()) == {1}, (number, what)
+    assert sorted(count_moves(machines.hub)) == sorted(names)
