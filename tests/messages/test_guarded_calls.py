@@ -50,6 +50,29 @@ def test_a_call_goes_to_the_address_that_was_checked_and_names_the_host(system: 
     assert system.headers[0]["accept-encoding"] == "identity"
 
 
+def test_the_name_of_a_host_is_used_as_it_is_written() -> None:
+    """Its decoded form `faß.example` would be encoded as `fass.example`, by older rules, which is another host."""
+    asked = []
+    hello = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def resolve(host: str, _port: int) -> Sequence[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
+
+        def listen() -> None:
+            with server.accept()[0] as connection:
+                hello.extend(connection.recv(65_536))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        assert refusal(f"https://xn--fa-hia.example:{port}/x", resolve=resolve)
+        thread.join()
+    assert asked == ["xn--fa-hia.example"]
+    assert b"xn--fa-hia.example" in hello
+
+
 def test_a_certificate_must_name_the_host_and_not_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = make_certificate(tmp_path)
     with open_source(certificate) as system:
@@ -66,11 +89,11 @@ def test_a_certificate_must_name_the_host_and_not_the_address(tmp_path: Path, mo
 
 
 PUBLIC = ("8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8")
-PRIVATE = ("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "::1", "fd12::1", "::ffff:10.0.0.1", "64:ff9b::a00:1")  # fmt: skip
+PRIVATE = ("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "::1", "fd12::1", "fec0::1", "::ffff:10.0.0.1", "64:ff9b::a00:1")  # fmt: skip
 NEVER = (
     *("169.254.169.254", "fe80::1", "fe80::1%eth0", "0.1.2.3", "::", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
     *("ff02::1", "2002:a00:1::", "2001:0:1::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "100.100.100.200"),
-    *("fd00:ec2::254", "192.0.2.1"),
+    *("fd00:ec2::254", "192.0.2.1", "192.0.0.192", "::ffff:192.0.0.192", "168.63.129.16", "3fff::1"),
 )  # fmt: skip
 
 

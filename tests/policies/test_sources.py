@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.base.ids import Person
+from hf_gate.core.people.grants import FAR_END, last_day
 from hf_gate.core.policy_model import UnknownReason
 from hf_gate.core.stored_rows import Observation
 from hf_gate.policies.checks.accept_requirements import accept_requirements
@@ -169,6 +170,19 @@ def test_an_answer_holds_for_its_question_until_it_expires() -> None:
     assert find_source_fact(SPEC, PERSON, "bo@example.org", known, NOW).value is None
 
 
+def test_an_answer_of_the_future_is_none_after_the_clock_was_set_back() -> None:
+    at = int(NOW.timestamp() * 1000)
+    for minutes, value in ((5, True), (6, None), (600_000, None)):
+        ahead = at + minutes * 60_000
+        known = Observation(digest_question(SPEC, ask().address), "true", "", ahead, ahead + 86_400_000)
+        fact = find_source_fact(SPEC, PERSON, "ada@example.org", known, NOW)
+        assert (fact.value, fact.why, bool(fact.address)) == (
+            value,
+            UnknownReason.UNAVAILABLE if value else UnknownReason.NOT_YET,
+            not value,
+        )
+
+
 def test_a_stored_value_of_another_type_is_unknown() -> None:
     at = int(NOW.timestamp() * 1000)
     known = Observation(digest_question(SPEC, ask().address), '"yes"', "", at, at + 1000)
@@ -185,6 +199,8 @@ VALUES: tuple[tuple[str, Any, Any], ...] = (
     ("timestamp", "2027-01-02T03:04:05Z", datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)),
     ("timestamp", "2027-01-02T03:04:05.123456+02:00", datetime(2027, 1, 2, 1, 4, 5, 123000, tzinfo=UTC)),
     ("timestamp", "2027-01-02T03:04:05", None), ("timestamp", "2027-01-02", None), ("timestamp", "2027-02-31T00:00:00Z", None),
+    ("timestamp", "9999-12-31T23:59:59.999999Z", FAR_END), ("timestamp", "9999-12-31T23:59:59-12:00", FAR_END),
+    ("timestamp", "0001-01-01T00:00:00Z", datetime(1, 1, 2, tzinfo=UTC)),
     ("timestamp", 1_800_000_000, None), ("timestamp", "0001-01-01T00:00:00+23:59", None), ("timestamp", "now", None),
 )  # fmt: skip
 
@@ -198,6 +214,14 @@ def test_a_value_has_the_type_of_the_source_or_is_unknown(kind: str, written: An
     assert bool(answer.problem) is (value is None)
     if value is not None:
         assert check_value(kind, json.loads(encode_value(value) or "")) == value
+
+
+@pytest.mark.parametrize("zone", [timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))])
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_every_time_exists_in_every_time_zone(text: str, zone: timezone) -> None:
+    found = check_value("timestamp", text)
+    assert isinstance(found, datetime)
+    assert last_day(found, zone).year in (1, 9999)
 
 
 @pytest.mark.parametrize(("pointer", "value"), [

@@ -40,7 +40,8 @@ def is_allowed_address(text: str, *, is_private: bool) -> bool:
             return False
     if any(address in network for network in _PRIVATE_NETWORKS):
         return is_private and address not in _METADATA
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    is_special = address.is_multicast or address.is_reserved or any(address in network for network in _NOT_PUBLIC)
+    return address.is_global and not is_special
 
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -48,8 +49,11 @@ _PRIVATE_NETWORKS: Final = tuple(
     ipaddress.ip_network(each)
     for each in (
         *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
-        *("::1/128", "fc00::/7"),
+        *("::1/128", "fc00::/7", "fec0::/10"),
     )
+)
+_NOT_PUBLIC: Final = tuple(  # some releases of Python call these addresses public, and one is of a cloud
+    ipaddress.ip_network(each) for each in ("192.0.0.0/24", "3fff::/20", "168.63.129.16/32")
 )
 _METADATA: Final = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254", "fd20:ce::254")))
 

@@ -110,14 +110,15 @@ def read_guarded(
 async def _exchange(
     url: httpx2.URL, headers: Mapping[str, str], limit: int, is_private: bool, resolve: Resolver
 ) -> tuple[int, bytes]:
-    found = await _resolve_in_thread(resolve, url.host, url.port or (443 if url.scheme == "https" else 80))
+    host = url.raw_host.decode("ascii")  # `url.host` decodes a name with `xn--`, which others encode as another name
+    found = await _resolve_in_thread(resolve, host, url.port or (443 if url.scheme == "https" else 80))
     if not found or not all(is_allowed_address(each, is_private=is_private) for each in found):
         raise RefusedCallError("the name of the host is unknown, or leads to an address that is not allowed")
     request = httpx2.Request(
         "GET",
         url.copy_with(host=found[0]),
         headers={**headers, "host": url.netloc.decode("ascii"), "accept-encoding": "identity"},
-        extensions={"sni_hostname": url.host},
+        extensions={"sni_hostname": host},
     )
     tls = _open_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     async with httpx2.AsyncHTTPTransport(verify=tls) as transport:

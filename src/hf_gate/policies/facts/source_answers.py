@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from hf_gate.base.display_text import SURROGATE
 from hf_gate.base.ids import Person
 from hf_gate.base.timestamps import from_ms, to_iso
 from hf_gate.core.events.events import canonical_json
+from hf_gate.core.people.grants import FAR_END
 from hf_gate.core.policy_model import Facts, FactValue, UnknownReason
 from hf_gate.core.stored_rows import Observation
 from hf_gate.settings.workspace_config import SourceSpec
@@ -35,6 +36,8 @@ _UNSAFE: Final = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.+\Z|[\ud800-\udfff]")
 """Text that a server may read as a part of its path, even if it is percent-encoded."""
 
 _IS_DOWN: Final = frozenset({401, 403, 407, 408, 425, 429})
+_FAR_START: Final = datetime(1, 1, 2, tzinfo=UTC)  # the earliest time that exists in every time zone
+_MAX_AHEAD: Final = timedelta(minutes=5)  # of an answer; one of a later time was read before the clock was set back
 _MAX_INTEGER: Final = 1 << 53  # no JSON reader changes smaller numbers
 
 
@@ -56,7 +59,8 @@ def find_source_fact(
             why = "cannot be written into an address" if values[name] else "is not shown by the Hub"
             return SourceFact(why=UnknownReason.UNAVAILABLE, note=f"the {name.replace('_', ' ')} {why}")
     address = _PLACEHOLDER.sub(lambda match: quote(values[match[1]], safe=""), spec.get)
-    if known is None or known.question != digest_question(spec, address) or from_ms(known.expires_at) <= now:
+    is_current = known is not None and from_ms(known.at) - _MAX_AHEAD <= now < from_ms(known.expires_at)
+    if known is None or not is_current or known.question != digest_question(spec, address):
         return SourceFact(note="the source has not been asked yet", address=address)
     read_at = from_ms(known.at)
     value = None if known.value is None else check_value(spec.type, json.loads(known.value))
@@ -132,7 +136,8 @@ def check_value(kind: str, value: object) -> FactValue | None:
             return value
         case CelType.TIMESTAMP, str() if _MOMENT.match(value):
             try:
-                return from_ms(int(datetime.fromisoformat(value).timestamp() * 1000))
+                moment = datetime.fromisoformat(value)
+                return FAR_END if moment > FAR_END else max(from_ms(int(moment.timestamp() * 1000)), _FAR_START)
             except (ValueError, OverflowError):  # such as the 31st of February
                 return None
         case _:
