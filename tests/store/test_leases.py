@@ -66,7 +66,7 @@ def test_whoever_took_a_lapsed_lease_keeps_the_other_from_writing(place: str, de
         _lapse(place)
         with open_store(place, endpoint=ENDPOINT, pid=4711, wait=0.0) as other:
             with (
-                pytest.raises(StoreBusy, match="stood still for more than 10 s, and pid 4711 took over"),
+                pytest.raises(StoreBusy, match="did not answer for 10 s, so pid 4711 took over"),
                 desk.writing(),
             ):
                 pytest.fail("a transaction began")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
 from tests.kits.accessibility import find_accessibility_problems
@@ -276,9 +277,10 @@ def _go_to_rows(page: Page, busy: BusyDesk, path: str) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("1 selected")
     else:
         page.goto(f"{busy.url}/find-list")
-        names = [row["user"] for row in busy.desk.visitor().get("/queue.json").json[:3]]
+        rows = busy.desk.visitor().get("/queue.json").json
+        names = [row["user"] for row in rows[:3]]
         page.locator("#list").fill(f"{', '.join(names)}; lena-brandt nobody-at-all ???")
-        page.locator("#repo").select_option(index=1)
+        page.locator("#repo").select_option(str(parse_repo(rows[0]["repo"], rows[0]["repo_type"])))
         page.get_by_role("button", name="Find", exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("not found")
         if path == "a list to accept":

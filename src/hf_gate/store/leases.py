@@ -218,7 +218,7 @@ class LeaseKeeper:
             if work in held and epochs.get(work) != held[work]:
                 self._held[work].until = -math.inf
                 raise StoreBusy(
-                    f"this process stood still for more than {LEASE_S:.0f} s, and {self._holder_of(work)} took over; "
+                    f"this process did not answer for {LEASE_S:.0f} s, so {self._holder_of(work)} took over; "
                     "nothing was written or sent.",
                     hint="Nothing to do: the other process settles what was under way.",
                 )

@@ -270,7 +270,8 @@ class _Api(Struct, frozen=True):
                 401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
             )
         if member is None:
-            return error_response(401, "You are not signed in.", "Open the link that the desk printed.")
+            hint = "Open the link that the desk printed; a program sends a key: Authorization: Bearer gate_..."
+            return error_response(401, "You are not signed in.", hint)
         context = self.context_of(request, member)
         if not context.member.role.covers(role):
             return error_response(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")

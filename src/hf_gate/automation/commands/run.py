@@ -229,15 +229,21 @@ class _Loop:
 
         def tell(holder: str, _: float) -> None:
             nonlocal is_told
+            if not is_told:
+                out.say(f"Standing by: {holder} leads. This loop takes over when it ends or stands still.")
             is_told = True
-            out.say(f"Standing by: {holder} leads. This loop takes over when it ends or stands still.")
 
-        with suppress(HfGateError):
+        def take() -> bool:
             # makes or upgrades the store, which has the leases
             with bootstrap.connect_workspace(self.context.connection, self.context.location, lends=True) as workspace:
-                self.lead.digest = load_policies(workspace).files_digest
-            self.lead.token = self._token or bootstrap.fingerprint_token(self.context.settings) or ""
-            self.lead.take(tell)
+                lead.digest = load_policies(workspace).files_digest
+            return lead.take(tell)
+
+        lead = self.lead
+        with suppress(HfGateError):
+            lead.token = self._token or bootstrap.fingerprint_token(self.context.settings) or ""
+            while not take():
+                pass
             if is_told:
                 out.say("This loop leads now.")
 
@@ -316,7 +322,7 @@ class _Loop:
             raise
         with workspace:
             if not self._leads:
-                raise StoreBusy("this loop does not lead now, so it runs no turn.", hint="It stands by.")
+                raise StoreBusy("another loop leads, so this one runs no turn.", hint="It waits to take over.")
             return self._turn(workspace, bundle)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from msgspec import Struct
 
 from hf_gate.core.stored_rows import ProcessRow
+from hf_gate.errors import StoreBusy
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.write_lock import DOING, OnWait, Work
 
 _POLL_S: Final = 1.0  # seconds between two looks at the lease of the loop that leads
+_WAIT_S: Final = 60.0  # after which a loop that stands by reads its files again
 
 
 class LoopLead(Struct):
@@ -29,8 +30,16 @@ class LoopLead(Struct):
         """Whether no other loop can run turns now."""
         return self.keeper is None or self.keeper.holds(Work.LOOP)
 
-    def take(self, on_wait: OnWait) -> None:
-        """Wait until this process leads. Raises StoreUnavailable if the database cannot be reached."""
-        if self.keeper is not None:
-            self.keeper.announce(lambda: ProcessRow(role="loop", digest=self.digest, token=self.token))
-            self.keeper.acquire(Work.LOOP, math.inf, DOING[Work.LOOP], on_wait, poll=_POLL_S)
+    def take(self, on_wait: OnWait) -> bool:
+        """Wait until this process leads, for at most a minute; return whether it does.
+
+        Raises StoreUnavailable if the database cannot be reached.
+        """
+        if self.keeper is None:
+            return True
+        self.keeper.announce(lambda: ProcessRow(role="loop", digest=self.digest, token=self.token))
+        try:
+            self.keeper.acquire(Work.LOOP, _WAIT_S, DOING[Work.LOOP], on_wait, poll=_POLL_S)
+        except StoreBusy:
+            return False
+        return True

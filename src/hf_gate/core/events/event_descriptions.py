@@ -131,7 +131,7 @@ _END_CAUSES: Final = {
     "renew": "renewed by a person",
     "drop": "end removed by a person",
     "adopt": "end set for earlier access",
-    "chosen": "chosen by a person",
+    "chosen": "chosen with the decision",
 }
 
 

@@ -228,9 +228,10 @@ def _parse_key(asked: Mapping[str, Any], known: Sequence[ApiKey], digest: str, a
                 hint=f"Leave --verbs and --repo out to get a new secret; or first: hf-gate ui key revoke {name}",
             )
         return ApiKey(digest=digest, name=name, verbs=earlier.verbs, repos=earlier.repos, made_at=at)
-    if not verbs or not {*verbs} <= {*VERBS, EVENTS}:
+    wrong = next((verb for verb in verbs if verb not in {*VERBS, EVENTS}), None)
+    if wrong is not None or not verbs:
         raise UsageError(
-            f"the new key {name} needs other verbs.",
+            f"a new key needs --verbs: there is no key {name} yet." if wrong is None else f"{wrong!r} is not a verb.",
             hint=f"--verbs takes some of {','.join((*VERBS, EVENTS))}, separated by commas.",
         )
     if globs is None and verbs != (EVENTS,):

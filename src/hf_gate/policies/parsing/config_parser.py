@@ -145,7 +145,10 @@ def _read_store(reader: NodeReader, node: Node, name: str) -> str | None:
     elif text.startswith("postgres://"):
         fix = "postgresql://" + text.removeprefix("postgres://")
     words = "store must be sqlite:///FILE or postgresql://HOST/NAME."
-    reader.add_problem(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
+    hint = ""
+    if fix is not None:  # which may have a password
+        hint = f"Did you mean `{fix}`?" if fix.startswith("sqlite") else "Write postgresql:// instead of postgres://."
+    reader.add_problem(node, "bad_store", words, fix=fix, hint=hint)
     return None
 
 
