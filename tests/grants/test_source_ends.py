@@ -9,8 +9,11 @@ import pytest
 
 from hf_gate.automation.service.health import list_problems
 from hf_gate.core.events import events as e
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.grants.service.ends.grant_ends import read_held_ends
-from hf_gate.grants.service.ends.held_ends import list_held_moves
+from hf_gate.grants.service.ends.held_ends import confirm_moves, list_held_moves
+from hf_gate.members.service.members import read_team
+from hf_gate.settings.setting_keys import HELD_SOURCES, SOURCE_ENDS
 from tests.kits.grant_workspaces import policy
 from tests.kits.source_systems import Reply, SourceWorkspace, open_source_workspace
 
@@ -99,6 +102,54 @@ def test_a_system_that_says_no_slowly_is_held_too(scene: SourceWorkspace) -> Non
     assert count(scene, MANY, "accepted") >= 5
     assert count(scene, MANY, "reset") <= 20
     assert read_held_ends(scene.store) == count(scene, MANY, "accepted")
+
+
+def test_what_waits_because_of_a_system_waits_for_a_person_and_not_for_the_next_day(scene: SourceWorkspace) -> None:
+    let_in(scene, *MANY, more="cache: 6h")
+    for names in (MANY[:15], MANY[15:]):
+        for name in names:
+            scene.say(name, {"paid": False})
+        scene.wait(0.3)
+        scene.turn()
+    for _ in range(3):
+        assert (count(scene, MANY, "accepted"), read_held_ends(scene.store)) == (10, 10)
+        scene.wait(1.1)
+        scene.turn()
+    moves = list_held_moves(scene.workspace, scene.bundle, scene.now)
+    team = read_team(scene.store, Member(name="lena", role=MemberRole.ADMIN), scene.now)
+    confirm_moves(scene.workspace, scene.bundle, team, moves, "lena", scene.now)
+    assert (scene.store.setting(SOURCE_ENDS), scene.store.setting(HELD_SOURCES)) == (None, None)
+    scene.turn()
+    assert (count(scene, MANY, "accepted"), read_held_ends(scene.store)) == (0, 0)
+
+
+def test_an_end_behind_the_present_one_is_held_too(scene: SourceWorkspace) -> None:
+    """When a person renews the present end, access would end by the condition."""
+    kept = "keep_while: sources.paid, until: 10d, grace: 30d}"
+    let_in(scene, *MANY, rules=KEPT.replace("keep_while: sources.paid}", kept))
+    scene.system.reply = Reply({"paid": False})
+    scene.wait(1.1)
+    scene.turn()
+    assert read_held_ends(scene.store) == 25
+    assert {scene.row(name).state.lapses for name in MANY} == {()}
+    scene.change_end(MANY[0], "1y")
+    for days in (15, 16):
+        scene.wait(days)
+        scene.turn()
+    assert count(scene, MANY, "accepted") == 1
+
+
+def test_a_move_that_waits_hides_no_notice_of_the_present_end(scene: SourceWorkspace) -> None:
+    let_in(scene, *MANY, rules=KEPT.replace("sources.paid}", "sources.paid, until: 20d, notice: [14d]}"))
+    scene.system.reply = Reply({"paid": False})
+    scene.wait(1.1)
+    scene.turn()
+    assert (read_held_ends(scene.store), scene.notices("p00")) == (25, [])
+    scene.wait(6)
+    scene.turn()
+    assert (read_held_ends(scene.store), scene.notices("p00")) == (25, ["14d"])
+    scene.turn()
+    assert scene.notices("p00") == ["14d"]
 
 
 def test_ends_by_a_table_are_not_held_because_a_system_ends_some(scene: SourceWorkspace) -> None:

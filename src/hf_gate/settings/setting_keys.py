@@ -30,6 +30,9 @@ TWO_PERSON_POLICIES: Final = TWO_PERSON_SETTING
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""
 
+HELD_SOURCES: Final = "held sources"
+"""The sources whose moves to an earlier end wait until a person has looked."""
+
 SOURCE_ENDS: Final = "ends by sources"
 """When grants ended earlier because of each source, in the last day (ms), as JSON."""
 

@@ -173,7 +173,8 @@ def _move_line(move: EndMove, now: datetime) -> str:
     before = move.row.state.ends_at
     was = "no end" if before is None else format_distance(from_ms(before), now)
     soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
-    return f"{move.row.target_name}: access ends {soon} instead of {was}{move.source_words}"
+    words = f"{soon} instead of {was}" if end != before else f"{was}; after that is renewed, a condition ends it"
+    return f"{move.row.target_name}: access ends {words}{move.source_words}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------

@@ -47,13 +47,17 @@ _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
 
 
 class EndMove(Struct, frozen=True):
-    """One grant whose end moves, and how. `answers` has what sources said on which the end rests, and when."""
+    """One grant whose end moves, and how. `answers` has what sources said on which the end rests, and when.
+
+    `notice` is due if the end does not move, because the move waits for a person.
+    """
 
     row: RequestRow
     kinds: tuple[MoveKind, ...]
     event: e.GrantDated
     rows: EndRows
     answers: Mapping[str, Sequence[object]] = {}
+    notice: e.GrantNoticed | None = None
 
     @property
     def source_words(self) -> str:
@@ -73,15 +77,23 @@ class EndMove(Struct, frozen=True):
 
     @property
     def is_earlier(self) -> bool:
-        """Whether the access would end earlier than it does now."""
+        """Whether the access would end earlier than it does now.
+
+        What a source moves behind the present end counts too: access ends by it when the present end is renewed.
+        """
         before = self.row.state.ends_at
         after = self.new_end
-        return after is not None and (before is None or after < before)
+        is_before = after is not None and (before is None or after < before)
+        return is_before or (bool(self.answers) and self._shortens_one)
+
+    @property
+    def _shortens_one(self) -> bool:
+        return any(kind in _EARLIER_KINDS for kind in self.kinds)
 
     @property
     def can_shorten(self) -> bool:
         """Whether one of the two ends moves to an earlier time, even if the other one comes first now."""
-        return self.is_earlier or any(kind in _EARLIER_KINDS for kind in self.kinds)
+        return self.is_earlier or self._shortens_one
 
 
 def plan_move(
@@ -121,7 +133,7 @@ def plan_move(
         agreements=list_agreements(rows),
         sources=tuple(answers),
     )
-    return EndMove(row, tuple(kinds), event, rows, answers)
+    return EndMove(row, tuple(kinds), event, rows, answers, plan_notice(state, terms, now))
 
 
 def _next_date(

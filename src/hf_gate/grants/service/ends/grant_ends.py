@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -81,25 +81,27 @@ def refresh_ends(
         due = ((move.row.id, move.row.state.ends_at) for move in shortening)
         undecided |= {row_id for row_id, end in due if end is not None and end <= to_ms(now)}
     else:
-        waiting = _find_waiting(review.earlier, recent)
+        waiting = _find_waiting(review.earlier, _hold_sources(store, _find_wrong_sources(review.earlier, recent)))
         held = len(waiting)
     moves = [move for move in review.moves if move.row.id not in waiting]
     notices = [(row, event) for row, event in review.notices if row.id not in waiting]
+    notices += [(move.row, move.notice) for move in review.moves if move.row.id in waiting and move.notice is not None]
     record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now), recent=recent)
     store_held_ends(store, held)
     ends.save()
     return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed, answers)
 
 
-def _find_waiting(earlier: Sequence[EndMove], recent: Mapping[str, Sequence[int]]) -> set[int]:
-    """Return which moves to an earlier end wait (row ids): all if there are too many, and those of each source that
-    moves too many in a day.
-    """
-    if len(earlier) > MAX_EARLIER:
-        return {move.row.id for move in earlier}
-    by_source = Counter(source for move in earlier for source in move.answers)
-    wrong = {name for name, n in by_source.items() if n + len(recent.get(name, ())) > MAX_EARLIER}
-    return {move.row.id for move in earlier if not wrong.isdisjoint(move.answers)}
+def _find_waiting(earlier: Sequence[EndMove], sources: Collection[str]) -> set[int]:
+    """Return which moves to an earlier end wait (row ids): all if there are too many, and those of these sources."""
+    has_many = len(earlier) > MAX_EARLIER
+    return {move.row.id for move in earlier if has_many or any(name in sources for name in move.answers)}
+
+
+def _find_wrong_sources(earlier: Sequence[EndMove], recent: Mapping[str, Sequence[int]]) -> set[str]:
+    """Return the sources that would move too many ends in a day to an earlier time."""
+    counts = Counter(source for move in earlier for source in move.answers)
+    return {name for name, n in counts.items() if n + len(recent.get(name, ())) > MAX_EARLIER}
 
 
 def _read_recent(store: Store, at: int) -> dict[str, list[int]]:
@@ -174,6 +176,27 @@ def record_moves(
             write.append_to_chains(entries)
             if recent is not None:
                 _store_recent(write, recent, [move for move in moves if move.is_earlier], at)
+
+
+def _hold_sources(store: Store, names: Collection[str]) -> frozenset[str]:
+    """Store that the ends by these sources wait until a person has looked; return all sources of which this is true."""
+    known = frozenset((store.setting(setting_keys.HELD_SOURCES) or "").split())
+    if not known.issuperset(names):
+        with store.writing() as write:
+            write.write_setting(setting_keys.HELD_SOURCES, " ".join(sorted(known.union(names))))
+    return known.union(names)
+
+
+def release_sources(store: Store, moves: Sequence[EndMove]) -> None:
+    """Count the ends by the sources of these moves anew, because a person has looked at them."""
+    confirmed = {source for move in moves for source in move.answers}
+    held = (store.setting(setting_keys.HELD_SOURCES) or "").split()
+    counted = json.loads(store.setting(setting_keys.SOURCE_ENDS) or "{}")
+    if confirmed.intersection([*held, *counted]):
+        left = {name: times for name, times in counted.items() if name not in confirmed}
+        with store.writing() as write:
+            write.write_setting(setting_keys.HELD_SOURCES, " ".join(n for n in held if n not in confirmed) or None)
+            write.write_setting(setting_keys.SOURCE_ENDS, json.dumps(left, sort_keys=True) if left else None)
 
 
 def _store_recent(write: Writer, recent: Mapping[str, Sequence[int]], moves: Sequence[EndMove], at: int) -> None:
