@@ -7,19 +7,23 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Flags, read_settings
 from hf_gate.core.stored_rows import ProcessRow, RequestRow
 from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import Guarded
 from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.members.rows.shared_values import read_desk_key
+from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.processes import read_processes
@@ -238,3 +242,46 @@ def test_a_sign_in_with_the_hub_ends_at_another_desk(balanced: Balanced) -> None
     cookie, attempt = SignInAttempts(key, lambda: 1000.0).begin()
     assert SignInAttempts(key, lambda: 990.0).take(cookie, attempt.state) == attempt
     assert SignInAttempts(key, lambda: 2000.0).take(cookie, attempt.state) is None
+
+
+def test_a_desk_with_other_files_sends_no_acceptance(balanced: Balanced) -> None:
+    """The rule of the leader needs two people; that of an earlier copy of the policies does not."""
+    desk = balanced.open("a", POLICY.replace("then: human", "then: human\n    reviewers: 2"))
+    other = balanced.open("b")
+    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    bundle = desk.app_state.policies.current
+    assert bundle is not None
+    balanced.lead(bundle.files_digest)
+    read_quorum_rules(desk.app_state.workspace, should_remember=True)  # as each turn of the loop does
+    now = desk.app_state.now()
+    owner = desk.app_state.membership.owner_member
+    rows = {name: desk.row(name) for name in ("ada", "bob")}
+    for one, verb, name in ((desk, "accept", "ada"), (other, "reset", "bob")):
+        row = rows[name]
+        wish = DecisionRequest(verb, {row.id: row.version.token}, owner, until="none" if verb == "accept" else None)
+        assert one.app_state.tray_service.queue_decisions(wish, now, 0.0).count == 1
+    for minute in (1, 2):
+        with other.app_state.workspace.store.hold_write_lock():
+            other.app_state.tray_service.send_due(now + timedelta(minutes=minute))
+    assert (desk.row("ada").state.status, desk.row("bob").state.status) == ("pending", "reset")
+    assert "uses other policies or tables" in (other.app_state.tray_service.problem or "")
+    with desk.app_state.workspace.store.hold_write_lock():
+        desk.app_state.tray_service.send_due(now + timedelta(minutes=3))
+    assert desk.row("ada").state.status == "pending"
+    assert list_waiting_decisions(desk.app_state.workspace.store) == [], "one of two"
+
+
+def test_a_desk_with_an_older_file_ends_no_destination_of_the_leader(balanced: Balanced) -> None:
+    follow = "notify: [{name: shop, webhook: env:SHOP, key: env:KEY, events: {audit_log: immediate}}]\n"
+    newer, older = balanced.open("a", more=follow), balanced.open("b")
+    assert store_destinations(newer.app_state.workspace)
+    store = newer.app_state.workspace.store
+    followed = "SELECT destination, ledger_id FROM feed_positions"
+    (before,) = store.reads.rows(followed)
+    keeper = balanced.lead("1a2b3c4d" * 8)
+    newer.ask([{"username": "ada"}], {"Purpose": GOOD})
+    assert not store_destinations(older.app_state.workspace)
+    assert store.reads.rows(followed) == [before], "it misses no event"
+    keeper.close()
+    assert store_destinations(older.app_state.workspace)
+    assert store.reads.rows(followed) == []

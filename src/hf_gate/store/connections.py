@@ -18,7 +18,7 @@ from hf_gate.store.writing.writer_cache import WriterCache
 
 from .leases import LeaseLock
 from .sql import Database
-from .write_lock import Lock
+from .write_lock import Lock, Work
 
 _CLOSE_WAIT_S = 5.0
 
@@ -188,6 +188,11 @@ class StoreConnections:
     def sharers(self) -> int:
         """How many processes share the limits of this one's token, itself included."""
         return self._lock.keeper.sharers if isinstance(self._lock, LeaseLock) else 1
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process is the loop that leads, as far as it knows."""
+        return isinstance(self._lock, LeaseLock) and self._lock.keeper.holds(Work.LOOP)
 
     def _acquire_lock(self, wait: float | None) -> None:
         """Register one more holder.

@@ -58,7 +58,7 @@ def read_quorum_rules(
     """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
 
     With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while
-    the policies cannot be read, or while one of these policies is missing.
+    the policies cannot be read, while one of these policies is missing, or while the loop that leads uses other files.
     """
     folder = workspace.location.folder
     known = read_two_person_policies(workspace.store)
@@ -69,6 +69,7 @@ def read_quorum_rules(
         return SinglePersonRules()
     from hf_gate.verdicts.service.policy_bundle import load_policies
     from hf_gate.verdicts.service.policy_saves import read_active_holds
+    from hf_gate.verdicts.service.policy_watcher import describe_other_files
 
     from .policy_quorums import PolicyQuorumRules
 
@@ -80,11 +81,15 @@ def read_quorum_rules(
     present = {policy.name for policy in bundle.policies}
     missing = {name: globs for name, globs in known.items() if name not in present}
     asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if policy.has_two_person_rule}
-    if should_remember and asking | missing != known:
+    other = None if workspace.store.is_leader else describe_other_files(workspace.store, bundle)
+    if should_remember and other is None and asking | missing != known:
         text = msgspec.json.encode(asking | missing, order="sorted").decode() if asking or missing else None
         with workspace.store.writing() as write:
             write.write_setting(TWO_PERSON_POLICIES, text)
     holds = read_active_holds(workspace.store, bundle.policies) if is_held else ()
+    if other is not None:
+        blocked = (*_list_globs(known), *_list_globs(asking))
+        return PolicyQuorumRules(workspace, bundle, f"{other} Give all machines the same files", blocked, holds)
     if not asking and not missing and not any(hold.two_person_globs for hold in holds):
         return SinglePersonRules()
     return PolicyQuorumRules(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)

@@ -109,8 +109,7 @@ class BackgroundWorker:
             try:
                 if (now := _fingerprint_config(workspace)) != known:
                     location = bootstrap.read_location(workspace.settings)
-                    store_destinations(workspace, location)
-                    known = now
+                    known = now if store_destinations(workspace, location) else None
                 if location.config.notify:
                     drain_workspace(workspace, location, should_stop=self._stop.is_set)
             except StoreBusy:  # the process that holds the store sends them

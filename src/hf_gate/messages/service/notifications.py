@@ -30,19 +30,26 @@ from hf_gate.errors import HfGateError
 from hf_gate.messages.rows import notices
 from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation, new_id
 from hf_gate.store.rows.event_feed import make_cursor, read_events
+from hf_gate.store.rows.processes import find_leader
 from hf_gate.store.store import Store
 
 _SPOKEN: Final = 700  # characters of a line
 OpenChannel = Callable[[Destination], ChannelPort]
 
 
-def store_destinations(workspace: Workspace, location: WorkspaceLocation | None = None) -> None:
-    """Store which destinations hf-gate.yaml names now. `location` replaces that of the workspace."""
+def store_destinations(workspace: Workspace, location: WorkspaceLocation | None = None) -> bool:
+    """Store which destinations hf-gate.yaml names now. `location` replaces that of the workspace.
+
+    While a loop leads, only that loop does it: the file of another machine may be older. Return whether it was done.
+    """
+    if not workspace.store.is_leader and find_leader(workspace.store) is not None:
+        return False
     config = (location or workspace.location).config
     modes = {one.name: one.modes for one in config.notify}
     digests = {one.name: one.digest_at for one in config.notify}
     after = {one.name: one.after for one in config.notify}
     notices.write_destinations(workspace.store, modes, digests, config.timezone, to_ms(workspace.now()), after)
+    return True
 
 
 def queue_store_recovery(workspace: Workspace, names: Collection[str]) -> None:
