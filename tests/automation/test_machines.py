@@ -133,4 +133,6 @@ def test_what_a_killed_desk_had_in_its_tray_is_sent_by_another_one_once(machines
     one.machine.send(signal.SIGKILL)
     wait_for_moves(machines, 12)
     assert count_moves(machines.hub) == dict.fromkeys(PEOPLE[:12], 1)
-    assert two.read_queue() == []
+    end = time.monotonic() + 20  # the Hub knows an outcome before it is stored
+    while left := two.read_queue():
+        assert time.monotonic() < end, left
