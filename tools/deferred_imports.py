@@ -48,6 +48,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.privacy.service.erasure": "loads the store",
     "hf_gate.privacy.service.person_export": "loads the store",
     "hf_gate.privacy.service.retention": "loads the store",
+    "hf_gate.policies.parsing.source_parser": "reads `sources` of hf-gate.yaml; loads CEL",
     "hf_gate.verdicts.service.evaluation": "evaluates policies; loads CEL",
     "hf_gate.verdicts.service.evaluation_pool": "starts processes; loads all of planning",
     "hf_gate.grants.service.tables.own_tables": "the owner's tables and their files; loads CEL",
