@@ -76,6 +76,7 @@ def test_a_leader_that_stood_still_past_its_lease_sends_nothing_when_it_goes_on(
     standby.wait_for("This loop leads now")
     machines.hub.set_faults([])
     wait_for_moves(machines, len(PEOPLE))
+    standby.wait_for("Synced")  # its own calls are over
     before, lines = count_changes(machines.hub), len(leader.lines)
     leader.send(signal.SIGCONT)
     assert "Standing by" in leader.wait_for("Standing by", after=lines)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed
+from hf_gate.base.ids import parse_repo
 from hf_gate.errors import HfGateError, HubUnavailable, InsecureEndpoint, OutcomeUnknown
+from hf_gate.hub.client import limit_client
 from hf_gate.hub.drivers.async_driver import CallQueues
 from hf_gate.hub.drivers.async_transport import AsyncTransport
 from hf_gate.hub.drivers.budget import CallBudget
@@ -24,6 +26,7 @@ from hf_gate.hub.drivers.transport import BlockingTransport, HubConnection
 from hf_gate.hub.errors import to_huggingface_error
 from hf_gate.hub.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
 from hf_gate.hub.protocol.pacing import WaitReason
+from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import OneRepoHub
 from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, open_raw_hub
 
@@ -368,3 +371,14 @@ def test_a_name_that_looks_like_localhost_is_another_machine(host: str) -> None:
 def test_this_machine_needs_no_encryption(host: str) -> None:
     with Hub(TOKEN, f"http://{host}") as hub:
         assert hub.endpoint == f"http://{host}"
+
+
+def test_a_change_that_was_allowed_before_the_process_stood_still_is_not_sent_after_its_time() -> None:
+    with LocalHub(requests=20, repos=1) as local, Hub(local.tokens["owner"], local.url) as hub:
+        repo = parse_repo(local.repos[0]["repo"], local.repos[0]["repo_type"])
+        person = next(iter(hub.list(repo, "pending"))).person
+        allowed = iter([5.0, 5.0])  # asked before and after the wait for the budget; then the process stands still
+        limit_client(hub, lambda: next(allowed, 0.0), lambda: 1)
+        with pytest.raises(OutcomeUnknown):
+            hub.accept(repo, person)
+        assert [name for name in local.stats()["calls"] if name.startswith("POST")] == []

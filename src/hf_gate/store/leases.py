@@ -360,5 +360,5 @@ def hold_work_lock(place: str, who: Holder, work: Work, wait: float = 0.0) -> It
 
 def _read_clock() -> float:
     """Return seconds of a clock that nobody sets, and that also counts while the machine sleeps."""
-    boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
+    boot = getattr(time, "CLOCK_BOOTTIME", None)  # on Linux only
+    return time.monotonic() if boot is None else float(getattr(time, "clock_gettime")(boot))  # noqa: B009 - for mypy

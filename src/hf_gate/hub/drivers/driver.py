@@ -130,7 +130,8 @@ class Driver:
             within = seconds_left(limit, time.monotonic() - start)
 
             def find_end() -> float:
-                lease = time.monotonic() + self.seconds_to_change() if send.is_change else math.inf
+                left = self.seconds_to_change() if send.is_change else math.inf
+                lease = time.monotonic() + left if left > 0 else -math.inf  # "now" would always be a moment ahead
                 return min(stop_signal.until, self._stop_signal.until, lease)
 
             answer = self.transport.exchange(send, find_end, within)
