@@ -30,7 +30,8 @@ def test_a_member_of_some_repos_sees_their_entries_only(crowded: Desk) -> None:
     repos = crowded.app_state.workspace.store.repos()
     mine = str(repos[0].repo)
     mia = crowded.reviewer("mia", mine)
-    found, cursor = [], ""
+    found = []
+    cursor = ""
     while True:
         page = mia.get(f"/api/v1/events?limit=100{cursor}").json
         found += page["events"]

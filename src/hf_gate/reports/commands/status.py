@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hf_gate.core.stored_rows import ProcessRow
     from hf_gate.grants.service.ends.unknown_conditions import UnknownConditions
     from hf_gate.reports.service.workspace_status import RepoStatus, WorkspaceStatus
+    from hf_gate.settings.service.workspace import Workspace
 
 
 _UNKNOWN: Final = TokenStatusRecord()
@@ -75,14 +76,8 @@ def status(context: CommandContext, *, markdown: bool, check: bool, max_age: str
 
 
 def _show_status(context: CommandContext, *, markdown: bool) -> int:
-    from hf_gate.approvals.service.approval_alarms import list_open_alarms
-    from hf_gate.automation.service.health import list_problems, list_unfinished_runs, read_health
-    from hf_gate.grants.service.ends.grant_ends import read_held_ends
-    from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions
-    from hf_gate.messages.service.message_records import list_undelivered
-    from hf_gate.reports.service.workspace_status import format_answered_line, read_workspace_status
-    from hf_gate.verdicts.service.policy_bundle import find_refused_tables
-    from hf_gate.verdicts.service.policy_saves import read_workspace_holds
+    from hf_gate.automation.service.health import list_problems, read_health
+    from hf_gate.reports.service.workspace_status import read_workspace_status
 
     token = _UNKNOWN if markdown else _check_token(context)
     context.is_announced = token.ok is not True  # an invalid token is reported below, and must not stop the command
@@ -98,7 +93,38 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
     problems = list(list_problems(workspace))
     health = read_health(workspace.store, workspace.now(), problems)
     processes = read_processes(workspace.store)
-    record = StatusRecord(
+    context.out.document(
+        _build_record(workspace, found, token, health, processes),
+        lambda: [
+            *health_lines(health),
+            *(problem.line for problem in problems),
+            *_lines(found, token, zone),
+            *_process_lines(processes),
+        ],
+        quiet=[str(each.repo) for each in found.repos if each.waiting],
+    )
+    return 4 if token.ok is False else 0
+
+
+def _build_record(
+    workspace: Workspace,
+    found: WorkspaceStatus,
+    token: TokenStatusRecord,
+    health: Health,
+    processes: Sequence[ProcessRow],
+) -> StatusRecord:
+    from hf_gate.approvals.service.approval_alarms import list_open_alarms
+    from hf_gate.automation.service.health import list_unfinished_runs
+    from hf_gate.grants.service.ends.grant_ends import read_held_ends
+    from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions
+    from hf_gate.messages.service.message_records import list_undelivered
+    from hf_gate.reports.service.workspace_status import format_answered_line
+    from hf_gate.verdicts.service.policy_bundle import find_refused_tables
+    from hf_gate.verdicts.service.policy_saves import read_workspace_holds
+
+    location = workspace.location
+    zone = workspace.zone
+    return StatusRecord(
         endpoint=workspace.store.endpoint,
         desk=None if location.folder is None else str(location.folder),
         at=to_iso(found.at),
@@ -154,17 +180,6 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
             for each in processes
         ],
     )
-    context.out.document(
-        record,
-        lambda: [
-            *health_lines(health),
-            *(problem.line for problem in problems),
-            *_lines(found, token, zone),
-            *_process_lines(processes),
-        ],
-        quiet=[str(each.repo) for each in found.repos if each.waiting],
-    )
-    return 4 if token.ok is False else 0
 
 
 def _unknown_record(conditions: UnknownConditions) -> UnknownConditionsRecord:

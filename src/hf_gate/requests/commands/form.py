@@ -73,7 +73,8 @@ def form_check(
         mode, found = _read_from_hub(context, where)
     else:
         text = read_named_file(card or "-", most=_MAX_BYTES, hint="Name a README.md file.").decode("utf-8", "replace")
-        mode, found = None, parse_gate_form(text)
+        mode = None
+        found = parse_gate_form(text)
     title = str(where or ("stdin" if card == "-" else card))
     about = _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
