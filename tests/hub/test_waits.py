@@ -6,7 +6,8 @@ import asyncio
 import logging
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx2
 import pytest
@@ -54,11 +55,20 @@ def test_a_hub_that_asks_to_wait_for_years_is_unavailable_at_once(
         assert len(hub.lines) == 1
 
 
+@contextmanager
+def open_hub_at_the_start_of_a_window(calls: int) -> Iterator[LocalHub]:
+    """A Hub with a limit for ten minutes of its clock, which are five seconds here: no call falls into the next."""
+    window_s = 600
+    with LocalHub(requests=20, repos=1, quota=f"{calls}/{window_s}", clock="x120") as local:
+        local.clock.advance(f"{window_s - local.clock.now() % window_s + 1:.0f}s")
+        yield local
+
+
 def test_a_long_wait_is_logged_once_with_its_reason(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    with LocalHub(requests=20, repos=1, quota="2/60", clock="x15") as local:
+    with open_hub_at_the_start_of_a_window(2) as local:
         repo = local.repos[0]
         with caplog.at_level(logging.WARNING, "hf_gate"), Hub(local.tokens["owner"], local.url) as hub:
             for _ in range(3):
@@ -72,7 +82,7 @@ def test_a_long_wait_is_logged_once_with_its_reason(
 
 def test_a_command_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    with LocalHub(requests=20, repos=1, quota="3/60", clock="x15") as local:
+    with open_hub_at_the_start_of_a_window(3) as local:
         repo = local.repos[0]
         path = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
         ended = Console(local).run("ls", path, "--live", "--status", "all", "--json")
