@@ -170,9 +170,6 @@ def test_an_undo_that_gives_access_back_needs_two_people_and_blames_no_clock(fre
     assert [row["rule"] for row in owner.run("ends", "ls", "--json").json] == ["direct"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the fold takes an outcome `already` for a change of status, which ends approvals"
-)
 @pytest.mark.usefixtures("desk")
 def test_two_people_who_accept_somebody_again_with_a_later_end_give_it(fresh: LocalHub) -> None:
     owner, admin = Console(fresh), Console(fresh, "admin")

@@ -121,6 +121,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="C
     reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: pending again
     hub_at: int | None = None  # ms by the Hub's clock, if that clock is known and differs from ours
     is_end: bool = False  # the change ended a grant whose end had come
+    had_access: bool = False  # an acceptance of somebody who was accepted before, so nothing moved
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantDated"):

@@ -124,12 +124,17 @@ def _reach_verdict(state: RequestState, event: e.VerdictReached, _at: int) -> Re
 
 
 def _settle_change(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
-    """Apply the outcome of a change. The kinds done and already change the status; the others do not."""
+    """Apply the outcome of a change. The kinds done and already change the status; the others do not.
+
+    Earlier versions stored `already` without saying that nothing moved. It counts as a move, as it did then.
+    """
     if event.kind == OutcomeKind.OPEN:
         return state
     closed = replace(state, open_run=None, open_before=None, open_after=None)
     if event.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return closed
+    if event.had_access and state.status == event.after:
+        return replace(closed, reviewed_at=_review_time(state, event))
     moved_at = at if event.hub_at is None else event.hub_at
     return _move(closed, event.after, at, moved_at=moved_at, reviewed_at=_review_time(state, event))
 

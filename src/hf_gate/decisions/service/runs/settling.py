@@ -159,7 +159,8 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
     `skew` is how many seconds the Hub's clock is ahead of the clock that gave `at`.
     """
     change = settled.item.change
-    actor = actor_of_change(settled.item.change, run)
+    row = settled.item.row
+    actor = actor_of_change(change, run)
     hub_at = at + round(skew * 1000) if settled.hub_at is None else settled.hub_at
     event = e.ChangeSettled(
         run=run.id,
@@ -170,6 +171,9 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
         reviewed_at=_reviewed_at(settled, hub_at),
         hub_at=None if hub_at == at else hub_at,
         is_end=change.is_end,
+        had_access=settled.kind is OutcomeKind.ALREADY
+        and row is not None
+        and row.state.status == change.after == Status.ACCEPTED,
     )
     entries = [_make_entry(settled.item, event, at, actor, {"why": settled.why} if settled.why else None)]
     if gives_end(settled):
