@@ -72,6 +72,12 @@ def test_a_source_may_say_more() -> None:
     assert spec.headers == {"Authorization": "env:CRM_TOKEN", "X-Key": "file:key.txt"}
 
 
+def test_an_address_in_a_map_in_braces_is_quoted_alone() -> None:
+    text = "sources:\n  paid: {get: https://crm.example.org/u/{user_id}?m={email}, allow: [crm.example.org]}\n"
+    (problem,) = parse_config(f"version: 1\nrepos: [acme/x]\n{text}").problems
+    assert problem.fix == "{get: 'https://crm.example.org/u/{user_id}?m={email}', allow: [crm.example.org]}"
+
+
 @pytest.mark.parametrize(("keys", "words"), [
     ({"get": "http://crm.example.org/{user_id}"}, "it is not https"),
     ({"get": "http://127.0.0.1/{user_id}", "allow": "[127.0.0.1]"}, "it is not https"),
@@ -90,8 +96,8 @@ def test_a_source_may_say_more() -> None:
     ({"value": "paid"}, "is not a JSON pointer"),
     ({"type": "boolean"}, "Did you mean `bool`?"),
     ({"type": "list"}, "type must be bool, string, int or timestamp"),
-    ({"absent": "no"}, "absent must be true or false"),
-    ({"type": "int", "absent": "none"}, "absent must be a whole number"),
+    ({"absent": "no"}, "absent: it must be true or false"),
+    ({"type": "int", "absent": "none"}, "absent: it must be a whole number"),
     ({"cache": "forever"}, "is not a length of time"),
     ({"cache": "91d"}, "is not a length of time up to 90d"),
     ({"timeout": "60s"}, "is not a length of time up to 30s"),

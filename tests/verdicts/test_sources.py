@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -218,6 +219,13 @@ def test_a_source_that_fails_is_left_alone_and_asked_again_later(scene: SourceWo
     assert actions == ["human"] * 3 + ["wait"] * 5
     scene.turn()
     assert len(scene.system.paths) == 3
+    (problem,) = [one for one in list_problems(scene.workspace, scene.bundle) if one.kind == "source"]
+    assert re.search(r"It is asked again in \d+ \w+, or in the next turn if you change `get`\.\Z", problem.sentence)
+    config = scene.folder / "hf-gate.yaml"
+    config.write_text(config.read_text().replace("/people/", "/members/"))
+    scene.load()
+    scene.turn()
+    assert len(scene.system.paths) == 6, "who corrects the address need not wait"
     scene.system.reply = Reply({"paid": True})
     scene.wait(0.1)
     scene.turn()

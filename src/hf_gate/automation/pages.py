@@ -38,7 +38,10 @@ def make_banner(context: HttpContext) -> Banner | None:
     """Return the banner of a page; None while unattended work is alive, or was never started."""
     other = describe_other_files(context.workspace.store, context.app_state.policies.last_bundle)
     if other is not None:
-        hint = "This desk evaluates nothing and saves no policy until all machines have the same files."
+        hint = (
+            "Copy the policies and tables of one machine to the others. Each reads them again within seconds. Until "
+            "then, this desk evaluates nothing and saves no policy."
+        )
         return Banner("apart", other, hint)
     health = read_health(context.workspace.store, context.now)
     if health.state.is_good or health.state is HealthState.STUCK:

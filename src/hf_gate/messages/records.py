@@ -59,7 +59,7 @@ class DestinationRecord(Record, frozen=True, kw_only=True):
     place: Annotated[str | None, Meta(description="where it is, without secrets")]
     waiting: Count
     oldest_at: Time | None
-    late: Annotated[Count, Meta(description="those that were tried in vain, or that are due for long")]
+    late: Annotated[Count, Meta(description="those whose last attempt failed, or that should have been sent long ago")]
     late_since: Time | None
     problem: Annotated[str | None, Meta(description="of the last attempt of a late one")]
     collecting: Annotated[Count, Meta(description="lines of the next digest")]

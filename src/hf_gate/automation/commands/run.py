@@ -438,7 +438,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     if done.planned.profiles:
         yield f"  {pluralize(done.planned.profiles, 'profile')} read."
     if done.planned.answers:
-        yield f"  Sources asked about {pluralize(done.planned.answers, 'person', 'people')}."
+        yield f"  questions to sources: {done.planned.answers}."
     for each in done.resumed:
         counts = _join_counts({_UNFINISHED.get(state, state): number for state, number in each.counts.items()})
         yield f"  run {each.id}, interrupted earlier, was settled ({each.state}): {counts}."

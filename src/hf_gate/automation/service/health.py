@@ -263,7 +263,7 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
         yield OpenProblem(ProblemKind.TABLE, table.name, words)
     for name in sorted(workspace.location.config.sources if bundle is None else bundle.config.sources):
         state = read_source_state(store, name)
-        if failure := describe_failure(name, state):
+        if failure := describe_failure(name, state, now):
             yield OpenProblem(ProblemKind.SOURCE, name, failure, state.failures >= _LASTING_FAILURES)
     yield from _list_held(workspace)
     yield from map(_problem_of_run, list_unfinished_runs(store))

@@ -232,7 +232,7 @@ class NodeReader:
         """Read `true` or `false`."""
         text = self.read_text(node, what)
         if text is not None and text not in ("true", "false"):
-            self.add_problem(node, "bad_flag", f"`{text[:40]}` is neither true nor false.")
+            self.add_problem(node, "bad_flag", f"`{text[:40]}` is neither true nor false.", hint="Write true or false.")
         return text == "true"
 
     def read_number(self, node: Node, what: str, high: int) -> int | None:

@@ -169,6 +169,9 @@ _WHY = {
 _VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<value>\S.*?)\s*$")
 
 
+_PLACEHOLDER_TEXT = re.compile(
+    r"[^\s'\",\[\]{}]+(?:\{\w+\}[^\s'\",\[\]{}]*)+"
+)  # `https://host/{user_id}` in a map in braces
 _ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
 
 
@@ -189,12 +192,13 @@ def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProb
             continue
         value = match["value"]
         column = match.start("value") + 1
-        tries = [value] if problem.code == "yaml_comment" else [_strip_comment(value), value]
+        whole = [value] if problem.code == "yaml_comment" else [_strip_comment(value), value]
+        tries = [(text, quote_scalar(_unescape(text))) for text in dict.fromkeys(whole)]
         if problem.code == "yaml_quote" and value.count(value[0]) == 1:
-            tries.insert(0, value + value[0])
-        for text in dict.fromkeys(tries):
-            closed = problem.code == "yaml_quote" and text == value + value[0]
-            fix = text if closed else quote_scalar(_unescape(text))
+            tries.insert(0, (value + value[0], value + value[0]))
+        if problem.code == "yaml_flow":
+            tries.insert(0, (value, _PLACEHOLDER_TEXT.sub(r"'\g<0>'", value)))
+        for text, fix in tries:
             hint = f"`{match['lead'].strip()} {fix}`."
             position = SourcePosition(number, column)
             length = min(len(text), len(value))

@@ -129,7 +129,7 @@ def make_plan_file(
         )
     made = found.plan
     if may_ask:
-        context.out.say(f"Sources asked about {pluralize(found.answers, 'person', 'people')}.")
+        context.out.say(f"Questions to sources: {found.answers}.")
     if note := held_ends_note(found.ends.held_count):
         context.out.warn(note)
     if moment is None and (note := outdated_ends_note(count_outdated_ends(workspace, bundle, workspace.clock.now()))):

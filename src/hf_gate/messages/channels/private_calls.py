@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -101,10 +102,18 @@ def read_guarded(
         return asyncio.run(call())
     except (TimeoutError, httpx2.TimeoutException):
         raise RefusedCallError(f"no whole answer within {timeout_s:.0f} seconds") from None
-    except (httpx2.ConnectError, ExceptionGroup):
-        raise RefusedCallError("no connection, or a certificate that is not trusted for this host") from None
+    except (httpx2.ConnectError, ExceptionGroup) as problem:
+        raise RefusedCallError(_describe_connect_error(problem)) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as problem:  # their text repeats the address
         raise RefusedCallError(f"the call failed: {type(problem).__name__}") from None
+
+
+def _describe_connect_error(problem: Exception) -> str:
+    """Return why there is no connection. A certificate is refused after the host was reached."""
+    cause: BaseException | None = problem
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return "no connection" if cause is None else "the certificate of the host is not trusted, or is for another host"
 
 
 async def _exchange(

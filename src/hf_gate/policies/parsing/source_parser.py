@@ -60,7 +60,7 @@ def _read_source(reader: NodeReader, name: str, node: Node) -> SourceSpec | None
         return _parse_address(text, allowed, is_private=is_private)
 
     def parse_absent(text: str) -> FactValue:
-        return parse_scalar("absent", text, kind)
+        return parse_scalar("it", text, kind)
 
     plain = SourceSpec(name, "", kind)
     return SourceSpec(

@@ -6,8 +6,10 @@ after a minute to an hour. What was not asked stays not yet known, and the next 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
@@ -15,7 +17,8 @@ from typing import Final
 from msgspec import Struct, structs
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import DAY_MS
+from hf_gate.base.timestamps import DAY_MS, format_span, from_ms
+from hf_gate.core.events.events import canonical_json
 from hf_gate.core.stored_rows import Observation
 from hf_gate.errors import UsageError
 from hf_gate.messages.channels.secret_references import resolve_secret
@@ -40,7 +43,7 @@ class SourceState(Struct, frozen=True):
     """What the last turns did with a source; times are in ms.
 
     `calls` counts those of the current period of its rate. `asked` and `failed` are of the last turn that asked it, and
-    `failures` counts the turns in a row in which it gave no usable answer.
+    `failures` counts the turns in a row in which it gave no usable answer. `called` is the digest of what is sent.
     """
 
     period_at: int = 0
@@ -50,12 +53,16 @@ class SourceState(Struct, frozen=True):
     failed: int = 0
     problem: str = ""
     failures: int = 0
+    called: str = ""
 
 
 def begin_calls(state: SourceState, spec: SourceSpec, wanted: int, at: int) -> tuple[SourceState, int]:
     """Return how many calls can be made now, and the state that counts them as made: the process may be killed."""
     if not state.period_at <= at < state.period_at + spec.rate.seconds * 1000:
         state = structs.replace(state, period_at=at, calls=0)
+    called = _digest_call(spec)
+    if state.called != called:  # the owner changed it, so its pause after failures is over
+        state = structs.replace(state, next_at=0, failures=0, called=called)
     is_resting = at < state.next_at <= at + 2 * _RETRY_SOURCE[1]
     room = 0 if is_resting else max(0, min(wanted, MAX_CALLS, spec.rate.limit - state.calls))
     return structs.replace(state, calls=state.calls + room), room
@@ -86,9 +93,15 @@ def ask_source(
         len(problems),
         problems[-1] if problems else "",
         failures,
+        state.called,
     )
     earlier = {one.person: known.get((one.person, one.source)) for one, _ in answers}
     return ended, {one.person: _observe(spec, one, answer, earlier[one.person], at) for one, answer in answers}
+
+
+def _digest_call(spec: SourceSpec) -> str:
+    sent = [spec.get, *sorted(spec.headers.items()), spec.is_private, spec.timeout.total_seconds()]
+    return hashlib.sha256(canonical_json(sent)).hexdigest()[:16]
 
 
 def _call(
@@ -141,12 +154,18 @@ def _spread(limits: tuple[int, int], failures: int) -> int:
     return int(min(most, least << min(failures - 1, 20)) * SystemRandom().uniform(0.8, 1.2))
 
 
-def describe_failure(name: str, state: SourceState) -> str:
+def describe_failure(name: str, state: SourceState, now: datetime) -> str:
     """Return that a source gave nobody a usable answer in the last turn that asked it; "" if it did."""
     if not state.failed or state.failed < state.asked:
         return ""
     people = pluralize(state.failed, "person", "people")
+    rest = from_ms(state.next_at) - now
+    again = (
+        f" It is asked again in {format_span(rest)}, or in the next turn if you change `get`."
+        if rest > timedelta(0)
+        else ""
+    )
     return (
         f"Source {name} gave no usable answer about {people} in the last turn that asked it: {state.problem}."
-        f" Until it does, sources.{name} is unknown and accepts nobody. Check it, and `sources` in hf-gate.yaml."
+        f" Until it does, sources.{name} is unknown and accepts nobody. Check it, and `sources` in hf-gate.yaml.{again}"
     )
