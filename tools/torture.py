@@ -65,6 +65,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         f"{MACHINE}::test_the_machine_catches_a_carrier_that_forgets_a_duty",
     ),
     "store-1": (
+        "tests/store/test_lease_machine.py",
         "tests/approvals/test_approval_machine.py",
         "tests/decisions/test_assignments.py",
         "tests/messages/test_letters.py",

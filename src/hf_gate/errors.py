@@ -253,6 +253,12 @@ class StoreUnavailable(HfGateError):
     default_hint = "Check the path, its permissions and the free disk space, then run the same command again."
 
 
+class StoreMissing(StoreUnavailable):
+    """There is no store at this place yet."""
+
+    default_hint = "Create one with: hf-gate sync REPO"
+
+
 class StoreBusy(StoreUnavailable):
     """Another process writes to the store."""
 

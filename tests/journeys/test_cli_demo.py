@@ -23,6 +23,7 @@ from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access
 from tests.kits.program_server import program_words
 from tests.kits.store_workspace import own_files
+from tests.kits.stores import new_schema
 
 
 def _run(*args: str, **env: str) -> CommandResult:
@@ -203,6 +204,28 @@ def test_doctor_finds_what_is_missing_and_says_what_to_do(fresh: LocalHub) -> No
     away = Console(fresh).run("doctor", "--json", "--endpoint", "http://127.0.0.1:9", "--max-wait", "100ms")
     assert away.code == 75
     assert Console(fresh).run("doctor", "lumen-labs/nothing-here").code == 1
+
+
+def test_doctor_reads_the_store_of_the_workspace(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_uri: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    console = Console(fresh)
+    place = new_schema(postgres_uri)
+
+    def check(store: str) -> tuple[int, bool | None, str]:
+        Path("hf-gate.yaml").write_text(f"version: 1\nrepos: [{MODEL}]\nstore: {store}\n", "utf-8")
+        ended = console.run("doctor", "--json")
+        (found,) = [check for check in ended.json["checks"] if check["check"] == "store"]
+        return ended.code, found["ok"], found["detail"]
+
+    assert check(place)[:2] == (0, None), "a server without a store is none that fails"
+    assert "there is no store in" in check(place)[2]
+    console.run("sync", MODEL)
+    assert check(place) == (0, True, "can be read, 1 repo")
+    code, is_ok, detail = check("postgresql://127.0.0.1:9/gate")
+    assert (code, is_ok, "cannot be reached" in detail) == (75, False, True)
+    assert check("sqlite:///desk.db") == (0, True, "none yet")
 
 
 def test_doctor_and_status_tell_that_the_clock_is_wrong(fresh: LocalHub) -> None:

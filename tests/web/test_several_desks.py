@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from hf_gate.approvals.service.quorum_rules import read_quorum_rules
@@ -25,16 +27,18 @@ from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.members.rows.shared_values import read_desk_key
 from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.requests.sync_schedule import SyncKind
+from hf_gate.store.database.schema import list_revisions
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.processes import read_processes
 from hf_gate.store.rows.tray import list_waiting_decisions
+from hf_gate.store.sql import without_password
 from hf_gate.store.write_lock import Holder, Work
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.service.policy_watcher import require_common_files
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
-from tests.kits.desk import GOOD, HOST, POLICY, Desk, Visitor, write_desk
+from tests.kits.desk import GOOD, HOST, POLICY, Desk, Visitor, run_desk_program, write_desk
 from tests.kits.invariants import list_moves
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import new_schema
@@ -285,3 +289,21 @@ def test_a_desk_with_an_older_file_ends_no_destination_of_the_leader(balanced: B
     keeper.close()
     assert store_destinations(older.app_state.workspace)
     assert store.reads.rows(followed) == []
+
+
+def test_a_desk_that_is_too_old_for_the_store_ends_and_says_why(tmp_path: Path, balanced: Balanced) -> None:
+    write_desk(tmp_path, balanced.hub, POLICY, f"store: {balanced.url}\n")
+    with run_desk_program(tmp_path, balanced.hub) as program:
+        with psycopg.connect(balanced.url) as newer:
+            newer.execute("UPDATE about SET value = '9998' WHERE key = 'schema'")
+        time.sleep(6)
+        assert program.process.poll() is None, "what only adds something lets the older desk go on"
+        with psycopg.connect(balanced.url) as newer:
+            newer.execute("UPDATE about SET value = '9999' WHERE key IN ('schema', 'oldest')")
+        assert program.process.wait(60) == 1
+    said = (tmp_path / "ui.err").read_text().splitlines()
+    assert [line for line in said if line.startswith("Error")] == [
+        f"Error: {without_password(balanced.url)} was made by a newer hf-gate (schema 9999; this version knows "
+        f"{list_revisions()[-1]}). It was not changed."
+    ], said
+    assert "Traceback" not in "".join(said)

@@ -98,6 +98,10 @@ class StoreConnections:
         """What the database raises where it has no error of hf-gate."""
         return self.reads.error
 
+    def check_program(self) -> None:
+        """Raise StoreTooNew if a newer hf-gate changed the store meanwhile so that this one cannot go on."""
+        check_program(read_about_schema(self.reads), self.reads.at)
+
     def classification_version(self, form_card: str | None) -> str | None:
         """Return the version that classifications of requests with this form should have; None without a classifier."""
         return None if self._memory is None else self._memory.classifiers.version(form_card)

@@ -6,11 +6,13 @@ import asyncio
 import errno
 import gc
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
@@ -251,7 +253,10 @@ class Server:
         return f"{self.url}/sign-in?t={self.authenticator.make_link()}"
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or Ctrl-C. `ready` is called when the desk answers."""
+        """Serve until SIGTERM or Ctrl-C. `ready` is called when the desk answers.
+
+        Raises StoreTooNew when a newer hf-gate changed the store so that this desk cannot go on.
+        """
         worker = BackgroundWorker(self.app_state, self.repos)
         self.app_state.request_sync = worker.request_sync
         self.app_state.announce()
@@ -280,6 +285,7 @@ class Server:
                 self.should_exit = True
 
         server = HttpServer(config)
+        worker.end = partial(server.handle_exit, signal.SIGTERM, None)
 
         async def serve() -> None:
             asyncio.get_running_loop().set_exception_handler(handle_loop_error(server.server_state.connections))
@@ -299,6 +305,8 @@ class Server:
             worker.stop()
             self.app_state.close()
             self.close()
+        if worker.fault is not None:
+            raise worker.fault
 
     def close(self) -> None:
         """Stop listening."""

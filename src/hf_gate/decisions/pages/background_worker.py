@@ -13,7 +13,7 @@ from typing import Final
 from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
-from hf_gate.errors import HfGateError, StoreBusy
+from hf_gate.errors import HfGateError, StoreBusy, StoreTooNew
 from hf_gate.messages.service.message_sending import drain_workspace
 from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.requests.service.sync import sync_repo
@@ -34,17 +34,20 @@ _MAX_PAUSE = 60.0
 _TICK: Final = 0.25  # seconds between two checks of the tray
 _NOTICE_PAUSE: Final = 5.0  # seconds between two looks at the outbox
 _RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions that a crash left unknown
+_CHECK_EVERY: Final = 5.0  # seconds between two checks whether a newer hf-gate changed the store
 
 
 @dataclass
 class BackgroundWorker:
     """The threads of a desk: for the tray, the sync, and notices if there are destinations.
 
-    `repos` returns the repos to sync each time.
+    `repos` returns the repos to sync each time. `end` ends the desk when it cannot go on, because of `fault`.
     """
 
     app_state: AppState
     repos: Callable[[], Sequence[Repo]]
+    end: Callable[[], None] = lambda: None
+    fault: HfGateError | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _sync_requested: threading.Event = field(default_factory=threading.Event)
@@ -81,11 +84,14 @@ class BackgroundWorker:
     # ---- the tray ----------------------------------------------------------------------------------------------------
 
     def _run_tray(self) -> None:
-        recovered_at = -_RECOVER_EVERY
+        recovered_at = checked_at = -_RECOVER_EVERY
         workspace = self.app_state.workspace
         service = self.app_state.tray_service
         while not self._stop.is_set():
             try:
+                if time.monotonic() - checked_at >= _CHECK_EVERY:
+                    workspace.store.check_program()
+                    checked_at = time.monotonic()
                 if time.monotonic() - recovered_at >= _RECOVER_EVERY:
                     if list_begun_decision_runs(workspace.store):
                         with workspace.store.hold_write_lock():
@@ -94,6 +100,10 @@ class BackgroundWorker:
                 if list_due_decisions(workspace.store, to_ms(workspace.now())):
                     with workspace.store.hold_write_lock():
                         service.send_due(workspace.now())
+            except StoreTooNew as problem:
+                self.fault = problem
+                self.end()
+                return
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be sent any more
                 service.problem = _describe_failure("sending from the tray", problem)
             self.app_state.wake.wait(_TICK)

@@ -25,8 +25,9 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import describe_clock_skew
 from hf_gate.cli.framework import CommandContext, command, explain_refused_token, repo_type_option
 from hf_gate.cli.targets import parse_repo_argument
+from hf_gate.cli.workspace import open_stored_workspace
 from hf_gate.core.people.accounts import TokenRights
-from hf_gate.errors import NO_TOKEN_HINT, HfGateError, NotAllowed, to_command_hint
+from hf_gate.errors import NO_TOKEN_HINT, HfGateError, NotAllowed, StoreMissing, to_command_hint
 from hf_gate.hub.commands.token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.hub.protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
@@ -87,6 +88,7 @@ def _run_checks(context: CommandContext, repos: Sequence[str], repo_type: str | 
     if token.ok is False:
         return  # the Hub does not answer, so asking for repos would only wait again
     yield from _check_clock(context)
+    yield _run_check(context, "store", lambda: _check_store(context))
     for text in repos:
         yield _run_check(context, "repo", lambda text=text: _check_repo(context, text, repo_type))  # type: ignore[misc]
     if token.ok is None:
@@ -156,6 +158,15 @@ def _check_workspace(context: CommandContext) -> Finding:
         True,
         f"{context.location.title}, {pluralize(len(context.location.config.repos), 'repo entry', 'repo entries')}",
     )
+
+
+def _check_store(context: CommandContext) -> Finding:
+    try:
+        workspace = open_stored_workspace(context)
+        repos = [] if workspace is None else workspace.store.repos()
+    except StoreMissing as problem:
+        return Finding("store", None, str(problem), to_command_hint(problem.hint))
+    return Finding("store", True, f"can be read, {pluralize(len(repos), 'repo')}" if workspace else "none yet")
 
 
 def _check_environment() -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from hf_gate.base.private_files import make_private_folder
 from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.requests import AccessRequest
-from hf_gate.errors import ForeignStore, StoreDamaged, StoreUnavailable
+from hf_gate.errors import ForeignStore, StoreDamaged, StoreMissing, StoreUnavailable
 from hf_gate.privacy.rows.erasure_file import FILE_NAME, find_pending, needs_erasures
 from hf_gate.requests.rows.initial_load import finish_loading, is_loading
 from hf_gate.store.database.schema import (
@@ -145,7 +145,7 @@ def _check_path(path: Path, *, create: bool) -> bool:
         found = path.lstat()
     except FileNotFoundError:
         if not create:
-            raise StoreUnavailable(f"there is no store at {path}.", hint="Create one with: hf-gate sync REPO") from None
+            raise StoreMissing(f"there is no store at {path}.") from None
         make_private_folder(path.parent)
         return True
     except OSError as problem:
@@ -245,7 +245,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
     revision = read_revision(db)
     if revision is None:
         if not options.can_create:
-            raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="Create one with: hf-gate sync REPO")
+            raise StoreMissing(f"there is no store in {db.at} yet.")
         if had_store:  # a new store would not know who has access until when
             raise StoreDamaged(
                 f"{db.at} is empty, but there was a store here before, with the record of all decisions.",
