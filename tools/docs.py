@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -129,6 +130,46 @@ def build_facts() -> str:
     return "\n".join(rows)
 
 
+# ---- events ----------------------------------------------------------------------------------------------------------
+
+
+def build_events() -> str:
+    """Return a section for each kind of event, with the fields of its body, from the source and its comments."""
+    path = PACKAGE / "core" / "events" / "events.py"
+    source = path.read_text("utf-8")
+    lines = source.splitlines()
+    kinds = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and _kind_of_event(node)]
+    return "\n\n".join(_describe_event(node, lines) for node in sorted(kinds, key=_kind_of_event))
+
+
+def _kind_of_event(node: ast.ClassDef) -> str:
+    """Return the stable name of an event; "" for a class that is none."""
+    return next((ast.literal_eval(word.value) for word in node.keywords if word.arg == "tag"), "")
+
+
+def _describe_event(node: ast.ClassDef, lines: list[str]) -> str:
+    text = " ".join((ast.get_docstring(node) or "").split())
+    rows = []
+    for field in node.body:
+        if isinstance(field, ast.AnnAssign):
+            comment = lines[(field.end_lineno or field.lineno) - 1].partition("  # ")[2].replace("None", "`null`")
+            default = "" if field.value is None else f"`{json.dumps(ast.literal_eval(field.value))}`"
+            rows.append(
+                f"| `{ast.unparse(field.target)}` | {_type_in_json(field.annotation)} | {default} | {comment} |"
+            )
+    table = ["", "| field | type | default | |", "|---|---|---|---|", *rows] if rows else []
+    return "\n".join([f"### {_kind_of_event(node)}", "", text, *table])
+
+
+def _type_in_json(node: ast.expr) -> str:
+    words = ast.unparse(node).removesuffix(" | None")
+    plain = {"str": "text", "int": "number", "bool": "true or false"}
+    return plain.get(words, "list" if words.startswith("tuple") else "object")
+
+
+# ---- other facts -----------------------------------------------------------------------------------------------------
+
+
 def build_fact_errors() -> str:
     """Return how often the facts about mail domains are wrong."""
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -153,6 +194,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "command line": build_command_line,
     "public names": build_public_names,
     "facts": build_facts,
+    "events": build_events,
     "facts errors": build_fact_errors,
     "scale": build_scale,
 }
@@ -162,6 +204,7 @@ PAGES: Final = (
     "docs/cli.md",
     "docs/api.md",
     "docs/facts.md",
+    "docs/events.md",
     "docs/scale.md",
 )
 

@@ -37,7 +37,7 @@ def asked(desk: Desk) -> Desk:
 
 
 def _wish(desk: Desk, person: str = "ada-l", action: str = "accept", **more: Any) -> dict[str, Any]:
-    return {"repo": str(desk.repo), "person": person, "action": action, **more}
+    return {"repo": str(desk.repo), "person": person, "action": action} | more
 
 
 def test_a_system_accepts_who_paid_and_the_same_call_gives_the_same_answer(asked: Desk) -> None:
@@ -70,6 +70,7 @@ def test_each_verb_by_name_or_by_account_id(asked: Desk) -> None:
     key = give_key(asked)
     user_id = asked.row("ada-l").person.identity.user_id
     assert user_id is not None
+    place: dict[str, str] = {}
     for number, (person, action, status) in enumerate(
         (
             ("ada-l", "reset", "reset"),
@@ -79,8 +80,9 @@ def test_each_verb_by_name_or_by_account_id(asked: Desk) -> None:
         )
     ):
         more = {"until": "none"} if action == "accept" else {"reason": "No payment."}
-        done = settle(asked, key, _wish(asked, person, action, **more), f"pay-{number}")
+        done = settle(asked, key, _wish(asked, person, action, **more, **place), f"pay-{number}")
         assert (done.json["outcome"], asked.row("ada-l").state.status) == ("done", status), done.body
+        place = {name: done.json[name] for name in ("repo", "repo_type")}  # an answer names the repo for the next call
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -228,8 +230,9 @@ def test_a_key_does_no_more_than_its_verbs_and_repos(asked: Desk) -> None:
     elsewhere = give_key(asked, "other", repos=("acme/other-*",))
     assert send(asked, elsewhere, _wish(asked)).status == 404
     assert Visitor(asked.app).get("/api/v1/events", authorization=f"Bearer {elsewhere}").json["events"] == []
-    for path in ("/api/v1/requests", "/api/v1/tray", "/queue", "/settings", "/api/openapi.json"):
+    for path in ("/api/v1/requests", "/api/v1/tray", "/queue", "/settings"):
         assert Visitor(asked.app).get(path, authorization=f"Bearer {accepts}").status == 401, path
+    assert "Idempotency-Key" in Visitor(asked.app).get("/api/openapi.json", authorization=f"Bearer {accepts}").body
     for path in ("/api/v1/tray/send", "/terminal", "/tray", "/settings/invite"):
         answer = Visitor(asked.app).ask("POST", path, b"{}", {"authorization": f"Bearer {accepts}", **BARE})
         assert answer.status == 403, path
@@ -290,6 +293,8 @@ def test_a_call_that_cannot_be_is_refused_and_may_be_sent_again(asked: Desk) -> 
         (send(asked, key, _wish(asked, until="2001-01-01")), 422),
         (send(asked, key, _wish(asked, action="reject", until="90d")), 422),
         (send(asked, key, {**_wish(asked), "repo": "no repo at all"}), 422),
+        (send(asked, key, _wish(asked, repo_type="dataset")), 404),
+        (send(asked, key, _wish(asked, repo_type="space")), 422),
         (send(asked, key, _wish(asked, "nobody-asked")), 404),
         (send(asked, key, _wish(asked, "ada-l@example.org")), 422),
         (send(asked, key, _wish(asked, asked.row("ada-l").state.hub_request or "")), 404),

@@ -120,6 +120,8 @@ def test_nobody_outside_learns_anything(asked: Desk) -> None:
     for path in ("/api/v1/requests", "/api/v1/tray", "/api/openapi.json", "/api/v1/requests?limit=0"):
         assert stranger.get(path).status == 401
     assert post_json(stranger, "/decisions", {"nonsense": 1}).status == 401
+    unknown = stranger.get("/api/v1/nothing")
+    assert (unknown.status, unknown.json["error"]) == (404, "The API has no such path.")
     assert vic.get("/api/v1/requests").status == 403
     assert post_json(vic, "/decisions", _decision(asked, "ada")).status == 403
     assert (

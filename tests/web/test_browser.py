@@ -140,7 +140,8 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
          for name, text in zip(names, HOSTILE_ANSWERS, strict=True)]
     )  # fmt: skip
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
-        _wait_for(page, "rule:say-more,academic,rest", len(names))  # before its first verdict a request has no rules to show
+        # Before its first verdict, a request has no rules to show.
+        _wait_for(page, "rule:say-more,academic,rest", len(names))
         _rows(page, len(names))
         foreign = "#rows :is(script, img, svg, iframe, object, embed, form, style, link, base, meta, video, math)"
         keys = page.eval_on_selector_all("#rows > .row", "rows => rows.map(row => row.dataset.requestId)")

@@ -254,7 +254,7 @@ class _Api(Struct, frozen=True):
         return endpoint
 
     async def openapi(self, request: Request) -> Response:
-        """Answer with the OpenAPI document, which needs a session."""
+        """Answer with the OpenAPI document, which needs a session or a key."""
         return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_make_document()))
 
     # ---- one request -------------------------------------------------------------------------------------------------
@@ -270,7 +270,9 @@ class _Api(Struct, frozen=True):
                 401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
             )
         if member is None:
-            hint = "Open the link that the desk printed; a program sends a key: Authorization: Bearer gate_..."
+            hint = (
+                "Open the link that the desk printed. Of this API, a key can use /api/v1/events and /api/v1/decisions."
+            )
             return error_response(401, "You are not signed in.", hint)
         context = self.context_of(request, member)
         if not context.member.role.covers(role):

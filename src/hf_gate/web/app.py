@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as PlainRoute
@@ -302,10 +304,13 @@ class DeskApp:
             return self.authenticator.sign_in_page(503, f"{STORE_FAILED} Try again in a moment.")
         return error_response(503, STORE_FAILED, "Try again in a moment.")
 
-    async def not_found(self, request: Request, _: Exception) -> Response:
-        """Answer an unknown path: 404 for members, the sign-in page for others. A key opens no page."""
-        if request.state.key is not None:
-            return error_response(405, "This path does not take this method.", "See docs/integrations.md.")
+    async def not_found(self, request: Request, problem: Exception) -> Response:
+        """Answer an unknown path: 404 for members, the sign-in page for others. The API answers with JSON."""
+        if request.url.path.startswith("/api/"):
+            hint = "See /api/openapi.json for the paths and their methods."
+            if isinstance(problem, HTTPException) and problem.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                return error_response(405, "This path does not take this method.", hint)
+            return error_response(404, "The API has no such path.", hint)
 
         def page(member: Member | None) -> Response:
             return (

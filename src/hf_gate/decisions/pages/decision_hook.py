@@ -39,6 +39,7 @@ _UNDONE: Final = "it was taken back before it was sent"
 class KeyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     """A decision of another system, sent with a key. `person`: the account id, or the username.
 
+    `repo`: as elsewhere, `datasets/you/your-data`; or as answers have it, `you/your-data` with `repo_type`.
     `until`: as in a decision of a member. For a person who has access already, it sets another end.
     """
 
@@ -47,6 +48,7 @@ class KeyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     action: Literal["accept", "reset", "reject", "cancel"]
     reason: Annotated[str, Meta(max_length=400)] | None = None
     until: Annotated[str, Meta(max_length=40)] | None = None
+    repo_type: Literal["model", "dataset"] | None = None
 
 
 class KeyDecisionOut(OutcomeRecord, frozen=True, kw_only=True):
@@ -61,13 +63,13 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
     """Decide once for each Idempotency-Key, and return the outcome as far as it is known."""
     key = context.member
     if not isinstance(key, KeyMember) or wish.action not in key.verbs:
-        raise Refused(f"This key may not {wish.action}.", hint="Make one that may: hf-gate ui key", status=403)
+        raise Refused(f"This key may not {wish.action}.", hint="Make one with more --verbs: hf-gate ui key", status=403)
     if not 0 < len(idempotency) <= _MAX_IDEMPOTENCY:
         raise Refused(
             f"The call needs an Idempotency-Key of at most {_MAX_IDEMPOTENCY} characters.",
-            hint="Send the number of the payment, for example: the same decision always has the same one.",
+            hint="Send what names this decision, such as the number of the payment. A repeated call has the same one.",
         )
-    repo = parse_repo(wish.repo, endpoint=context.workspace.store.endpoint)
+    repo = parse_repo(wish.repo, wish.repo_type, endpoint=context.workspace.store.endpoint)
     if not context.can_see(repo):
         raise NotFound
     store = context.workspace.store
