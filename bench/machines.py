@@ -1,8 +1,9 @@
 """Measures two desks on one PostgreSQL that 20 reviewers use, while one of the desks is killed again and again.
 
-`python -m bench.machines [--requests N] [--minutes M]`. Each desk is a process of its own, as `hf-gate ui` is. A reviewer has
-a page and a decision every 6 s. He asks the desks in turn, as behind a balancer, and the other one when his is dead. At the end the
-local Hub says what it was sent: each decision exactly once.
+`python -m bench.machines [--requests N] [--minutes M]`. Each desk is a process of its own, as `hf-gate ui` is. A reviewer
+has a page every 6 s, and decides on each fifth: accounts that are not proven share a limit of 500 decisions a day. He
+asks the desks in turn, as behind a balancer, and the other one when his is dead. At the end the local Hub says what it
+was sent: each decision exactly once.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .results import Row, format_table, is_met_if_large, percentile_95, target_i
 KEYS: Final = ("machines-pages", "machines-decisions")
 _REVIEWERS: Final = 20
 _EVERY_S: Final = 6.0
+_DECIDES_ON: Final = 5
 _KILLED_EVERY_S: Final = 60.0
 _MOST_MS: Final = 150
 _HOLD_S: Final = 10
@@ -45,7 +47,7 @@ _ACCEPT: Final = re.compile(r'name="accept" value="([^"]+)"')
 
 @dataclass
 class Visits:
-    """What all reviewers got: milliseconds of pages, decisions that a desk confirmed, repeats after a death, and errors."""
+    """What all reviewers got: milliseconds of pages, confirmed decisions, repeats after a death, and errors."""
 
     pages: list[float] = field(default_factory=list)
     decided: list[str] = field(default_factory=list)
@@ -109,18 +111,25 @@ def measure_machines(requests: int, minutes: float) -> Iterator[Row]:
                 desk.process.kill()
                 desk.process.wait()
     page = percentile_95(visits.pages)
+    errors = dict(Counter(visits.refused))
     yield Row(
-        KEYS[0], f"{_REVIEWERS} reviewers at two desks over PostgreSQL at {requests:,} requests: a page of the queue, 95th percentile",
-        f"{page:.0f} ms; {len(visits.pages):,} pages, errors: {dict(Counter(visits.refused)) or 'none'}", target=target_if_large(requests, f"<= {_MOST_MS} ms"),
-        is_met=is_met_if_large(requests, page <= _MOST_MS and not visits.refused),
-        why=f"Errors: {dict(Counter(visits.refused))}" if visits.refused else "Two desks, the database, the Hub and the reviewers share two cores.",
-    )  # fmt: skip
+        KEYS[0],
+        f"{_REVIEWERS} reviewers at two desks over PostgreSQL at {requests:,} requests: "
+        "a page of the queue, 95th percentile",
+        f"{page:.0f} ms; {len(visits.pages):,} pages, errors: {errors or 'none'}",
+        target=target_if_large(requests, f"<= {_MOST_MS} ms"),
+        is_met=is_met_if_large(requests, page <= _MOST_MS and not errors),
+        why=f"Errors: {errors}" if errors else "All processes share the cores of one machine.",
+    )
     doubled = sum(count - 1 for count in decided.values())
+    lost = len(decided) - accepted
     yield Row(
-        KEYS[1], f"decisions while one of the desks was killed {kills} times",
-        f"{len(decided):,} confirmed, {accepted:,} accepted on the Hub, {len(decided) - accepted} lost, {doubled} confirmed twice",
-        target="none lost, none twice", is_met=accepted == len(decided) and not doubled,
-    )  # fmt: skip
+        KEYS[1],
+        f"decisions while one of the desks was killed {kills} times",
+        f"{len(decided):,} confirmed, {accepted:,} accepted on the Hub, {lost} lost, {doubled} confirmed twice",
+        target="none lost, none twice",
+        is_met=lost == 0 and not doubled,
+    )
 
 
 def _without_ends(policy: str) -> str:
@@ -157,7 +166,7 @@ def _wait_until_sent(hub: RunningHub, expected: int) -> int:
     return hub.count_accepted() if accepted >= expected else accepted
 
 
-# ---- reviewers -----------------------------------------------------------------------------------------------------------
+# ---- reviewers -------------------------------------------------------------------------------------------------------
 
 
 async def _visit(desks: Sequence[DeskProcess], links: Sequence[str], seconds: float) -> tuple[Visits, int]:
@@ -195,7 +204,7 @@ async def _review(desks: Sequence[DeskProcess], number: int, link: str, end: flo
             path = f"/queue?q={quote_plus(f'status:pending rule:r{number + 1:02}')}"
             answer, took = await _ask(client, desks, turn, "GET", path, None, visits)
             visits.pages.append(took)
-            accepts = _ACCEPT.findall(answer.text)
+            accepts = _ACCEPT.findall(answer.text) if (turn + number) % _DECIDES_ON == 0 else []
             if answer.status_code == httpx2.codes.OK and accepts:
                 answer, _ = await _ask(client, desks, turn + 1, "POST", "/tray", {"accept": accepts[0]}, visits)
                 if answer.status_code == httpx2.codes.SEE_OTHER:
@@ -208,9 +217,14 @@ async def _review(desks: Sequence[DeskProcess], number: int, link: str, end: flo
 
 
 async def _ask(
-    client: httpx2.AsyncClient, desks: Sequence[DeskProcess], turn: int, method: str, path: str, data: dict[str, str] | None,
+    client: httpx2.AsyncClient,
+    desks: Sequence[DeskProcess],
+    turn: int,
+    method: str,
+    path: str,
+    data: dict[str, str] | None,
     visits: Visits,
-) -> tuple[httpx2.Response, float]:  # fmt: skip
+) -> tuple[httpx2.Response, float]:
     """Ask a desk, or the next one if it is dead, as a balancer does."""
     for attempt in range(20):
         desk = desks[(turn + attempt) % len(desks)]
