@@ -318,6 +318,9 @@ def test_a_person_who_asks_later_is_looked_for(asked: Desk) -> None:
     asked.app_state.request_sync = lambda: looks.append(True)
     assert send(asked, key, _wish(asked, "carla", until="none")).status == 404
     assert looks == [True]
+    asked.app_state.sync_status.programs_wait_until = asked.app_state.now() + timedelta(seconds=9)
+    assert send(asked, key, _wish(asked, "carla", until="none")).status == 404
+    assert looks == [True], "a program that repeats its call does not make the desk sync without a pause"
     asked.ask([{"username": "carla"}], {"Purpose": GOOD})
     assert settle(asked, key, _wish(asked, "carla", until="none")).json["outcome"] == "done"
 

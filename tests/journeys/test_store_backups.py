@@ -263,7 +263,7 @@ def test_the_rehearsal_of_the_documentation_restores_a_dump_and_checks_it(
     env |= {"HF_ENDPOINT": fresh.url, "HF_TOKEN": fresh.tokens["owner"]}
 
     def run(line: str) -> None:
-        done = subprocess.run(["sh", "-ec", line], env=env, cwd=place, capture_output=True, text=True, check=False)
+        done = subprocess.run(["/bin/sh", "-ec", line], env=env, cwd=place, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
     def write_config(folder: Path, name: str) -> None:

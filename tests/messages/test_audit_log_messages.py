@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, time
 
@@ -22,12 +23,15 @@ from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.messages.rows.outbox import MAX_ENTRIES
 from hf_gate.messages.service.message_sending import NoticeLane, drain
+from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.event_feed import read_events
 from hf_gate.store.store import Store
+from hf_gate.store.write_lock import Holder, Work
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import KilledError
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import T0
-from tests.kits.stores import EEG, MED, place, record, store, store_records
+from tests.kits.stores import EEG, ENDPOINT, MED, new_store, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -154,3 +158,16 @@ def test_one_that_is_named_again_gets_nothing_from_between(store: Store, receive
     store_records(store, EEG, [record(3)])
     _drain(store, receiver)
     assert receiver.ids == _feed_ids(store)[2:]
+
+
+def test_entries_are_sent_beside_the_work_of_another_process(postgres_uri: str, receiver: Receiver) -> None:
+    place = new_store(postgres_uri)
+    with (
+        open_store(place, endpoint=ENDPOINT, lends=True, wait=0.0) as desk,
+        closing(LeaseKeeper(place, Holder(7, "gate-1", "hf-gate run"))) as other,
+    ):
+        _follow(desk)
+        store_records(desk, EEG, [record(n) for n in range(3)])
+        other.acquire(Work.STORE, 1.0, "")
+        _drain(desk, receiver)
+        assert receiver.ids == _feed_ids(desk)

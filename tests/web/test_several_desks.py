@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Flags, read_settings
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import ProcessRow, RequestRow
 from hf_gate.decisions.pages.background_worker import BackgroundWorker
 from hf_gate.decisions.service.tray import DecisionRequest
@@ -30,7 +31,7 @@ from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.database.schema import list_revisions
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.processes import read_processes
-from hf_gate.store.rows.tray import list_waiting_decisions
+from hf_gate.store.rows.tray import list_waiting_decisions, undo_decisions_of
 from hf_gate.store.sql import without_password
 from hf_gate.store.write_lock import Holder, Work
 from hf_gate.testing import LocalHub
@@ -40,6 +41,7 @@ from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import GOOD, HOST, POLICY, Desk, Visitor, run_desk_program, write_desk
 from tests.kits.invariants import list_moves
+from tests.kits.key_calls import give_key
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import new_schema
 
@@ -302,8 +304,62 @@ def test_a_desk_that_is_too_old_for_the_store_ends_and_says_why(tmp_path: Path, 
             newer.execute("UPDATE about SET value = '9999' WHERE key IN ('schema', 'oldest')")
         assert program.process.wait(60) == 1
     said = (tmp_path / "ui.err").read_text().splitlines()
-    assert [line for line in said if line.startswith("Error")] == [
-        f"Error: {without_password(balanced.url)} was made by a newer hf-gate (schema 9999; this version knows "
-        f"{list_revisions()[-1]}). It was not changed."
-    ], said
+    known = f"schema 9999; this version knows {list_revisions()[-1]}"
+    error = f"Error: {without_password(balanced.url)} was made by a newer hf-gate ({known}). It was not changed."
+    assert [line for line in said if line.startswith("Error")] == [error], said
     assert "Traceback" not in "".join(said)
+
+
+def test_a_desk_says_from_when_a_program_may_ask_for_a_sync(balanced: Balanced) -> None:
+    desk = balanced.open("a")
+    status = desk.app_state.sync_status
+    worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
+    worker.start()
+    try:
+        _wait_for(lambda: status.programs_wait_until is not None)
+    finally:
+        worker.stop()
+    assert status.programs_wait_until is not None
+    assert status.programs_wait_until - desk.app_state.now() >= timedelta(seconds=15)
+
+
+def test_the_tray_forgets_what_went_wrong_when_it_works_again(balanced: Balanced) -> None:
+    desk = balanced.open("a")
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    service = desk.app_state.tray_service
+    worker = BackgroundWorker(desk.app_state, list)
+    with closing(LeaseKeeper(balanced.url, Holder(7, "gate-1", "hf-gate run"))) as other:
+        other.acquire(Work.STORE, 1.0, "")
+        lena = Member(name="lena-brandt", role=MemberRole.ADMIN, id="m_1")
+        row = desk.row("ada")
+        service.queue_decisions(
+            DecisionRequest("reject", {row.id: row.version.token}, lena, "No."), desk.app_state.now(), 0.0
+        )
+        worker.start()
+        try:
+            _wait_for(lambda: service.problem is not None)
+            undo_decisions_of(desk.app_state.workspace.store, lena.id)
+            _wait_for(lambda: service.problem is None)
+        finally:
+            worker.stop()
+
+
+def test_members_and_keys_do_not_wait_for_the_work_of_another_process(balanced: Balanced) -> None:
+    desk = balanced.open("a")
+    secret = give_key(desk)
+    with closing(LeaseKeeper(balanced.url, Holder(7, "gate-1", "hf-gate run"))) as other:
+        other.acquire(Work.STORE, 1.0, "")
+        membership = desk.app_state.membership
+        mara = membership.invite(Member(name="mara", role=MemberRole.REVIEWER), "a secret")
+        assert membership.find_key(secret) is not None
+        assert membership.revoke_key("billing")
+        assert membership.find_key(secret) is None, "a key that leaked ends at once"
+        membership.revoke(mara)
+        assert [one.name for one in desk.app_state.workspace.store.members() if one.has_link] == []
+
+
+def _wait_for(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)

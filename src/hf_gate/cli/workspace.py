@@ -96,7 +96,7 @@ def _say_member(context: CommandContext, workspace: Workspace) -> None:
         return
     require_present_member(workspace, context.account)
     me = find_member_of(workspace.store, context.account)
-    words = "no member" if me is None else f"{me.name} ({'owner' if me.id.startswith('owner:') else me.role.value})"
+    words = "no member" if me is None else f"{me.name} ({'owner' if me.is_owner else me.role.value})"
     context.out.say(f"In the desk of this workspace you are {words}.", "dim")
 
 

@@ -22,7 +22,10 @@ KEY_OVERLAP: Final = 7 * DAY_MS
 
 
 def digest_secret(secret: str) -> str:
-    """Return the digest of 256 random bits, which is the id of a session. Nobody can recover the bits by guessing."""
+    """Return the digest under which a secret is stored. Nobody can guess one of 256 random bits.
+
+    What others chose, such as the Idempotency-Key of a call, can be guessed from its digest.
+    """
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

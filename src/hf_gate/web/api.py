@@ -1,4 +1,4 @@
-"""The JSON API of the desk, version 1, with the same sessions, roles, requests and tray as the pages."""
+"""The JSON API of the desk, version 1: the sessions, roles and tray of the pages, and keys of other systems."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
 from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
 from hf_gate.store.rows.event_feed import is_cursor, read_events
-from hf_gate.store.rows.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate.store.rows.tray import list_unsent_decisions, undo_decisions_of
 from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import ErrorOut, EscapedJSON, error_response
@@ -77,7 +77,10 @@ class EventsQuery(Struct, frozen=True):
 
 
 class EventsOut(Record, frozen=True, kw_only=True):
-    """One page of the event feed; `next` continues after it, now if `has_more`, else when something happened."""
+    """One page of the event feed. `next` continues after it.
+
+    `has_more`: there are later entries already, maybe at repos that the caller cannot see.
+    """
 
     schema_version: int = 1
     events: list[EventRecord]
@@ -234,7 +237,7 @@ _Work: TypeAlias = Callable[["HttpContext", ApiCall], Record]
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints of the API, one method each."""
+    """Makes the endpoints of the API."""
 
     for_member: MemberWork
     context_of: Callable[[Request, Member], HttpContext]
@@ -270,9 +273,7 @@ class _Api(Struct, frozen=True):
                 401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
             )
         if member is None:
-            hint = (
-                "Open the link that the desk printed. Of this API, a key can use /api/v1/events and /api/v1/decisions."
-            )
+            hint = "Open the link that the desk printed. A key works only for /api/v1/events and /api/v1/decisions."
             return error_response(401, "You are not signed in.", hint)
         context = self.context_of(request, member)
         if not context.member.role.covers(role):
@@ -328,8 +329,7 @@ def _list_tray(context: HttpContext, _: ApiCall) -> Record:
 
 
 def _undo(context: HttpContext, _: ApiCall) -> Record:
-    runs = [item.run.id for item in list_unsent_decisions(context.workspace.store, context.member.id)]
-    return CountOut(count=undo_waiting_decisions(context.workspace.store, runs))
+    return CountOut(count=undo_decisions_of(context.workspace.store, context.member.id))
 
 
 def _send(context: HttpContext, _: ApiCall) -> Record:

@@ -98,12 +98,16 @@ class ProofCode(Struct, frozen=True):
 
 
 class SyncStatus(Struct):
-    """The state of the last sync. The background worker writes it, and every page shows it."""
+    """The state of the last sync. The background worker writes it, and every page shows it.
+
+    `programs_wait_until`: before this time, a program that wants a sync waits for the next one.
+    """
 
     synced_at: datetime | None = None
     next_at: datetime | None = None
     problem: str | None = None
     is_syncing: bool = False
+    programs_wait_until: datetime | None = None
 
 
 @dataclass

@@ -27,6 +27,8 @@ TEAM_GRACE: Final = DAY_MS  # ms
 
 KEY_ACTOR: Final = "key:"
 """The prefix of an actor that is a key of another system, and of its id as a member."""
+OWNER_ID: Final = "owner:"
+"""The prefix of the id of the member for the desk's token."""
 
 OWNER_SETTING: Final = "desk owner"
 """The setting with the account whose token the desk used last: name and id, as JSON."""
@@ -95,6 +97,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.startswith(KEY_ACTOR)
 
     @property
+    def is_owner(self) -> bool:
+        """Whether this is the member for the desk's token, who is not in the table of members."""
+        return self.id.startswith(OWNER_ID)
+
+    @property
     def own_keys(self) -> frozenset[str]:
         """The lower-case names and ids that mark a request as the member's own."""
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
@@ -128,7 +135,7 @@ EVENTS: Final = "events"
 def make_owner_member(name: str, user_id: str | None) -> Member:
     """Return the member for the desk's token. The Hub named the account, so the account is proven if it has an id."""
     proven_at = None if user_id is None else 0
-    ident = f"owner:{user_id or name}"
+    ident = f"{OWNER_ID}{user_id or name}"
     return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
 
 

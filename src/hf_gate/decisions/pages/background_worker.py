@@ -17,7 +17,7 @@ from hf_gate.errors import HfGateError, StoreBusy, StoreTooNew
 from hf_gate.messages.service.message_sending import drain_workspace
 from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.requests.service.sync import sync_repo
-from hf_gate.requests.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, next_pause
+from hf_gate.requests.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, minimum_pause, next_pause
 from hf_gate.settings.service.workspace import CONFIG_FILE, Workspace
 from hf_gate.store.rows.tray import list_begun_decision_runs, list_due_decisions
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -29,8 +29,8 @@ from .evaluation_process import EvaluationProcess
 
 _log = logging.getLogger("hf_gate.web")
 # seconds between two syncs while the desk is in use
-_MIN_PAUSE = 15.0
-_MAX_PAUSE = 60.0
+_DESK_MIN_PAUSE: Final = 15.0
+_DESK_MAX_PAUSE: Final = 60.0
 _TICK: Final = 0.25  # seconds between two checks of the tray
 _NOTICE_PAUSE: Final = 5.0  # seconds between two looks at the outbox
 _RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions that a crash left unknown
@@ -87,6 +87,7 @@ class BackgroundWorker:
         recovered_at = checked_at = -_RECOVER_EVERY
         workspace = self.app_state.workspace
         service = self.app_state.tray_service
+        failure: str | None = None
         while not self._stop.is_set():
             try:
                 if time.monotonic() - checked_at >= _CHECK_EVERY:
@@ -100,12 +101,15 @@ class BackgroundWorker:
                 if list_due_decisions(workspace.store, to_ms(workspace.now())):
                     with workspace.store.hold_write_lock():
                         service.send_due(workspace.now())
+                if failure is not None and service.problem == failure:
+                    service.problem = None
+                failure = None
             except StoreTooNew as problem:
                 self.fault = problem
                 self.end()
                 return
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be sent any more
-                service.problem = _describe_failure("sending from the tray", problem)
+                failure = service.problem = _describe_failure("sending from the tray", problem)
             self.app_state.wake.wait(_TICK)
             self.app_state.wake.clear()
 
@@ -133,7 +137,7 @@ class BackgroundWorker:
     # ---- sync --------------------------------------------------------------------------------------------------------
 
     def _run_sync(self) -> None:
-        pause = _MIN_PAUSE
+        pause = _DESK_MIN_PAUSE
         while not self._stop.is_set():
             self.app_state.sync_status.is_syncing = True
             try:
@@ -141,25 +145,28 @@ class BackgroundWorker:
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be synced any more
                 self.app_state.sync_status.problem = _describe_failure("the sync", problem)
             self.app_state.sync_status.is_syncing = False
-            self.app_state.sync_status.next_at = self.app_state.now() + timedelta(seconds=pause)
+            now = self.app_state.now()
+            least = max(_DESK_MIN_PAUSE, minimum_pause(*self._read_limits()))
+            self.app_state.sync_status.next_at = now + timedelta(seconds=pause)
+            self.app_state.sync_status.programs_wait_until = now + timedelta(seconds=least)
             if self._sync_requested.wait(pause):
                 self._sync_requested.clear()
-                pause = _MIN_PAUSE
+                pause = _DESK_MIN_PAUSE
 
     def _next_pause(self, before: float, *, found: bool) -> float:
         """Return the seconds until the next sync: few while the desk is in use, within a share of the Hub's quota."""
+        shortest, longest = (_DESK_MIN_PAUSE, _DESK_MAX_PAUSE) if self.app_state.is_in_use else (MIN_PAUSE, MAX_PAUSE)
+        calls, quota, window = self._read_limits()
+        return next_pause(
+            before, has_news=found, calls=calls, quota=quota, window=window, shortest=shortest, longest=longest
+        )
+
+    def _read_limits(self) -> tuple[int, float | None, float | None]:
+        """Return the calls of a sync, with those of all processes of this token, and the token's quota and window."""
         workspace = self.app_state.workspace
         outlook = workspace.hub.outlook()
-        shortest, longest = (_MIN_PAUSE, _MAX_PAUSE) if self.app_state.is_in_use else (MIN_PAUSE, MAX_PAUSE)
-        return next_pause(
-            before,
-            has_news=found,
-            calls=4 * max(1, len(workspace.store.repos())) * workspace.store.sharers,
-            quota=outlook.quota,
-            window=outlook.window_s,
-            shortest=shortest,
-            longest=longest,
-        )
+        calls = 4 * max(1, len(workspace.store.repos())) * workspace.store.sharers
+        return calls, outlook.quota, outlook.window_s
 
     def sync_repos(self) -> bool:
         """Sync all repos once, check their acceptances and evaluate the policies; return whether anything was found.

@@ -67,7 +67,7 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
     if not 0 < len(idempotency) <= _MAX_IDEMPOTENCY:
         raise Refused(
             f"The call needs an Idempotency-Key of at most {_MAX_IDEMPOTENCY} characters.",
-            hint="Send what names this decision, such as the number of the payment. A repeated call has the same one.",
+            hint="Send an id of this decision, such as an invoice number, and the same one when you repeat the call.",
         )
     repo = parse_repo(wish.repo, wish.repo_type, endpoint=context.workspace.store.endpoint)
     if not context.can_see(repo):
@@ -115,7 +115,7 @@ def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDec
         )
         return
     if row.state.status == after:
-        with store.writing() as write:
+        with store.writing(is_short=True) as write:
             fresh = store.request(row.id)
             if fresh is None or not fresh.version.is_token(row.version.token):
                 raise Refused(_MOVED, hint=_SEND_AGAIN, status=409)
@@ -143,10 +143,12 @@ def _find_request(context: HttpContext, repo: Repo, person: str) -> RequestRow:
     if len(found) > 1:
         raise Refused("Several accounts have had this name.", hint="Send the account id as `person`.", status=409)
     if not found:
-        context.app_state.request_sync()
+        soonest = context.app_state.sync_status.programs_wait_until
+        if soonest is None or context.now >= soonest:
+            context.app_state.request_sync()
         raise Refused(
             "No request of this person at this repo is known.",
-            hint="The desk reads the repo now. If the person has asked, send it again in a few seconds.",
+            hint="The desk reads its repos again soon. If the person has asked, send it again in a minute.",
             status=404,
         )
     return found[0]
@@ -157,7 +159,7 @@ def parse_accept_end(context: HttpContext, verb: str, until: str | None) -> str 
     if until is None:
         return None
     if verb != ACCEPT:
-        raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
+        raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or accept.")
     return context.parse_end(until)
 
 

@@ -182,7 +182,7 @@ def change_renewal(context: HttpContext) -> Response:
 def _check_change(context: HttpContext, row: RequestRow | None, version: str) -> None:
     """Refuse a request that changed, one with an unsent decision, and the member's own."""
     if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(version):
-        raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
+        raise Refused("The request changed since it was read.", hint="Look at it again.", status=409)
     require_sent_decisions(context, row)
     if row.is_made_by(context.member):
         raise NotAllowed("You cannot change the end of your own access.", hint="Ask another reviewer.")

@@ -43,7 +43,7 @@ def make_key(store: Store, key: ApiKey, by: str, *, old_until: int) -> int | Non
 
     Return that time; None if there was no earlier one that works.
     """
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         later = "UPDATE api_keys SET until_at = ? WHERE name = ? AND (until_at IS NULL OR until_at > ?)"
         write.db.run(later, (old_until, key.name, old_until))
         end = old_until if _select(write.db, f"name = ? AND {_WORKS}", key.name, key.made_at) else None
@@ -57,7 +57,7 @@ def make_key(store: Store, key: ApiKey, by: str, *, old_until: int) -> int | Non
 
 def revoke_key(store: Store, name: str, by: str, at: int) -> bool:
     """End all secrets of a key; return False if none works."""
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         if not _select(write.db, f"name = ? AND {_WORKS}", name, at):
             return False
         write.db.run("DELETE FROM api_keys WHERE name = ?", (name,))

@@ -42,7 +42,7 @@ def write_assignments(
     Return None, and change nothing, if the member was removed or changed meanwhile.
     """
     ident = None if member is None else member.id
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         if member is not None and not _is_current(write.db, member):
             return None
         among, value = write.db.in_clause(list(requests))
@@ -68,7 +68,7 @@ def may_be_assigned(member: Member, repo: Repo) -> bool:
 
 def _is_current(db: Database, member: Member) -> bool:
     """Tell whether a member is stored as it was read; the owner of the token is not in the table."""
-    return member.id.startswith("owner:") or member in member_rows.read_members(db)
+    return member.is_owner or member in member_rows.read_members(db)
 
 
 def _read_rows(db: Database, where: str, values: tuple[object, ...]) -> list[AssignedRow]:

@@ -50,7 +50,7 @@ def invite_member(store: Store, member: Member, secret: str, by: str, at: int) -
     unless the invitation names another Hub account.
     """
     link = digest_secret(secret)
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         known = next(
             (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
         )
@@ -89,7 +89,7 @@ def admit_member(store: Store, member: Member, secret: str, by: str, at: int) ->
     seal = member_rows.seal_of(made, link)
     event = e.MemberInvited(member=made.id, role=made.role.value, repos=made.repos, account=made.user_id, seal=seal)
     proof = e.AccountProven(member=made.id, account=made.user_id or "", seal=seal)
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         active = [one for one in member_rows.read_members(write.db) if one.has_link]
         theirs = next((one for one in active if one.proven_account == made.user_id), None)
         if theirs is not None and not member.id:
@@ -109,7 +109,7 @@ def revoke_member(
     if not member.has_link:
         return
     gone = replace(member, has_link=False, proven_at=None, link_until=None, origin=origin)
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
         _delete_approvals(write, member)
         _write_member(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
@@ -124,7 +124,7 @@ def prove_account(
     change nothing if the member was revoked meanwhile.
     """
     link = digest_secret(secret)
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         known = next((one for one in member_rows.read_members(write.db) if one.id == member.id and one.has_link), None)
         if known is None:
             return False
@@ -170,7 +170,7 @@ def set_saved_view(store: Store, member: str, name: str, query: str | None, at: 
 
     Return False if the member already has `MAX_SAVED_VIEWS` others.
     """
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         others = write.db.count("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
         if query is not None and others >= MAX_SAVED_VIEWS:
             return False

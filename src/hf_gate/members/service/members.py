@@ -19,6 +19,7 @@ from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.accounts import Account
 from hf_gate.core.people.members import (
     KEY_ACTOR,
+    OWNER_ID,
     RESERVED_NAMES,
     KeyMember,
     Member,
@@ -39,7 +40,7 @@ from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import count_ends_changed_outside_runs
 from hf_gate.store.rows.runs import read_runs_since
-from hf_gate.store.rows.tray import list_unsent_decisions, undo_waiting_decisions
+from hf_gate.store.rows.tray import undo_decisions_of
 from hf_gate.store.store import Store
 
 SINGLE_PERSON_LIMIT: Final = 500
@@ -345,15 +346,13 @@ class Membership:
         """
         at = to_ms(self.workspace.now())
         revoke_member(self.workspace.store, member, by or self.owner, at, origin=origin)
-        unsent = list_unsent_decisions(self.workspace.store, member.id)
-        undo_waiting_decisions(self.workspace.store, [item.run.id for item in unsent])
+        undo_decisions_of(self.workspace.store, member.id)
         delete_selection(self.workspace.store, f"s_{member.id}")
 
     def revoke_key(self, name: str) -> bool:
         """Revoke a key and undo its unsent decisions; return False if there is none."""
         is_done = revoke_key(self.workspace.store, name, self.owner, to_ms(self.workspace.now()))
-        unsent = list_unsent_decisions(self.workspace.store, f"{KEY_ACTOR}{name}")
-        undo_waiting_decisions(self.workspace.store, [item.run.id for item in unsent])
+        undo_decisions_of(self.workspace.store, f"{KEY_ACTOR}{name}")
         return is_done
 
     def repos(self, member: Member) -> list[RepoRow]:
@@ -376,7 +375,7 @@ class Membership:
 
         Runs by commands and by the owner may continue.
         """
-        if run.member is None or run.member.startswith("owner:"):
+        if run.member is None or run.member.startswith(OWNER_ID):
             return True
         return self.can_decide(self.find_by_id(run.member), self.workspace.store.repos_of_run(run.id))
 

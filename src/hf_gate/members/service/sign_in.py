@@ -30,7 +30,7 @@ def keep_known_organizations(store: Store, identity: HubIdentity, roles: RoleMap
     theirs = {name: identity.org_ids.get(name) for name in identity.org_roles if name in roles}
     known = _read_ids(store)
     if any(name not in known for name, ident in theirs.items() if ident):
-        with store.writing() as write:
+        with store.writing(is_short=True) as write:
             known = {name: ident for name, ident in theirs.items() if ident} | _read_ids(store)
             write.write_setting(SIGN_IN_ORGANIZATIONS, json.dumps(known, sort_keys=True))
     others = sorted(name for name, ident in theirs.items() if ident is None or known[name] != ident)

@@ -120,7 +120,7 @@ def close_digests(store: Store, now: int) -> None:
         if subscription.name in first and _is_digest_due(subscription, first[subscription.name], now)
     ]
     for one in due:
-        with store.writing() as write:
+        with store.writing(is_short=True) as write:
             rows = write.db.rows("SELECT item FROM notice_lines WHERE destination = ? ORDER BY at, line", (one.name,))
             if rows:
                 lines = sum_runs([decode_json(row[0], NoticeItem) for row in rows])

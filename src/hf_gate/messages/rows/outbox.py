@@ -115,10 +115,12 @@ def _queue_entries(store: Store, destination: str, now: int) -> None:
     found = store.reads.row(f"{_IS_BEHIND} AND destination = ?", (destination,))
     if found is None:
         return
-    with store.writing() as write:
+    with store.writing(is_short=True) as write:
         position = write.db.count("SELECT ledger_id FROM feed_positions WHERE destination = ?", (destination,))
         sql = "SELECT max(id), count(*) FROM (SELECT id FROM ledger WHERE id > ? ORDER BY id LIMIT ?) AS next_entries"
         ((until, count),) = write.db.rows(sql, (position, MAX_ENTRIES))
+        if not count:  # another process was first
+            return
         item = NoticeItem(event=NoticeEvent.AUDIT_LOG, count=count, facts={"after": position})
         insert_message(write.db, destination, [item], now)
         write.db.run("UPDATE feed_positions SET ledger_id = ? WHERE destination = ?", (until, destination))

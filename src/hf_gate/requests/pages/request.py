@@ -230,7 +230,7 @@ def add_note(context: HttpContext) -> Response:
     """Store a note of the member; nothing is sent."""
     row = context.find_request(context.params["id"])
     text = parse_note(context.form_value("note"))
-    with context.workspace.store.writing() as write:
+    with context.workspace.store.writing(is_short=True) as write:
         write.append(row.repo, [note_entry(row, text, context.member.name, to_ms(context.now))])
     return context.redirect_back(f"/requests/{request_key(row)}#notes")
 

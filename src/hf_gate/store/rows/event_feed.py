@@ -25,8 +25,9 @@ _HASH_BYTES: Final = 8
 
 
 class EventPage(NamedTuple):
-    """Entries in their order, each with its cursor. `next` continues after them; with `has_more`, there are later ones
-    now.
+    """Entries in their order, each with its cursor. `next` continues after them.
+
+    `has_more`: there are later entries already, maybe at repos that the caller cannot see.
     """
 
     entries: list[tuple[LedgerLink, str]]

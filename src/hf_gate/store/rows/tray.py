@@ -145,6 +145,11 @@ def undo_waiting_decisions(store: Store, runs: Collection[str]) -> int:
         return len(delete_waiting(write.db, f"id {among}", value))
 
 
+def undo_decisions_of(store: Store, member: str) -> int:
+    """Delete all waiting decisions of a member or a key; return how many."""
+    return undo_waiting_decisions(store, [item.run.id for item in list_unsent_decisions(store, member)])
+
+
 def schedule_decisions(store: Store, runs: Collection[str], at: int | None, *, due: int = MAX_TIME) -> int:
     """Set when waiting decisions are sent (ms); None: when a person sends them. Return how many.
 
