@@ -148,23 +148,23 @@ def _kind_of_event(node: ast.ClassDef) -> str:
 
 
 def _describe_event(node: ast.ClassDef, lines: list[str]) -> str:
-    text = " ".join((ast.get_docstring(node) or "").split())
+    text = " ".join((ast.get_docstring(node) or "").split()).replace("None", "`null`")
     rows = []
     for field in node.body:
         if isinstance(field, ast.AnnAssign):
             comment = lines[(field.end_lineno or field.lineno) - 1].partition("  # ")[2].replace("None", "`null`")
             default = "" if field.value is None else f"`{json.dumps(ast.literal_eval(field.value))}`"
-            rows.append(
-                f"| `{ast.unparse(field.target)}` | {_type_in_json(field.annotation)} | {default} | {comment} |"
-            )
+            kind = _type_in_json(ast.unparse(field.annotation), is_required=field.value is None)
+            rows.append(f"| `{ast.unparse(field.target)}` | {kind} | {default} | {comment} |")
     table = ["", "| field | type | default | |", "|---|---|---|---|", *rows] if rows else []
     return "\n".join([f"### {_kind_of_event(node)}", "", text, *table])
 
 
-def _type_in_json(node: ast.expr) -> str:
-    words = ast.unparse(node).removesuffix(" | None")
+def _type_in_json(annotation: str, *, is_required: bool) -> str:
+    words = annotation.removesuffix(" | None")
     plain = {"str": "text", "int": "number", "bool": "true or false"}
-    return plain.get(words, "list" if words.startswith("tuple") else "object")
+    kind = plain.get(words, "list" if words.startswith("tuple") else "object")
+    return f"{kind}, or `null`" if is_required and words != annotation else kind
 
 
 # ---- other facts -----------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def _list_figures() -> dict[str, Callable[[int], str]]:
         "CPU of `audit verify`": lambda size: _format_time(proof[1] * size / sync[0]),
         "time of `person erase`": lambda size: _format_time(erasure[1] * size / erasure[0]),
         "the store on disk": lambda size: _format_mb(size * size_b / 1e6),
-        f"a person who looks {_LOOK_S} s at each": lambda size: f"{size * _LOOK_S / _DAY_S:,.0f} days",
+        f"working days of a person who looks {_LOOK_S} s at each": lambda size: f"{size * _LOOK_S / _DAY_S:,.0f}",
     }
     return figures
 

@@ -280,7 +280,7 @@ class StoreTooOld(HfGateError):
 class StoreTooNew(HfGateError):
     """A newer hf-gate made this store; nothing was written."""
 
-    default_hint = "Use that newer hf-gate: pip install -U hf-gate."
+    default_hint = "Install that newer version here, then run the command again."
 
 
 class Stale(HfGateError):

@@ -32,13 +32,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestSeen"):
     """A new request, or a new attempt, was found on the Hub."""
 
-    person: str
-    status: str
+    person: str  # pseudonym in this store
+    status: str  # pending, accepted, rejected, reset
     asked_at: int  # ms
     attempt: int = 1
     hub_request: str | None = None  # the Hub's request id, if it sent one
-    reviewed_at: int | None = None
-    answers: str | None = None  # digest of the answers, salted like the commitment
+    reviewed_at: int | None = None  # ms
+    answers: str | None = None  # digest of the answers, salted
     via: str = "sync"  # sync, import
     after: int | None = None  # the previous attempt
 
@@ -46,7 +46,7 @@ class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Req
 class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestChanged"):
     """The name, e-mail address, Hub id, review time or answers of a known attempt changed."""
 
-    what: tuple[str, ...]  # record, review
+    what: tuple[str, ...]  # record: name, address, id or answers; review: the review time
     hub_request: str | None = None
     reviewed_at: int | None = None  # ms; later than the known review time
 
@@ -54,7 +54,7 @@ class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
 class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="StatusMoved"):
     """The Hub shows another status that hf-gate did not set: the change came from the Hub's page or another tool."""
 
-    before: str
+    before: str  # a status, as in RequestSeen
     after: str
     reviewed_at: int | None = None
     cause: str = "outside"  # outside; superseded: the status changed again after a change by hf-gate
@@ -70,13 +70,13 @@ class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag
 class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag="VerdictReached"):
     """The verdict of the policies on a request, recorded when it differs from the previous verdict."""
 
-    action: str
+    action: str  # accept, reset, reject, human, wait
     rule: str
     policy: str | None = None
-    digest: str | None = None
+    digest: str | None = None  # of the policy
     shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action); reported, but not used to decide
     lists: Mapping[str, str] = {}  # the version of each list and table that was used, by its name
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # the facts that are not known
     queue: str | None = None
     due: int | None = None  # ms: until when a person should decide
     hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
@@ -84,7 +84,7 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanApproved"):
-    """A person, or a policy within its guards, approved a plan. `plan` is None for a direct decision."""
+    """A person, or a policy within its guards, approved a plan. A direct decision has no `plan`."""
 
     run: str
     changes: int
@@ -114,9 +114,9 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="C
     """The outcome of a started change. A change with the outcome `open` is settled again later."""
 
     run: str
-    kind: str
+    kind: str  # one of the seven outcomes
     after: str
-    how: str = "told"  # told: the Hub confirmed it; read: the answer was lost, and a later read showed the change
+    how: str = "told"  # read: the answer was lost, and a later read showed the outcome; told: any other case
     hub_reply: str | None = None  # the Hub's x-request-id of the write
     reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: pending again
     hub_at: int | None = None  # ms by the Hub's clock, if that clock is known and differs from ours
@@ -125,18 +125,23 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="C
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantDated"):
-    """The end of a grant made by hf-gate was set, changed or (with `until` None) removed."""
+    """The end of a grant made by hf-gate was set, changed, or removed (`until` is None).
+
+    `cause` is `fact` if a date in a table or a source moved, `keep_while` if a condition changed, `renew` or `drop` if
+    a person set or removed the end, `chosen` if a person chose it with the acceptance, `adopt` if an earlier access got
+    an end, and `outside` if the person was accepted again on the Hub. Without a cause, the rule set the end.
+    """
 
     until: int | None  # ms; None: no date
     at_end: str = "reset"
     rule: str | None = None
     written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
-    terms: str | None = None  # digest of what can move the end later; see `core.people.grants.GrantTerms`
-    lapses: tuple[int | None, ...] = ()  # ms; of each condition of `keep_while` that is false, when it ends access
-    cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside, chosen; None: by the rule
+    terms: str | None = None  # digest of the conditions that can move the end later
+    lapses: tuple[int | None, ...] = ()  # when each condition of `keep_while` ends access (ms); None: not now
+    cause: str | None = None
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
-    version: str | None = None  # begin of the policy's digest, if the policy changed after a person was shown the end
+    version: str | None = None  # start of the policy's digest, if the policy changed after a person was shown the end
     sources: tuple[str, ...] = ()  # the sources whose answers the end rests on; the private part has the answers
 
 
@@ -253,7 +258,7 @@ class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="M
 
 
 class KeyMade(Event, frozen=True, kw_only=True, omit_defaults=True, tag="KeyMade"):
-    """Another system got a key to the desk. `digest` is that of its secret, which has 256 random bits."""
+    """A key for another system was made, or got a new secret. `digest` is the hash of the secret."""
 
     key: str
     verbs: tuple[str, ...]
@@ -350,7 +355,10 @@ class PrivatePartsDeleted(Event, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class UnattendedStopped(Event, frozen=True, kw_only=True, omit_defaults=True, tag="UnattendedStopped"):
-    """A person stopped all unattended work, or `hf-gate run` did because of `cause`: `ledger_broken`."""
+    """A person stopped all unattended work, or `hf-gate run` did.
+
+    In that case `cause` is `ledger_broken`: the audit log does not verify.
+    """
 
     cause: str | None = None
 

@@ -233,7 +233,7 @@ def authorize_run(
     original_total, approvers = (0, []) if plan is None else read_plan_approvals(store, plan)
     quorum = compute_act_quorum(store, team, new, now, original_total=original_total, approvers=approvers)
     if quorum.is_open:
-        where = "" if plan is None else f"The plan is in the desk: /plans/{plan}."
+        where = "" if plan is None else f" The plan is in the desk: /plans/{plan}"
         raise Guarded(f"{quorum.why} Nothing was sent.", hint=f"{quorum.team.describe_next_step()}{where}")
     return quorum.author
 

@@ -390,7 +390,7 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
     if any(outcome.kind is OutcomeKind.REFUSED and (outcome.why or "").startswith("approval") for outcome in outcomes):
         out.hint("Ask people whose approval counts to accept. Who counts: docs/two-approvals.md.")
     if decision.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
-        out.hint("Rejected people cannot ask again. `hf-gate reset` allows this.")
+        out.hint("Rejected people cannot ask again. To let them, send them back: `hf-gate reset`.")
 
 
 def _describe_outcome(

@@ -204,7 +204,7 @@ def continue_(context: CommandContext, ident: str) -> int:
             known
         )  # changes in flight are settled, whatever their age
     if known.is_over:
-        context.out.say(f"Run {known.id} has {known.state}: nothing is left to send.")
+        context.out.say(f"Run {known.id} is over ({known.state}): nothing is left to send.")
         return print_run(context, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
