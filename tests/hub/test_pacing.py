@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hf_gate.hub.protocol.messages import Lane, Reply
-from hf_gate.hub.protocol.pacing import Pacer, WaitReason
+from hf_gate.hub.protocol.pacing import POLL_S, Pacer, WaitReason
 from tests.kits.pacing_model import (
     START,
     FirstHitWindows,
@@ -24,6 +24,7 @@ from tests.kits.pacing_model import (
     make_pacer,
     make_reply,
     send_call,
+    share_token,
     simulate,
 )
 
@@ -83,6 +84,67 @@ def test_processes_that_share_a_token_take_their_share_of_what_the_hub_announced
         while pacer.try_start(START, make_call(Lane.WRITE)) == 0.0:
             started += 1
     assert 30 - processes < started <= 30
+
+
+@pytest.mark.parametrize("workers", [1, 4, 16])
+@pytest.mark.parametrize("processes", range(1, 9))
+def test_bulk_work_of_processes_that_share_a_token_uses_all_but_the_reserve(processes: int, workers: int) -> None:
+    """None sees the calls that the others have in flight, so as many of the reserve may go."""
+    hub = FixedWindows(1000, 300)
+    pacer, *others = share_token(processes)
+    story = simulate(
+        pacer,
+        hub,
+        [make_call()] * 2500,
+        workers=processes * workers,
+        rtt=lambda: 0.05,
+        until=4 * hub.length,
+        others=others,
+    )
+    assert (story.refused, len(story.answers)) == (0, 2500)
+    assert all(750 <= hub.counts[number] <= 750 + (processes - 1) * workers for number in range(3))
+
+
+@given(
+    quota=st.integers(1, 12),
+    processes=st.integers(1, 8),
+    workers=st.integers(1, 4),
+    lane=st.sampled_from([Lane.BULK_WRITE, Lane.WRITE]),
+    slowest=st.floats(0, 0.4),
+    seed=st.integers(0, 1000),
+)
+@example(quota=1, processes=8, workers=1, lane=Lane.BULK_WRITE, slowest=0.05, seed=0)
+def test_with_more_processes_than_calls_all_work_ends_and_few_calls_are_refused(
+    quota: int, processes: int, workers: int, lane: Lane, slowest: float, seed: int
+) -> None:
+    hub = FixedWindows(quota, 10)
+    pacer, *others = share_token(processes)
+    latency = Random(seed)
+    allowed = quota - min(math.ceil(quota * 0.25), quota - 1)
+    calls = 3 * allowed + processes * workers
+    story = simulate(
+        pacer,
+        hub,
+        [make_call(lane)] * calls,
+        workers=processes * workers,
+        rtt=lambda: latency.uniform(0, slowest),
+        until=(calls / allowed + 2) * hub.length,
+        seed=seed,
+        others=others,
+    )
+    assert len(story.answers) - story.refused == calls
+    assert story.refused <= (processes - 1) * len(hub.counts)
+
+
+def test_a_call_waits_for_an_answer_only_if_its_process_has_its_share_in_flight() -> None:
+    pacer = make_pacer(remaining=8, quota=100, reset=60, window=60)
+    pacer.sharers = 4
+    assert [pacer.try_start(START, make_call(Lane.WRITE)) for _ in range(3)] == [0, 0, POLL_S]
+    assert pacer.wait_reason(START, make_call(Lane.WRITE)) is WaitReason.PROBE
+    pacer.record_answer(START, make_call(Lane.WRITE), make_reply(1, 60, quota=100, window=60), 0.5)
+    pacer.record_answer(START, make_call(Lane.WRITE), make_reply(1, 60, quota=100, window=60), 0.5)
+    assert pacer.try_start(START, make_call(Lane.WRITE)) == 0.0
+    assert pacer.try_start(START, make_call(Lane.WRITE)) == pytest.approx(60, abs=1)
 
 
 def test_single_calls_may_use_what_bulk_work_leaves() -> None:

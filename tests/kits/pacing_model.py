@@ -6,7 +6,7 @@ import heapq
 import itertools
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -144,9 +144,14 @@ def simulate(  # noqa: C901 - four small acts that share one stage
     begin: float = START,
     until: float = math.inf,
     seed: int = 7,
+    others: Sequence[Pacer] = (),
 ) -> PacingRun:
-    """Simulate workers that share `sends`: each waits for the pacer, calls, records the answer and repeats a refused call."""
+    """Simulate workers that share `sends`: each waits for the pacer, calls, records the answer and repeats a refused call.
+
+    `others` are the pacers of other processes with the same token. The workers are spread over all processes.
+    """
     story, chances, left = PacingRun(), Random(seed), iter(sends)
+    pacers = [pacer, *others]
     order = itertools.count()
     agenda: list[tuple[float, int, int, Callable[[float], None]]] = []
     waiting: dict[int, tuple[HubCall, int]] = {}
@@ -156,17 +161,18 @@ def simulate(  # noqa: C901 - four small acts that share one stage
         heapq.heappush(agenda, (moment, rank, next(order), act))
 
     def ask(worker: int, send: HubCall, now: float) -> None:
-        wait = pacer.try_start(now, send)
+        own = pacers[worker % len(pacers)]
+        wait = own.try_start(now, send)
         assert wait >= 0
         if wait == 0:
             turns.pop(worker, None)
             if worker in waiting:
-                pacer.unregister(waiting.pop(worker)[1])
+                own.unregister(waiting.pop(worker)[1])
             there = rtt() / 2
             at(now + there, 0, lambda then: serve(worker, send, then, there))
             return
         if worker not in waiting:
-            waiting[worker] = (send, pacer.register(send))
+            waiting[worker] = (send, own.register(send))
         turns[worker] = turn = next(order)
         at(now + wait, 2, lambda then: ask(worker, send, then) if turns.get(worker) == turn else None)
 
@@ -176,13 +182,14 @@ def simulate(  # noqa: C901 - four small acts that share one stage
         at(now + back, 1, lambda then: hear(worker, send, reply, then))
 
     def hear(worker: int, send: HubCall, reply: Reply, now: float) -> None:
-        pacer.record_answer(now, send, reply, chances.random())
+        pacers[worker % len(pacers)].record_answer(now, send, reply, chances.random())
         story.ended = now
         following = send if reply.status == 429 else next(left, None)
         if following is not None:
             ask(worker, following, now)
         for other, (waiting_send, _) in list(waiting.items()):
-            ask(other, waiting_send, now)
+            if other % len(pacers) == worker % len(pacers):
+                ask(other, waiting_send, now)
 
     for worker, send in enumerate(itertools.islice(left, workers)):
         ask(worker, send, begin)
@@ -216,3 +223,11 @@ def make_pacer(*, remaining: int = 50, reset: int = 3, quota: int = 50, window: 
     for left in range(remaining + 30, remaining, -1):
         send_call(pacer, make_call(Lane.WRITE), make_reply(left - 1, reset, quota=quota, window=window))
     return pacer
+
+
+def share_token(processes: int, share: float = 0.25) -> list[Pacer]:
+    """Return the pacers of processes with the same token."""
+    pacers = [Pacer(share) for _ in range(processes)]
+    for pacer in pacers:
+        pacer.sharers = processes
+    return pacers

@@ -49,7 +49,7 @@ class WaitReason(StrEnum):
     """Why a call waits, as text for users."""
 
     NONE = ""
-    PROBE = "waiting for the answer of a first call"
+    PROBE = "waiting for the answer of an earlier call"
     WINDOW = "the Hub's rate limit is used up until it resets"
     RESERVE = "the rest of the rate limit is reserved for other work"
     RETRY_AFTER = "the Hub asked to wait"
@@ -211,7 +211,7 @@ class _Bucket(Struct):
 class Pacer:
     """Paces the calls of one token in one process. `reserve` is the share of each window that bulk lanes leave free.
 
-    Of what the Hub announced last, a process takes its share as a block, as many as there are `sharers`.
+    Of the calls that are left, a process has at most its share in flight, by the number of `sharers`, but at least one.
     """
 
     def __init__(self, reserve: float = 0.25) -> None:
@@ -332,12 +332,14 @@ class Pacer:
             window = self._windows[name]
             if window.remaining is None:
                 continue
+            kept = window.reserved_calls(self._reserve) if send.lane in _BULK else 0
+            left = window.remaining - kept
+            if left - len(ahead) < 1:
+                is_kept = window.remaining - len(ahead) >= 1
+                return max(window.reset_at - now, POLL_S), WaitReason.RESERVE if is_kept else WaitReason.WINDOW
             in_flight = self._count_in_flight(name)
-            left = (window.remaining + in_flight) // self.sharers - in_flight - len(ahead)  # its share of a block
-            if left < 1:
-                return max(window.reset_at - now, POLL_S), WaitReason.WINDOW
-            if send.lane in _BULK and left - window.reserved_calls(self._reserve) < 1:
-                return max(window.reset_at - now, POLL_S), WaitReason.RESERVE
+            if in_flight + ready >= max(1, (left + in_flight) // self.sharers):  # its share of what is left
+                return POLL_S, WaitReason.PROBE
         ceiling = bucket.ceilings[send.is_change]
         if now < ceiling.next_at:
             return ceiling.next_at - now, WaitReason.CEILING
