@@ -138,6 +138,17 @@ def test_a_large_or_endless_or_compressed_answer_is_not_read(system: SourceSyste
         assert refusal(f"{system.url}/x") == "the answer is compressed, or larger than 64 KiB"
 
 
+def test_of_another_status_than_200_nothing_is_read(system: SourceSystem) -> None:
+    compressed = gzip.compress(b"nobody has this name")
+    for reply in (
+        Reply(compressed, 404, {"content-encoding": "gzip"}),
+        Reply(b"x" * (LIMIT + 1), 404),
+        Reply(b"", 404, repeats=30.0),
+    ):
+        system.reply = reply
+        assert read(f"{system.url}/x") == (404, b"")
+
+
 def test_a_slow_answer_ends_the_call_in_time(system: SourceSystem) -> None:
     system.reply = Reply(b" ", repeats=0.05, times=30)
     assert len(read(f"{system.url}/x")[1]) == 31

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -165,6 +166,14 @@ def test_404_means_what_the_owner_says(scene: SourceWorkspace, absent: str, stat
     scene.turn()
     assert scene.status_on_hub("ada") == status
     assert (scene.observed("ada").value is None) is (absent == "")
+
+
+def test_a_compressed_404_is_an_answer_too(scene: SourceWorkspace) -> None:
+    scene.declare(PAID, "absent: true")
+    scene.system.reply = Reply(gzip.compress(b"nobody"), 404, {"content-encoding": "gzip"})
+    scene.ask_access(*"abcd")
+    scene.turn()
+    assert {scene.status_on_hub(name) for name in "abcd"} == {"accepted"}
 
 
 @pytest.mark.parametrize("reply", [

@@ -132,14 +132,16 @@ async def _exchange(
     tls = _open_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     async with httpx2.AsyncHTTPTransport(verify=tls) as transport:
         answer = await transport.handle_async_request(request)
+        if answer.status_code != 200:
+            return answer.status_code, b""
         body = bytearray()
         async for chunk in answer.aiter_raw():
             body += chunk
-            if len(body) > limit or answer.status_code != 200:
+            if len(body) > limit:
                 break
         if len(body) > limit or "content-encoding" in answer.headers:
             raise RefusedCallError(f"the answer is compressed, or larger than {limit // 1024} KiB")
-        return answer.status_code, bytes(body)
+        return 200, bytes(body)
 
 
 @lru_cache(maxsize=1)
