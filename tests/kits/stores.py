@@ -88,6 +88,16 @@ def new_store(uri: str, endpoint: str = ENDPOINT) -> str:
     return url
 
 
+def end_connections(url: str) -> int:
+    """Let the server end all connections of hf-gate to a database; return how many there were."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'hf-gate%'"
+        ).fetchall()
+    return len(found)
+
+
 @cache
 def _make_template(uri: str) -> str:
     name = "store_template"

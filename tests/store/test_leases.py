@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -106,12 +107,17 @@ def test_no_call_starts_while_the_database_cannot_be_reached(place: str) -> None
     with closing(LeaseKeeper(place, Holder(1))) as keeper:
         assert keeper.seconds_to_call() == 0.0, "without the lease of the store"
         assert keeper.try_acquire(Work.STORE)
+        name = urlsplit(place).path[1:]
+        server = urlsplit(place)._replace(path="/postgres").geturl()
+        _run(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         _run(
-            place,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'hf-gate leases%'",
+            server,
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " JOIN pg_database USING (datname) WHERE NOT datallowconn",
         )
-        with pytest.raises(Exception, match="terminat"):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
             keeper.renew()
+        _run(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         keeper.renew()  # on a new connection
         assert keeper.seconds_to_call() > MIN_CALL_S
 
@@ -150,11 +156,12 @@ def test_two_processes_make_one_store(postgres_uri: str) -> None:
 
 
 def test_a_lease_that_could_not_be_given_back_is_not_renewed_and_can_be_taken_again_at_once(place: str) -> None:
-    with closing(LeaseKeeper(place, Holder(1, "box", "lost"))) as keeper:
+    with closing(LeaseKeeper(place, Holder(1))) as keeper:
         keeper.acquire(Work.LOOP, 0.0, "")
         keeper.acquire(Work.STORE, 0.0, "")
-        _run(place, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE '%lost%'")
+        _run(place, "ALTER TABLE leases RENAME TO unreadable")
         keeper.release(Work.STORE)
+        _run(place, "ALTER TABLE unreadable RENAME TO leases")
         left = "SELECT expires_at FROM leases WHERE name = 'store' AND holder <> ''"
         before = _run(place, left)
         keeper.renew()

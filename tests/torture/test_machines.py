@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import psycopg
 import pytest
 
 from hf_gate.testing import LocalHub
 from tests.kits.machines import Machines, ask, count_moves, wait_for_moves
-from tests.kits.stores import new_schema
+from tests.kits.stores import end_connections, new_schema
 
 ROUNDS: Final = {"dev": 1, "ci": 1, "torture": 40}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 PEOPLE: Final = 20
@@ -27,15 +26,6 @@ def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
         made = Machines(hub, tmp_path, new_schema(postgres_uri))
         yield made
         made.close()
-
-
-def _break_connections(url: str) -> None:
-    """As a restart of the server does."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'hf-gate%'"
-        )
 
 
 @pytest.mark.torture
@@ -56,7 +46,7 @@ def test_whatever_happens_to_loops_each_decision_is_sent_once(machines: Machines
             if what != "break":
                 loops[name].send(signal.SIGKILL if what == "kill" else signal.SIGSTOP)
         if what == "break":
-            _break_connections(machines.url)
+            end_connections(machines.url)
         names += fresh
         machines.hub.set_faults([])
         wait_for_moves(machines, len(names))

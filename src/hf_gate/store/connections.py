@@ -89,8 +89,9 @@ class StoreConnections:
         if db is None:
             db = self._thread_local.db = self._connect()
             self._readers.append(db)
-            if self._is_closed:  # perhaps while this connection was made
-                db.close()
+        db.reconnect_if_lost()
+        if self._is_closed:  # perhaps while this connection was made
+            db.close()
         return db
 
     @property
@@ -116,9 +117,7 @@ class StoreConnections:
         if self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
         with self._hold_for_transaction(wait, is_short=is_short), self._transaction_lock:
-            db = self._writes
-            if db is None:
-                raise _closed_error()
+            db = self._restore_writer()
             writer = Writer(db, self._memory)
             try:
                 if self._lock is None:
@@ -139,9 +138,18 @@ class StoreConnections:
         if self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
         with self.hold_write_lock(), self._transaction_lock:
-            if self._writes is None:
-                raise _closed_error()
-            yield self._writes
+            yield self._restore_writer()
+
+    def _restore_writer(self) -> Database:
+        """Return the connection for writing, which is made again if the server ended it."""
+        db = self._writes
+        if db is None or self._memory is None:
+            raise _closed_error()
+        if db.reconnect_if_lost():
+            self._memory.clear()  # a server that restarted may have lost its last transactions
+        if self._is_closed:
+            db.close()
+        return db
 
     @contextmanager
     def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:

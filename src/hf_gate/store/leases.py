@@ -263,8 +263,9 @@ class LeaseKeeper:
     @contextmanager
     def _connect(self) -> Iterator[Postgres]:
         """Yield the connection; a broken one is replaced at the next use."""
-        if self._db is None or self._db.raw.closed:
+        if self._db is None:
             self._db = Postgres(self._url, writes=True, name=f"hf-gate leases {self.who}"[:63])
+        self._db.reconnect_if_lost()
         try:
             yield self._db
         except StoreBusy:

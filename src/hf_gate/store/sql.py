@@ -81,6 +81,10 @@ class DatabaseConnection(ABC):
         """Itself, as a `Reader`."""
         return self
 
+    def reconnect_if_lost(self) -> bool:
+        """Connect again if the server ended the connection; return whether it did. Files end no connection."""
+        return False
+
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
         return found[0] if found else None
@@ -279,14 +283,22 @@ class Postgres(DatabaseConnection):
 
         self.error: type[Exception] = psycopg.Error
         self._data_error: type[Exception] = psycopg.DataError
+        self._idle = psycopg.pq.TransactionStatus.IDLE
         self.at = without_password(url)
         self.frequent = set[Frequent]()
+        self._url = url
+        self._name = name
         self._writes = writes
+        self.raw = self._connect()
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        import psycopg
+
         try:
-            self.raw: psycopg.Connection[Row] = psycopg.connect(
-                url,
+            return psycopg.connect(
+                self._url,
                 autocommit=True,
-                application_name=name,
+                application_name=self._name,
                 connect_timeout=10,
                 keepalives_idle=5,  # with the next three, a statement fails after about 10 s without a server
                 keepalives_interval=2,
@@ -295,6 +307,20 @@ class Postgres(DatabaseConnection):
             )
         except psycopg.Error as problem:
             self.raise_error(problem)
+
+    def reconnect_if_lost(self) -> bool:
+        """Connect again if the server ended the connection, for example because it restarted; return whether it did.
+
+        Within a transaction, only after a statement of it failed.
+        """
+        with suppress(self.error):
+            if self.raw.pgconn.transaction_status == self._idle:
+                for _ in range(2):  # the first reads why the connection ended, and the second that it did
+                    self.raw.pgconn.consume_input()
+        is_lost = self.raw.broken
+        if is_lost:
+            self.raw = self._connect()
+        return is_lost
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:

@@ -1,0 +1,84 @@
+"""A desk whose PostgreSQL ends its connections goes on: its pages, its clicks and its threads."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.messages.service.message_sending import drain_workspace
+from hf_gate.testing import LocalHub
+from tests.kits.desk import GOOD, open_desk
+from tests.kits.machines import (
+    POLICY,
+    REPO,
+    DeskProgram,
+    Machines,
+    ask,
+    count_moves,
+    own_server,
+    restart_server,
+    wait_for_moves,
+)
+from tests.kits.stores import end_connections, new_schema
+
+
+def test_pages_clicks_tray_sync_and_notices_work_after_all_connections_ended(tmp_path: Path, postgres_uri: str) -> None:
+    place = new_schema(postgres_uri)
+    with open_desk(tmp_path, config=f"store: {place}\n") as desk:
+        desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+        worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
+        lena = desk.visitor()
+        for name in ("ada", "bob"):
+            assert lena.get("/queue").status == 200
+            row = desk.row(name)
+            values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token}
+            assert end_connections(place)
+            assert lena.post("/tray", values).status == 303
+            assert end_connections(place)
+            assert lena.get("/tray").status == 200
+            assert end_connections(place)
+            desk.send_due()
+            found = desk.app_state.workspace.hub.find(desk.repo, name)
+            assert found is not None
+            assert found.status == "accepted"
+            assert end_connections(place)
+            worker.sync_repos()
+            assert desk.app_state.sync_status.problem is None
+            assert end_connections(place)
+            drain_workspace(desk.app_state.workspace)
+            assert lena.get("/readyz").status == 200
+
+
+def _wait_for_new(desk: DeskProgram, known: set[str]) -> list[dict[str, str]]:
+    """Wait until the queue of a desk shows somebody new."""
+    end = time.monotonic() + 90.0
+    while not (found := [row for row in desk.read_queue() if row["id"] not in known]):
+        assert time.monotonic() < end, desk.machine.lines
+        time.sleep(0.05)
+    known |= {row["id"] for row in found}
+    return found
+
+
+def test_a_running_desk_outlives_a_restart_of_its_database(tmp_path: Path) -> None:
+    # not in pytest's folders, which the user of the server may not enter
+    with (
+        tempfile.TemporaryDirectory(prefix="hf-gate-pg-") as folder,
+        own_server(Path(folder) / "database") as server,
+        LocalHub(requests=0, repos=1) as hub,
+        closing(Machines(hub, tmp_path, server.get_uri())) as machines,
+    ):
+        machines.make("one", POLICY.replace("then: accept", "then: human"))
+        machines.run("one", "sync")
+        desk = DeskProgram(machines, "one", hold="0s")
+        desk.sign_in()
+        known = set[str]()
+        for number, name in enumerate(("ada", "bob", "cyd"), 1):
+            ask(hub, [name])
+            assert desk.call("POST", f"/repos/models/{REPO}/sync")[0] == 303
+            assert desk.accept(_wait_for_new(desk, known)) == 1
+            wait_for_moves(machines, number)
+            restart_server(server)
+        assert count_moves(hub) == dict.fromkeys(("ada", "bob", "cyd"), 1)
