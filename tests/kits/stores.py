@@ -45,6 +45,10 @@ _schemas = itertools.count(1)
 _databases: deque[str] = deque()
 _KEPT = 16
 """More than one test has at a time."""
+_LIST_CONNECTIONS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND application_name LIKE 'hf-gate%'"
+)
 
 
 def read_selected(store: Store, pick: str) -> dict[int, RequestVersion]:
@@ -88,13 +92,18 @@ def new_store(uri: str, endpoint: str = ENDPOINT) -> str:
     return url
 
 
+def count_connections(url: str) -> int:
+    """Count the connections of hf-gate to a database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return len(connection.execute(_LIST_CONNECTIONS).fetchall())
+
+
 def end_connections(url: str) -> int:
     """Let the server end all connections of hf-gate to a database; return how many there were."""
     with psycopg.connect(url, autocommit=True) as connection:
-        found = connection.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'hf-gate%'"
-        ).fetchall()
+        found = connection.execute(_LIST_CONNECTIONS).fetchall()
+        for (pid,) in found:
+            connection.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
     return len(found)
 
 

@@ -1,7 +1,8 @@
-"""A server ends the connections of an open store: at most what was under way fails, and the next use works."""
+"""Connections of an open store: those that the server ended are made again, and those of ended threads are closed."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from hf_gate.errors import StoreUnavailable
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Work
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, end_connections, new_store, record, store_records
+from tests.kits.stores import EEG, ENDPOINT, count_connections, end_connections, new_store, record, store_records
 
 
 @pytest.fixture
@@ -72,3 +73,13 @@ def test_a_closed_store_does_not_connect_again(place: str, desk: Store) -> None:
         with pytest.raises(StoreUnavailable, match="closed"):
             work()
     assert end_connections(place) == 0
+
+
+def test_the_connections_of_threads_that_ended_are_closed(place: str, desk: Store) -> None:
+    before = count_connections(place)
+    for _ in range(10):
+        thread = threading.Thread(target=desk.repos)
+        thread.start()
+        thread.join()
+    assert count_connections(place) <= before + 1
+    assert len(desk.repos()) == 1

@@ -1,4 +1,4 @@
-"""A desk whose PostgreSQL ends its connections goes on: its pages, its clicks and its threads."""
+"""A desk whose PostgreSQL ends its connections goes on, and it needs few of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hf_gate.decisions.pages.background_worker import BackgroundWorker
 from hf_gate.messages.service.message_sending import drain_workspace
 from hf_gate.testing import LocalHub
 from tests.kits.desk import GOOD, open_desk
+from tests.kits.desk_actions import create_plan
 from tests.kits.machines import (
     POLICY,
     REPO,
@@ -22,7 +23,7 @@ from tests.kits.machines import (
     restart_server,
     wait_for_moves,
 )
-from tests.kits.stores import end_connections, new_schema
+from tests.kits.stores import count_connections, end_connections, new_schema
 
 
 def test_pages_clicks_tray_sync_and_notices_work_after_all_connections_ended(tmp_path: Path, postgres_uri: str) -> None:
@@ -50,6 +51,17 @@ def test_pages_clicks_tray_sync_and_notices_work_after_all_connections_ended(tmp
             assert end_connections(place)
             drain_workspace(desk.app_state.workspace)
             assert lena.get("/readyz").status == 200
+
+
+def test_thirty_plans_leave_no_connections(tmp_path: Path, postgres_uri: str) -> None:
+    place = new_schema(postgres_uri)
+    with open_desk(tmp_path, config=f"store: {place}\n") as desk:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        lena = desk.visitor()
+        before = count_connections(place)
+        for _ in range(30):
+            assert lena.get(create_plan(desk, lena)).status == 200
+        assert count_connections(place) <= before + 7  # six threads for pages, and the thread of the last plan
 
 
 def _wait_for_new(desk: DeskProgram, known: set[str]) -> list[dict[str, str]]:

@@ -54,7 +54,7 @@ class StoreConnections:
         if lock is not None and self._lends_lock:
             lock.hand_back()
         self._thread_local = threading.local()
-        self._readers: list[Database] = []
+        self._readers: dict[threading.Thread, Database] = {}
         self._is_closed = False
 
     def close(self) -> None:
@@ -65,9 +65,9 @@ class StoreConnections:
         has_ended = self._transaction_lock.acquire(timeout=_CLOSE_WAIT_S)
         try:
             self._is_closed = True
-            for db in (*self._readers, *([self._writes] if self._writes else [])):
+            for db in (*self._readers.values(), *([self._writes] if self._writes else [])):
                 db.close()
-            self._readers = []
+            self._readers = {}
             self._writes = None
             if self._lock is not None:
                 self._lock.release()
@@ -88,11 +88,18 @@ class StoreConnections:
         db: Database | None = getattr(self._thread_local, "db", None)
         if db is None:
             db = self._thread_local.db = self._connect()
-            self._readers.append(db)
+            self._close_unused_readers()
+            self._readers[threading.current_thread()] = db
         db.reconnect_if_lost()
         if self._is_closed:  # perhaps while this connection was made
             db.close()
         return db
+
+    def _close_unused_readers(self) -> None:
+        """Close the connections of threads that have ended: a desk makes each plan in a thread of its own."""
+        for thread in [thread for thread in list(self._readers) if not thread.is_alive()]:
+            if (db := self._readers.pop(thread, None)) is not None:  # else another thread closes it
+                db.close()
 
     @property
     def error(self) -> type[Exception]:
