@@ -10,10 +10,13 @@ import pytest
 from hf_gate.automation.service.health import list_problems
 from hf_gate.core.events import events as e
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.grants.service.ends.grant_ends import read_held_ends
+from hf_gate.decisions.service.plans.planning import make_plan
+from hf_gate.grants.service.ends.grant_ends import read_held_ends, refresh_ends
 from hf_gate.grants.service.ends.held_ends import confirm_moves, list_held_moves
 from hf_gate.members.service.members import read_team
 from hf_gate.settings.setting_keys import HELD_SOURCES, SOURCE_ENDS
+from hf_gate.verdicts.drivers.source_calls import TurnBudget
+from hf_gate.verdicts.service.evaluation import ask_sources, read_source_state
 from tests.kits.grant_workspaces import policy
 from tests.kits.source_systems import Reply, SourceWorkspace, open_source_workspace
 
@@ -191,3 +194,65 @@ def test_a_source_that_is_no_longer_declared_leaves_access_as_it_is(scene: Sourc
     assert scene.status_on_hub("ada") == "accepted"
     sentences = [one.sentence for one in list_problems(scene.workspace) if one.kind == "unknown_conditions"]
     assert "depends on source paid, which no longer exists" in sentences[0]
+
+
+# ---- the ends and the requests of one turn -------------------------------------------------------------------------------
+
+
+def test_a_turn_in_which_a_source_fails_twice_counts_once(scene: SourceWorkspace) -> None:
+    let_in(scene, "ada")
+    scene.system.reply = Reply({"paid": "yes"})
+    scene.ask_access("bo")
+    scene.wait(1.1)
+    assert scene.turn().planned.answers == 2
+    state = read_source_state(scene.store, "paid")
+    assert (state.failures, state.asked, state.failed) == (1, 2, 2)
+    scene.say("ada", {"paid": True})
+    scene.wait(1.3)
+    assert scene.turn().planned.answers == 2
+    state = read_source_state(scene.store, "paid")
+    assert (state.failures, state.asked, state.failed) == (0, 2, 1)
+
+
+def test_a_source_that_is_down_for_ends_is_not_asked_about_requests(scene: SourceWorkspace) -> None:
+    let_in(scene, *MANY[:4])
+    asked = len(scene.system.paths)
+    scene.system.reply = Reply(status=503)
+    scene.say(MANY[3], {"paid": True})  # who is asked about first
+    scene.ask_access("bo")
+    scene.wait(1.1)
+    scene.turn()
+    assert len(scene.system.paths) == asked + 4
+    assert scene.observed("bo") is None
+
+
+def test_the_ends_and_the_requests_of_a_turn_share_its_calls(scene: SourceWorkspace) -> None:
+    let_in(scene, "ada", "bo")
+    scene.ask_access(*"cde")
+    scene.wait(1.1)
+    scene.sync()
+    asked = len(scene.system.paths)
+    budget = TurnBudget(calls={"paid": 4})
+    assert refresh_ends(scene.workspace, scene.bundle, scene.now, budget=budget).answers == 2
+    assert (ask_about_requests(scene, budget), ask_about_requests(scene, budget)) == (2, 0)
+    assert len(scene.system.paths) == asked + 4
+
+
+def test_the_ends_leave_half_of_the_time_of_a_turn_to_the_requests(scene: SourceWorkspace) -> None:
+    let_in(scene, "ada", "bo")
+    scene.ask_access(*"cde")
+    scene.wait(1.1)
+    scene.sync()
+    scene.system.reply = Reply(b" ", repeats=2.1, times=1)
+    for name in "cde":
+        scene.say(name, {"paid": True})
+    budget = TurnBudget(time_s=4.0)
+    assert refresh_ends(scene.workspace, scene.bundle, scene.now, budget=budget).answers == 1
+    assert 0 < budget.time_s < 2
+    assert ask_about_requests(scene, TurnBudget(time_s=0.0)) == 0
+    assert ask_about_requests(scene, budget) == 3
+
+
+def ask_about_requests(scene: SourceWorkspace, budget: TurnBudget) -> int:
+    missing = make_plan(scene.workspace, scene.bundle, scene.evaluate, profile_budget=0).missing_answers
+    return ask_sources(scene.workspace, scene.bundle.config.sources, missing, scene.now, budget)

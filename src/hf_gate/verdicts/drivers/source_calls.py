@@ -14,7 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import DAY_MS, format_span, from_ms
@@ -56,7 +56,16 @@ class SourceState(Struct, frozen=True):
     called: str = ""
 
 
-def begin_calls(state: SourceState, spec: SourceSpec, wanted: int, at: int) -> tuple[SourceState, int]:
+class TurnBudget(Struct):
+    """What one turn may still ask: the seconds left, and the calls left of each source that it asked already."""
+
+    time_s: float = TURN_TIME_S
+    calls: dict[str, int] = field(default_factory=dict)
+
+
+def begin_calls(
+    state: SourceState, spec: SourceSpec, wanted: int, at: int, budget: TurnBudget
+) -> tuple[SourceState, int]:
     """Return how many calls can be made now, and the state that counts them as made: the process may be killed."""
     if not state.period_at <= at < state.period_at + spec.rate.seconds * 1000:
         state = structs.replace(state, period_at=at, calls=0)
@@ -64,7 +73,8 @@ def begin_calls(state: SourceState, spec: SourceSpec, wanted: int, at: int) -> t
     if state.called != called:  # the owner changed it, so its pause after failures is over
         state = structs.replace(state, next_at=0, failures=0, called=called)
     is_resting = at < state.next_at <= at + 2 * _RETRY_SOURCE[1]
-    room = 0 if is_resting else max(0, min(wanted, MAX_CALLS, spec.rate.limit - state.calls))
+    left = 0 if is_resting or budget.time_s <= 0 else budget.calls.get(spec.name, MAX_CALLS)
+    room = max(0, min(wanted, left, spec.rate.limit - state.calls))
     return structs.replace(state, calls=state.calls + room), room
 
 
@@ -75,22 +85,29 @@ def ask_source(
     missing: Sequence[MissingAnswer],
     known: Mapping[tuple[int, str], Observation],
     at: int,
+    budget: TurnBudget,
     time_s: float,
 ) -> tuple[SourceState, Mapping[int, Observation]]:
     """Ask a source about these people until the time is over, or the source is down.
 
-    Return its state, from that of `begin_calls`, and the observations by person. `known` are the earlier ones.
+    Return its state, from that of `begin_calls`, and the observations by person. `known` are the earlier ones. What was
+    asked is taken from the budget; a source that is down has no calls left.
     """
+    began = time.monotonic()
     answers = list(_call(spec, folder, missing, time_s))
+    budget.time_s -= time.monotonic() - began
+    is_first = spec.name not in budget.calls
+    is_down = all(answer.is_down for _, answer in answers[-_MAX_DOWN:])
+    budget.calls[spec.name] = 0 if is_down else budget.calls.get(spec.name, MAX_CALLS) - len(answers)
     problems = [answer.problem for _, answer in answers if answer.value is None]
-    failures = state.failures + 1 if len(problems) == len(answers) else 0
+    failures = state.failures + is_first if len(problems) == len(answers) else 0
     wait = _spread(_RETRY_SOURCE, failures) if failures and answers[-1][1].is_down else 0
     ended = SourceState(
         state.period_at,
         state.calls - len(missing) + len(answers),
         at + wait,
-        len(answers),
-        len(problems),
+        len(answers) + (0 if is_first else state.asked),
+        len(problems) + (0 if is_first else state.failed),
         problems[-1] if problems else "",
         failures,
         state.called,

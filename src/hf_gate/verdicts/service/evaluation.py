@@ -39,7 +39,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import source_state_key
 from hf_gate.settings.workspace_config import SourceSpec
 from hf_gate.store.store import Store
-from hf_gate.verdicts.drivers.source_calls import TURN_TIME_S, SourceState, ask_source, begin_calls
+from hf_gate.verdicts.drivers.source_calls import SourceState, TurnBudget, ask_source, begin_calls
 
 MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # the number of requests whose history and profiles are read together
@@ -447,32 +447,45 @@ ASK_AGAIN: Final = timedelta(minutes=10)
 
 
 def ask_sources(
-    workspace: Workspace, specs: Mapping[str, SourceSpec], missing: Iterable[MissingAnswer], now: datetime
+    workspace: Workspace,
+    specs: Mapping[str, SourceSpec],
+    missing: Iterable[MissingAnswer],
+    now: datetime,
+    budget: TurnBudget,
+    *,
+    is_last: bool = True,
 ) -> int:
-    """Ask the sources, store what they answer, and return how many observations were stored."""
+    """Ask the sources, store what they answer, and return how many observations were stored.
+
+    All questions of a turn share its budget. Each source has the same part of the time; unless `is_last`, one part is
+    left for later questions.
+    """
     by_source: dict[str, dict[int, MissingAnswer]] = {}
     for one in missing:
         by_source.setdefault(one.source, {}).setdefault(one.person, one)
+    parts = range(len(by_source) + (not is_last), 0, -1)
     return sum(
-        _ask_source(workspace, specs[name], list(questions.values()), to_ms(now), TURN_TIME_S / len(by_source))
-        for name, questions in sorted(by_source.items())
+        _ask_source(workspace, specs[name], list(questions.values()), to_ms(now), budget, left)
+        for left, (name, questions) in zip(parts, sorted(by_source.items()), strict=False)
         if name in specs
     )
 
 
 def _ask_source(
-    workspace: Workspace, spec: SourceSpec, missing: Sequence[MissingAnswer], at: int, time_s: float
+    workspace: Workspace, spec: SourceSpec, missing: Sequence[MissingAnswer], at: int, budget: TurnBudget, parts: int
 ) -> int:
+    """Ask a source in one of the `parts` of the time that is left."""
     store = workspace.store
     key = source_state_key(spec.name)
-    state, room = begin_calls(read_source_state(store, spec.name), spec, len(missing), at)
+    state, room = begin_calls(read_source_state(store, spec.name), spec, len(missing), at, budget)
     if room == 0:
         return 0
     with store.writing() as write:
         write.write_setting(key, msgspec.json.encode(state).decode())
     asked = missing[:room]
     known = store.observations([one.person for one in asked])
-    ended, found = ask_source(state, spec, workspace.location.folder or Path(), asked, known, at, time_s)
+    folder = workspace.location.folder or Path()
+    ended, found = ask_source(state, spec, folder, asked, known, at, budget, budget.time_s / parts)
     with store.writing() as write:
         write.write_setting(key, msgspec.json.encode(ended).decode())
         for person, observation in found.items():

@@ -24,6 +24,7 @@ from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.policies.facts.source_answers import MissingAnswer
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
+from hf_gate.verdicts.drivers.source_calls import TurnBudget
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
 from hf_gate.verdicts.plan.guards import END_GUARD, ChangeFilter
@@ -250,8 +251,9 @@ def make_plan(
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
     ends = EndRefresh()
+    budget = TurnBudget()
     if is_now and skew is None:
-        ends = refresh_ends(workspace, bundle, now, is_full=is_full, may_ask=asks)
+        ends = refresh_ends(workspace, bundle, now, is_full=is_full, budget=budget if asks else None)
     if is_now and is_clock_off(measured := workspace.measured_skew):  # maybe only now
         skew = measured
 
@@ -281,7 +283,7 @@ def make_plan(
     read = 0
     if is_now and profile_budget and result.missing_profiles:
         read = read_profiles(store, sources, result.missing_profiles, now, profile_budget)
-    answers = ask_sources(workspace, bundle.config.sources, result.missing_answers, now) if asks else 0
+    answers = ask_sources(workspace, bundle.config.sources, result.missing_answers, now, budget) if asks else 0
     if read or (asks and result.missing_answers):
         again = propose_once()
         result = replace(again, evaluated=result.evaluated + again.evaluated)

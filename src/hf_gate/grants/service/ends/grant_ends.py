@@ -29,6 +29,7 @@ from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
+from hf_gate.verdicts.drivers.source_calls import TurnBudget
 from hf_gate.verdicts.service.evaluation import ASK_AGAIN, ask_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
@@ -52,20 +53,27 @@ class EndRefresh(Struct):
 
 
 def refresh_ends(
-    workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False, may_ask: bool = False
+    workspace: Workspace,
+    bundle: PolicyBundle,
+    now: datetime,
+    *,
+    is_full: bool = False,
+    budget: TurnBudget | None = None,
 ) -> EndRefresh:
     """Move the ends of all grants and record due notices, except moves that need a confirmation.
 
     Only grants for which something changed are reviewed, unless `is_full`.
     Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves;
-    if it cannot be compared, those ends stay and wait. With `may_ask`, sources are asked first whose answers can move
-    an end.
+    if it cannot be compared, those ends stay and wait. With a `budget`, sources are asked first whose answers can
+    move an end.
     """
     store = workspace.store
-    later = to_ms(now + ASK_AGAIN) if may_ask else EVALUATE_NOW
+    later = EVALUATE_NOW if budget is None else to_ms(now + ASK_AGAIN)
     ends = ChangedEnds(workspace, bundle, now, is_full=is_full, ask_again_at=later)
     review = ends.review()
-    answers = ask_sources(workspace, bundle.config.sources, review.missing, now) if may_ask else 0
+    answers = 0
+    if budget is not None:
+        answers = ask_sources(workspace, bundle.config.sources, review.missing, now, budget, is_last=False)
     if answers:
         ends = ChangedEnds(workspace, bundle, now, is_full=is_full, ask_again_at=later)
         review = ends.review()
