@@ -17,8 +17,15 @@ from hf_gate.core.events.entry_records import event_record
 from hf_gate.core.people.members import EVENTS, KeyMember, Member, MemberRole
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.records import EventRecord, Record, RequestRecord, TermsRecord, extend_record
+from hf_gate.core.requests import REASON_LIMIT
 from hf_gate.core.stored_rows import RequestRow, TimelineFilter
-from hf_gate.decisions.pages.decision_hook import KeyDecisionIn, KeyDecisionOut, decide_by_key, parse_accept_end
+from hf_gate.decisions.pages.decision_hook import (
+    MAX_IDEMPOTENCY,
+    KeyDecisionIn,
+    KeyDecisionOut,
+    decide_by_key,
+    parse_accept_end,
+)
 from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
@@ -106,7 +113,7 @@ class DecisionsIn(Struct, frozen=True, forbid_unknown_fields=True):
 
     verb: Literal["accept", "reset", "reject", "cancel"]
     requests: Annotated[list[RequestRef], Meta(min_length=1, max_length=20)]
-    reason: Annotated[str, Meta(max_length=400)] | None = None
+    reason: Annotated[str, Meta(max_length=2 * REASON_LIMIT)] | None = None
     until: Annotated[str, Meta(max_length=40)] | None = None
     note: Annotated[str, Meta(max_length=NOTE_LIMIT)] | None = None
     hold: Annotated[float, Meta(ge=0, le=3600)] | UnsetType | None = UNSET
@@ -175,7 +182,7 @@ _IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
     "required": False,
     "description": "Required with a key: the same decision always has the same one.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY},
 }
 _REF: Final = "#/components/schemas/{name}"
 

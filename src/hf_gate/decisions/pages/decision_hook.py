@@ -19,6 +19,7 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.members import KeyMember
 from hf_gate.core.queued_decisions import KeyDecision, KeyDecisionRepeated
 from hf_gate.core.records import OutcomeRecord
+from hf_gate.core.requests import REASON_LIMIT
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.rows import find_key_decision, write_key_decision
 from hf_gate.decisions.service.tray import DecisionRequest
@@ -30,7 +31,7 @@ from hf_gate.settings.service.unattended_stop import read_stop
 from hf_gate.store.rows.tray import find_decision_of_batch
 from hf_gate.web.http_context import HttpContext, NotFound, Refused, require
 
-_MAX_IDEMPOTENCY: Final = 200  # characters
+MAX_IDEMPOTENCY: Final = 200  # characters
 _MOVED: Final = "The request changed, or another decision about it is not sent yet."
 _SEND_AGAIN: Final = "Send it again in a moment, with the same Idempotency-Key."
 _UNDONE: Final = "it was taken back before it was sent"
@@ -46,7 +47,7 @@ class KeyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     repo: Annotated[str, Meta(min_length=1, max_length=200)]
     person: Annotated[str, Meta(min_length=1, max_length=96, pattern=r"^[A-Za-z0-9_.-]+$")]
     action: Literal["accept", "reset", "reject", "cancel"]
-    reason: Annotated[str, Meta(max_length=400)] | None = None
+    reason: Annotated[str, Meta(max_length=2 * REASON_LIMIT)] | None = None
     until: Annotated[str, Meta(max_length=40)] | None = None
     repo_type: Literal["model", "dataset"] | None = None
 
@@ -64,9 +65,9 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
     key = context.member
     if not isinstance(key, KeyMember) or wish.action not in key.verbs:
         raise Refused(f"This key may not {wish.action}.", hint="Make one with more --verbs: hf-gate ui key", status=403)
-    if not 0 < len(idempotency) <= _MAX_IDEMPOTENCY:
+    if not 0 < len(idempotency) <= MAX_IDEMPOTENCY:
         raise Refused(
-            f"The call needs an Idempotency-Key of at most {_MAX_IDEMPOTENCY} characters.",
+            f"The call needs an Idempotency-Key of at most {MAX_IDEMPOTENCY} characters.",
             hint="Send an id of this decision, such as an invoice number, and the same one when you repeat the call.",
         )
     repo = parse_repo(wish.repo, wish.repo_type, endpoint=context.workspace.store.endpoint)
