@@ -75,7 +75,7 @@ def test_a_plan_that_is_let_go_is_carried_once(asked: Desk) -> None:
     again = lena.post(place, {"do": "apply"})
     assert again.headers["location"] == first.headers["location"]
     assert asked.count_writes() == writes
-    assert "the run has ended" in text_of(lena.get(place).body)
+    assert "State of its run: ended" in text_of(lena.get(place).body)
 
 
 def test_whoever_is_left_out_is_not_hit_and_the_first_plan_stays(asked: Desk) -> None:

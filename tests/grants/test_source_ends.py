@@ -254,5 +254,5 @@ def test_the_ends_leave_half_of_the_time_of_a_turn_to_the_requests(scene: Source
 
 
 def ask_about_requests(scene: SourceWorkspace, budget: TurnBudget) -> int:
-    missing = make_plan(scene.workspace, scene.bundle, scene.evaluate, profile_budget=0).missing_answers
+    missing = make_plan(scene.workspace, scene.bundle, scene.evaluate, profile_budget=0).open_questions
     return ask_sources(scene.workspace, scene.bundle.config.sources, missing, scene.now, budget)

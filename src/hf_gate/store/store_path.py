@@ -25,4 +25,4 @@ def parse_path(where: str | Path) -> Path:
 
 def file_of_store(url: str) -> Path | None:
     """Return the file of a store; None if the store is on a server."""
-    return None if url.startswith("postgres") else parse_path(url).absolute()
+    return None if is_on_server(url) else parse_path(url).absolute()

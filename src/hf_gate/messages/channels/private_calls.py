@@ -28,11 +28,11 @@ TIMEOUT_S: Final = 10.0
 _LOGS: Final = (  # they log addresses
     *("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy", "urllib3.connectionpool"),
 )
-_is_private: ContextVar[bool] = ContextVar("is_private", default=False)
+_hides_address: ContextVar[bool] = ContextVar("hides_address", default=False)
 
 
 def _is_loggable(_: logging.LogRecord) -> bool:
-    return not _is_private.get()
+    return not _hides_address.get()
 
 
 for _name in _LOGS:
@@ -42,11 +42,11 @@ for _name in _LOGS:
 @contextmanager
 def hide_address() -> Iterator[None]:
     """Keep the addresses of calls out of the logs of libraries."""
-    token = _is_private.set(True)
+    token = _hides_address.set(True)
     try:
         yield
     finally:
-        _is_private.reset(token)
+        _hides_address.reset(token)
 
 
 async def send_private_call(method: str, address: str, headers: Mapping[str, str], content: bytes | None = None) -> int:

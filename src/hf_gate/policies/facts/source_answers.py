@@ -149,7 +149,7 @@ def check_value(kind: str, value: object) -> FactValue | None:
 MAX_CALLS: Final = 500  # of one source in one turn
 
 
-class MissingAnswer(Struct, frozen=True):
+class OpenQuestion(Struct, frozen=True):
     """A question to a source whose answer can change a verdict or an end. `person` is the store's number."""
 
     person: int
@@ -157,17 +157,17 @@ class MissingAnswer(Struct, frozen=True):
     address: str
 
 
-def find_missing(facts: Facts, names: Iterable[str], person: int) -> Iterator[MissingAnswer]:
+def find_open_questions(facts: Facts, names: Iterable[str], person: int) -> Iterator[OpenQuestion]:
     """Yield the questions whose answers would make these facts known."""
     if isinstance(facts, RequestFacts):
         for name in names:
             head, _, source = name.partition(".")
             fact = facts.inputs.sources.get(source) if head == "sources" else None
             if fact is not None and fact.address and fact.why is UnknownReason.NOT_YET:
-                yield MissingAnswer(person, source, fact.address)
+                yield OpenQuestion(person, source, fact.address)
 
 
-def keep_first(known: list[MissingAnswer], more: Iterable[MissingAnswer]) -> None:
+def keep_first(known: list[OpenQuestion], more: Iterable[OpenQuestion]) -> None:
     """Add questions to those of a turn, up to as many of each source as a turn can ask."""
     counts = Counter(one.source for one in known)
     for one in more:

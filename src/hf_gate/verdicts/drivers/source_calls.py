@@ -24,7 +24,7 @@ from hf_gate.errors import UsageError
 from hf_gate.messages.channels.secret_references import resolve_secret
 from hf_gate.policies.facts.source_answers import (
     MAX_CALLS,
-    MissingAnswer,
+    OpenQuestion,
     SourceAnswer,
     digest_question,
     encode_value,
@@ -82,7 +82,7 @@ def ask_source(
     state: SourceState,
     spec: SourceSpec,
     folder: Path,
-    missing: Sequence[MissingAnswer],
+    missing: Sequence[OpenQuestion],
     known: Mapping[tuple[int, str], Observation],
     at: int,
     budget: TurnBudget,
@@ -122,8 +122,8 @@ def _digest_call(spec: SourceSpec) -> str:
 
 
 def _call(
-    spec: SourceSpec, folder: Path, missing: Sequence[MissingAnswer], time_s: float
-) -> Iterator[tuple[MissingAnswer, SourceAnswer]]:
+    spec: SourceSpec, folder: Path, missing: Sequence[OpenQuestion], time_s: float
+) -> Iterator[tuple[OpenQuestion, SourceAnswer]]:
     """Yield the answers. No problem contains a secret, the address, or a part of an answer."""
     ends_at = time.monotonic() + time_s
     headers = {"accept": "application/json", "user-agent": "hf-gate"}
@@ -154,7 +154,7 @@ def _ask(spec: SourceSpec, address: str, headers: Mapping[str, str]) -> SourceAn
 
 
 def _observe(
-    spec: SourceSpec, asked: MissingAnswer, answer: SourceAnswer, earlier: Observation | None, at: int
+    spec: SourceSpec, asked: OpenQuestion, answer: SourceAnswer, earlier: Observation | None, at: int
 ) -> Observation:
     question = digest_question(spec, asked.address)
     failures = 0

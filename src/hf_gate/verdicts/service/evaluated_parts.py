@@ -29,7 +29,7 @@ from hf_gate.core.stored_rows import ListRange, PersonRow, RequestRow, entry_abo
 from hf_gate.policies.evaluation.opinions import NO_RULE, why_people_decide
 from hf_gate.policies.expressions.expressions import BoundFacts
 from hf_gate.policies.facts.facts import RequestFacts
-from hf_gate.policies.facts.source_answers import MissingAnswer, find_missing
+from hf_gate.policies.facts.source_answers import OpenQuestion, find_open_questions
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.change_builders import (
     PlanSubject,
@@ -167,7 +167,7 @@ class EvaluatedPart(msgspec.Struct):
     removed: list[int] = []
     entries: list[e.LedgerEntry] = []
     missing_profiles: list[PersonRow] = []
-    missing_answers: list[MissingAnswer] = []
+    open_questions: list[OpenQuestion] = []
     counts: dict[str, int] = {}
     results: list[EvaluationResult] = []
     evaluated: int = 0
@@ -288,7 +288,7 @@ class PartEvaluation:
             outcome = EvaluationOutcome.PROFILE
             self._done.missing_profiles.append(row.person)
         missing = self._find_missing(case, verdict) if self.policy_set.sources else []
-        self._done.missing_answers += missing
+        self._done.open_questions += missing
         if missing and self.buffer.holds_back:
             self._add_result(row, EvaluationOutcome.IGNORE, EVALUATE_NOW, facts)
             return
@@ -299,11 +299,11 @@ class PartEvaluation:
         if self.buffer.should_record and is_new_verdict(row.state, recorded):
             self._done.entries.append(self._make_entry(case, recorded))
 
-    def _find_missing(self, case: EvaluationInput, verdict: Verdict) -> list[MissingAnswer]:
+    def _find_missing(self, case: EvaluationInput, verdict: Verdict) -> list[OpenQuestion]:
         """Return the questions to sources that can change the verdict or its terms, or what shadow mode reports."""
         shadow = (name for opinion in verdict.shadow for name in opinion.needs)
         names = {*verdict.needs, *shadow, *self.policy_set.evaluator.facts_of_terms(verdict)}
-        return list(find_missing(case.facts, sorted(names), case.row.person.id))
+        return list(find_open_questions(case.facts, sorted(names), case.row.person.id))
 
     def as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
         """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.

@@ -32,7 +32,7 @@ from hf_gate.policies.facts.fact_table import FACTS, fact_types, sources_of, tab
 from hf_gate.policies.facts.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from hf_gate.policies.facts.facts import FactReader, RequestFacts
 from hf_gate.policies.facts.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
-from hf_gate.policies.facts.source_answers import MissingAnswer, find_source_fact
+from hf_gate.policies.facts.source_answers import OpenQuestion, find_source_fact
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_digest import policy_digest
 from hf_gate.settings.service.workspace import Workspace
@@ -449,7 +449,7 @@ ASK_AGAIN: Final = timedelta(minutes=10)
 def ask_sources(
     workspace: Workspace,
     specs: Mapping[str, SourceSpec],
-    missing: Iterable[MissingAnswer],
+    missing: Iterable[OpenQuestion],
     now: datetime,
     budget: TurnBudget,
     *,
@@ -460,7 +460,7 @@ def ask_sources(
     All questions of a turn share its budget. Each source has the same part of the time; unless `is_last`, one part is
     left for later questions.
     """
-    by_source: dict[str, dict[int, MissingAnswer]] = {}
+    by_source: dict[str, dict[int, OpenQuestion]] = {}
     for one in missing:
         by_source.setdefault(one.source, {}).setdefault(one.person, one)
     parts = range(len(by_source) + (not is_last), 0, -1)
@@ -472,7 +472,7 @@ def ask_sources(
 
 
 def _ask_source(
-    workspace: Workspace, spec: SourceSpec, missing: Sequence[MissingAnswer], at: int, budget: TurnBudget, parts: int
+    workspace: Workspace, spec: SourceSpec, missing: Sequence[OpenQuestion], at: int, budget: TurnBudget, parts: int
 ) -> int:
     """Ask a source in one of the `parts` of the time that is left."""
     store = workspace.store

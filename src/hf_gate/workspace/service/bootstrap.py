@@ -32,7 +32,7 @@ from hf_gate.hub.drivers.local_hub_headers import PROBE_S, get_world_id
 from hf_gate.policies.facts.countries import country_code
 from hf_gate.settings.service.workspace import CONFIG_FILE, WorkspaceLocation
 from hf_gate.settings.workspace_config import WorkspaceConfig
-from hf_gate.store.store_path import parse_path
+from hf_gate.store.store_path import is_on_server, parse_path
 
 if TYPE_CHECKING:
     from hf_gate.automation.service.leading import LoopLead
@@ -232,7 +232,7 @@ def store_wait(settings: Settings) -> float:
 def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
     """Whether a store exists. A store on a server always counts as existing."""
     url = store_url(settings, location)
-    return not url.startswith("sqlite:") or parse_path(url).is_file()
+    return is_on_server(url) or parse_path(url).is_file()
 
 
 def _load_lists() -> DomainLists:
@@ -377,7 +377,7 @@ def connect_workspace(
         country_of=_make_country_lookup(),
         load_classifier=_load_classifier,
         erasures=None
-        if not is_own or location.folder is None or url.startswith("sqlite:")
+        if not is_own or location.folder is None or not is_on_server(url)
         else location.folder / "erasures.jsonl",
         keeper=connection.keeper if is_own and not read_only else None,
     )

@@ -21,7 +21,7 @@ from hf_gate.core.stored_rows import PersonRow, RequestRow, count_pending
 from hf_gate.grants.rows import count_ended
 from hf_gate.grants.service.ends.grant_ends import EndRefresh, fetch_skew, refresh_ends
 from hf_gate.hub.protocol.clock_skew import is_clock_off
-from hf_gate.policies.facts.source_answers import MissingAnswer
+from hf_gate.policies.facts.source_answers import OpenQuestion
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.source_calls import TurnBudget
@@ -132,7 +132,7 @@ class PlanResult(Struct, frozen=True):
     """A plan, and how many requests were evaluated, profiles read and answers of sources stored for it. The default is
     the result of no planning.
 
-    `missing_profiles` are people whose unread profiles can change a verdict, `missing_answers` questions to sources
+    `missing_profiles` are people whose unread profiles can change a verdict, `open_questions` questions to sources
     that can. `left_out` counts the changes that the
     guards have no room for, by guard. `skew` is how many seconds the clock is off if no grant ends for that reason.
     `ends` says how ends moved before.
@@ -140,7 +140,7 @@ class PlanResult(Struct, frozen=True):
 
     plan: Plan = NO_PLAN
     missing_profiles: list[PersonRow] = field(default_factory=list)
-    missing_answers: list[MissingAnswer] = field(default_factory=list)
+    open_questions: list[OpenQuestion] = field(default_factory=list)
     evaluated: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     profiles: int = 0
@@ -205,7 +205,7 @@ def propose_plan(
         dropped=buffer.dropped,
     )
     profiles = list(lists.missing_profiles.values())
-    return PlanResult(plan, profiles, lists.missing_answers, lists.evaluated, buffer.left_out)
+    return PlanResult(plan, profiles, lists.open_questions, lists.evaluated, buffer.left_out)
 
 
 SUMMARY_KEYS: Final = (
@@ -283,8 +283,8 @@ def make_plan(
     read = 0
     if is_now and profile_budget and result.missing_profiles:
         read = read_profiles(store, sources, result.missing_profiles, now, profile_budget)
-    answers = ask_sources(workspace, bundle.config.sources, result.missing_answers, now, budget) if asks else 0
-    if read or (asks and result.missing_answers):
+    answers = ask_sources(workspace, bundle.config.sources, result.open_questions, now, budget) if asks else 0
+    if read or (asks and result.open_questions):
         again = propose_once()
         result = replace(again, evaluated=result.evaluated + again.evaluated)
     plan = _complete_summary(result.plan, skew, ends)

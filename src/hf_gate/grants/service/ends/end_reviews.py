@@ -35,7 +35,7 @@ from hf_gate.grants.rows import (
 from hf_gate.policies.facts.fact_table import fact_types
 from hf_gate.policies.facts.fact_values import DAY_COUNTS
 from hf_gate.policies.facts.facts import RequestFacts
-from hf_gate.policies.facts.source_answers import MissingAnswer, find_missing, keep_first
+from hf_gate.policies.facts.source_answers import OpenQuestion, find_open_questions, keep_first
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.day_thresholds import find_thresholds_in, iterate_day_changes
 from hf_gate.verdicts.drivers.profile import MAX_AGE
@@ -66,7 +66,7 @@ class EndReview(Struct):
     moves: list[EndMove] = field(default_factory=list)
     notices: list[tuple[RequestRow, e.GrantNoticed]] = field(default_factory=list)
     undecided: set[int] = field(default_factory=set)
-    missing: list[MissingAnswer] = field(default_factory=list)
+    missing: list[OpenQuestion] = field(default_factory=list)
     reviewed: int = 0
 
     @property
@@ -255,7 +255,7 @@ class _RepoEnds:
         )
         is_due = move is not None or notice is not None
         next_at = EVALUATE_NOW if is_due else self._next_review(state, terms, facts, certain_end if is_open else None)
-        missing = list(find_missing(facts, sorted(self._evaluator.facts_of(terms)), row.person.id))
+        missing = list(find_open_questions(facts, sorted(self._evaluator.facts_of(terms)), row.person.id))
         if missing:
             keep_first(review.missing, missing)
             next_at = self._ask_again_at if next_at is None else min(next_at, self._ask_again_at)
