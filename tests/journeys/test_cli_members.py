@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -40,21 +41,31 @@ def account_of(hub: LocalHub, holder: str) -> Account:
         return client.whoami()
 
 
-def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(fresh: LocalHub, desk: Path) -> None:
-    owner, admin = Console(fresh), Console(fresh, "admin")
-    assert "In the desk" not in owner.run("accept", f"ada-l@{MODEL}").err, "it has no members"
-    lena, account = account_of(fresh, "owner"), account_of(fresh, "admin")
+def add_member(fresh: LocalHub, desk: Path, account: Account) -> None:
+    """Invite somebody to the desk of the owner, who proves this account."""
+    lena = account_of(fresh, "owner")
     with store_of(fresh, desk) as store:
         with store.writing() as write:
             write.write_setting(setting_keys.OWNER, json.dumps({"name": lena.name, "user_id": lena.id}))
         mia = invite_member(store, Member(name="mia", role=MemberRole.REVIEWER), "a link", "lena-brandt", 1)
         prove_account(store, mia, account.name.upper(), str(account.id), "another link", 2)
-    done = admin.run("accept", f"bob99@{MODEL}")
-    assert done.code == 0, done.err
-    assert "In the desk of this workspace you are mia (reviewer)." in done.err
+
+
+def remove_member(fresh: LocalHub, desk: Path) -> None:
     with store_of(fresh, desk) as store:
         (mia,) = store.members()
         revoke_member(store, mia, "lena-brandt", 3)
+
+
+def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(fresh: LocalHub, desk: Path) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert "In the desk" not in owner.run("accept", f"ada-l@{MODEL}").err, "it has no members"
+    account = account_of(fresh, "admin")
+    add_member(fresh, desk, account)
+    done = admin.run("accept", f"bob99@{MODEL}")
+    assert done.code == 0, done.err
+    assert "In the desk of this workspace you are mia (reviewer)." in done.err
+    remove_member(fresh, desk)
     refused = admin.run("accept", f"cy@{MODEL}")
     assert refused.code == 4, refused.err
     assert f"The Hub account {account.name} was removed from the desk" in refused.error
@@ -62,3 +73,16 @@ def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(f
     assert status_of(fresh, "cy") == "pending"
     assert admin.run("ls", MODEL).code == 0, "it can still read"
     assert "you are lena-brandt (owner)" in owner.run("accept", f"cy@{MODEL}").err
+
+
+def test_the_loop_of_a_removed_member_leaves_the_store_to_others(fresh: LocalHub, desk: Path) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    add_member(fresh, desk, account_of(fresh, "admin"))
+    remove_member(fresh, desk)
+    with admin.start("run", "--every", "1h") as loop:
+        assert loop.stderr is not None
+        while b"was removed from the desk" not in (line := loop.stderr.readline()):
+            assert line, "the loop ended"
+        done = owner.run("accept", f"ada-l@{MODEL}", "--max-wait", "5s")
+        loop.send_signal(signal.SIGINT)
+    assert done.code == 0, done.err

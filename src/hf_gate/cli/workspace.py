@@ -44,8 +44,11 @@ def open_workspace(
     writes: bool = False,
     lends: bool = False,
     is_preview: bool = False,
+    stays_open: bool = True,
 ) -> Workspace:
-    """Return the workspace; its store is open until the program ends. `needs_folder` excludes the user's own store.
+    """Return the workspace. `needs_folder` excludes the user's own store.
+
+    Its store is open until the program ends; without `stays_open`, the caller closes it before.
 
     `writes` means that the Hub or the store will be changed. The target is then printed, and other processes cannot
     write meanwhile; with `lends`, they can whenever this process does not write. With `is_preview`, a missing store is
@@ -82,9 +85,14 @@ def open_workspace(
     if is_first:
         path = bootstrap.store_url(context.settings, location).removeprefix("sqlite:///")
         context.out.say(f"Names and answers are stored in {path}. To delete them: hf-gate store remove", "dim")
-    click_context.find_root().call_on_close(workspace.store.close)
-    if writes:
-        _say_member(context, workspace)
+    if stays_open:
+        click_context.find_root().call_on_close(workspace.store.close)
+    try:
+        if writes:
+            _say_member(context, workspace)
+    except BaseException:
+        workspace.store.close()
+        raise
     return workspace
 
 
@@ -198,11 +206,18 @@ def find_actor(context: CommandContext) -> str:
 # ---- policies and runs -----------------------------------------------------------------------------------------------
 
 
-def open_with_policies(context: CommandContext, *, is_preview: bool = False) -> tuple[Workspace, PolicyBundle]:
-    """Return the workspace, open for writing except for a preview, and its policies; refused tables are reported."""
+def open_with_policies(
+    context: CommandContext, *, is_preview: bool = False, stays_open: bool = True
+) -> tuple[Workspace, PolicyBundle]:
+    """Return the workspace, open for writing except for a preview, and its policies; refused tables are reported.
+
+    `stays_open`: see `open_workspace`.
+    """
     from hf_gate.verdicts.service.policy_bundle import load_policies
 
-    workspace = open_workspace(context, needs_folder=True, writes=not is_preview, is_preview=is_preview)
+    workspace = open_workspace(
+        context, needs_folder=True, writes=not is_preview, is_preview=is_preview, stays_open=stays_open
+    )
     try:
         bundle = load_policies(workspace)
     except BaseException:

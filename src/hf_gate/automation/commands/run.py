@@ -314,7 +314,7 @@ class _Loop:
     def _run_stored_turn(self) -> int:
         started_at = to_ms(self.context.now())
         try:
-            workspace, bundle = open_with_policies(self.context)
+            workspace, bundle = open_with_policies(self.context, stays_open=False)
         except HfGateError as problem:
             with suppress(HfGateError):  # if the store cannot be opened either, there is nothing to store it in
                 if not isinstance(problem, StoreBusy):
