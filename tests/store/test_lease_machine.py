@@ -30,7 +30,10 @@ works = st.sampled_from((Work.STORE, Work.LOOP))
 
 
 class LeaseMachine(RuleBasedStateMachine):
-    """Three processes. `held` is what each was given and has not given back; `rows` is the table as it must be."""
+    """Three processes. `held` is what each was given and has not given back; `rows` is the table as it must be.
+
+    `lost` is what each knows to have lost.
+    """
 
     place: str
 
@@ -38,6 +41,7 @@ class LeaseMachine(RuleBasedStateMachine):
         super().__init__()
         self.opened = ExitStack()
         self.held: list[dict[Work, int]] = [{} for _ in range(KEEPERS)]
+        self.lost: list[set[Work]] = [set() for _ in range(KEEPERS)]
         self.rows: dict[Work, tuple[int | None, int, bool]] = {}  # holder, epoch, whether it has lapsed
         self.writes = 0
 
@@ -61,15 +65,28 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(n=keepers, work=works)
     def take(self, n: int, work: Work) -> None:
         holder, epoch, is_lapsed = self.rows[work]
-        can_take = holder is None or is_lapsed or (holder == n and work not in self.held[n])
+        is_unused = work not in self.held[n] or work in self.lost[n]
+        can_take = holder is None or is_lapsed or (holder == n and is_unused)
         assert self.keepers[n].try_acquire(work) == can_take
         if can_take:
             self.rows[work] = (n, epoch + 1, False)
             self.held[n][work] = epoch + 1
+            self.lost[n].discard(work)
+
+    @rule(n=keepers, work=works)
+    def take_without_an_answer(self, n: int, work: Work) -> None:
+        """The database gives the lease, and the connection breaks before the process knows."""
+        holder, epoch, is_lapsed = self.rows[work]
+        if holder is None or is_lapsed:
+            with psycopg.connect(self.place, autocommit=True) as connection:
+                sql = "UPDATE leases SET holder = %s, epoch = epoch + 1, expires_at = 1e15 WHERE name = %s"
+                connection.execute(sql, (self.keepers[n].id, work))
+            self.rows[work] = (n, epoch + 1, False)
 
     @rule(n=keepers, work=works)
     def give_back(self, n: int, work: Work) -> None:
         self.keepers[n].release(work)
+        self.lost[n].discard(work)
         if self.held[n].pop(work, None) == self.rows[work][1] and self.rows[work][0] == n:
             self.rows[work] = (None, self.rows[work][1], self.rows[work][2])
 
@@ -83,9 +100,10 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(n=keepers)
     def renew(self, n: int) -> None:
         self.keepers[n].renew()
-        for work, epoch in self.held[n].items():
-            if self.rows[work][:2] == (n, epoch):
-                self.rows[work] = (n, epoch, False)
+        for work in self.held[n]:
+            if self.rows[work][0] == n:
+                self.rows[work] = (*self.rows[work][:2], False)
+        self.lost[n] = {work for work, epoch in self.held[n].items() if self.rows[work][:2] != (n, epoch)}
 
     @rule(n=keepers)
     def die(self, n: int) -> None:
@@ -93,6 +111,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.keepers[n] = self.opened.enter_context(closing(LeaseKeeper(self.place, Holder(n))))
         self.keepers[n]._stop.set()
         self.held[n] = {}
+        self.lost[n] = set()
         for work, (holder, epoch, is_lapsed) in self.rows.items():
             if holder == n:
                 self.rows[work] = (-1, epoch, is_lapsed)
@@ -106,6 +125,7 @@ class LeaseMachine(RuleBasedStateMachine):
             self.keepers[n].begin(db, f"{n:016x}", tuple(self.held[n]))
         except StoreBusy:
             assert not is_allowed
+            self.lost[n].add(next(w for w, epoch in self.held[n].items() if self.rows[w][:2] != (n, epoch)))
             db.rollback()
             return
         assert is_allowed, "a process wrote under a lease that another one took"

@@ -169,6 +169,21 @@ def test_a_lease_that_could_not_be_given_back_is_not_renewed_and_can_be_taken_ag
         assert keeper.try_acquire(Work.STORE)
 
 
+def test_a_lost_lease_can_be_taken_again_although_the_answer_that_gave_it_did_not_arrive(place: str) -> None:
+    with closing(LeaseKeeper(place, Holder(1))) as keeper, closing(LeaseKeeper(place, Holder(2))) as other:
+        assert keeper.try_acquire(Work.LOOP)
+        _lapse(place)
+        assert other.try_acquire(Work.LOOP)
+        keeper.renew()
+        other.release(Work.LOOP)
+        with psycopg.connect(place, autocommit=True) as connection:
+            given = "UPDATE leases SET holder = %s, epoch = epoch + 1 WHERE name = 'loop'"
+            connection.execute(given, (keeper.id,))
+        keeper.renew()
+        assert not keeper.holds(Work.LOOP)
+        assert keeper.try_acquire(Work.LOOP), "or it would be renewed for ever, and nobody would hold it"
+
+
 def _wait_in_transaction(desk: Store, place: str) -> None:
     """A write transaction that does nothing until the database ends it."""
     with desk.writing() as write:

@@ -122,7 +122,9 @@ class LeaseKeeper:
         with self._mutex, self._connect() as db:
             began = _read_clock()
             values = (self.id, str(self.who), round(LEASE_S * 1000), work)
-            own = "" if work in self._held else self.id  # a lease that could not be given back
+            lease = self._held.get(work)
+            # it may be ours: it could not be given back, or the answer that gave it did not arrive
+            own = self.id if lease is None or lease.until == -math.inf else ""
             row = db.row(f"{_TAKE} holder IN ('', ?) RETURNING epoch", (*values, own))
             row = row or self._take_lapsed(db, work, values)
             if row is None:

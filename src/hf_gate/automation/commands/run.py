@@ -111,25 +111,15 @@ def run_(
         loop.follow_turn = lines.follow
     if once:
         return loop.run_turn()
-    with _hold_loop_lock(context, loop):
+    with loop.lock:
+        try:
+            loop.follow_store()
+        except StoreBusy as problem:
+            hint = "One loop is enough. End that process before you start another."
+            raise StoreBusy(f"{problem}", hint=hint) from None
+        except (UsageError, StoreUnavailable):
+            pass  # each turn reports this, and tries again
         return loop.run_forever(pause)
-
-
-def _hold_loop_lock(context: CommandContext, loop: _Loop) -> ExitStack:
-    """Keep other loops from the turns of this workspace within the block.
-
-    On PostgreSQL, the loop stands by while another one leads. Raises StoreBusy if one runs already on SQLite.
-    """
-    from hf_gate.workspace.service import bootstrap
-
-    held = ExitStack()
-    try:
-        loop.lead = held.enter_context(bootstrap.hold_loop_lock(context.connection, context.location))
-    except StoreBusy as problem:
-        raise StoreBusy(f"{problem}", hint="One loop is enough. End that process before you start another.") from None
-    except (UsageError, StoreUnavailable):
-        pass  # each turn reports this, and tries again
-    return held
 
 
 class _Loop:
@@ -144,7 +134,9 @@ class _Loop:
         self.profiles = profiles
         self.is_single = is_single
         self.is_full = is_full
-        self.lead: LoopLead | None = None  # None: `run --once`, or hf-gate.yaml could not be read
+        self.lock = ExitStack()  # keeps other loops from the turns of the store
+        self.lead: LoopLead | None = None  # None: `run --once`, or a loop that has no lock yet
+        self._url: str | None = None  # of the store that the lock is for
         self.pause = 300.0
         self.has_news = False
         self._repos: list[Repo] = []
@@ -215,15 +207,27 @@ class _Loop:
                 how = "reads the token file and tries again" if is_refused else "tries again"
                 self.context.out.warn(f"{problem} The next turn {how}.")
             self._adapt_pause(pause)
-            self._notices.wait_until(started_at + (self.pause if self._leads else min(self.pause, _RETRY_PAUSE)))
+            asks_again = self.lead is not None and not self.lead.is_held
+            self._notices.wait_until(started_at + (min(self.pause, _RETRY_PAUSE) if asks_again else self.pause))
+
+    def follow_store(self) -> None:
+        """Hold the lock of the store that hf-gate.yaml names now.
+
+        On PostgreSQL, the loop stands by while another one leads. Raises StoreBusy if one runs already on SQLite.
+        """
+        from hf_gate.workspace.service import bootstrap
+
+        context = self.context
+        context.forget_location()
+        url = bootstrap.store_url(context.settings, context.location)
+        if self.lead is None or url != self._url:
+            self.lead = None
+            self.lock.close()
+            self.lead = self.lock.enter_context(bootstrap.hold_loop_lock(context.connection, context.location))
+            self._url = url
 
     def _stand_by(self) -> None:
         """Wait while another loop leads, and say once which one. What prevents that is left to the turn to report."""
-        from hf_gate.verdicts.service.policy_bundle import load_policies
-        from hf_gate.workspace.service import bootstrap
-
-        if self._leads or self.lead is None:
-            return
         out = self.context.out
         is_told = False
 
@@ -233,24 +237,41 @@ class _Loop:
                 out.say(f"Standing by: {holder} leads. This loop takes over when it ends or stands still.")
             is_told = True
 
-        def take() -> bool:
-            # makes or upgrades the store, which has the leases
-            with bootstrap.connect_workspace(self.context.connection, self.context.location, lends=True) as workspace:
-                lead.digest = load_policies(workspace).files_digest
-            return lead.take(tell)
-
-        lead = self.lead
         with suppress(HfGateError):
-            lead.token = self._token or bootstrap.fingerprint_token(self.context.settings) or ""
-            while not take():
-                pass
+            self.follow_store()
+            while self.lead is not None and not self.lead.is_held:
+                self._ask_for_lead(self.lead, tell)
+                self.follow_store()
             if is_told:
                 out.say("This loop leads now.")
+
+    def _ask_for_lead(self, lead: LoopLead, on_wait: Callable[[str, float], None]) -> None:
+        """Ask for the lead for a minute, also with policies that cannot be loaded: the turns report these."""
+        from hf_gate.verdicts.service.policy_bundle import load_policies
+        from hf_gate.workspace.service import bootstrap
+
+        why = ""
+
+        def tell(holder: str, seconds: float) -> None:
+            on_wait(holder, seconds)
+            if why:
+                self.context.out.warn(f"{why} This loop could not decide anything now.")
+
+        context = self.context
+        lead.token = self._token or bootstrap.fingerprint_token(context.settings) or ""
+        # makes or upgrades the store, which has the leases
+        with bootstrap.connect_workspace(context.connection, context.location, lends=True) as workspace:
+            try:
+                lead.digest = load_policies(workspace).files_digest
+            except HfGateError as problem:
+                lead.digest = ""
+                why = str(problem)
+        lead.take(tell)
 
     @property
     def _leads(self) -> bool:
         """Whether no other loop can run turns of this store now."""
-        return self.lead is None or self.lead.is_held
+        return self.is_single if self.lead is None else self.lead.is_held
 
     @property
     def _is_token_fixed(self) -> bool:
@@ -302,7 +323,6 @@ class _Loop:
 
     def run_turn(self) -> int:
         """Run one turn and print it; return its exit code. Notices are sent afterwards, also if the turn failed."""
-        self.context.forget_location()  # hf-gate.yaml may have been edited since the last turn
         try:
             code = self._run_stored_turn()
         except Exception as problem:
@@ -317,7 +337,7 @@ class _Loop:
             workspace, bundle = open_with_policies(self.context, stays_open=False)
         except HfGateError as problem:
             with suppress(HfGateError):  # if the store cannot be opened either, there is nothing to store it in
-                if not isinstance(problem, StoreBusy):
+                if self._leads and not isinstance(problem, StoreBusy):
                     self._store_turn(started_at, TurnEnd.FAILED, problem)
             raise
         with workspace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -12,13 +13,15 @@ from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.write_lock import DOING, OnWait, Work
 
 _POLL_S: Final = 1.0  # seconds between two looks at the lease of the loop that leads
+_RARE_POLL_S: Final = 10.0  # with policies that cannot be loaded, so that a loop that can work comes first
 _WAIT_S: Final = 60.0  # after which a loop that stands by reads its files again
 
 
 class LoopLead(Struct):
     """The lead of this process, by its lease. Without a `keeper`, the lock of a file keeps other loops out (SQLite).
 
-    `digest` is that of the policies and tables that the loop used last, `token` a short digest of its token.
+    `digest` is that of the policies and tables that the loop used last, empty if they cannot be loaded; `token` is a
+    short digest of its token.
     """
 
     keeper: LeaseKeeper | None = None
@@ -30,16 +33,17 @@ class LoopLead(Struct):
         """Whether no other loop can run turns now."""
         return self.keeper is None or self.keeper.holds(Work.LOOP)
 
-    def take(self, on_wait: OnWait) -> bool:
-        """Wait until this process leads, for at most a minute; return whether it does.
+    def take(self, on_wait: OnWait) -> None:
+        """Wait until this process leads, for at most a minute.
 
         Raises StoreUnavailable if the database cannot be reached.
         """
         if self.keeper is None:
-            return True
-        self.keeper.announce(lambda: ProcessRow(role="loop", digest=self.digest, token=self.token))
-        try:
-            self.keeper.acquire(Work.LOOP, _WAIT_S, DOING[Work.LOOP], on_wait, poll=_POLL_S)
-        except StoreBusy:
-            return False
-        return True
+            return
+        self.keeper.announce(
+            lambda: ProcessRow(role="loop", digest=self.digest, token=self.token)
+        )  # also renews a lease that lapsed and that nobody took
+        if not self.is_held:
+            poll = _POLL_S if self.digest else _RARE_POLL_S
+            with suppress(StoreBusy):
+                self.keeper.acquire(Work.LOOP, _WAIT_S, DOING[Work.LOOP], on_wait, poll=poll)
