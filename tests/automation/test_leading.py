@@ -13,9 +13,14 @@ import psycopg
 import pytest
 
 from hf_gate.core.turns import TurnEnd
+from hf_gate.store.leases import LeaseKeeper
+from hf_gate.store.write_lock import Holder, Work
 from hf_gate.testing import LocalHub
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.machines import POLICY, Machine, Machines
-from tests.kits.stores import new_schema
+from tests.kits.message_servers import HOOK_KEY, Hook, open_hook
+from tests.kits.notice_workspace import NOTIFY
+from tests.kits.stores import add_migration, new_schema
 
 BROKEN = POLICY.replace("then: accept", "then: perhaps")
 
@@ -82,6 +87,67 @@ def test_a_loop_with_a_wrong_policy_stores_nothing_while_another_one_leads(machi
     assert pauses == [(60,)]
     machines.make("two")
     standby.wait_for("Synced")
+
+
+# ---- the end of a loop ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    with open_hook() as found:
+        monkeypatch.setenv("HOOK", found.url)
+        monkeypatch.setenv("HOOK_KEY", HOOK_KEY)
+        yield found
+
+
+def _start_with_token(machines: Machines, name: str = "one") -> tuple[Machine, Path]:
+    """A loop that leads and tells a webhook; its token is in a file, which it reads before each turn."""
+    file = machines.folder / "token"
+    file.write_text(machines.hub.tokens["owner"])
+    machines.make(name, more=NOTIFY)
+    loop = machines.start(name, "run", "--every", "1m", "--token-file", str(file))
+    loop.wait_for("Synced")
+    return loop, file
+
+
+def test_the_end_of_a_loop_is_told_only_if_no_other_one_goes_on(machines: Machines, hook: Hook) -> None:
+    leader, file = _start_with_token(machines)
+    machines.make("two", more=NOTIFY)
+    standby = machines.start("two", "run", "--every", "1m")
+    standby.wait_for("Standing by")
+    file.write_text(machines.hub.tokens["writer"])
+    assert leader.process.wait(60) == 2
+    leader.wait_for(f"This loop ends. Unattended work is done by pid {standby.process.pid} on ")
+    standby.wait_for("Synced")
+    assert (_count_turns(machines, TurnEnd.LOOP_ENDED), hook.texts) == (0, [])
+
+
+def test_the_end_of_the_only_loop_is_stored_and_told(machines: Machines, hook: Hook) -> None:
+    leader, file = _start_with_token(machines)
+    file.write_text(machines.hub.tokens["writer"])
+    assert leader.process.wait(60) == 2
+    assert _count_turns(machines, TurnEnd.LOOP_ENDED) == 1
+    (text,) = hook.texts
+    assert text.startswith("`hf-gate run` has ended: the token file now holds the token of another account")
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_the_end_of_a_loop_that_is_too_old_is_told_unless_a_newer_one_leads(
+    machines: Machines, hook: Hook, tmp_path: Path, is_replaced: bool
+) -> None:
+    """A newer program upgrades the store first, and asks for the lead then."""
+    leader, _ = _start_with_token(machines)
+    about = {str(key): str(value) for key, value in _read(machines, "SELECT key, value FROM about")}
+    migrations = add_migration(tmp_path / "m")
+    open_store(
+        machines.url, endpoint=about["endpoint"], world=about["world"], lends=True, migrations=migrations
+    ).close()
+    with closing(LeaseKeeper(machines.url, Holder(7, "gate-2", "hf-gate run"))) as newer:
+        if is_replaced:
+            newer.acquire(Work.LOOP, 30.0, "")
+        leader.process.wait(60)
+    leader.wait_for("made by a newer hf-gate")
+    assert len(hook.texts) == (0 if is_replaced else 1), hook.texts
 
 
 # ---- its files -------------------------------------------------------------------------------------------------------

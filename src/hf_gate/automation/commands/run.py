@@ -158,10 +158,15 @@ class _Loop:
     def _tell_end(self, problem: Exception) -> None:
         """Store that the loop has ended and send the notice about it: directly if the store cannot be written.
 
-        The error of the loop is the one to report, so nothing is raised here.
+        Nothing is stored or sent if another loop goes on. The error of the loop is the one to report, so nothing is
+        raised here.
         """
         from hf_gate.automation.service.turn_log import describe_problem, make_loop_end_item
 
+        with suppress(Exception):
+            if self.lead is not None and (other := self.lead.hand_over()) is not None:
+                self.context.out.say(other)
+                return
         is_stored = False
         with suppress(Exception):
             is_stored = self._store_turn(to_ms(self.context.now()), TurnEnd.LOOP_ENDED, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -14,6 +15,7 @@ from hf_gate.store.write_lock import DOING, OnWait, Work
 
 _POLL_S: Final = 1.0  # seconds between two looks at the lease of the loop that leads
 _RARE_POLL_S: Final = 10.0  # with policies that cannot be loaded, so that a loop that can work comes first
+_HAND_OVER_S: Final = 5.0  # in which another loop takes the lead, if there is one
 _WAIT_S: Final = 60.0  # after which a loop that stands by reads its files again
 
 
@@ -47,3 +49,20 @@ class LoopLead(Struct):
             poll = _POLL_S if self.digest else _RARE_POLL_S
             with suppress(StoreBusy):
                 self.keeper.acquire(Work.LOOP, _WAIT_S, DOING[Work.LOOP], on_wait, poll=poll)
+
+    def hand_over(self) -> str | None:
+        """Give the lead back before this loop ends; return a sentence if another one leads then, else None.
+
+        Raises StoreUnavailable if the database cannot be reached.
+        """
+        if self.keeper is None:
+            return None
+        waits = self.is_held
+        self.keeper.release(Work.LOOP)
+        if waits:  # a newer program upgrades the store, which ends this one, before it asks for the lead
+            time.sleep(_HAND_OVER_S)
+        try:
+            self.keeper.acquire(Work.LOOP, 0.0, "This loop ends. Unattended work is done")
+        except StoreBusy as problem:
+            return str(problem)
+        return None
