@@ -1,4 +1,4 @@
-"""One loop of several leads: it does not stand by for itself, and the others store nothing."""
+"""One loop of several leads: it does not stand by for itself, and the others store nothing and share no limits of its token."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.core.turns import TurnEnd
+from hf_gate.requests.sync_schedule import MAX_PAUSE, QUOTA_SHARE
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.write_lock import Holder, Work
 from hf_gate.testing import LocalHub
@@ -148,6 +150,39 @@ def test_the_end_of_a_loop_that_is_too_old_is_told_unless_a_newer_one_leads(
         leader.process.wait(60)
     leader.wait_for("made by a newer hf-gate")
     assert len(hook.texts) == (0 if is_replaced else 1), hook.texts
+
+
+# ---- the calls of a token ---------------------------------------------------------------------------------------------
+
+
+def test_a_loop_that_stands_by_shares_no_limits_of_its_token(machines: Machines) -> None:
+    leader = _start_leader(machines)
+    machines.make("two")
+    standby = machines.start("two", "run", "--every", "1m")
+    standby.wait_for("Standing by")
+    tokens = "SELECT token <> '' FROM processes ORDER BY token <> ''"
+    assert _read(machines, tokens) == [(False,), (True,)]
+    leader.send(signal.SIGTERM)
+    standby.wait_for("This loop leads now")
+    assert _read(machines, tokens) == [(True,)]
+
+
+def test_a_loop_with_automatic_pauses_takes_its_share_of_the_calls(tmp_path: Path, postgres_uri: str) -> None:
+    """Alone, its pause would be at least 4 minutes with these limits; it is one of nine processes."""
+    with (
+        LocalHub(requests=0, repos=1, clock="x600", quota="100/300") as hub,
+        closing(Machines(hub, tmp_path, new_schema(postgres_uri))) as machines,
+        ExitStack() as opened,
+    ):
+        machines.make("one")
+        machines.start("one", "run", "--every", "auto").wait_for("Synced")
+        ((token,),) = _read(machines, "SELECT token FROM processes")
+        for number in range(8):
+            keeper = opened.enter_context(closing(LeaseKeeper(machines.url, Holder(number, f"gate-{number}"))))
+            keeper.announce(lambda: ProcessRow(role="desk", token=str(token)))
+        least = round(9 * 4 * 300 / (QUOTA_SHARE * 100))
+        assert least > MAX_PAUSE
+        _wait_until(lambda: _read(machines, "SELECT 1 FROM turns WHERE interval_s = %s", least), 60)
 
 
 # ---- its files -------------------------------------------------------------------------------------------------------

@@ -253,7 +253,8 @@ def count_pending(repos: Iterable[RepoRow]) -> int:
 class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
     """A loop or a desk that runs, on PostgreSQL. `digest` is that of its policies and tables; empty: unknown.
 
-    `revision` is that of the schema that the program knows, `token` a short digest of its token.
+    `revision` is that of the schema that the program knows, `token` a short digest of the token that its calls
+    carry; empty: it makes none.
     """
 
     id: str = ""

@@ -317,8 +317,9 @@ class _Loop:
         seen = self.context.hub.outlook()
         calls = 4 * len(self._repos)
         if pause is None:
+            sharers = 1 if self.lead is None else self.lead.sharers
             self.pause = next_pause(
-                self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s
+                self.pause, has_news=self.has_news, calls=calls * sharers, quota=seen.quota, window=seen.window_s
             )
             return
         least = minimum_pause(calls, seen.quota, seen.window_s)

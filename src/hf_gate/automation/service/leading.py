@@ -35,6 +35,11 @@ class LoopLead(Struct):
         """Whether no other loop can run turns now."""
         return self.keeper is None or self.keeper.holds(Work.LOOP)
 
+    @property
+    def sharers(self) -> int:
+        """How many processes share the limits of the token."""
+        return 1 if self.keeper is None else self.keeper.sharers
+
     def take(self, on_wait: OnWait) -> None:
         """Wait until this process leads, for at most a minute.
 
@@ -42,13 +47,12 @@ class LoopLead(Struct):
         """
         if self.keeper is None:
             return
-        self.keeper.announce(
-            lambda: ProcessRow(role="loop", digest=self.digest, token=self.token)
-        )  # also renews a lease that lapsed and that nobody took
+        self.keeper.announce(self._describe)  # also renews a lease that lapsed and that nobody took
         if not self.is_held:
             poll = _POLL_S if self.digest else _RARE_POLL_S
             with suppress(StoreBusy):
                 self.keeper.acquire(Work.LOOP, _WAIT_S, DOING[Work.LOOP], on_wait, poll=poll)
+        self.keeper.renew()  # tells others the token
 
     def hand_over(self) -> str | None:
         """Give the lead back before this loop ends; return a sentence if another one leads then, else None.
@@ -66,3 +70,7 @@ class LoopLead(Struct):
         except StoreBusy as problem:
             return str(problem)
         return None
+
+    def _describe(self) -> ProcessRow:
+        """Return the loop as others see it. Without the lead it makes no calls, so it shares no limits of a token."""
+        return ProcessRow(role="loop", digest=self.digest, token=self.token if self.is_held else "")

@@ -17,14 +17,18 @@ _LEADS: Final = f"id IN (SELECT holder FROM leases WHERE name = '{Work.LOOP}' AN
 
 
 def write_process(db: Postgres, process: ProcessRow) -> int:
-    """Store that a process is alive; return how many living processes have the same token."""
+    """Store that a process is alive; return how many living processes have the same token, 1 without a token."""
     db.run(f"DELETE FROM processes WHERE seen_at < {DATABASE_NOW} - {_KEPT_MS}")
     db.run(
         f"INSERT INTO processes ({_COLUMNS}, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, {DATABASE_NOW}) ON CONFLICT (id) DO"
         " UPDATE SET digest = excluded.digest, token = excluded.token, seen_at = excluded.seen_at",
         (process.id, process.role, process.host, process.version, process.revision, process.digest, process.token),
     )
-    return db.count(f"SELECT count(*) FROM processes WHERE token = ? AND {_IS_ALIVE}", (process.token,))
+    return (
+        db.count(f"SELECT count(*) FROM processes WHERE token = ? AND {_IS_ALIVE}", (process.token,))
+        if process.token
+        else 1
+    )
 
 
 def delete_process(db: Postgres, ident: str) -> None:
