@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
+
+from hf_gate.base.ids import Repo
 from hf_gate.decisions.pages.background_worker import BackgroundWorker
 from hf_gate.messages.service.message_sending import drain_workspace
 from hf_gate.testing import LocalHub
@@ -83,3 +88,34 @@ def test_a_running_desk_outlives_a_restart_of_its_database(tmp_path: Path) -> No
             assert desk.accept([row]) == 1
             wait_for_moves(machines, number)
         assert count_moves(hub) == {"ada": 1, "bob": 1}
+
+
+def test_the_sync_of_a_desk_goes_on_after_the_store_could_not_be_read(tmp_path: Path, postgres_uri: str) -> None:
+    place = new_schema(postgres_uri)
+    schema = place.rpartition("%3D")[2]
+    away, has_synced = f"{schema}_away", threading.Event()
+
+    def rename(before: str, after: str) -> None:
+        with psycopg.connect(postgres_uri, autocommit=True) as connection:
+            connection.execute(f"ALTER SCHEMA {before} RENAME TO {after}".encode())
+
+    with open_desk(tmp_path, config=f"store: {place}\n") as desk:
+        status = desk.app_state.sync_status
+
+        def list_repos() -> list[Repo]:
+            """In the first sync, the store goes away."""
+            if status.next_at is None:
+                rename(schema, away)
+            else:
+                has_synced.set()
+            return [desk.repo]
+
+        worker = BackgroundWorker(desk.app_state, list_repos)
+        worker.start()
+        end = time.monotonic() + 30
+        while status.next_at is None and time.monotonic() < end:
+            time.sleep(0.02)
+        rename(away, schema)
+        worker.request_sync()
+        assert has_synced.wait(30)
+        worker.stop()

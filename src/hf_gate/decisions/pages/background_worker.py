@@ -137,16 +137,16 @@ class BackgroundWorker:
     # ---- sync --------------------------------------------------------------------------------------------------------
 
     def _run_sync(self) -> None:
-        pause = _DESK_MIN_PAUSE
+        pause = least = _DESK_MIN_PAUSE
         while not self._stop.is_set():
             self.app_state.sync_status.is_syncing = True
             try:
                 pause = self._next_pause(pause, found=self.sync_repos())
+                least = max(_DESK_MIN_PAUSE, minimum_pause(*self._read_limits()))
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be synced any more
                 self.app_state.sync_status.problem = _describe_failure("the sync", problem)
             self.app_state.sync_status.is_syncing = False
             now = self.app_state.now()
-            least = max(_DESK_MIN_PAUSE, minimum_pause(*self._read_limits()))
             self.app_state.sync_status.next_at = now + timedelta(seconds=pause)
             self.app_state.sync_status.programs_wait_until = now + timedelta(seconds=least)
             if self._sync_requested.wait(pause):
