@@ -32,6 +32,8 @@ from .clock import Clock
 from .deadlines import GRACE_S, StopSignal
 from .transport import BlockingTransport
 
+_LONGEST_WAIT_S = 1.0  # for an answer, then again: a Ctrl-C that comes just before a wait does not end it
+
 
 class Driver:
     """Runs the flows of one `Hub`."""
@@ -275,16 +277,18 @@ class _FlowRun:
         return ticket
 
     def _await_call(self, ticket: Future[Answer]) -> Answer:
-        try:
-            answer = ticket.result(
-                max(self._stop_signal.until - time.monotonic(), 0.0) if self._stop_signal.is_set else None
-            )
-        except TimeoutError:
-            answer = NoReply(
-                FailureReason.BROKEN, True, "interrupted before the answer arrived", self._driver.clock.now()
-            )
-        except CancelledError:
-            answer = NoReply(FailureReason.NOT_SENT, False, "the run was stopped", self._driver.clock.now())
+        answer: Answer | None = None
+        until = self._stop_signal.until if self._stop_signal.is_set else math.inf
+        while answer is None:
+            left = max(until - time.monotonic(), 0.0)
+            try:
+                answer = ticket.result(min(left, _LONGEST_WAIT_S))
+            except TimeoutError:
+                if left <= _LONGEST_WAIT_S:
+                    why = "interrupted before the answer arrived"
+                    answer = NoReply(FailureReason.BROKEN, True, why, self._driver.clock.now())
+            except CancelledError:
+                answer = NoReply(FailureReason.NOT_SENT, False, "the run was stopped", self._driver.clock.now())
         self._tickets.discard(ticket)
         return answer
 
