@@ -25,7 +25,7 @@ from .sizes import Sizes
 KEYS = ("notices-order", "notices-cost")
 _START = 1_790_000_000_000
 _SEND_MS = 20
-_MODES = dict.fromkeys(NoticeEvent, NoticeMode.IMMEDIATE)
+_MODES = dict.fromkeys([event for event in NoticeEvent if event is not NoticeEvent.AUDIT_LOG], NoticeMode.IMMEDIATE)
 
 
 @dataclass

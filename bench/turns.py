@@ -64,7 +64,7 @@ def _turn(here: Desk, *more: str) -> CommandRun:
 def _row(key: str, what: str, found: CommandRun, count: int, most: int) -> Row:
     return Row(
         key, what, _format(found), target=target_if_large(count, f"<= {most} s CPU"),
-        is_met=is_met_if_large(count, found.cpu <= most), why="Most of it is starting Python and reading the first pages.",
+        is_met=is_met_if_large(count, found.cpu <= most), why="It verifies the entries of the audit log that the turn before it wrote.",
     )  # fmt: skip
 
 
