@@ -25,7 +25,9 @@ from .sizes import Sizes
 KEYS = ("notices-order", "notices-cost")
 _START = 1_790_000_000_000
 _SEND_MS = 20
-_MODES = dict.fromkeys([event for event in NoticeEvent if event is not NoticeEvent.AUDIT_LOG], NoticeMode.IMMEDIATE)
+_MODES: dict[NoticeEvent, NoticeMode] = {
+    event: NoticeMode.OFF if event is NoticeEvent.AUDIT_LOG else NoticeMode.IMMEDIATE for event in NoticeEvent
+}
 
 
 @dataclass
