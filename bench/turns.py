@@ -57,6 +57,9 @@ def measure_turns(sizes: Sizes) -> Iterator[Row]:
         yield Row("turn-full", "a turn with --full-evaluation", _format(full))
 
 
+_WHY = "It verifies the entries of the audit log that the turn before it wrote."
+
+
 def _turn(here: Desk, *more: str) -> CommandRun:
     return here.run("run", "--once", "--profiles", "0", "--json", *more)
 
@@ -64,7 +67,7 @@ def _turn(here: Desk, *more: str) -> CommandRun:
 def _row(key: str, what: str, found: CommandRun, count: int, most: int) -> Row:
     return Row(
         key, what, _format(found), target=target_if_large(count, f"<= {most} s CPU"),
-        is_met=is_met_if_large(count, found.cpu <= most), why="It verifies the entries of the audit log that the turn before it wrote.",
+        is_met=is_met_if_large(count, found.cpu <= most), why=_WHY,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""One loop of several leads: it does not stand by for itself, and the others store nothing and share no limits of its token."""
+"""One loop of several leads: it does not stand by for itself, and the others store nothing and share no limits."""
 
 from __future__ import annotations
 
@@ -19,20 +19,14 @@ from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.write_lock import Holder, Work
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.machines import POLICY, Machine, Machines
+from tests.kits.machines import POLICY, Machine, Machines, machines
 from tests.kits.message_servers import HOOK_KEY, Hook, open_hook
 from tests.kits.notice_workspace import NOTIFY
 from tests.kits.stores import add_migration, new_schema
 
+__all__ = ["machines"]
+
 BROKEN = POLICY.replace("then: accept", "then: perhaps")
-
-
-@pytest.fixture
-def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
-    with LocalHub(requests=0, repos=1, clock="x60", page_size=100) as hub:
-        made = Machines(hub, tmp_path, new_schema(postgres_uri))
-        yield made
-        made.close()
 
 
 def _read(machines: Machines, sql: str, *values: object) -> list[tuple[object, ...]]:
@@ -91,7 +85,7 @@ def test_a_loop_with_a_wrong_policy_stores_nothing_while_another_one_leads(machi
     standby.wait_for("Synced")
 
 
-# ---- the end of a loop ------------------------------------------------------------------------------------------------
+# ---- the end of a loop -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -152,7 +146,7 @@ def test_the_end_of_a_loop_that_is_too_old_is_told_unless_a_newer_one_leads(
     assert len(hook.texts) == (0 if is_replaced else 1), hook.texts
 
 
-# ---- the calls of a token ---------------------------------------------------------------------------------------------
+# ---- the calls of a token --------------------------------------------------------------------------------------------
 
 
 def test_a_loop_that_stands_by_shares_no_limits_of_its_token(machines: Machines) -> None:

@@ -6,13 +6,8 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from hf_gate.store.leases import LEASE_S
-from hf_gate.testing import LocalHub
 from tests.kits.machines import (
     POLICY,
     DeskProgram,
@@ -20,10 +15,12 @@ from tests.kits.machines import (
     ask,
     count_changes,
     count_moves,
+    machines,
     opened_proxy,
     wait_for_moves,
 )
-from tests.kits.stores import new_schema
+
+__all__ = ["machines"]
 
 PEOPLE = [f"p{n:02}" for n in range(40)]
 SLOW = ("no_batch", "delay_after:s=0.4:on=handle")
@@ -31,14 +28,6 @@ SLOW = ("no_batch", "delay_after:s=0.4:on=handle")
 
 
 BY_HAND = POLICY.replace("then: accept", "then: human")
-
-
-@pytest.fixture
-def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
-    with LocalHub(requests=0, repos=1, clock="x60", page_size=100) as hub:
-        made = Machines(hub, tmp_path, new_schema(postgres_uri))
-        yield made
-        made.close()
 
 
 def _start_two_loops(machines: Machines, url: str | None = None) -> None:

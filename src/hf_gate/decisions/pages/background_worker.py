@@ -84,7 +84,8 @@ class BackgroundWorker:
     # ---- the tray ----------------------------------------------------------------------------------------------------
 
     def _run_tray(self) -> None:
-        recovered_at = checked_at = -_RECOVER_EVERY
+        recovered_at = -_RECOVER_EVERY
+        checked_at = -_CHECK_EVERY
         workspace = self.app_state.workspace
         service = self.app_state.tray_service
         failure: str | None = None
@@ -137,7 +138,8 @@ class BackgroundWorker:
     # ---- sync --------------------------------------------------------------------------------------------------------
 
     def _run_sync(self) -> None:
-        pause = least = _DESK_MIN_PAUSE
+        pause = _DESK_MIN_PAUSE
+        least = _DESK_MIN_PAUSE
         while not self._stop.is_set():
             self.app_state.sync_status.is_syncing = True
             try:

@@ -35,6 +35,7 @@ from hf_gate.store.rows.processes import read_processes
 
 if TYPE_CHECKING:
     from hf_gate.automation.service.health import Health
+    from hf_gate.automation.service.turn_permissions import BudgetUse
     from hf_gate.core.stored_rows import ProcessRow
     from hf_gate.grants.service.ends.unknown_conditions import UnknownConditions
     from hf_gate.reports.service.workspace_status import RepoStatus, WorkspaceStatus
@@ -132,16 +133,7 @@ def _build_record(
             repo_status_record(one, format_answered_line(one.answered_before, found.at, zone)) for one in found.repos
         ],
         token=token,
-        guards=[
-            GuardStatusRecord(
-                name=budget.name,
-                limit=budget.rate.limit,
-                seconds=budget.rate.seconds,
-                used=budget.used,
-                stuck=budget.is_used_up,
-            )
-            for budget in found.budgets
-        ],
+        guards=list(map(_guard_record, found.budgets)),
         held=dict(found.held_counts),
         refused_tables=[
             RefusedTableRecord(table=one.name, why=one.file_problem, in_force_since=one.in_force_since)
@@ -167,18 +159,29 @@ def _build_record(
         ],
         runs=list(map(run_record, list_unfinished_runs(workspace.store))),
         health=health_record(health),
-        processes=[
-            ProcessRecord(
-                id=each.id,
-                role=each.role,
-                leads=each.is_leading,
-                host=each.host,
-                version=each.version,
-                revision=each.revision,
-                files=each.digest,
-            )
-            for each in processes
-        ],
+        processes=list(map(_process_record, processes)),
+    )
+
+
+def _guard_record(budget: BudgetUse) -> GuardStatusRecord:
+    return GuardStatusRecord(
+        name=budget.name,
+        limit=budget.rate.limit,
+        seconds=budget.rate.seconds,
+        used=budget.used,
+        stuck=budget.is_used_up,
+    )
+
+
+def _process_record(process: ProcessRow) -> ProcessRecord:
+    return ProcessRecord(
+        id=process.id,
+        role=process.role,
+        leads=process.is_leading,
+        host=process.host,
+        version=process.version,
+        revision=process.revision,
+        files=process.digest,
     )
 
 
