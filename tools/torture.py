@@ -84,7 +84,6 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/requests/test_request_version.py",
         "tests/policies/test_sources.py",
         "tests/policies/test_sources_tables.py",
-        "tests/policies/test_table_history.py",
         "tests/hub/test_why_hostile.py",
         "tests/grants/test_new_lists.py",
         "tests/grants/test_table_edits.py",

@@ -214,7 +214,6 @@ class HostileDesk:
             "/people/{id}/export": [f"/people/{person}/export", f"/people/{person}/export?as=json"],
             "/policies": ["/policies", f"/policies?{asked}", "/policies?draft=1"],
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
-            "/policies/{name}/compare": [f"/policies/turn-{turn}/compare"],
             "/policies/{name}/trial": [f"/policies/turn-{turn}/trial?{asked}"],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
             "/tables": ["/tables", f"/tables?{asked}"],

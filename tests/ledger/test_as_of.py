@@ -24,15 +24,14 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.errors import UsageError
 from hf_gate.ledger.service.access_report import AccessView, read_access
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.requests.past_history import fold_history
 from hf_gate.requests.rows.past_requests import (
     find_moment,
     iterate_past_pages,
     read_current_agreements,
     read_past_requests,
-    read_person_events,
 )
 from hf_gate.store.store import Store
+from tests.kits.person_history import fold_history, read_person_events
 from tests.kits.store_machine import StoreMachine
 from tests.kits.stores import EEG, MED, new_store, place, record, store, store_records
 from tests.kits.synced_stores import SyncedStore, open_synced_store
@@ -74,7 +73,7 @@ class PastMachine(StoreMachine):
             people = sorted({person for _, where, person in self._requests() if where == repo})
             for person, stored in self.store.history(repo, people).items():
                 assert row is not None
-                assert fold_history(read_person_events(self.store, person, 1 << 60), row.id) == stored
+                assert fold_history(read_person_events(self.store, person), row.id) == stored
 
     def fold(self, at: int) -> Snapshot:
         found: dict[int, tuple[Repo, RequestState, bool, Any]] = {}

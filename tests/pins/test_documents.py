@@ -60,7 +60,6 @@ person export fay
 person erase gus --yes
 policy check
 policy show MODEL
-policy compare policies/model.yaml
 table ls
 table show partners
 table add partners username=gus

@@ -59,7 +59,6 @@ hf-gate ls
 hf-gate explain ada-l@MODEL
 hf-gate explain dee@MODEL
 hf-gate policy check
-hf-gate policy compare policies/model.yaml
 # Plan, apply, undo
 hf-gate plan --out plan.json
 hf-gate apply plan.json --yes

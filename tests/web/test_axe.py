@@ -107,7 +107,6 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/people/{id}/erase": (f"/people/{quote(person)}/erase",),
         "/policies": ("/policies", "/policies?draft=1"),
         "/policies/{name}": ("/policies/house?rule=say-more", "/policies/house?tab=text", "/policies/watcher", "/policies/wrong"),
-        "/policies/{name}/compare": ("/policies/house/compare",),
         "/tables": ("/tables",),
         "/tables/{name}": ("/tables/people", "/tables/people?q=nobody-at-all", "a change of a table"),
         "/new-list": ("/new-list", "a new list"),

@@ -173,19 +173,6 @@ class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     then: PastState
 
 
-class PersonDecision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A decision that a person made: the entry that shows it, and the status that it gave the request."""
-
-    entry: int
-    seq: int
-    repo_id: int
-    request: int
-    at: int  # ms
-    actor: str
-    after: str
-    is_outside: bool  # made on the Hub's page or by another tool
-
-
 class SyncMark(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded full sync: its place in the chain, and its time (ms)."""
 

@@ -48,7 +48,7 @@ from .app_state import AppState
 from .exports import error_response
 from .http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
 from .missing_pages import MissingPage, describe_missing
-from .routes import COMPARE_PATH, ROUTES, Route
+from .routes import ROUTES, Route
 from .security import MAX_BODY, SecurityMiddleware
 
 ENVIRONMENT.globals |= {
@@ -135,7 +135,7 @@ class DeskApp:
 
         async def endpoint(request: Request) -> Response:
             body = b"" if route.method == "GET" else await _read_body(request)
-            is_slow = route.method == "POST" or route.path == COMPARE_PATH
+            is_slow = route.method == "POST"
             tries = route.is_draft and (is_slow or bool({"who", "request"} & set(request.query_params)))
             pool = self._drafts if tries else None
             return await self.for_member(request, lambda member: self._answer(route, request, member, body), pool)

@@ -16,7 +16,7 @@ from hf_gate.messages.pages import letters, reason_texts
 from hf_gate.privacy import pages as privacy
 from hf_gate.reports.pages import overview
 from hf_gate.requests.pages import repos, request, request_history, selection
-from hf_gate.verdicts.pages import policies, policy_compare
+from hf_gate.verdicts.pages import policies
 from hf_gate.workspace import pages as first_steps
 
 from . import help_page
@@ -36,8 +36,6 @@ class Route(NamedTuple):
     handler: PageHandler
     is_draft: bool = False  # can try a policy draft on requests, which is slow
 
-
-COMPARE_PATH: Final = "/policies/{name}/compare"
 
 ROUTES: Final = (
     Route("GET", "/", _VIEWER, queue.home),
@@ -106,7 +104,6 @@ ROUTES: Final = (
     Route("GET", "/policies.{kind}", _REVIEWER, policies.export),
     Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
     Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
-    Route("GET", COMPARE_PATH, _REVIEWER, policy_compare.page, is_draft=True),
     Route("GET", "/policies/{name}/trial", _ADMIN, policies.trial_part),
     Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
     Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),

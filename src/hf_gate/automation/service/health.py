@@ -18,7 +18,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_span, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.events import PolicyPromoted, VerdictReached, decode_event, kind_of
-from hf_gate.core.policy_model import Policy
+from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.records import HealthRecord, TurnRecord
 from hf_gate.core.runs import UNSETTLED, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
@@ -33,7 +33,6 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.source_calls import describe_failure
-from hf_gate.verdicts.records import DECIDED
 from hf_gate.verdicts.service.evaluation import read_source_state
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables
 from hf_gate.verdicts.service.policy_saves import read_current_policies, read_workspace_holds
@@ -53,6 +52,7 @@ _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
 _LASTING_FAILURES: Final = 3  # turns in a row in which a source failed, before monitors tell it
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
+_DECIDING: Final = (Action.ACCEPT, Action.RESET, Action.REJECT)
 _START_AGAIN: Final = "Start it again: hf-gate run --every auto"
 _NONE_FOLLOWED: Final = "No turn followed."
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
@@ -357,7 +357,7 @@ def _list_waiting(
     if row is not None:
         ago = format_span(now - from_ms(clock.start(row)))
         rule = _describe_rule(store, row)
-        is_decided = row.state.verdict is not None and row.state.verdict[0] in DECIDED
+        is_decided = row.state.verdict is not None and row.state.verdict[0] in _DECIDING
         why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
         words = f"A request of {repo} has been waiting for {ago} {why}: hf-gate plan"
         if sentence := _quote_rule(row, read_policies()):

@@ -22,7 +22,6 @@ from hf_gate.core.events.events import (
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.request_version import EMPTY_CONTENT
 from hf_gate.core.runs import FINISHED, RunState
-from hf_gate.policies.facts.table_versions import decode_version, encode_version, forget_person
 from hf_gate.requests.rows.identity import StoredIdentity, read_full_identity, read_identity
 from hf_gate.store.rows.repos import read_repos_by_number
 from hf_gate.store.rows.tray import UNSENT, delete_waiting
@@ -74,26 +73,11 @@ class Eraser:
         self._redact_runs(requests, identity)
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (person,))
         self._db.run("DELETE FROM observations WHERE person_id = ?", (person,))
-        self._forget_in_tables(identity)
         self._db.run(
             "UPDATE people SET salt = NULL, user_id = NULL, username = NULL, fullname = NULL, email = NULL,"
             " user_key = NULL WHERE id = ?",
             (person,),
         )
-
-    def _forget_in_tables(self, identity: StoredIdentity) -> None:
-        """Delete the earlier versions of tables that tell of a person.
-
-        The version in force follows the owner's file.
-        """
-        mails = [value for name, value in identity.former if name == "email"]
-        keys = [("user_id", identity.user_id), *(("username", username) for username in sorted(identity.usernames))]
-        keys += [("email", each) for each in (identity.email, *mails)]
-        for table, document in self._db.rows("SELECT owner_table, document FROM table_versions"):
-            left = forget_person(decode_version(bytes(document)), keys)
-            if left is not None:
-                sql = "UPDATE table_versions SET document = ? WHERE owner_table = ?"
-                self._db.run(sql, (encode_version(left), table))
 
     # ---- old requests ------------------------------------------------------------------------------------------------
 

@@ -57,9 +57,6 @@ policy = LazyGroup(
             "hf_gate.verdicts.commands.policy:policy_show", "Show the rules of a repo as numbered sentences."
         ),
         "new": CommandEntry("hf_gate.verdicts.commands.policy:policy_new", "Create a policy from a shipped example."),
-        "compare": CommandEntry(
-            "hf_gate.verdicts.commands.policy_versions:policy_compare", "Compare a policy with decisions by people."
-        ),
         "promote": CommandEntry(
             "hf_gate.verdicts.commands.policy_versions:policy_promote",
             "Allow a version of a policy to act unattended.",

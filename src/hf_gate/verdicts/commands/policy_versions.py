@@ -1,29 +1,21 @@
-"""policy compare and promote: compares a policy with decisions by people, and allows a version to act unattended."""
+"""policy promote: allows a version of a policy to act unattended, after it showed what that would change."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from hf_gate.base.display_text import clip, limit_lines, pluralize, to_one_line
+from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command
-from hf_gate.cli.workspace import find_actor, open_with_policies, open_workspace
-from hf_gate.core.people.grants import read_duration
+from hf_gate.cli.workspace import find_actor, open_with_policies
 from hf_gate.core.people.members import RunAuthor
-from hf_gate.core.records import keys_of
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import Guarded, NotAllowed, UsageError
-from hf_gate.requests.query_parser import parse_query
 from hf_gate.verdicts.records import (
-    AgreementRecord,
-    ComparedDecision,
-    ComparisonRecord,
     PromotionRecord,
     RepoChangesRecord,
 )
@@ -33,139 +25,9 @@ from .policy_files import print_errors, read_policies
 if TYPE_CHECKING:
     from hf_gate.core.changes import Change
     from hf_gate.core.policy_model import Policy
-    from hf_gate.policies.facts.tables import Table
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
-    from hf_gate.verdicts.service.policy_comparison import DecisionSelection
     from hf_gate.verdicts.service.policy_saves import PolicyHold
-
-    from .policy_files import Policies
-
-
-LAST: Final = 1000  # decisions that are compared if nothing else is asked for
-_MAX: Final = 20_000
-_LONGEST: Final = 36_500  # days
-_SHOWN: Final = 20  # disagreements and unknown decisions that text names
-_REST: Final = "  and {:,} more: --json"
-
-
-@command(
-    "compare",
-    examples=(
-        "hf-gate policy compare eeg",
-        "hf-gate policy compare policies/eeg.yaml --since 90d",
-        "hf-gate policy compare eeg --query 'domain:*.edu' --json",
-    ),
-)
-@click.argument("policy", metavar="POLICY")
-@click.option("--last", type=click.IntRange(1, _MAX), help=f"Compare the last decisions by people; default {LAST:,}.")
-@click.option("--since", metavar="SPAN", help="Compare the decisions since then: a span (90d, 12w, 6mo) or a date.")
-@click.option("--query", "-Q", metavar="QUERY", help="Compare the decisions about the requests that match now.")
-def policy_compare(
-    context: CommandContext, *, policy: str, last: int | None, since: str | None, query: str | None
-) -> int:
-    """Compare decisions by people with what POLICY (a name, or a file) says, based on the facts of that time.
-
-    Records, answers, history and account age are those at the time of the decision. A table counts only if the last
-    verdict before the decision read the same rows. What was not kept is unknown; such decisions are listed separately.
-    The rate counts the decisions that the policy would make by itself. Changes by policies and ends of access are not
-    decisions by people.
-    """
-    if sum(option is not None for option in (last, since, query)) > 1:
-        raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")
-    is_file = policy.endswith((".yaml", ".yml")) or Path(policy).is_file()
-    policies = read_policies(context, (policy,) if is_file else (), needs_workspace=True, prints_workspace=False)
-    if policies.has_errors:
-        return print_errors(context, policies)
-    workspace = open_workspace(context, needs_folder=True)
-    chosen, tables = _choose_policy(workspace, policies, None if is_file else policy)
-    record = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
-    quiet = [disagreement.entry for disagreement in record.disagreements]
-    context.out.document(record, lambda: _format_lines(record), quiet=quiet)
-    return 0
-
-
-def compare(
-    workspace: Workspace, policy: Policy, tables: Mapping[str, Table], selection: DecisionSelection | None = None
-) -> ComparisonRecord:
-    """Compare a policy with the selected decisions, by default the last ones."""
-    from hf_gate.verdicts.service.policy_comparison import DecisionSelection, compare_policy
-
-    return compare_policy(workspace, policy, tables, selection or DecisionSelection(LAST))
-
-
-def _choose_policy(workspace: Workspace, found: Policies, name: str | None) -> tuple[Policy, Mapping[str, Table]]:
-    """Return the policy with this name, or the only one, and the tables of the workspace and of the policy."""
-    from hf_gate.policies.drivers.workspace_folder import read_all_tables, read_folder
-    from hf_gate.verdicts.service.evaluation import fill_templates
-
-    if found.folder is None or found.config is None:
-        raise AssertionError("compare needs a workspace")
-    policies = [each for _, _, each in found.without_errors() if name is None or each.name == name]
-    if not policies:
-        raise _make_unknown_policy_error(name or "", [each.name for _, _, each in found.without_errors()])
-    policy = fill_templates(policies[0], found.config.templates)
-    return policy, read_all_tables(read_folder(found.folder), [policy], now=workspace.now(), previous={})
-
-
-def _parse_selection(workspace: Workspace, last: int | None, since: str | None, query: str | None) -> DecisionSelection:
-    from hf_gate.approvals.service.approval_status import resolve_approvals
-    from hf_gate.verdicts.service.policy_comparison import DecisionSelection
-
-    if query is not None:
-        asked = resolve_approvals(workspace, parse_query(query))
-        page = workspace.store.query(
-            asked, now=to_ms(workspace.now()), zone=workspace.zone, limit=_MAX, with_record=False
-        )
-        return DecisionSelection(_MAX, requests=[row.id for row in page.rows])
-    if since is not None:
-        return DecisionSelection(_MAX, since=to_ms(_parse_since(workspace, since)))
-    return DecisionSelection(last or LAST)
-
-
-def _parse_since(workspace: Workspace, text: str) -> datetime:
-    from hf_gate.ledger.service.access_report import parse_moment
-
-    duration = read_duration(text.strip())
-    if duration is None:
-        return parse_moment(text, workspace.now(), workspace.zone)
-    return workspace.now() - timedelta(days=min(duration.days + 30 * duration.months, _LONGEST))
-
-
-# ---- text ------------------------------------------------------------------------------------------------------------
-
-
-def _format_lines(record: ComparisonRecord) -> Iterator[str]:
-    yield (
-        f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {record.describe()}"
-    )
-    if record.compared:
-        yield from _format_matrix(record)
-    if record.erased:
-        yield f"{pluralize(record.erased, 'decision')} left out, because the personal data was deleted."
-    if record.disagreements:
-        yield ""
-        yield f"{pluralize(len(record.disagreements), 'decision')} that the policy would make differently:"
-        yield from limit_lines(record.disagreements, _SHOWN, _format_decision, _REST)
-    if record.unknowns:
-        yield ""
-        yield f"{pluralize(len(record.unknowns), 'decision')} with unknown facts that would change the verdict:"
-        yield from limit_lines(record.unknowns, _SHOWN, _format_decision, _REST)
-
-
-def _format_matrix(record: ComparisonRecord) -> Iterator[str]:
-    yield f"{'PEOPLE':<10}" + "".join(f"{each.upper():>10}" for each in record.policy_says)
-    for people in record.people_said:
-        yield f"{people:<10}" + "".join(f"{record.count(people, each):>10,}" for each in record.policy_says)
-
-
-def _format_decision(row: ComparedDecision) -> str:
-    who = row.user or row.request_id or "(hidden)"
-    says = f"unknown: {', '.join(row.missing)}" if row.policy == "unknown" else f"{row.policy}, {row.rule}"
-    sentence = f": {clip(row.says, 100)}" if row.says and row.policy != "unknown" else ""
-    return to_one_line(
-        f"  {row.decided_at[:10]}  {who}  {row.people} by {row.by or 'unknown'}; policy {says}{sentence}  {row.entry}"
-    )
 
 
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
@@ -175,8 +37,8 @@ def _format_decision(row: ComparedDecision) -> str:
 def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
-    First shows how it agrees with the last decisions by people, and what that turn would change. The promotion is
-    recorded in the audit log and applies only to this version: a policy whose meaning changes needs a new promotion.
+    First shows what that turn would change. The promotion is recorded in the audit log and applies only to this
+    version: a policy whose meaning changes needs a new promotion.
     After a promotion, a version whose run was paused or stopped can continue, and a version that was saved from the
     desk can act, whatever the number of changes.
     """
@@ -199,9 +61,6 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
             hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
         )
     is_known = is_promoted(workspace.store, policy)
-    comparison = None if is_known else compare(workspace, policy, bundle.tables)
-    if comparison is not None:
-        _print_agreement(context, comparison)
     changes = [] if is_known else _first_turn(workspace, bundle, policy, hold)
     if hold is not None:
         context.out.say(hold.note)
@@ -213,26 +72,11 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
         policy=policy.name,
         digest=policy.digest,
         promoted=not is_known,
-        agreement=None
-        if comparison is None
-        else AgreementRecord(**{name: getattr(comparison, name) for name in keys_of(AgreementRecord)}),
         changes=dict(Counter(change.verb for change in changes)),
         repos=_by_repo(changes),
     )
     context.out.document(record, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
     return 0
-
-
-def _print_agreement(context: CommandContext, comparison: ComparisonRecord) -> None:
-    unknown = comparison.unknown
-    rest = f" {unknown:,} cannot be compared, because facts of that time are not kept." if unknown else ""
-    context.out.say(
-        f"Compared with {pluralize(comparison.compared, 'decision')} by people. {comparison.describe()}{rest}"
-    )
-    if comparison.disagreements:
-        name = comparison.policy
-        count = pluralize(len(comparison.disagreements), "decision")
-        context.out.hint(f"`hf-gate policy compare {name}` lists {count} that the policy would make differently.")
 
 
 def _make_unknown_policy_error(name: str, names: Sequence[str]) -> UsageError:

@@ -291,7 +291,7 @@ def build_inputs(
         }
         stored = profiles.get(row.person.id)
         profile = sources.profile(request.person, stored, now) if policy_set.should_read_profiles else None
-        past = make_history(row.state.attempt, history.get(row.person.id, _NO_HISTORY), read_at)
+        past = _make_history(row.state.attempt, history.get(row.person.id, _NO_HISTORY), read_at)
         facts = policy_set.reader.compute_facts(
             request,
             now=now,
@@ -300,7 +300,7 @@ def build_inputs(
             profile=profile,
             tables=hits,
             history=past,
-            reminders=reminders_of(row.state) if policy_set.has_reminders else None,
+            reminders=_reminders_of(row.state) if policy_set.has_reminders else None,
             sources={
                 name: find_source_fact(spec, request.person, address, observed.get((row.person.id, name)), now)
                 for name, spec in policy_set.sources.items()
@@ -333,12 +333,12 @@ def find_end_rows(names: Iterable[str], facts: Facts) -> EndRows:
     }
 
 
-def reminders_of(state: RequestState) -> dict[str, datetime]:
+def _reminders_of(state: RequestState) -> dict[str, datetime]:
     """Return when the reminder of each rule was accepted."""
     return {rule: from_ms(at) for rule, at in state.reminders}
 
 
-def make_history(attempt: int, past: HistoryRow, read_at: int | None) -> DecisionHistory:
+def _make_history(attempt: int, past: HistoryRow, read_at: int | None) -> DecisionHistory:
     """Return the decisions about a person as facts.
 
     `read_at` (ms) is when the repo was last read in full; None: never.

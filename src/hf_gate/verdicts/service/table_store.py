@@ -13,7 +13,6 @@ from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events.events import LedgerEntry, TableAccepted
 from hf_gate.core.policy_model import Roster, TableSpec
 from hf_gate.policies.facts.table_versions import (
-    TableHistory,
     TableVersion,
     add_departed,
     decode_version,
@@ -84,13 +83,6 @@ def _check_removed(store: Store, spec: TableSpec, table: Table, version: TableVe
     return replace(table, refusal=f"table {table.name}: {why}", problems=problems)
 
 
-def read_table_history(store: Store, table: Table) -> TableHistory | None:
-    """Return the stored versions of a table; None if none is stored, or they have another key."""
-    stored = store.table_version(table.name)
-    version = None if stored is None else decode_version(stored[0])
-    return None if version is None or version.key != table.key else TableHistory(table, version)
-
-
 # ---- what is stored --------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +151,7 @@ def _write_version(store: Store, write: Writer, table: Table, at: int, *, is_kno
     before = None if stored is None else decode_version(stored[0])
     before = before if before is not None and before.key == table.key else None
     salt = secrets.token_bytes(_SALT_SIZE) if before is None else before.salt
-    write.write_table_version(table.name, table.digest, at, encode_version(make_version(table, salt, before, at)))
+    write.write_table_version(table.name, table.digest, at, encode_version(make_version(table, salt, before)))
 
 
 def accept_table(store: Store, table: Table, actor: str, at: int) -> None:

@@ -66,7 +66,6 @@ from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.records import AccessStateRecord, FormRecord, SyncRecord
 from hf_gate.verdicts.plan.model import Plan
 from hf_gate.verdicts.records import (
-    ComparisonRecord,
     NewPolicyRecord,
     PolicyCheckRecord,
     PolicyLintRecord,
@@ -142,7 +141,6 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "policy-show": RepoRulesRecord,
     "policy-new": NewPolicyRecord,
     "policy-promote": PromotionRecord,
-    "policy-compare": ComparisonRecord,
     "explain": ExplanationRecord,
     "why": DiagnosisRecord,
     "ask": AccessStateRecord,

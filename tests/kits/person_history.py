@@ -1,14 +1,16 @@
-"""The earlier decisions about one person, as a fold of the events of their requests."""
+"""The earlier decisions about one person, folded from the events of their requests, to check what the store counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from hf_gate.core.events.events import decode_event
 from hf_gate.core.events.grant_origin import DatedEvent
 from hf_gate.core.events.request_state import RequestState, apply_event
 from hf_gate.core.lifecycle import STATUSES, Status
 from hf_gate.core.stored_rows import HistoryRow
+from hf_gate.store.store import Store
 
 
 class RepoEvent(NamedTuple):
@@ -19,10 +21,23 @@ class RepoEvent(NamedTuple):
     dated: DatedEvent
 
 
-def fold_history(events: Iterable[RepoEvent], repo_id: int, within: frozenset[int] | None = None) -> HistoryRow:
+def read_person_events(store: Store, person: int) -> list[RepoEvent]:
+    """Return the entries about all requests of a person, oldest first."""
+    rows = store.reads.rows(
+        "SELECT l.request_id, l.repo_id, l.id, l.at, l.actor, l.body FROM requests r JOIN ledger l"
+        " ON l.request_id = r.id WHERE r.person_id = ? ORDER BY l.id",
+        (person,),
+    )
+    return [
+        RepoEvent(request, repo, DatedEvent(ident, at, actor, decode_event(body.encode())))
+        for request, repo, ident, at, actor, body in rows
+    ]
+
+
+def fold_history(events: Iterable[RepoEvent], repo_id: int) -> HistoryRow:
     """Return the decisions about a person at one repo after these events, as the store counts them.
 
-    `elsewhere` counts the other repos (of `within`, if given) where the latest request is accepted.
+    `elsewhere` counts the other repos where the latest request is accepted.
     """
     states: dict[int, RequestState] = {}
     repos: dict[int, int] = {}
@@ -56,7 +71,7 @@ def fold_history(events: Iterable[RepoEvent], repo_id: int, within: frozenset[in
         accepted=counts[Status.ACCEPTED],
         rejected=counts[Status.REJECTED],
         resets=counts[Status.RESET],
-        elsewhere=sum(within is None or repos[request] in within for request in elsewhere),
+        elsewhere=len(elsewhere),
         last_decision=last,
         last_at=last_at,
     )
