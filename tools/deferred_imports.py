@@ -82,7 +82,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.reports.service.overview": "loads the store's rows",
     "hf_gate.decisions.service.plans.planning": "evaluates and plans; loads CEL",
     "hf_gate.verdicts.service.policy_bundle": "reads policies and tables; loads CEL",
-    "hf_gate.verdicts.service.policy_saves": "holds of saved policies; loads CEL",
     "hf_gate.verdicts.service.policy_watcher": "reads policies again when a file changed; loads CEL",
     "hf_gate.requests.service.record_files": "writes CSV and JSON Lines",
     "hf_gate.core.records": "the structs of all output",

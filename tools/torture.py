@@ -23,7 +23,6 @@ _DAYS: Final = f"{MACHINE}::test_whatever_happens_the_books_agree_with_the_hub"
 
 PARTS: Final[Mapping[str, Sequence[str]]] = {
     "rules": (
-        "tests/policies/test_cards.py",
         "tests/policies/test_evaluate_laws.py",
         "tests/policies/test_explain.py",
         "tests/policies/test_facts.py",

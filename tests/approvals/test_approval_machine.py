@@ -33,13 +33,10 @@ from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.errors import HfGateError
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
-from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
-from hf_gate.verdicts.drivers.policy_files import digest_of_file
-from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.approvals import TWO_REVIEWERS
 from tests.kits.faulty_stores import FailingStore, KilledError
@@ -47,7 +44,7 @@ from tests.kits.in_process_hub import ORIGIN, InProcessHub
 from tests.kits.invariants import OURS
 from tests.kits.stores import empty_place as place
 from tests.kits.stores import new_store
-from tests.kits.workspaces import POLICY, WORKSPACE_FILE, HubWorkspace, make_settings, write_workspace
+from tests.kits.workspaces import HubWorkspace, make_settings, write_workspace
 
 __all__ = ["place"]
 
@@ -55,7 +52,6 @@ NAMES = st.sampled_from(["ada", "bo"])
 MEMBERS = ("mia", "kim", "noor")
 DECIDERS = st.sampled_from(["owner", "stranger", *MEMBERS])
 POLICIES = (TWO_REVIEWERS, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 300d"))
-EASIER = len(POLICIES)  # the variant for one person, which is only saved from the desk
 
 
 class PlacedScene(HubWorkspace):
@@ -125,7 +121,6 @@ class ApprovalMachine(RuleBasedStateMachine):
     def invite(self, name: str, proven: bool) -> None:
         self._invite(name, proven=proven)
 
-    @precondition(lambda self: self.variant != EASIER)
     @rule(name=st.sampled_from(["owner", *MEMBERS]))
     def promote(self, name: str) -> None:
         (policy,) = self.scene.bundle.policies
@@ -137,22 +132,6 @@ class ApprovalMachine(RuleBasedStateMachine):
         self.variant = 0 if self.variant else 1
         write_workspace(self.folder, POLICIES[self.variant])
         self.scene.join()
-
-    @precondition(lambda self: self.variant != EASIER)
-    @rule(name=st.sampled_from(MEMBERS))
-    def save_an_easier_policy(self, name: str) -> None:
-        """A member saves, from the desk, that one person is enough. Nobody promotes it, so two people are still needed."""
-        house, file = self.folder / "hf-gate.yaml", "policies/wishes.yaml"
-        house.write_text(WORKSPACE_FILE + "desk: {may_write_policies: true}\n")
-        self.scene.join()
-        new, seen = parse_policy(POLICY, file).policy, digest_of_file((self.folder / file).read_bytes())
-        assert new is not None
-        by, at = self._author(name), to_ms(self.scene.clock.now())
-        save_policy(self.scene.workspace, PolicySave(file, seen, POLICY, new), name, at, by)
-        self.scene.join()
-        self.variant = EASIER
-        if by.account is not None:
-            self.authors.add((by.account, EASIER))
 
     # ---- requests --------------------------------------------------------------------------------------------------------
 

@@ -100,12 +100,12 @@ def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(
     assert why_not_counted(Approver("ada", made.id, "id-of-the-member"), ("Ada", None), [], None), "the id is hidden"
 
 
-def test_whoever_promoted_or_saved_this_version_does_not_count(scene: HubWorkspace) -> None:
+def test_whoever_promoted_this_version_does_not_count(scene: HubWorkspace) -> None:
     mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.proven_account))
-    assert "promoted or saved" in decide_as(scene, author_of(mia)).why
+    assert "you promoted" in decide_as(scene, author_of(mia)).why
     assert decide_as(scene, author_of(kim)).kind is OutcomeKind.DEFERRED
     assert decide_as(scene, author_of(mia)).kind is OutcomeKind.REFUSED
     assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
@@ -116,8 +116,8 @@ def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_sa
     (policy,) = scene.bundle.policies
     for by in (author_of(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
         promote(scene.store, policy, "mia", LATER, by)
-    assert "promoted or saved" in decide_as(scene, author_of(mia)).why
-    assert "promoted or saved" in decide_as(scene, RunAuthor(account="id-of-another-mia")).why
+    assert "you promoted" in decide_as(scene, author_of(mia)).why
+    assert "you promoted" in decide_as(scene, RunAuthor(account="id-of-another-mia")).why
 
 
 def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> None:

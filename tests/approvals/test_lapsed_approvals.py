@@ -1,4 +1,4 @@
-"""Which requests need a second approval: the query finds exactly these, and a policy saved from the desk ends no need."""
+"""Which requests need a second approval: the query finds exactly these, and a restore ends no need."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ from msgspec.structs import replace
 
 from hf_gate.approvals.service.approval_status import has_half_approved, resolve_approvals
 from hf_gate.automation.service.turn_permissions import promote
-from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
-from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.write_lock import ignore_wait
-from hf_gate.verdicts.drivers.policy_files import digest_of_file
-from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
 from hf_gate.workspace.rows.backups import write_backup
 from hf_gate.workspace.rows.opening import open_store
 from hf_gate.workspace.service.store_maintenance import restore_backup
@@ -80,79 +76,11 @@ def test_two_approvals_of_which_one_counts_need_another(scene: HubWorkspace) -> 
     assert half_approved(scene) == ["ada"]
 
 
-# ---- policies that were saved from the desk ------------------------------------------------------------------------------
-
-EASIER = {
-    "without the number": POLICY,
-    "in shadow mode": TWO_REVIEWERS.replace("mode: enforce", "mode: shadow"),
-    "with an easier rule first": TWO_REVIEWERS.replace("rules:\n", "rules:\n  - id: everybody\n    then: accept\n"),
-    "for other repos": TWO_REVIEWERS.replace('["*/*", "datasets/*/*"]', '["nobody/*"]'),
-}
-
-
-def allow_saving(scene: HubWorkspace) -> None:
-    """Let the desk write policies."""
-    house = scene.folder / "hf-gate.yaml"
-    house.write_text(house.read_text() + "desk: {may_write_policies: true}\n")
-    scene.join()
-
-
-def save(scene: HubWorkspace, text: str, by: Member, file: str = "policies/wishes.yaml") -> None:
-    """A member saves a version of a policy from the desk."""
-    new, seen = parse_policy(text, file).policy, digest_of_file((scene.folder / file).read_bytes())
-    assert new is not None
-    save_policy(scene.workspace, PolicySave(file, seen, text, new), by.name, LATER, author_of(by))
-    scene.join()
-
-
-@pytest.mark.parametrize("before", ["valid", "broken"])
-@pytest.mark.parametrize("change", EASIER)
-def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
-    scene: HubWorkspace, change: str, before: str
-) -> None:
-    mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
-    decide_as(scene, OWNER, "bo")
-    allow_saving(scene)
-    if before == "broken":
-        (scene.folder / "policies" / "wishes.yaml").write_text("version: 1\npolicy: [")
-    save(scene, EASIER[change], mia)
-    assert "promoted or saved" in decide_as(scene, author_of(mia)).why, "its author does not count"
-    assert decide_as(scene, author_of(kim)).why == "approval 1 of 2"
-    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("pending", "pending")
-    assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
-    promote(scene.store, scene.bundle.policies[0], "lena", LATER)
-    assert decide_as(scene, author_of(mia), "bo").kind is OutcomeKind.DONE
-
-
-def test_the_need_for_two_people_outlives_a_second_save(scene: HubWorkspace) -> None:
-    mia = create_member(scene, "mia")
-    allow_saving(scene)
-    save(scene, EASIER["in shadow mode"], mia)
-    save(scene, POLICY, mia)
-    assert "promoted or saved" in decide_as(scene, author_of(mia)).why
-    assert scene.status_on_hub("ada") == "pending"
-
-
-def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene: HubWorkspace) -> None:
-    """A policy without an opinion counts only while no other has one, so a new opinion could lower the number."""
-    use_policy(scene, TWO_REVIEWERS.replace("  - id: rest\n    then: human\n", ""))
-    other = scene.folder / "policies" / "other.yaml"
-    other.write_text(POLICY.replace("policy: wishes", "policy: other").replace("mode: enforce", "mode: shadow"))
-    allow_saving(scene)
-    scene.ask({"cy": "nothing of the kind"})
-    scene.sync()
-    mia, rules = create_member(scene, "mia"), "rules:\n  - id: everybody\n    then: accept\n"
-    header = "version: 1\npolicy: other\napplies_to: ['*/*']\nmode: enforce\n"
-    save(scene, header + rules, mia, "policies/other.yaml")
-    assert decide_as(scene, author_of(mia), "cy").kind is not OutcomeKind.DONE
-    assert scene.status_on_hub("cy") == "pending"
-
-
 def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: HubWorkspace, tmp_path: Path) -> None:
     path, backup = scene.folder / "desk.db", tmp_path / "backup.db"
     write_backup(path, backup)
-    allow_saving(scene)
-    save(scene, EASIER["without the number"], create_member(scene, "mia"))
+    mia = create_member(scene, "mia")
+    promote(scene.store, scene.bundle.policies[0], "mia", LATER, author_of(mia))
     scene.close()
     restore_backup(
         backup,
@@ -168,6 +96,6 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     scene.begin()
     for repo in scene.repos:
         scene.sync(repo=repo)
-    assert "promoted or saved" in decide_as(scene, author_of(create_member(scene, "mia"))).why
+    assert "you promoted" in decide_as(scene, author_of(create_member(scene, "mia"))).why
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert scene.status_on_hub("ada") == "pending"

@@ -23,7 +23,6 @@ TAGS = {
     e.ReminderAccepted: "ReminderAccepted",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",
-    e.PolicySaved: "PolicySaved",
     e.TableAccepted: "TableAccepted",
     e.TableChanged: "TableChanged",
     e.PrivatePartsDeleted: "PrivatePartsDeleted",

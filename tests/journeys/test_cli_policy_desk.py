@@ -12,14 +12,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
-from hf_gate.config import Flags, read_settings
-from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.testing import LocalHub
-from hf_gate.verdicts.drivers.policy_files import digest_of_file
 from hf_gate.verdicts.service.example_policies import EXAMPLES
-from hf_gate.verdicts.service.policy_saves import PolicySave, save_policy
 from hf_gate.workspace.commands.schemas import schema_of
-from hf_gate.workspace.service import bootstrap
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, CommandResult, Console, request_access
 
 RULES = """\
@@ -294,37 +289,6 @@ def test_a_policy_in_shadow_or_of_no_name_is_not_promoted(at: Desk) -> None:
     shadow = at.run("policy", "promote", "voices", "--yes")
     assert (shadow.code, "is in shadow" in shadow.error) == (2, True)
     assert "mode: enforce" in shadow.hint
-
-
-def test_a_policy_saved_from_the_desk_waits_for_its_promotion_and_status_says_by_whom(at: Desk) -> None:
-    file = at.folder / "policies" / "voices.yaml"
-    config = at.folder / "hf-gate.yaml"
-    config.write_text(config.read_text("utf-8") + "desk: {may_write_policies: true}\n", "utf-8")
-    at.run("run", "--once")
-    at.write(RULES.format(repo=DATASET).replace("then: accept\n    until: 1y", "then: human"))
-    at.run("run", "--once")
-    settings = read_settings(Flags(endpoint=at.console.hub.url, workspace=str(at.folder)), {}, at.folder)
-    with (
-        bootstrap.Connection(settings) as connection,
-        bootstrap.connect_workspace(connection, bootstrap.read_location(settings)) as workspace,
-    ):
-        seen, text = file.read_bytes(), RULES.format(repo=DATASET)
-        new = parse_policy(text, file.name).policy
-        assert new is not None
-        save = PolicySave("policies/voices.yaml", digest_of_file(seen), text, new)
-        save_policy(workspace, save, "mia", 1_700_000_000_000)
-    note = "Saved from the desk by mia; acts after `hf-gate policy promote voices`."
-    assert f"HELD: Policy voices is held. {note}" in at.run("status").out
-    status = at.run("status", "--json").json
-    jsonschema.validate(status, schema_of("status"))
-    assert [(one["policy"], one["by"]) for one in status["saved"]] == [("voices", "mia")]
-    ran = at.run("run", "--once")
-    assert note in ran.out + ran.err
-    refused = at.run("policy", "promote", "voices")
-    assert (refused.code, note in refused.err) == (6, True)
-    assert at.run("policy", "promote", "voices", "--yes", "--json").json["promoted"] is True
-    assert at.run("status", "--json").json["saved"] == []
-    assert "Saved from the desk" not in at.run("run", "--once").out
 
 
 # ---- new ----------------------------------------------------------------------------------------------------------------

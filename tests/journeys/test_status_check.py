@@ -8,15 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from hf_gate.automation.rows import begin_turn, write_turn_end
 from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.settings import setting_keys
 from hf_gate.testing import LocalHub
-from hf_gate.verdicts.service.policy_saves import PolicyHold
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, Console, request_access, status_of
 from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
@@ -290,13 +287,6 @@ def _hold_a_first_turn(console: Console, folder: Path) -> None:  # noqa: ARG001 
     request_access(console.hub, [f"user-{number}" for number in range(51)], DATASET)
 
 
-def _save_from_the_desk(console: Console, folder: Path) -> None:
-    world = get_world_id(console.hub.url)
-    hold = PolicyHold("voices", "mia", 7, before="", globs=(DATASET,))
-    with open_store(folder / "desk.db", endpoint=console.hub.url, world=world) as store, store.writing() as write:
-        write.write_setting(setting_keys.SAVED_POLICIES, msgspec.json.encode([hold]).decode())
-
-
 def _empty_a_table(console: Console, folder: Path) -> None:
     table = folder / "partners.csv"
     table.write_text("username\nada-l\n", "utf-8")
@@ -320,7 +310,6 @@ def _spoil_the_lists(console: Console, folder: Path) -> None:
     ("prepare", "sentence"),
     [
         (_hold_a_first_turn, "52 changes of policy voices held: this version would change more than 50 requests"),
-        (_save_from_the_desk, "Policy voices is held. Saved from the desk by mia; acts after `hf-gate policy promote"),
         (_empty_a_table, "stays in force"),
         (_spoil_the_lists, f"The lists of {DATASET} have not been proved complete for a day: "),
     ],

@@ -285,7 +285,7 @@ class EvaluatedWorkspace:
     def evaluate(self) -> int:
         """Evaluate what changed, compare with a full evaluation, and return how many requests were evaluated."""
         bundle = self.bundle
-        turns = [TurnFilter(self.store, bundle.policies) for _ in range(2)]
+        turns = [TurnFilter(self.store) for _ in range(2)]
         full, full_turn = self.propose(bundle, is_full=True), self.propose(bundle, turns[0], is_full=True)
         done, turn = self.propose(bundle), self.propose(bundle, turns[1])
         assert turn.evaluated <= done.evaluated

@@ -42,8 +42,6 @@ class Field(IntEnum):
     ANSWER_LABEL = auto()
     NOTE = auto()
     POLICY_REASON = auto()
-    POLICY_TEST = auto()
-    POLICY_COMMENT = auto()
     DESK_TEXT = auto()
     GRANTER = auto()
     TRAY_WHY = auto()
@@ -66,7 +64,7 @@ class Field(IntEnum):
 
 NAMES: Final = (
     "q", "after", "order", "verb", "group", "outcome", "person", "repo", "kind", "actor", "request", "before", "asked", "rows",
-    "next", "who", "draft", "back", "by",
+    "next", "back", "by",
 )  # fmt: skip
 """What any page reads behind its question mark."""
 
@@ -90,7 +88,6 @@ def policy(turn: int, repo: Repo) -> str:
     """Sends back who asks for it; all its free text is hostile."""
     reason = plain(payload(Field.POLICY_REASON, turn))[:190]
     return f"""\
-# {plain(payload(Field.POLICY_COMMENT, turn))}
 version: 1
 policy: turn-{turn}
 applies_to: ["{repo}"]
@@ -102,10 +99,6 @@ rules:
     reason: {_yaml(reason)}
   - id: rest
     then: human
-tests:
-  - name: {_yaml(payload(Field.POLICY_TEST, turn))}
-    facts: {{form: {{wish: "look"}}}}
-    want: {{then: accept}}
 """
 
 
@@ -212,9 +205,8 @@ class HostileDesk:
             "/people/{id}": [f"/people/{person}", f"/people/{person}.csv", f"/people/{quote(payload(Field.USERNAME, turn), safe='')}"],
             "/people/{id}/erase": [f"/people/{person}/erase"],
             "/people/{id}/export": [f"/people/{person}/export", f"/people/{person}/export?as=json"],
-            "/policies": ["/policies", f"/policies?{asked}", "/policies?draft=1"],
+            "/policies": ["/policies", f"/policies?{asked}"],
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
-            "/policies/{name}/trial": [f"/policies/turn-{turn}/trial?{asked}"],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
             "/tables": ["/tables", f"/tables?{asked}"],
             "/tables.{kind}": [f"/tables.{kind}" for kind in ("json", "jsonl", "csv")],

@@ -86,11 +86,6 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.RunEnded(run="r", state="ended", counts={"done": 3, "stale": 0}), None, "run r ended: 3 done"),
     (e.PolicyPromoted(policy="eeg", digest="0123456789"), None, "policy eeg@01234567 may act without confirmation"),
     (
-        e.PolicySaved(policy="eeg", file="policies/eeg.yaml", before="aa" * 32, after="bb" * 32),
-        None,
-        "policy eeg saved from the desk as policies/eeg.yaml: aaaaaaaa to bbbbbbbb",
-    ),
-    (
         e.MemberInvited(member="m_1", role="reviewer", repos=("a/b",), account="42"),
         None,
         "member m_1 invited as reviewer for a/b, Hub account 42 (not proven)",

@@ -428,18 +428,18 @@ def test_what_is_wrong_in_a_desk_file_is_refused_with_what_was_meant(
 @pytest.mark.parametrize(
     ("desk", "may", "codes"),
     [
-        ("{may_write_policies: true}", True, []),
-        ("{may_write_policies: false}", False, []),
+        ("{may_write_tables: true}", True, []),
+        ("{may_write_tables: false}", False, []),
         ("{}", False, []),
-        ("{may_write_policies: yes}", None, ["bad_flag"]),
+        ("{may_write_tables: yes}", None, ["bad_flag"]),
         ("{may_write_everything: true}", None, ["unknown_key"]),
         ("true", None, ["not_a_map"]),
     ],
 )
-def test_only_true_lets_the_desk_write_policies(desk: str, may: bool | None, codes: list[str]) -> None:
+def test_only_true_lets_the_desk_write_tables(desk: str, may: bool | None, codes: list[str]) -> None:
     parsed = parse_config(f"version: 1\nrepos: [a/b]\ndesk: {desk}\n")
     assert [each.code for each in parsed.problems] == codes
-    assert (None if parsed.config is None else parsed.config.may_write_policies) is may
+    assert (None if parsed.config is None else parsed.config.may_write_tables) is may
 
 
 def test_queues_name_their_members() -> None:

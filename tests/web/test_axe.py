@@ -29,9 +29,7 @@ SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").
 FILES: Final = (".{kind}", "/export", "/events")
 MIAS_LINK: Final = "link-of-mia"
 LINKS: Final = ("a link", "another device", "a link of another site", "a link at another address", "a proof")
-PARTS: Final = frozenset(
-    {"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/policies/{name}/trial", "/"}
-)
+PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 ALSO: Final[Mapping[int, tuple[int, Literal["active"] | None]]] = {360: (768, None), 1280: (1280, "active")}
@@ -105,8 +103,8 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/people": ("/people", "/people?q=nobody-at-all"),
         "/people/{id}": (f"/people/{quote(person)}",),
         "/people/{id}/erase": (f"/people/{quote(person)}/erase",),
-        "/policies": ("/policies", "/policies?draft=1"),
-        "/policies/{name}": ("/policies/house?rule=say-more", "/policies/house?tab=text", "/policies/watcher", "/policies/wrong"),
+        "/policies": ("/policies",),
+        "/policies/{name}": ("/policies/house", "/policies/watcher", "/policies/wrong"),
         "/tables": ("/tables",),
         "/tables/{name}": ("/tables/people", "/tables/people?q=nobody-at-all", "a change of a table"),
         "/new-list": ("/new-list", "a new list"),
@@ -116,7 +114,7 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/keys": ("/keys",),
         "/settings": ("/settings",),
         "/first-steps": ("/first-steps",),
-        "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "another device", "signed out", "a link of another site", "a link at another address",
+        "elsewhere": ("/nothing", "the sheet", "a link", "another device", "signed out", "a link of another site", "a link at another address",
                       "a proof"),
     }  # fmt: skip
 
@@ -332,14 +330,6 @@ def _go(page: Page, busy: BusyDesk, path: str) -> None:
         page.goto(f"{url}/queue")
         page.locator("#rows > .row").nth(1).locator("[data-do=reject]").click()
         expect(page.locator("#sheet [data-enter]")).to_be_visible()
-    elif path == "a draft":
-        page.goto(f"{url}/policies/house?tab=text")
-        page.locator("#who").fill("nobody-at-all")
-        page.locator("#src").fill(POLICY.replace("then: human", "then: reset\n    reason: No, {user}."))
-        page.get_by_role("button", name="Check and try").click()
-        expect(page.locator("#h-r")).to_be_visible()
-        page.get_by_role("button", name="Why").first.click()
-        expect(page.locator(".told")).to_be_visible()
     elif path in {"a selection", "a list", "a list to accept"}:
         _go_to_rows(page, busy, path)
     elif path == "a change of a table":

@@ -71,12 +71,11 @@ def test_no_page_and_no_file_gives_a_character_that_acts(marked: Desk) -> None:
 
 
 def test_a_policy_file_shows_its_hidden_characters(desk: Desk, tmp_path: Path) -> None:
-    text = "# \u202e\u200b\nversion: 1\npolicy: odd\napplies_to: ['*/*']\nmode: shadow\nrules: [{id: r, then: human}]\n"
+    text = "# \u202e\u200b\nversion: 1\npolicy: odd\napplies_to: ['*/*']\nmode: shadow\nrules: [{id: r, when: x\u202e\u200b, then: human}]\n"
     (tmp_path / "policies" / "odd.yaml").write_text(text, "utf-8")
     lena = desk.visitor()
     for path in ("/policies", "/policies/odd", "/policies.json", "/policies.csv"):
         assert not ACTING.search(lena.get(path).body), path
-    assert "# ⟨U+202E⟩⟨U+200B⟩" in lena.get("/policies/odd?tab=text").body
 
 
 def test_json_says_what_was_written_by_escapes(marked: Desk) -> None:

@@ -103,7 +103,7 @@ def test_a_desk_with_the_files_of_the_leader_evaluates_and_says_nothing(balanced
 
 
 def test_a_desk_with_other_files_says_so_and_evaluates_and_saves_nothing(balanced: Balanced) -> None:
-    desk = balanced.open("a", more="desk: {may_write_policies: true, may_write_tables: true}\n")
+    desk = balanced.open("a", more="desk: {may_write_tables: true}\n")
     desk.ask([{"username": "ada"}], {"Purpose": GOOD})
     keeper = balanced.lead("1a2b3c4d" * 8)
     page = desk.visitor().get("/queue").body
@@ -123,7 +123,7 @@ def test_a_desk_with_other_files_says_so_and_evaluates_and_saves_nothing(balance
 
 
 def test_where_two_machines_run_a_desk_saves_only_in_a_folder_that_they_share(balanced: Balanced) -> None:
-    desk = balanced.open("a", more="desk: {may_write_policies: true}\n")
+    desk = balanced.open("a", more="desk: {may_write_tables: true}\n")
     bundle = desk.app_state.policies.current
     assert bundle is not None
     desk.app_state.announce()
@@ -131,7 +131,7 @@ def test_where_two_machines_run_a_desk_saves_only_in_a_folder_that_they_share(ba
     balanced.lead(bundle.files_digest)
     with pytest.raises(Guarded, match="2 machines use this store"):
         require_common_files(desk.app_state.workspace, bundle)
-    shared = balanced.open("b", more="desk: {may_write_policies: true, shared: true}\n")
+    shared = balanced.open("b", more="desk: {may_write_tables: true, shared: true}\n")
     require_common_files(shared.app_state.workspace, shared.app_state.policies.current)
 
 

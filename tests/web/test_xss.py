@@ -166,37 +166,11 @@ def test_on_no_page_a_text_is_more_than_text(scene: HostileDesk) -> None:
     assert missed == set()
 
 
-def test_a_draft_that_is_tried_stays_text(scene: HostileDesk) -> None:
-    file = (scene.desk.app_state.workspace.location.folder or Path()) / "policies" / "turn-0.yaml"
-    for turn in TURNS:
-        text = payload(Field.QUERY, turn)
-        for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
-            for values in (
-                {"src": src},
-                {"exact": json.dumps(src), "tab": "cards", "card": f"add:{text}", "new-then": text},
-            ):
-                answer = scene.visitor.post("/policies", {**values, "who": text, "do": "try"})
-                assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
-
-
-def test_hostile_values_on_cards_stay_text(scene: HostileDesk) -> None:
-    for turn in TURNS:
-        text = payload(Field.QUERY, turn)
-        quoted = "'" + "".join(each for each in text if each.isprintable()).replace("'", "''") + "'"
-        rules = f"- id: {quoted}\n  says: {quoted}\n  when: {quoted}\n  then: {quoted}\n  reason: {quoted}\n- {{id: {quoted}, then: human}}\n"
-        src = f"version: 1\npolicy: turn-0\napplies_to: ['*/*']\nrules:\n{rules}"
-        for values in ({}, {"c.0.reason": text}, {"card": "down:0"}, {"fix": text}):
-            sent = {"exact": json.dumps(src), "tab": "cards", **values}
-            answer = scene.visitor.post("/policies", sent)
-            assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
-            assert answer.status == 422 or 'class="cards"' in answer.body
-
-
 FORMS: Final = (
     "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
-    "src", "who", "fix", "theme", "role", "repos", "until", "tab", "exact", "card", "new-then", "new-when", "yes",
+    "theme", "role", "repos", "until",
     "col.0", "head", "rows", "file", "line", "base", "replaces",
-    "c.0.then", "c.0.when.0", "c.0.reason", "list", "repo", "shown", "keep", "after", "following", "grant", "offered", "to",
+    "list", "repo", "shown", "keep", "after", "following", "grant", "offered", "to",
 )  # fmt: skip
 """What any form of the desk sends."""
 

@@ -57,7 +57,6 @@ class TurnResultRecord(Record, frozen=True, kw_only=True):
     deferred: dict[str, Count]
     ends: dict[str, Count]
     held: dict[str, Count]
-    saved: dict[str, Count]
     halted: list[HaltedRunRecord]
     summary: dict[str, Count]
     done: list[DoneByRuleRecord]

@@ -45,14 +45,6 @@ class UnknownConditionsRecord(RepoReference, frozen=True, kw_only=True):
     sources: list[str]
 
 
-class SavedPolicyRecord(Record, frozen=True, kw_only=True):
-    """A policy that was saved from the desk, and waits for a second person."""
-
-    policy: str
-    by: str
-    at: Time
-
-
 class MissingApprovalsRecord(Record, frozen=True, kw_only=True):
     """A request that was accepted outside hf-gate with fewer approvals than needed."""
 
@@ -90,7 +82,6 @@ class StatusRecord(Record, frozen=True, kw_only=True):
     held_ends: Count
     unknown_conditions: list[UnknownConditionsRecord]
     undelivered: list[DestinationRecord]
-    saved: list[SavedPolicyRecord]
     approvals_missing: list[MissingApprovalsRecord]
     runs: list[RunRecord]
     health: HealthRecord

@@ -21,9 +21,6 @@ PRIVATE_HOST: Final = PRIVATE_HOST_SETTING
 SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 """The ids of the organisations that give roles in the desk, by name, as JSON."""
 
-SAVED_POLICIES: Final = "policies saved from the desk"
-"""The holds of policies that were saved from the desk and not promoted since, as JSON."""
-
 TWO_PERSON_POLICIES: Final = TWO_PERSON_SETTING
 """The policies that asked for two people when they were last read, with their repos (globs), as JSON."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.policy_model import Action, PolicyMode, PolicyTest, Verdict
+from hf_gate.core.policy_model import PolicyMode, PolicyTest, Verdict
 from hf_gate.policies.checks.policy_checker import CheckedPolicy
 from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
 from hf_gate.policies.facts.policy_test_facts import build_test_facts
@@ -17,7 +16,6 @@ from hf_gate.policies.words.explanation_lines import render_rule
 
 MAX_TRACED_PARTS = 50_000  # the most parts of conditions whose values all explanations together may show
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-_NOT_RUN = Verdict(Action.HUMAN, None, "none")
 
 
 class PolicyTestResult(Struct, frozen=True):
@@ -32,13 +30,11 @@ class PolicyTestResult(Struct, frozen=True):
     why: tuple[str, ...] = ()
 
 
-def run_policy_tests(
-    checked: CheckedPolicy, *, has_time: Callable[[], bool] = lambda: True
-) -> tuple[PolicyTestResult, ...]:
+def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
     """Run all tests of a policy; return no results if the policy has errors. Shadow policies are tested as if enforced.
 
     `now` is the test's own value, else the time of its request, else a fixed day. The number of explained failures
-    depends on the size of the conditions. Without `has_time`, the tests that are left fail.
+    depends on the size of the conditions.
     """
     if checked.policy is None:
         return ()
@@ -48,10 +44,6 @@ def run_policy_tests(
     left = max(1, MAX_TRACED_PARTS // max(1, parts))
     results = list[PolicyTestResult]()
     for test in policy.tests:
-        if not has_time():
-            message = "it was not run, because the tests of this draft take too long"
-            results.append(PolicyTestResult(test, _NOT_RUN, has_passed=False, message=message))
-            continue
         result = _run_test(evaluator, test, checked, with_reasons=left > 0)
         left -= not result.has_passed
         results.append(result)

@@ -40,7 +40,6 @@ from hf_gate.members.pages.member_limits import Admission, MemberLimits, find_ne
 from hf_gate.members.pages.sign_in import STORE_FAILED, Authenticator
 from hf_gate.members.pages.terminal import Terminal
 from hf_gate.reports.pages import metrics
-from hf_gate.verdicts.pages.draft_report import DraftBusy
 from hf_gate.workspace import pages as first_steps
 
 from . import api, private_host, static_files
@@ -60,7 +59,6 @@ ENVIRONMENT.globals |= {
 _log = logging.getLogger("hf_gate.web")
 _T = TypeVar("_T")
 _THREADS: Final = 6
-_DRAFT_THREADS: Final = 2
 _PROVIDER_THREADS: Final = 4
 _MAX_PROVIDER_WAITING: Final = 40  # sign-ins that use a thread or wait for one
 
@@ -79,7 +77,7 @@ def build_desk_app(
     """
     app = Starlette()
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
-    desk = DeskApp(app_state, authenticator, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
+    desk = DeskApp(app_state, authenticator, pool, terminal)
     desk.has_open_metrics = hosts is not None and public_origin is None
     for route in ROUTES:
         _add_route(app, route.method, route.path, desk.make_endpoint(route))
@@ -101,7 +99,6 @@ def _add_route(app: Starlette, method: str, path: str, endpoint: Callable[[Reque
 class DeskApp:
     """Answers requests in a small thread pool, because reading the store blocks.
 
-    Policy drafts have separate threads (`drafts`), so they never delay a page.
     `has_open_metrics`: the desk listens on this machine only, so `/metrics` needs no session here.
     """
 
@@ -113,13 +110,11 @@ class DeskApp:
         authenticator: Authenticator,
         pool: ThreadPoolExecutor,
         terminal: Terminal | None,
-        drafts: ThreadPoolExecutor,
     ) -> None:
         self.app_state = app_state
         self.authenticator = authenticator
         self._pool = pool
         self._terminal = terminal
-        self._drafts = drafts
         self._turns = MemberLimits()
         self._networks = MemberLimits()
         self._hub_sign_in = HubSignInPages(app_state, authenticator)
@@ -135,26 +130,21 @@ class DeskApp:
 
         async def endpoint(request: Request) -> Response:
             body = b"" if route.method == "GET" else await _read_body(request)
-            is_slow = route.method == "POST"
-            tries = route.is_draft and (is_slow or bool({"who", "request"} & set(request.query_params)))
-            pool = self._drafts if tries else None
-            return await self.for_member(request, lambda member: self._answer(route, request, member, body), pool)
+            return await self.for_member(request, lambda member: self._answer(route, request, member, body))
 
         return endpoint
 
-    async def for_member(
-        self, request: Request, work: Callable[[Member | None], Response], pool: ThreadPoolExecutor | None = None
-    ) -> Response:
+    async def for_member(self, request: Request, work: Callable[[Member | None], Response]) -> Response:
         """Run work for the signed-in member (None without a session), within the member's limits."""
         member = await self.run_in_thread(lambda: self._find_member(request))
         if member is None:
-            return await self.run_in_thread(lambda: work(None), pool)
+            return await self.run_in_thread(lambda: work(None))
         async with self._turns.acquire(member.id) as admission:
             # The session may have ended meanwhile, or the member's role changed.
-            if admission is Admission.WAITED or pool is not None:
-                return await self.run_in_thread(lambda: work(self._find_member(request)), pool)
+            if admission is Admission.WAITED:
+                return await self.run_in_thread(lambda: work(self._find_member(request)))
             if admission is Admission.AT_ONCE:
-                return await self.run_in_thread(lambda: work(member), pool)
+                return await self.run_in_thread(lambda: work(member))
         if private_host.is_navigation(request):
             return self.authenticator.busy_page()
         return error_response(429, "Too many of your requests are under way.", "Try again in a moment.")
@@ -396,7 +386,6 @@ def status_of(problem: HfGateError) -> int:
         (NotAllowed, 403),
         (Stale, 409),
         (Guarded, 409),
-        (DraftBusy, 409),
         (UsageError, 422),
         (StoreUnavailable, 503),
         (HubUnavailable, 503),

@@ -31,10 +31,8 @@ from hf_gate.members.service.members import Membership
 from hf_gate.members.service.shared_values import SharedValues
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.tray import schedule_decisions
-from hf_gate.verdicts.pages.draft_report import DraftLimit
 from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
 from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
-from hf_gate.verdicts.service.trial_runner import TrialRunner
 from hf_gate.workspace.service import bootstrap
 
 BEAT: Final = 60.0  # seconds without a signal from the page, after which the member counts as gone
@@ -126,7 +124,6 @@ class AppState:
     make_device_link: Callable[[Member, str], str | None] = lambda _, __: None
     presence: Presence = field(init=False)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
-    drafts: DraftLimit = field(default_factory=DraftLimit)
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
     account_codes: SharedValues[ProofCode] = field(init=False)
     hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
@@ -136,7 +133,6 @@ class AppState:
     policies: PolicyWatcher = field(init=False)
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
-    trials: TrialRunner = field(init=False)
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +144,6 @@ class AppState:
         self.tray_service = TrayService(self.workspace, self.membership, self.terms_reader)
         self.run_worker = RunWorker(self.workspace, self.membership)
         self.plan_maker = PlanMaker(self.workspace, self.policies)
-        self.trials = TrialRunner(self.workspace)
 
     def announce(self) -> None:
         """Let other processes of the store see this desk and the files that it uses."""
@@ -161,9 +156,8 @@ class AppState:
         self.workspace.store.announce(describe)
 
     def close(self) -> None:
-        """Pause the current run after its batch, start no other, and end the trials of drafts."""
+        """Pause the current run after its batch, and start no other."""
         self.run_worker.stop()
-        self.trials.stop()
 
     @property
     def title(self) -> str:

@@ -34,7 +34,6 @@ class Route(NamedTuple):
     path: str
     role: MemberRole
     handler: PageHandler
-    is_draft: bool = False  # can try a policy draft on requests, which is slow
 
 
 ROUTES: Final = (
@@ -102,11 +101,7 @@ ROUTES: Final = (
     Route("POST", "/people/{id}", _REVIEWER, people.decide_person),
     Route("GET", "/policies", _VIEWER, policies.page),
     Route("GET", "/policies.{kind}", _REVIEWER, policies.export),
-    Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
-    Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
-    Route("GET", "/policies/{name}/trial", _ADMIN, policies.trial_part),
-    Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
-    Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),
+    Route("GET", "/policies/{name}", _VIEWER, policies.policy_page),
     Route("GET", "/tables", _VIEWER, tables.page),
     Route("GET", "/tables.{kind}", _REVIEWER, tables.export),
     Route("GET", "/tables/{name}.{kind}", _REVIEWER, tables.export_rows),

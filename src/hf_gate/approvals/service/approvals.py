@@ -144,7 +144,7 @@ class ApprovalBook:
         ]
 
     def authors(self, quorum: Quorum) -> list[PolicyAuthor]:
-        """Return the people who promoted or saved the policy versions that ask for two people."""
+        """Return the people who promoted the policy versions that ask for two people."""
         return read_policy_authors(self._reader, quorum.policies)
 
     def list_stored(self, requests: Collection[int]) -> dict[int, list[Approval]]:

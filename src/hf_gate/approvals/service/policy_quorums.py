@@ -21,34 +21,30 @@ from hf_gate.policies.parsing.policy_digest import canonical_rule
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.service.evaluation import RepoPolicies, build_inputs, open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
-from hf_gate.verdicts.service.policy_saves import PolicyHold
 
 
 class PolicyQuorumRules(Struct, frozen=True):
     """Computes the quorums of requests. `bundle` are the compiled policies; None if they cannot be read.
 
     With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
-    these policies asked for two people. `holds` are the policies that were saved from the desk and not promoted since:
-    such a save lowers no quorum.
+    these policies asked for two people.
     """
 
     workspace: Workspace
     bundle: PolicyBundle | None = None
     problem: str = ""
     blocked: tuple[str, ...] = ()
-    holds: Sequence[PolicyHold] = ()
 
     @property
     def digest(self) -> str:
         """The digest of all rules that ask for two people. An endorsement counts only under the same rules."""
         policies = () if self.bundle is None else self.bundle.policies
-        quorum = _make_quorum([(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule], ())
-        saved = [self.bundle.digest] if self.holds and self.bundle is not None else []
-        return "-".join([quorum.digest, *saved])
+        asking = [(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule]
+        return _make_quorum(asking, ()).digest
 
     def is_two_person_repo(self, repo: Repo) -> bool:
         """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
-        return self._is_blocked(repo) or bool(self._policies_at(repo)) or self._find_hold(repo) is not None
+        return self._is_blocked(repo) or bool(self._policies_at(repo))
 
     def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, Quorum]:
         """Return the quorums of the requests that need two people."""
@@ -64,34 +60,14 @@ class PolicyQuorumRules(Struct, frozen=True):
         sources = open_fact_sources(self.workspace)
         known = [row for row in rows if row.request is not None]
         for case in build_inputs(store, policy_set, sources, known, now):
-            quorum = _quorum_of(policy_set, self._policies_at(repo), case.facts, now)
-            found[case.row.id] = self._raise_if_held(repo, quorum)
+            found[case.row.id] = _quorum_of(policy_set, self._policies_at(repo), case.facts, now)
         return {ident: quorum for ident, quorum in found.items() if quorum.is_double}
 
     def strictest(self, repo: Repo) -> Quorum:
         """Return the quorum of a person without a stored request: the most people that any rule asks for."""
         if self._is_blocked(repo):
             return Quorum(2, problem=self.problem)
-        quorum = _make_quorum([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
-        return self._raise_if_held(repo, quorum)
-
-    def _raise_if_held(self, repo: Repo, quorum: Quorum) -> Quorum:
-        """Return a quorum of two if a saved policy would let one person accept here; the author
-        does not count.
-        """
-        hold = None if quorum.is_double else self._find_hold(repo)
-        if hold is None or self.bundle is None:
-            return quorum
-        saved = [policy.digest for policy in self.bundle.policies if policy.name == hold.policy]
-        digest = hashlib.sha256(canonical_json([hold.policy, hold.before, *saved])).hexdigest()
-        return Quorum(2, digest, tuple(saved), reads_identity=True)
-
-    def _find_hold(self, repo: Repo) -> PolicyHold | None:
-        """Return a policy that was saved from the desk and not promoted, at a repo where two people were
-        or are needed.
-        """
-        is_double = bool(self._policies_at(repo))
-        return next((hold for hold in self.holds if hold.covers(repo) and (is_double or hold.needed_two(repo))), None)
+        return _make_quorum([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
 
     def _is_blocked(self, repo: Repo) -> bool:
         return matches_any(self.blocked, repo)

@@ -15,7 +15,7 @@ from hf_gate.core.people.approvals import ONE_PERSON, Quorum
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.settings.setting_keys import SAVED_POLICIES, TWO_PERSON_POLICIES
+from hf_gate.settings.setting_keys import TWO_PERSON_POLICIES
 from hf_gate.verdicts.rows.policy_authors import read_two_person_policies
 
 if TYPE_CHECKING:
@@ -62,13 +62,9 @@ def read_quorum_rules(
     """
     folder = workspace.location.folder
     known = read_two_person_policies(workspace.store)
-    is_held = workspace.store.setting(SAVED_POLICIES) is not None
-    if folder is None or (
-        not known and not is_held and not _may_ask_for_two(folder, workspace.location.config.policies)
-    ):
+    if folder is None or (not known and not _may_ask_for_two(folder, workspace.location.config.policies)):
         return SinglePersonRules()
     from hf_gate.verdicts.service.policy_bundle import load_policies
-    from hf_gate.verdicts.service.policy_saves import read_active_holds
     from hf_gate.verdicts.service.policy_watcher import describe_other_files
 
     from .policy_quorums import PolicyQuorumRules
@@ -86,13 +82,12 @@ def read_quorum_rules(
         text = msgspec.json.encode(asking | missing, order="sorted").decode() if asking or missing else None
         with workspace.store.writing() as write:
             write.write_setting(TWO_PERSON_POLICIES, text)
-    holds = read_active_holds(workspace.store, bundle.policies) if is_held else ()
     if other is not None:
         blocked = (*_list_globs(known), *_list_globs(asking))
-        return PolicyQuorumRules(workspace, bundle, f"{other} Give all machines the same files", blocked, holds)
-    if not asking and not missing and not any(hold.two_person_globs for hold in holds):
+        return PolicyQuorumRules(workspace, bundle, f"{other} Give all machines the same files", blocked)
+    if not asking and not missing:
         return SinglePersonRules()
-    return PolicyQuorumRules(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)
+    return PolicyQuorumRules(workspace, bundle, _describe_missing(missing), _list_globs(missing))
 
 
 def _list_globs(policies: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

@@ -550,9 +550,6 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
             "requests at a repo in its first turn."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
-    for hold in done.withheld.holds:
-        number = done.withheld.saved_counts.get(hold.policy, 0)
-        yield f"  {pluralize(number, 'change')} held at the repos of policy {hold.policy}. {hold.note}"
     for one in done.withheld.halted.values():
         yield f"  {one.count:,} are held, because run {one.run.id} was {one.run.state}. {_resume_hint(one)}"
 

@@ -34,8 +34,7 @@ from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.source_calls import describe_failure
 from hf_gate.verdicts.service.evaluation import read_source_state
-from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables
-from hf_gate.verdicts.service.policy_saves import read_current_policies, read_workspace_holds
+from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables, read_current_policies
 
 from .turn_permissions import read_held_counts
 from .unattended import LEDGER_HINT
@@ -192,7 +191,6 @@ class ProblemKind(StrEnum):
     """What needs a person."""
 
     HELD_POLICY = "held_policy"
-    SAVED_POLICY = "saved_policy"
     TABLE = "table"
     UNKNOWN_CONDITIONS = "unknown_conditions"
     SOURCE = "source"
@@ -233,7 +231,6 @@ class OpenProblem(NamedTuple):
 _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.OUTSIDE: "ALARM",
     ProblemKind.RUN: "UNFINISHED",
-    ProblemKind.SAVED_POLICY: "HELD",
     ProblemKind.HELD_ENDS: "HELD",
     ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
     ProblemKind.SOURCE: "UNKNOWN",
@@ -314,8 +311,6 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
             f" Review them with hf-gate plan, then hf-gate policy promote {policy}."
         )
         yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
-    for hold in read_workspace_holds(workspace):
-        yield OpenProblem(ProblemKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
 
 
 def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:

@@ -221,7 +221,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
     refusals = recent_refusals(store.repos(), to_ms(workspace.clock.now()))
 
     def make_filter() -> TurnFilter:
-        made = TurnFilter(store, context.bundle.policies, (*result.failed, *refusals))
+        made = TurnFilter(store, (*result.failed, *refusals))
         result.withheld = made.withheld  # the last filter belongs to the final plan
         return made
 
@@ -262,8 +262,7 @@ def _apply_budgets(result: TurnResult, room: Mapping[str, int], *, may_end: bool
 def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     """Record the policy versions that completed their first turn at a repo, including versions without changes.
 
-    Excluded are held versions, and versions whose first turn was skipped because of a halt or a failed repo, or because
-    a policy was saved from the desk.
+    Excluded are held versions, and versions whose first turn was skipped because of a halt or a failed repo.
     """
     store = context.workspace.store
     withheld = result.withheld
@@ -272,9 +271,7 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
         (compiled.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, open_fact_sources(context.workspace))
         for compiled in policy_set.evaluator.policies
-        if compiled.policy.mode is PolicyMode.ENFORCE
-        and policy_set.repo not in result.failed
-        and not any(hold.covers(policy_set.repo) for hold in withheld.holds)
+        if compiled.policy.mode is PolicyMode.ENFORCE and policy_set.repo not in result.failed
     }
     store_held_counts(store, withheld.held_counts)
     known = read_first_turns(store)
@@ -307,7 +304,7 @@ def turn_result_record(result: TurnResult, changes: Iterable[Change] = ()) -> Tu
     planned = result.planned
     halted = list(withheld.halted.values())
     held = count_by_policy(withheld.held_counts)
-    not_sent = (*held.values(), *withheld.saved_counts.values(), *planned.left_out.values())
+    not_sent = (*held.values(), *planned.left_out.values())
     done = Counter((change.verb, change.policy, change.rule) for change in changes)
     return TurnResultRecord(
         synced=[
@@ -336,7 +333,6 @@ def turn_result_record(result: TurnResult, changes: Iterable[Change] = ()) -> Tu
         deferred=dict(result.deferred_by_guard),
         ends=count_ends(result),
         held=held,
-        saved=dict(sorted(withheld.saved_counts.items())),
         halted=[HaltedRunRecord(run=one.run.id, state=one.run.state, count=one.count) for one in halted],
         summary=dict(planned.plan.summary),
         done=[

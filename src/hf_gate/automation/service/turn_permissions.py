@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -35,24 +35,21 @@ from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from hf_gate.verdicts.plan.model import Plan
 from hf_gate.verdicts.rows.policy_authors import write_policy_author
-from hf_gate.verdicts.service.policy_saves import PolicyHold, read_active_holds, release_hold
 
 REFUSAL_PAUSE: Final = HOUR_MS  # ms until a turn retries decisions at a repo where the Hub refused them
 
 
 def is_promoted(store: Store, policy: Policy) -> bool:
-    """Tell whether a policy version is promoted, is not halted, and has not been saved from the desk since."""
-    if read_active_holds(store, [policy]):
-        return False
+    """Tell whether a policy version is promoted, and is not halted."""
     return read_promotions(store).get(policy.name) == policy.digest and not any(
         policy.digest == version for halt in read_halts(store).values() for version, _ in halt.versions
     )
 
 
 def promote(store: Store, policy: Policy, actor: str, at: int, author: RunAuthor = NO_AUTHOR) -> None:
-    """Let a policy version act unattended, delete its halts and its hold, and record the actor in the ledger.
+    """Let a policy version act unattended, delete its halts, and record the actor in the ledger.
 
-    The actor then counts as an author of this version, who does not count as one of two approvers.
+    The actor does not count as one of two approvers under this version.
     """
     event = e.PolicyPromoted(policy=policy.name, digest=policy.digest, member=author.member, account=author.account)
     with store.writing() as write:
@@ -60,7 +57,6 @@ def promote(store: Store, policy: Policy, actor: str, at: int, author: RunAuthor
         write_promotion(write, policy.name, policy.digest)
         write_policy_author(write, PolicyAuthor(policy.digest, actor, author.member, author.account))
         delete_halts_of(write, policy.digest)
-        release_hold(store, write, policy.name)
 
 
 def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
@@ -106,8 +102,6 @@ class HaltedChanges(Struct):
 class WithheldChanges(Struct):
     """What a turn does not send although policies require it."""
 
-    holds: Sequence[PolicyHold] = ()  # policies saved from the desk
-    saved_counts: Counter[str] = field(default_factory=Counter)  # changes held because of a save, by the saved policy
     skipped_counts: Counter[str] = field(default_factory=Counter)  # changes at skipped repos
     skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # digests and repos with skipped changes
     halted: dict[str, HaltedChanges] = field(default_factory=dict)  # by run
@@ -118,13 +112,12 @@ class TurnFilter(FirstTurnHold):
     """The change filter of an unattended turn. It excludes halted changes and large first turns of policy versions.
 
     It also excludes changes at `skipped_repos` (repos that could not be read, or where the Hub recently refused
-    decisions), and the changes of all policies at repos with a policy that was saved from the desk and has not been
-    promoted since.
+    decisions).
     """
 
-    def __init__(self, store: Store, policies: Iterable[Policy], skipped_repos: Collection[Repo] = ()) -> None:
+    def __init__(self, store: Store, skipped_repos: Collection[Repo] = ()) -> None:
         super().__init__(self._may_act_at)
-        self.withheld = WithheldChanges(read_active_holds(store, policies), held_counts=self.held_counts)
+        self.withheld = WithheldChanges(held_counts=self.held_counts)
         self._skipped_repos = frozenset(map(str, skipped_repos))
         self._halts = [
             (run, halt)
@@ -137,7 +130,7 @@ class TurnFilter(FirstTurnHold):
     def allows(self, change: Change) -> bool:
         """Tell whether a change may be sent in this turn."""
         run = next((run for run, halt in self._halts if is_halted_change(halt, change)), None)
-        return not self._withholds(start_of_change(change), change.repo_ref, 1, run) and super().allows(change)
+        return not self._withholds(start_of_change(change), 1, run) and super().allows(change)
 
     def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:
         """Return whether no change of a version at a repo may be sent in this turn; if so, count them.
@@ -145,16 +138,12 @@ class TurnFilter(FirstTurnHold):
         If it returns False, `allows` decides about each change.
         """
         run = next((run for run, halt in self._halts if (start[1], repo) in halt.versions), None)
-        return self._withholds(start, repo, count, run) or super().refuses(start, repo, count)
+        return self._withholds(start, count, run) or super().refuses(start, repo, count)
 
-    def _withholds(self, start: PolicyStart, repo: Repo, count: int, run: RunRow | None) -> bool:
+    def _withholds(self, start: PolicyStart, count: int, run: RunRow | None) -> bool:
         """Return whether changes wait for a person or another turn; if so, count them. `run` is their halted run."""
         policy, digest, name = start
-        # the end of a grant has no policy: it was fixed when the access was given
-        hold = next((hold for hold in self.withheld.holds if digest and hold.covers(repo)), None)
-        if hold is not None:
-            self.withheld.saved_counts[hold.policy] += count
-        elif run is not None:
+        if run is not None:
             waiting = self.withheld.halted.setdefault(run.id, HaltedChanges(run))
             waiting.count += count
             if policy:

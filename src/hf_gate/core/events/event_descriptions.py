@@ -221,9 +221,6 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     e.RunResumed: lambda event, _entry: f"run {event.run} resumed: {pluralize(event.changes, 'change')} left",
     e.RunEnded: lambda event, _entry: f"run {event.run} {event.state}: {_list_counts(event.counts)}",
     e.PolicyPromoted: lambda event, _entry: f"policy {event.policy}@{event.digest[:8]} may act without confirmation",
-    e.PolicySaved: lambda event, _entry: (
-        f"policy {event.policy} saved from the desk as {event.file}: {event.before[:8]} to {event.after[:8]}"
-    ),
     e.SyncEnded: lambda event, _entry: (
         f"full sync complete: {_list_counts(event.counts)}" if event.complete else "full sync not proved complete"
     ),
@@ -272,7 +269,6 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.DeputyNamed, "deputy"),
         (e.RequestAssigned, "assigned"),
         (e.PolicyPromoted, "policy promoted"),
-        (e.PolicySaved, "policy saved"),
         (e.TableAccepted, "table accepted"),
         (e.TableChanged, "table changed"),
         (e.PrivatePartsDeleted, "personal data deleted"),

@@ -208,18 +208,6 @@ class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
     account: str | None = None  # id of that person's Hub account
 
 
-class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicySaved"):
-    """A policy file was replaced from the desk. `before` and `after` are SHA-256 digests of the file's content."""
-
-    policy: str
-    file: str
-    before: str
-    after: str
-    digest: str | None = None  # the digest of the new version of the policy
-    member: str | None = None
-    account: str | None = None  # id of the Hub account of the person who saved it
-
-
 class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TableAccepted"):
     """A table that lost rows was accepted: its current rows are used from now on."""
 
@@ -389,7 +377,6 @@ AnyEvent: TypeAlias = (
     | RequestAssigned
     | NoteWritten
     | PolicyPromoted
-    | PolicySaved
     | TableAccepted
     | TableChanged
     | MemberInvited

@@ -84,7 +84,7 @@ def approved_end_of(end: GrantEnd | None) -> ApprovedEnd:
 
 
 class PolicyAuthor(NamedTuple):
-    """A person who promoted or saved a version of a policy."""
+    """A person who promoted a version of a policy."""
 
     digest: str
     actor: str
@@ -157,7 +157,7 @@ def why_not_counted(
         return "you cannot approve your own request"
     for author in authors:
         if author.account == account or (author.member is not None and author.member == approver.member):
-            return "you promoted or saved this version of the policy"
+            return "you promoted this version of the policy"
     if able is not None and account not in able:
         return "no member who may decide here has proven your account; a member does this under Settings in the desk"
     return ""

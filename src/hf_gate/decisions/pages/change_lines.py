@@ -14,9 +14,9 @@ from hf_gate.core.changes import Change
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.stored_rows import ChangeRow
-from hf_gate.requests.pages.explanations import can_read_policy
 from hf_gate.requests.pages.request_lines import AnswerLine, list_answers
 from hf_gate.requests.pages.verdicts import read_repos_of_requests
+from hf_gate.verdicts.pages.policy_texts import can_read_policy
 from hf_gate.verdicts.plan.words import describe_change_rule, describe_counts, describe_reasons
 from hf_gate.web.http_context import HttpContext
 

@@ -52,7 +52,7 @@ from hf_gate.policies.drivers.table_files import is_json_lines
 from hf_gate.policies.facts.tables import TableRow
 from hf_gate.requests.rows.selections import select_requests
 from hf_gate.settings.service.workspace import new_id
-from hf_gate.verdicts.pages.drafts import can_see_policy, visible_tables
+from hf_gate.verdicts.pages.policy_texts import can_see_policy, visible_tables
 from hf_gate.verdicts.service.policy_watcher import require_common_files
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, Refused, parse_number, require

@@ -41,7 +41,7 @@ from hf_gate.requests.pages.request_lines import RequestLine, build_request_line
 from hf_gate.requests.pages.selection import describe_selection
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.selections import filter_selected
-from hf_gate.verdicts.pages.drafts import visible_tables
+from hf_gate.verdicts.pages.policy_texts import visible_tables
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, Refused
 

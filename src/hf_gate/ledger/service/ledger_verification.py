@@ -378,7 +378,7 @@ class _Replay:
         self.promoted: set[tuple[str, str]] = set()  # promoted policies and the digests of their versions
         self.members: dict[str, _RecordedMember] = {}
         self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
-        self.authors: set[PolicyAuthor] = set()  # who promoted or saved a version of a policy
+        self.authors: set[PolicyAuthor] = set()  # who promoted a version of a policy
         self.keys: set[tuple[str, str, tuple[str, ...], tuple[str, ...] | None]] = set()  # of other systems
         self.letters: set[str] = set()  # that were sent
         self.letters_since: int | None = None  # the first of them; earlier versions recorded none
@@ -407,7 +407,6 @@ class _Replay:
     def _add_event(self, event: e.AnyEvent, link: LedgerLink) -> None:
         if isinstance(event, e.PolicyPromoted):
             self.promoted.add((event.policy, event.digest))
-        if isinstance(event, e.PolicyPromoted | e.PolicySaved) and event.digest is not None:
             self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
         if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
             member = _apply_to_member(self.members.get(event.member), event)

@@ -32,7 +32,6 @@ from .terminal import account_name, describe_link, parse_invitation
 
 PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
-    ("try a policy draft on requests", MemberRole.REVIEWER, "POST /policies"),
     ("read names, e-mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
     ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
     ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),

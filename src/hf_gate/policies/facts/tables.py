@@ -140,11 +140,6 @@ class Table:
         return frozenset() if self._index is None else self._index.key_sets
 
     @property
-    def has_departed(self) -> bool:
-        """Whether people left this table, which is an add-only roster."""
-        return self._departed is not None
-
-    @property
     def departed_keys(self) -> list[str]:
         """The hashed keys of everybody who left an add-only roster."""
         by = {} if self._departed is None else self._departed.by

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from hf_gate.base.yaml_parser import Mapping, Node
+from msgspec import Struct
+
+from hf_gate.base.yaml_parser import Alias, Mapping, Node, Scalar
 from hf_gate.core.parsing.strict_yaml import SourceText, pairs_of, read_yaml, value_of
 from hf_gate.errors import UsageError
 
-from .card_text import Plain, TextEdit, plain_node
+Plain: TypeAlias = "str | list[Plain] | list[tuple[Plain, Plain]]"
+
+
+class TextEdit(Struct, frozen=True):
+    """A piece of a text and what replaces it. `start` and `end` are indexes of characters."""
+
+    start: int
+    end: int
+    new: str
+
+    def apply(self, text: str) -> str:
+        return text[: self.start] + self.new + text[self.end :]
 
 
 def describe_table(name: str, file: str, key: Sequence[str]) -> str:
@@ -56,6 +70,17 @@ def _describe_root(root: Node | None) -> dict[str, dict[str, Plain]]:
     """Return the values of each key by their own keys; what is no map is one value without a key."""
     found: dict[str, dict[str, Plain]] = {}
     for key, value in pairs_of(root):
-        pairs = [(name.text, plain_node(item)) for name, item in pairs_of(value)]
-        found[key.text] = dict(pairs) if pairs else {"": plain_node(value)}
+        pairs = [(name.text, _plain_node(item)) for name, item in pairs_of(value)]
+        found[key.text] = dict(pairs) if pairs else {"": _plain_node(value)}
     return found
+
+
+def _plain_node(node: Node) -> Plain:
+    """Return a node without positions."""
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Alias):
+        return f"*{node.name}"
+    if isinstance(node, Mapping):
+        return [(_plain_node(key), _plain_node(value)) for key, value in node.pairs]
+    return [_plain_node(item) for item in node.items]

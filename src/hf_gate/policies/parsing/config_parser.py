@@ -41,7 +41,7 @@ KEYS = (
     "letters",
     "sources",
 )
-DESK_KEYS = ("may_write_policies", "may_write_tables", "shared")
+DESK_KEYS = ("may_write_tables", "shared")
 _SYNONYMS = {
     **dict.fromkeys(("database", "db"), "store"),
     **dict.fromkeys(("applies_to", "repositories", "repo"), "repos"),

@@ -25,7 +25,6 @@ from hf_gate.reports.records import (
     MissingApprovalsRecord,
     ProcessRecord,
     RefusedTableRecord,
-    SavedPolicyRecord,
     StatusRecord,
     TokenStatusRecord,
     UnknownConditionsRecord,
@@ -121,7 +120,6 @@ def _build_record(
     from hf_gate.messages.service.message_records import list_undelivered
     from hf_gate.reports.service.workspace_status import format_answered_line
     from hf_gate.verdicts.service.policy_bundle import find_refused_tables
-    from hf_gate.verdicts.service.policy_saves import read_workspace_holds
 
     location = workspace.location
     zone = workspace.zone
@@ -142,10 +140,6 @@ def _build_record(
         held_ends=read_held_ends(workspace.store),
         unknown_conditions=list(map(_unknown_record, find_unknown_conditions(workspace))),
         undelivered=list_undelivered(workspace),
-        saved=[
-            SavedPolicyRecord(policy=hold.policy, by=hold.by, at=ms_to_iso(hold.at))
-            for hold in read_workspace_holds(workspace)
-        ],
         approvals_missing=[
             MissingApprovalsRecord(
                 request_id=row.state.hub_request,

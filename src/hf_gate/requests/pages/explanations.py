@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from hf_gate.core.policy_model import Policy
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError
 from hf_gate.policies.words.explanations import Explanation
-from hf_gate.verdicts.pages.drafts import visible_policy_repos
+from hf_gate.verdicts.pages.policy_texts import can_read_policy
 from hf_gate.verdicts.service.evaluation import Evaluation, evaluate_request, open_fact_sources
 from hf_gate.verdicts.service.explanation_records import explain_evaluation
 from hf_gate.web.http_context import HttpContext
 
-from .redaction import names_other_repos, redact_verdict
+from .redaction import redact_verdict
 from .request_lines import RequestLine
 
 
@@ -30,7 +29,7 @@ def explain_for_page(context: HttpContext, found: Evaluation | None) -> Explanat
 
 
 def find_rule_url(context: HttpContext, line: RequestLine, explanation: Explanation | None) -> str | None:
-    """Return the address where the member can change the rule that the page shows, with this person in the tester.
+    """Return the address of the rule that the page shows.
 
     None if there is no such rule, or if the member cannot read the text of its policy.
     """
@@ -41,15 +40,7 @@ def find_rule_url(context: HttpContext, line: RequestLine, explanation: Explanat
     policy = next((one for one in bundle.policies if one.name == shown.policy), None)
     if policy is None or not can_read_policy(context, policy):
         return None
-    return f"/policies/{quote(shown.policy, safe='')}?{urlencode({'rule': shown.rule, 'request': line.key})}"
-
-
-def can_read_policy(context: HttpContext, policy: Policy) -> bool:
-    """Return whether the member can read the text of a policy: it names only repos that they can see."""
-    if context.member.repos is None:
-        return True
-    seen = visible_policy_repos(context, policy)
-    return bool(seen) and not names_other_repos(policy, seen)
+    return f"/policies/{quote(shown.policy, safe='')}#rule-{quote(shown.rule, safe='')}"
 
 
 def evaluate_for_page(context: HttpContext, row: RequestRow) -> Evaluation | None:

@@ -26,11 +26,10 @@ from hf_gate.inbox.records import repo_record
 from hf_gate.policies.words.descriptions import describe_policies
 from hf_gate.policies.words.rule_phrases import has_constant
 from hf_gate.reports.service.workspace_status import format_answered_line, read_repo_status
+from hf_gate.verdicts.pages.policy_texts import can_read_policy
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, require
 from hf_gate.web.markdown import parse_markdown
-
-from .explanations import can_read_policy
 
 GATE_MODES: Final = {
     "manual": ("manual", "each request waits for a review"),

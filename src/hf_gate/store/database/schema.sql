@@ -473,7 +473,7 @@ CREATE TABLE endorsements (
     PRIMARY KEY (act, account)
 ) WITHOUT ROWID;
 
--- who promoted or saved a version of a policy; they do not count as approvers under it
+-- who promoted a version of a policy; they do not count as approvers under it
 CREATE TABLE policy_authors (
     digest TEXT NOT NULL,
     actor TEXT NOT NULL,

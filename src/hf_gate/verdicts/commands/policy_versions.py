@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from hf_gate.core.policy_model import Policy
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
-    from hf_gate.verdicts.service.policy_saves import PolicyHold
 
 
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
@@ -39,31 +38,23 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
 
     First shows what that turn would change. The promotion is recorded in the audit log and applies only to this
     version: a policy whose meaning changes needs a new promotion.
-    After a promotion, a version whose run was paused or stopped can continue, and a version that was saved from the
-    desk can act, whatever the number of changes.
+    After a promotion, a version whose run was paused or stopped can continue.
     """
     policies = read_policies(context, needs_workspace=True, prints_workspace=False)
     if policies.has_errors:
         return print_errors(context, policies)
     from hf_gate.automation.service.turn_permissions import is_promoted, promote
-    from hf_gate.verdicts.service.policy_saves import read_active_holds
 
     workspace, bundle = open_with_policies(context)
-    hold = next((one for one in read_active_holds(workspace.store, bundle.policies) if one.policy == name), None)
-    policy = _find_policy(bundle, name, hold)
+    policy = _find_policy(bundle, name)
     account = context.connection.read_account()
-    if account is None and (policy.has_two_person_rule or hold is not None):
+    if account is None and policy.has_two_person_rule:
         raise NotAllowed(
-            (
-                f"policy {name} asks for two people or was saved from the desk, and this shell has no Hub "
-                "account; nothing was done."
-            ),
+            f"policy {name} asks for two people, and this shell has no Hub account; nothing was done.",
             hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
         )
     is_known = is_promoted(workspace.store, policy)
-    changes = [] if is_known else _first_turn(workspace, bundle, policy, hold)
-    if hold is not None:
-        context.out.say(hold.note)
+    changes = [] if is_known else _first_turn(workspace, bundle, policy)
     if not is_known:
         _confirm(context, workspace, policy, changes, yes=yes, max_changes=max_changes)
         author = RunAuthor(account=account.id if account else None)
@@ -87,14 +78,14 @@ def _make_unknown_policy_error(name: str, names: Sequence[str]) -> UsageError:
     return UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
 
 
-def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Policy:
-    """Return the policy to promote. A policy in shadow mode can only end the hold of its save."""
+def _find_policy(bundle: PolicyBundle, name: str) -> Policy:
+    """Return the policy to promote. One in shadow mode cannot be promoted."""
     from hf_gate.core.policy_model import PolicyMode
 
     policy = next((each for each in bundle.policies if each.name == name), None)
     if policy is None:
         raise _make_unknown_policy_error(name, [each.name for each in bundle.policies])
-    if policy.mode is PolicyMode.SHADOW and hold is None:
+    if policy.mode is PolicyMode.SHADOW:
         raise UsageError(
             f"policy {name} is in shadow mode, so it changes nothing and cannot be promoted.",
             hint=f"Write `mode: enforce` in {policy.source} first.",
@@ -102,22 +93,14 @@ def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Po
     return policy
 
 
-def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy, hold: PolicyHold | None) -> list[Change]:
-    """Return the changes of this policy in the next turn of `run`, disregarding the limits of guards.
-
-    If the policy was saved from the desk, the changes of all policies at its repos wait, so those are included.
-    """
+def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> list[Change]:
+    """Return the changes of this policy in the next turn of `run`, disregarding the limits of guards."""
     from hf_gate.decisions.service.plans.planning import make_plan
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
     with EvaluationPool(workspace, bundle) as pool:
         plan = make_plan(workspace, bundle, pool.evaluate, profile_budget=0).plan
-    return [
-        change
-        for change in plan.changes
-        if change.policy_digest == policy.digest
-        or (hold is not None and change.policy_digest is not None and hold.covers(change.repo_ref))
-    ]
+    return [change for change in plan.changes if change.policy_digest == policy.digest]
 
 
 def _confirm(
@@ -168,11 +151,7 @@ def _by_repo(changes: Sequence[Change]) -> list[RepoChangesRecord]:
 
 
 def _promotion_lines(policy: Policy, *, is_known: bool) -> list[str]:
-    from hf_gate.core.policy_model import PolicyMode
-
     version = f"{policy.name}@{policy.digest[:8]}"
     if is_known:
         return [f"{version} can already act unattended; nothing was done."]
-    if policy.mode is PolicyMode.SHADOW:
-        return [f"{version} is in shadow mode and changes nothing. The other policies at its repos act again."]
     return [f"{version} can act unattended from now on, within the guards of the workspace. Recorded in the audit log."]

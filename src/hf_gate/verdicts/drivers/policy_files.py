@@ -1,6 +1,4 @@
-"""Replaces one policy or table file of a workspace: atomically, through no link, and only if it is as its author saw
-it.
-"""
+"""Replaces one file of a workspace: atomically, through no link, and only if it is as its author saw it."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ def replace_file(
     record: Callable[[bytes, str], None],
     withdraw: Callable[[], None],
     limit: int = MAX_BYTES,
-    hint: str = "Compare your draft with the file.",
+    hint: str,
     is_new: bool = False,
     is_dry_run: bool = False,
 ) -> str:

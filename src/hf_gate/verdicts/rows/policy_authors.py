@@ -1,4 +1,4 @@
-"""Stores who wrote a version of a policy, and reads which policies ask for two people."""
+"""Stores who promoted a version of a policy, and reads which policies ask for two people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hf_gate.store.writing.writer import Writer
 
 
 def read_policy_authors(reader: Reader, digests: Collection[str]) -> list[PolicyAuthor]:
-    """Return the people who promoted or saved one of these versions."""
+    """Return the people who promoted one of these versions."""
     if not digests:
         return []
     marks = ", ".join("?" * len(digests))
@@ -22,7 +22,7 @@ def read_policy_authors(reader: Reader, digests: Collection[str]) -> list[Policy
 
 
 def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
-    """Store that a person promoted or saved a version of a policy.
+    """Store that a person promoted a version of a policy.
 
     An earlier author of the same name stays an author.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from pathlib import Path
@@ -141,23 +141,6 @@ def _find_used(reader: FactReader, specs: Mapping[str, SourceSpec]) -> dict[str,
     return {name: spec for name, spec in specs.items() if name in used}
 
 
-def policies_without_rules(
-    row: RepoRow,
-    policy: Policy,
-    facts: Iterable[str],
-    tables: Mapping[str, Table],
-    sources: SourcesPort,
-    *,
-    has_reminders: bool,
-    specs: Mapping[str, SourceSpec] = _NO_SPECS,
-) -> RepoPolicies:
-    """Return policies without rules, which only read facts, for a policy that is evaluated elsewhere."""
-    form = form_roles(_form_of(row), labels_of_roles(row.repo, [policy]))
-    reader = FactReader(facts, sources.countries)
-    asked = _find_used(reader, specs)
-    return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges, {}, has_reminders, asked)
-
-
 def policies_for_terms(
     row: RepoRow,
     policies: Iterable[Policy],
@@ -263,19 +246,15 @@ def build_inputs(
     rows: Sequence[RequestRow],
     now: datetime,
     *,
-    visible_repos: Collection[int] | None = None,
     fetched: StoredProfiles | None = None,
 ) -> Iterator[EvaluationInput]:
-    """Yield requests of this repo with their facts.
-
-    Histories only count `visible_repos` (row ids; None means all repos). `fetched` are profiles that are not stored.
-    """
+    """Yield requests of this repo with their facts. `fetched` are profiles that are not stored."""
     people = [row.person.id for row in rows]
     profiles: StoredProfiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
     profiles = {**profiles, **(fetched or {})}
     observed = store.observations(people) if policy_set.sources and rows else {}
     has_history = policy_set.should_read_history and bool(rows)
-    history = store.history(policy_set.repo, people, within=visible_repos) if has_history else {}
+    history = store.history(policy_set.repo, people) if has_history else {}
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
     repo = store.repo(policy_set.repo) if has_history else None
     read_at = None if repo is None else repo.full_at

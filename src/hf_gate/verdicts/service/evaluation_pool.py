@@ -9,7 +9,7 @@ import gc
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import datetime
 from typing import Final, Self
@@ -20,14 +20,11 @@ from msgspec import Struct
 from hf_gate.base.decoding import make_msgpack_decoder
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.lifecycle import Status
-from hf_gate.core.policy_model import Policy
 from hf_gate.core.stored_rows import ListRange
 from hf_gate.errors import Guarded
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.rows.evaluations import count_due
 
-from .draft_trials import TrialTally, load_draft, try_part
 from .evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from .evaluation import RepoPolicies, open_fact_sources
 from .policy_bundle import PolicyBundle, load_policies
@@ -40,10 +37,7 @@ NICENESS: Final = 5  # of processes of the desk: pages come first where all core
 
 
 class EvaluationPool:
-    """Evaluates the lists of one workspace with one policy bundle. The processes start at the first long list.
-
-    With `draft`, the bundle is that of this draft (`draft_trials.load_draft`), and the pool tries it.
-    """
+    """Evaluates the lists of one workspace with one policy bundle. The processes start at the first long list."""
 
     def __init__(
         self,
@@ -53,7 +47,6 @@ class EvaluationPool:
         processes: int | None = None,
         threshold: int = POOL_THRESHOLD,
         part_size: int = PART_SIZE,
-        draft: Policy | None = None,
     ) -> None:
         """`processes` defaults to the number of cores.
 
@@ -65,7 +58,6 @@ class EvaluationPool:
         self._count = min(_MAX_PROCESSES, processes or cores or 1)
         self._threshold = threshold
         self._part_size = part_size
-        self._draft = draft
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -99,19 +91,6 @@ class EvaluationPool:
         for packed in self._in_order(_evaluate_part, tasks, reopen):
             yield from _unpack(packed)
 
-    def try_draft(self, policy_set: RepoPolicies, now: datetime) -> Generator[TrialTally]:
-        """Yield what the draft says about the waiting requests of a repo, part by part, the oldest first."""
-        workspace = self._workspace
-        status = Status.PENDING.value
-        reopen = workspace.reopen
-        parts = self._split(policy_set.repo, status)
-        if not parts or reopen is None:
-            yield try_part(workspace, policy_set, now)
-            return
-        tasks = (_Task(str(policy_set.repo), status, now, part, None, should_record=False) for part in parts)
-        for packed in self._in_order(_try_part, tasks, reopen):
-            yield _unpack_tally(packed)
-
     def _split(self, repo: Repo, status: str) -> list[ListRange]:
         """Return the parts of a list; none if this process evaluates it."""
         row = self._workspace.store.repo(repo)
@@ -126,7 +105,7 @@ class EvaluationPool:
     ) -> Iterator[bytes]:
         if self._pool is None:  # reused for the next list
             context = multiprocessing.get_context("spawn")
-            arguments = (reopen, self._bundle.digest, self._draft)
+            arguments = (reopen, self._bundle.digest)
             self._pool = ProcessPoolExecutor(self._count, context, _start_worker, arguments)
         waiting: deque[Future[bytes]] = deque()
         for task in tasks:
@@ -166,9 +145,9 @@ class _Task(Struct, frozen=True):
 class _EvaluationWorker:
     """Evaluates parts in another process. Forms are reread for each moment, because a sync may have changed them."""
 
-    def __init__(self, reopen: Callable[[], Workspace], digest: str, draft: Policy | None) -> None:
+    def __init__(self, reopen: Callable[[], Workspace], digest: str) -> None:
         self._workspace = reopen()
-        self._bundle = load_policies(self._workspace) if draft is None else load_draft(self._workspace, draft)
+        self._bundle = load_policies(self._workspace)
         self._is_same = self._bundle.digest == digest
         self._policy_sets: dict[str, RepoPolicies] = {}
         self._now: datetime | None = None
@@ -178,9 +157,6 @@ class _EvaluationWorker:
         sources = open_fact_sources(self._workspace)
         buffer = PlanBuffer(newest=task.newest, should_record=task.should_record, holds_back=task.holds_back)
         return list(evaluate_part(store, self._policies_of(task), sources, task.status, task.now, task.part, buffer))
-
-    def try_draft(self, task: _Task) -> TrialTally:
-        return try_part(self._workspace, self._policies_of(task), task.now, task.part)
 
     def _policies_of(self, task: _Task) -> RepoPolicies:
         if not self._is_same:
@@ -198,21 +174,14 @@ class _EvaluationWorker:
 _workers: list[_EvaluationWorker] = []  # at most one bundle per process
 
 
-def _start_worker(reopen: Callable[[], Workspace], digest: str, draft: Policy | None) -> None:
-    if draft is not None and hasattr(os, "nice"):  # not on Windows
-        os.nice(NICENESS)
+def _start_worker(reopen: Callable[[], Workspace], digest: str) -> None:
     gc.set_threshold(100_000, *gc.get_threshold()[1:])  # requests form no cycles, and GC takes time
-    _workers.append(_EvaluationWorker(reopen, digest, draft))
+    _workers.append(_EvaluationWorker(reopen, digest))
 
 
 def _evaluate_part(task: _Task) -> bytes:
     return _pack(_workers[0].evaluate(task))
 
 
-def _try_part(task: _Task) -> bytes:
-    return _pack(_workers[0].try_draft(task))
-
-
 _pack = msgspec.msgpack.Encoder().encode  # pickle would take a third of the evaluation's time
 _unpack = make_msgpack_decoder(list[EvaluatedPart]).decode
-_unpack_tally = make_msgpack_decoder(TrialTally).decode

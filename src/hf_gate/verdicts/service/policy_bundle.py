@@ -199,6 +199,19 @@ def find_refused_tables(workspace: Workspace) -> list[Table]:
     return [table for _, table in sorted((read_declared_tables(workspace) or {}).items()) if table.file_problem]
 
 
+def read_current_policies(workspace: Workspace) -> list[Policy] | None:
+    """Return the policies as the files are now, without checking their expressions; None if one cannot be read."""
+    if workspace.location.folder is None:
+        return None
+    try:
+        folder = read_folder(workspace.location.folder)
+    except HfGateError:
+        return None
+    parsed = [file.policy for file in folder.files.values()]
+    current = [fill_templates(each, folder.config.templates) for each in parsed if each is not None]
+    return current if len(current) == len(parsed) else None
+
+
 def policies_digest(policies: Iterable[Policy], *, has_reminders: bool) -> str:
     """Return the digest of all policies together. A plan becomes invalid when this digest changes.
 

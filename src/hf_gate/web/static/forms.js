@@ -53,25 +53,7 @@ function handlerFor(form, button) {
   return isSheet ? () => submitSheet(form, button) : null;
 }
 
-/** Put the cursor at the place of a problem in the text of a policy. */
-function goToPlace(link) {
-  const field = find("#src");
-  if (!field) return;
-  const lines = field.value.split("\n").slice(0, link.dataset.line - 1);
-  const at = lines.reduce((sum, line) => sum + line.length + 1, 0) + Number(link.dataset.column) - 1;
-  field.focus();
-  field.setSelectionRange(at, at);
-}
-
-/** Show the card of the rule that the address names. */
-function showMarkedCard() {
-  if (pageName === "policy" && new URLSearchParams(location.search).has("rule")) {
-    find(".cards .is-marked")?.scrollIntoView({ block: "center" });
-  }
-}
-
 export function watchForms() {
-  showMarkedCard();
   document.addEventListener("submit", (event) => {
     const handle = handlerFor(event.target, event.submitter);
     if (!handle) return;
@@ -81,14 +63,10 @@ export function watchForms() {
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const opener = event.target.closest("[data-sheet-url], a[data-sheet], a[data-do]");
-    const place = event.target.closest("[data-line]");
     if (opener) {
       event.preventDefault();
       const ready = opener.closest("#bulk") ? waitForSelection() : null; // every tick is stored first
       openSheet(opener.dataset.sheetUrl || opener.href, opener, ready);
-    } else if (place) {
-      event.preventDefault();
-      goToPlace(place);
     } else if (event.target.closest("[data-close]") && dialog.open) {
       event.preventDefault();
       closeSheet();

@@ -21,7 +21,7 @@ GITIGNORE: Final = (
     "erasures.jsonl",
     LOCK_NAME,
 )
-"""Files that must not be committed: those with names and answers of people, and the lock of saved policies."""
+"""Files that must not be committed: those with names and answers of people, and the lock of saved files."""
 
 _CONFIG: Final = """\
 # The workspace: its gated repos and its policies.

@@ -60,7 +60,7 @@ TABLES: Final[Mapping[str, str]] = {
     "bindings": "the account of each username in a table",
     "table_versions": "who was listed by the last good version of each table, as hashes",
     "promotions": "the version of each policy that may act unattended",
-    "policy_authors": "who promoted or saved a version of a policy",
+    "policy_authors": "who promoted a version of a policy",
     "approvals": "approvals of requests that two people must approve",
     "approval_alarms": "acceptances outside hf-gate that lacked approvals",
     "notice_destinations": "where notices to the staff go",
@@ -197,7 +197,7 @@ def restore_backup(
 ) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
     settings = {**_mark_restored(to_ms(now)), setting_keys.OWNER: None}
-    kept = (setting_keys.OWNER, setting_keys.SAVED_POLICIES, setting_keys.TWO_PERSON_POLICIES)
+    kept = (setting_keys.OWNER, setting_keys.TWO_PERSON_POLICIES)
     order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now), kept)
     return restore(order, this_process(command), wait=wait, on_wait=on_wait)
 

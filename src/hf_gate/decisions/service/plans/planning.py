@@ -50,7 +50,6 @@ from hf_gate.verdicts.service.evaluation import (
     read_profiles,
 )
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, policies_digest
-from hf_gate.verdicts.service.policy_saves import read_holds
 from hf_gate.verdicts.service.table_store import bind_tables
 
 from .plan_lists import PlanLists
@@ -83,7 +82,7 @@ def plan_ends(
     }
     counts = Counter(end_human=sum(count for (_, is_human), count in ended.items() if is_human))
     left = sum(count for (_, is_human), count in ended.items() if not is_human)
-    reasons = _read_reasons(store, policies)
+    reasons = _list_end_reasons(policies)
     rows = (row for row in store.iterate_due(to_ms(now), is_endable=True) if governs(row.repo))
     for row, is_removed in _pair_with_removed(rows if buffer.has_room(END_GUARD) else (), find_removed):
         if not buffer.has_room(END_GUARD):
@@ -110,11 +109,9 @@ def _pair_with_removed(
         yield from ((row, row.id in removed) for row in chunk)
 
 
-def _read_reasons(store: Store, policies: Collection[Policy]) -> Mapping[str, str | None]:
-    """Return the `end_reason` of each rule. A text that was saved from the desk is sent after its promotion."""
-    holds = read_holds(store)
-    promoted = [one for one in policies if one.name not in holds or holds[one.name].before == one.digest]
-    return {f"{policy.name}/{rule.id}": rule.end_reason for policy in promoted for rule in policy.rules}
+def _list_end_reasons(policies: Collection[Policy]) -> Mapping[str, str | None]:
+    """Return the `end_reason` of each rule."""
+    return {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
 
 
 def _make_end(row: RequestRow, now: datetime, reasons: Mapping[str, str | None]) -> Change | None:
