@@ -28,7 +28,6 @@
     ├── StoreUnavailable                 75   the store is missing, or cannot be read or written now
     │   └── StoreBusy                    75   another process writes to the store
     ├── StoreDamaged                      1   the file is not a valid store; nothing was written
-    ├── StoreTooOld                       1   a pre-release of hf-gate made the store; nothing was written
     ├── StoreTooNew                       1   a newer hf-gate made the store; nothing was written
     ├── Stale                             6   the request changed since it was read; nothing was sent
     ├── Guarded                           6   a safety limit stopped the command; nothing was sent
@@ -269,12 +268,6 @@ class StoreDamaged(HfGateError):
     """The file is not a valid store; nothing was written."""
 
     default_hint = "Restore it from a backup. Requests can be read from the Hub again: hf-gate sync --full."
-
-
-class StoreTooOld(HfGateError):
-    """A pre-release of hf-gate made this store; nothing was written."""
-
-    default_hint = "Create it again from the Hub: hf-gate store remove, then hf-gate sync --full."
 
 
 class StoreTooNew(HfGateError):

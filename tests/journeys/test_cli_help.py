@@ -13,7 +13,7 @@ import click
 import pytest
 
 from hf_gate import __version__
-from hf_gate.cli.framework import OLD_WORDS, LazyGroup, ProgramCommand
+from hf_gate.cli.framework import LazyGroup, ProgramCommand
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
 from hf_gate.workspace.commands.schemas import ALIASES, DOCUMENTS
@@ -113,18 +113,6 @@ def test_the_overview_has_a_line_for_each_section_and_help_all_lists_every_comma
     assert re.search(r"^  decide +ui review accept reset reject$", overview, re.MULTILINE)
     listed = {line.split()[0] for line in _run("help", "all").stdout.splitlines() if line.startswith("  ")}
     assert set(root.table) <= listed
-
-
-@pytest.mark.parametrize("old", OLD_WORDS)
-def test_an_old_word_names_a_command_that_exists(old: str) -> None:
-    ended = _run(*old.split(), "--help")
-    error, hint = ended.stderr.splitlines()
-    assert (ended.returncode, "any more" in error or "No such option" in error) == (2, True)
-    words = hint.removeprefix("Hint: Use `hf-gate ").removesuffix("`.").split()
-    command = root.get_command(click.Context(root), words[0])
-    if isinstance(command, LazyGroup) and len(words) > 1:
-        assert words[1] in command.table
-    assert command is not None
 
 
 def test_the_exit_codes_of_the_contract_are_explained() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import lzma
 import os
-import shutil
 import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,17 +24,13 @@ from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import AccessRequest, content_digest
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.hub.protocol.codec import read_request_page
-from hf_gate.store.database.schema import MIGRATIONS, upgrade_schema
 from hf_gate.store.rows.ledger import iterate_entries
-from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
-from hf_gate.store.store_path import parse_path
 from hf_gate.store.writing.erased import ERASURE_KEY
 from hf_gate.verdicts.drivers.domain_lists import DomainLists
 from hf_gate.verdicts.drivers.rule_versions import read_rules_version
 from hf_gate.verdicts.request_classifier import AnswerClassifier
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.paths import DATA
 
 ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
@@ -144,42 +138,11 @@ def store(place: str) -> Iterator[Store]:
 
 
 def add_migration(folder: Path, more: str = "") -> Path:
-    """The migrations of an hf-gate that has one more, in this folder. `more`: its other statements."""
-    shutil.copytree(MIGRATIONS, folder)
-    change = "ALTER TABLE settings ADD COLUMN note TEXT;\nUPDATE settings SET note = 'moved';\n"
-    (folder / "9999_next.sql").write_text(change + more)
-    return folder
-
-
-def label_revision(place: str, revision: str) -> None:
-    """Makes a store say that it is of another revision."""
-    is_server = place.startswith("postgres")
-    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
-    db.run("UPDATE about SET value = ? WHERE key = 'schema'", (revision,))
-    db.close()
-
-
-OLD_STORES = DATA / "old_stores"
-
-
-def make_old_store(place: str, revision: str, folder: Path) -> Sqlite | Postgres:
-    """A store of schema 19 with the migrations up to a later revision, and a connection to it; `folder` gets these."""
-    is_server = place.startswith("postgres")
-    content = lzma.decompress((OLD_STORES / f"0019.{'sql' if is_server else 'db'}.xz").read_bytes())
-    if is_server:
-        with psycopg.connect(place) as server:
-            server.execute(content)
-    else:
-        parse_path(place).write_bytes(content)
+    """The migrations of an hf-gate that has one: a made-up version 2, in this folder. `more`: its other statements."""
     folder.mkdir()
-    for file in MIGRATIONS.glob("*.sql"):
-        if file.name[:4] <= revision:
-            shutil.copy(file, folder)
-    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
-    db.run("UPDATE about SET value = ? WHERE key = 'endpoint'", (ENDPOINT,))
-    db.run("DELETE FROM about WHERE key = 'world'")
-    upgrade_schema(db, None, "0019", folder)
-    return db
+    change = "ALTER TABLE settings ADD COLUMN note TEXT;\nUPDATE settings SET note = 'moved';\n"
+    (folder / "0002_next.sql").write_text(change + more)
+    return folder
 
 
 def mode_of(path: Path) -> int:

@@ -380,7 +380,7 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
             (row,) = store.find_by_identity(None, who)
             add_waiting_decisions(store, [_queue(row, note)], (), [row.id])
         (row,) = store.find_by_identity(None, "dan")
-        with store.writing() as write:  # as a run that an earlier version began, and whose rest waits again
+        with store.writing() as write:  # as another run whose rest waits again, without a note
             (document,) = write.db.row("SELECT change FROM changes WHERE run = ?", (f"r_{row.id}",)) or ()
             older = {key: value for key, value in msgspec.json.decode(bytes(document)).items() if key != "note"}
             write.db.run(

@@ -235,13 +235,18 @@ def test_a_program_goes_on_beside_a_newer_one_that_only_added_something(
     store_records(desk, EEG, [record(2)])
     with open_store(place, endpoint=ENDPOINT, wait=0.0) as started_later:
         store_records(started_later, EEG, [record(3)])
-    assert _run(place, "SELECT value FROM about WHERE key = 'schema'") == [("9999",)]
+    assert _run(place, "SELECT value FROM about WHERE key = 'schema'") == [("0002",)]
 
 
 def test_a_program_ends_beside_a_newer_one_that_changed_something(place: str, desk: Store, tmp_path: Path) -> None:
     store_records(desk, EEG, [record(1)])
     _upgrade(place, tmp_path / "m", oldest="")
-    with pytest.raises(StoreTooNew, match=r"made by a newer hf-gate \(schema 9999"), desk.writing():
+    with (
+        pytest.raises(
+            StoreTooNew, match=r"made by a newer hf-gate \(version \S+, schema 0002; this is version \S+, schema 0001\)"
+        ),
+        desk.writing(),
+    ):
         pytest.fail("a transaction began")
     with pytest.raises(StoreTooNew):
         open_store(place, endpoint=ENDPOINT)
@@ -264,6 +269,6 @@ def test_a_process_that_runs_while_an_older_copy_is_restored_writes_nothing_more
 
 
 def test_the_oldest_program_is_that_of_the_last_migration_that_changed_something(tmp_path: Path) -> None:
-    for number, more in (("0031", ""), ("0032", "-- oldest: 0031\n"), ("0033", "-- oldest: 0032\n")):
+    for number, more in (("0002", ""), ("0003", "-- oldest: 0002\n"), ("0004", "-- oldest: 0003\n")):
         (tmp_path / f"{number}_x.sql").write_text(f"{more}SELECT 1;\n")
-        assert find_oldest_program.__wrapped__(tmp_path) == ("0032" if number == "0033" else "0031")
+        assert find_oldest_program.__wrapped__(tmp_path) == ("0003" if number == "0004" else "0002")

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from hf_gate import __version__
 from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
@@ -300,7 +301,7 @@ def test_a_desk_that_is_too_old_for_the_store_ends_and_says_why(tmp_path: Path, 
             newer.execute("UPDATE about SET value = '9999' WHERE key IN ('schema', 'oldest')")
         assert program.process.wait(60) == 1
     said = (tmp_path / "ui.err").read_text().splitlines()
-    known = f"schema 9999; this version knows {list_revisions()[-1]}"
+    known = f"version {__version__}, schema 9999; this is version {__version__}, schema {list_revisions()[-1]}"
     error = f"Error: {without_password(balanced.url)} was made by a newer hf-gate ({known}). It was not changed."
     assert [line for line in said if line.startswith("Error")] == [error], said
     assert "Traceback" not in "".join(said)

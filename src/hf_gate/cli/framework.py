@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property, wraps
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -282,42 +282,6 @@ def explain_refused_token(context: CommandContext, problem: NotAllowed) -> None:
     problem.message = problem.message.replace(either, words)
 
 
-# Commands and options of earlier versions, and what replaces them.
-OLD_WORDS: Final[Mapping[str, str]] = {
-    "assign --instead-of": "assign TARGET... --to MEMBER",
-    "ends adopt": "ends set --all [REPO...]",
-    "ends drop": "ends set WHO@REPO... --until none",
-    "ends no-renew": "ends set WHO@REPO... --no-renew",
-    "ends renew": "ends set WHO@REPO... --until END",
-    "expire": "ends",
-    "expire adopt": "ends set --all [REPO...]",
-    "expire confirm": "ends confirm",
-    "expire drop": "ends set WHO@REPO... --until none",
-    "expire ls": "ends ls",
-    "expire no-renew": "ends set WHO@REPO... --no-renew",
-    "expire renew": "ends set WHO@REPO... --until END",
-    "letters": "messages",
-    "letters ls": "messages preview",
-    "letters mark-sent": "messages mark-sent",
-    "letters preview": "messages preview",
-    "letters retry": "messages retry",
-    "ls --as-of": "report access --as-of DATE",
-    "notify": "messages",
-    "notify ls": "messages ls",
-    "notify retry": "messages retry",
-    "notify test": "messages test",
-    "person grant": "grant 'USER@REPO'...",
-    "person revoke": "revoke 'USER@*'",
-    "person show --as-of": "report access --as-of DATE",
-    "policy explain": "explain",
-    "repos form": "form check",
-    "repos report": "report hub",
-    "runs pause": "runs stop",
-    "runs resume": "runs continue",
-    "show --as-of": "report access --as-of DATE",
-}
-
-
 class LazyGroup(click.Group):
     """A group whose commands are only imported when called. The help of the group needs only the table."""
 
@@ -355,19 +319,12 @@ class LazyGroup(click.Group):
         command = self.get_command(ctx, args[0])
         if command is not None:
             return args[0], command, args[1:]
-        if old := self._find_old_word(ctx, args):
-            raise UsageError(f"there is no command {old!r} any more.", hint=f"Use `hf-gate {OLD_WORDS[old]}`.")
         near = self._find_in_subgroups(ctx, args[0]) or self._find_similar(ctx, args[0])
         guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
         raise UsageError(
             f"there is no command {args[0]!r}.",
             hint=f"{guess} `{ctx.command_path} {'--help' if ctx.parent else 'help all'}` lists them.".strip(),
         )
-
-    def _find_old_word(self, ctx: click.Context, args: Sequence[str]) -> str | None:
-        """Return the entry of OLD_WORDS that was typed."""
-        typed = (" ".join([*ctx.command_path.split()[1:], *args[:length]]) for length in (2, 1))
-        return next((words for words in typed if words in OLD_WORDS), None)
 
     def _find_similar(self, ctx: click.Context, typed: str) -> str | None:
         """Return the most similar command. A command with effects is suggested only if a single letter differs."""

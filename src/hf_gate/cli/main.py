@@ -14,7 +14,7 @@ import click
 from hf_gate.base.environment import is_true
 from hf_gate.errors import HfGateError
 
-from .framework import OLD_WORDS, CommandEntry, RootGroup
+from .framework import CommandEntry, RootGroup
 from .output import Output, describe_write_error, silence
 
 # The sections of `hf-gate --help`. `hf-gate help all` also shows the commands without a section.
@@ -269,8 +269,7 @@ def _click_hint(problem: click.ClickException) -> str:
         return ""
     examples = getattr(ctx.command, "examples", ()) if isinstance(problem, click.MissingParameter) else ()
     example = f"For example `{examples[0]}`; " if examples else ""
-    new = OLD_WORDS.get(f"{ctx.command_path} {getattr(problem, 'option_name', '')}".partition(" ")[2])
-    return f"Use `hf-gate {new}`." if new else f"{example}`{ctx.command_path} --help` shows its arguments."
+    return f"{example}`{ctx.command_path} --help` shows its arguments."
 
 
 def _report_os_error(problem: OSError) -> int:

@@ -81,6 +81,7 @@ def open_workspace(
         lends=lends,
         command=click_context.command_path,
         on_wait=waiting_notice(context),
+        on_upgrade=lambda line: context.out.say(line, "dim"),
     )
     if is_first:
         path = bootstrap.store_url(context.settings, location).removeprefix("sqlite:///")

@@ -135,10 +135,8 @@ _END_CAUSES: Final = {
 }
 
 
-def _describe_letter(event: e.LetterSent | e.ReminderAccepted, _entry: _Entry) -> str:
-    what = f"reminder of rule {event.rule}"
-    if isinstance(event, e.LetterSent) and event.rule is None:
-        what = f"letter `{event.about}`"
+def _describe_letter(event: e.LetterSent, _entry: _Entry) -> str:
+    what = f"letter `{event.about}`" if event.rule is None else f"reminder of rule {event.rule}"
     return f"{what} {'sent by hand' if event.how == 'hand' else 'accepted by the mail server'}"
 
 
@@ -158,12 +156,6 @@ def _describe_invitation(event: e.MemberInvited, _entry: _Entry) -> str:
     account = f", Hub account {event.account} (not proven)" if event.account else ""
     where = f" for {', '.join(event.repos)}" if event.repos else ""
     return f"member {event.member} invited as {event.role}{where}{account}"
-
-
-def _describe_deputy(event: e.DeputyNamed, entry: _Entry) -> str:
-    if event.deputy is None or event.until is None:
-        return f"member {event.member} is back"
-    return f"member {event.deputy} stands in for member {event.member} until {entry.time(event.until)}"
 
 
 def _describe_assignment(event: e.RequestAssigned, entry: _Entry) -> str:
@@ -209,10 +201,7 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
         "access is not to be renewed" if event.is_blocked else "access may be renewed again"
     ),
     e.LetterSent: _describe_letter,
-    e.ReminderAccepted: _describe_letter,
     e.NoteWritten: lambda _event, entry: f"note{entry.quote('note')}",
-    e.DataRevealed: lambda event, entry: f"personal data shown to viewer {event.member}{entry.quote('note')}",
-    e.DeputyNamed: _describe_deputy,
     e.RequestAssigned: _describe_assignment,
     e.PlanApproved: lambda event, _entry: (
         f"run {event.run} started: {f'plan {event.plan[:8]}' if event.plan else 'a direct decision'}, "
@@ -263,10 +252,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.GrantNoticed, "notice of end"),
         (e.RenewalBlocked, "renewal"),
         (e.LetterSent, "letter sent"),
-        (e.ReminderAccepted, "reminder"),
         (e.NoteWritten, "note"),
-        (e.DataRevealed, "data shown to a viewer"),
-        (e.DeputyNamed, "deputy"),
         (e.RequestAssigned, "assigned"),
         (e.PolicyPromoted, "policy promoted"),
         (e.TableAccepted, "table accepted"),

@@ -167,30 +167,8 @@ class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Lett
     how: str = "server"  # server; hand: a person said so
 
 
-class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ReminderAccepted"):
-    """As `LetterSent` of a reminder. Only earlier versions wrote this event."""
-
-    rule: str
-    letter: str  # id
-    how: str = "server"
-
-
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag="NoteWritten"):
     """A reviewer wrote a note. The requester never sees it."""
-
-
-class DataRevealed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="DataRevealed"):
-    """A viewer looked at the personal data of one request, with a reason. Only earlier versions wrote this event."""
-
-    member: str  # id
-
-
-class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="DeputyNamed"):
-    """A member is away, and another one stands in. Only earlier versions wrote this event."""
-
-    member: str  # id
-    deputy: str | None = None  # id
-    until: int | None = None  # ms
 
 
 class RequestAssigned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestAssigned"):
@@ -371,9 +349,6 @@ AnyEvent: TypeAlias = (
     | GrantNoticed
     | RenewalBlocked
     | LetterSent
-    | ReminderAccepted
-    | DataRevealed
-    | DeputyNamed
     | RequestAssigned
     | NoteWritten
     | PolicyPromoted

@@ -124,10 +124,7 @@ def _reach_verdict(state: RequestState, event: e.VerdictReached, _at: int) -> Re
 
 
 def _settle_change(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
-    """Apply the outcome of a change. The kinds done and already change the status; the others do not.
-
-    Earlier versions stored `already` without saying that nothing moved. It counts as a move, as it did then.
-    """
+    """Apply the outcome of a change. The kinds done and already change the status; the others do not."""
     if event.kind == OutcomeKind.OPEN:
         return state
     closed = replace(state, open_run=None, open_before=None, open_after=None)
@@ -157,7 +154,7 @@ def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
     return dated if is_earlier else replace(dated, noticed_at=at)
 
 
-def _remind(state: RequestState, event: e.LetterSent | e.ReminderAccepted, at: int) -> RequestState:
+def _remind(state: RequestState, event: e.LetterSent, at: int) -> RequestState:
     if event.rule is None:
         return state
     return replace(state, reminders=tuple(sorted({**dict(state.reminders), event.rule: at}.items())))
@@ -177,7 +174,6 @@ _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], Reques
     e.GrantNoticed: lambda state, _event, at: replace(state, noticed_at=at),
     e.RenewalBlocked: lambda state, event, _at: replace(state, is_final=event.is_blocked and state.ends_at is not None),
     e.LetterSent: _remind,
-    e.ReminderAccepted: _remind,
 }
 """What each event changes, given the state before and the time of the event (ms). Other events change nothing."""
 

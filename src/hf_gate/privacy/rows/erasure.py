@@ -13,7 +13,6 @@ from hf_gate.base.ids import Repo
 from hf_gate.core.events.erasure import hash_person, hash_request, to_ranges
 from hf_gate.core.events.events import (
     ApprovalGiven,
-    DataRevealed,
     LedgerEntry,
     NoteWritten,
     PrivatePartsDeleted,
@@ -230,7 +229,7 @@ def _names_person(identity: StoredIdentity, change: bytes) -> bool:
 def find_notes_about(reader: Reader, identity: StoredIdentity) -> list[int]:
     """Return the entries with notes about other people that name this person."""
     packer = Packer(lambda number: read_dictionary(reader, number))
-    among, kinds = reader.reads.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven), kind_of(DataRevealed)])
+    among, kinds = reader.reads.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven)])
     rows = reader.reads.rows(
         f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
         (kinds, identity.id),

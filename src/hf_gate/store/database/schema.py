@@ -1,6 +1,6 @@
-"""Creates the schema of a store from `schema.sql`, reads its revision, and upgrades older stores by `migrations/*.sql`.
+"""Creates the schema of a store from `schema.sql`, reads its revision, and upgrades older stores by numbered SQL files.
 
-A revision is the number of a migration. Stores before the baseline were made by pre-releases and are refused.
+A revision is the number of a file `migrations/NNNN_what.sql`. The first release has no such file and revision 0001.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from hf_gate import __version__
 from hf_gate.core.events.erasure import SECRET_BYTES
-from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
+from hf_gate.errors import StoreDamaged, StoreTooNew, StoreUnavailable
 from hf_gate.store.sql import Database, Sqlite
 from hf_gate.store.writing.erased import ERASURE_KEY
 
@@ -23,12 +24,12 @@ SCHEMA: Final = Path(__file__).with_name("schema.sql")
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 READ_REVISION: Final = "SELECT value FROM about WHERE key = 'schema'"
 
-_BASELINE: Final = "0018"
-_LOCK_SCHEMA: Final = (  # the number is `hf_gate`; programs before 0025 hold the same lock while they write
+_FIRST: Final = "0001"
+_LOCK_SCHEMA: Final = (  # the number is `hf_gate`
     "SELECT pg_advisory_xact_lock(hashtextextended(current_database() || '.' || current_schema(), 29385957520274533))"
 )
 _OLDEST: Final = re.compile(r"^-- oldest: (\d{4})$", re.MULTILINE)
-ABOUT_SCHEMA: Final = "SELECT key, value FROM about WHERE key IN ('schema', 'oldest')"
+ABOUT_SCHEMA: Final = "SELECT key, value FROM about WHERE key IN ('schema', 'oldest', 'program')"
 _STATEMENT_END: Final = re.compile(r";$", re.MULTILINE)
 _COMMENT: Final = re.compile(r" *--.*")
 _POSTGRES_PHRASES: Final = {  # explained in schema.sql
@@ -58,8 +59,8 @@ def _write_for_postgres(statement: str) -> str:
 
 @cache
 def list_revisions(migrations: Path = MIGRATIONS) -> tuple[str, ...]:
-    """Return the numbers of the baseline and of all migrations in order. The last one is current."""
-    return (_BASELINE, *sorted(path.name[:4] for path in migrations.glob("*.sql")))
+    """Return the number of the first schema and those of all migrations in order. The last one is current."""
+    return (_FIRST, *sorted(path.name[:4] for path in migrations.glob("*.sql")))
 
 
 @cache
@@ -69,7 +70,7 @@ def find_oldest_program(migrations: Path = MIGRATIONS) -> str:
     A migration that only adds what older programs need not know says so: `-- oldest: 0030` names the last migration of
     the oldest program that may go on. Without this line, no older one may.
     """
-    oldest = _BASELINE
+    oldest = _FIRST
     for file in sorted(migrations.glob("*.sql")):
         stated = _OLDEST.search(file.read_text("utf-8"))
         oldest = max(oldest, file.name[:4] if stated is None else stated[1])
@@ -79,28 +80,25 @@ def find_oldest_program(migrations: Path = MIGRATIONS) -> str:
 def check_program(about: Mapping[str, str], at: str, migrations: Path = MIGRATIONS) -> None:
     """Raise StoreTooNew if a newer hf-gate changed the store so that this one cannot go on.
 
-    `about` has `schema`, and `oldest` as `find_oldest_program` says.
+    `about` is as `read_about_schema` returns it.
     """
-    revision = about["schema"]
-    revisions = list_revisions(migrations)
-    if revision not in revisions and about.get("oldest", revision) > revisions[-1]:
-        raise StoreTooNew(
-            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions[-1]}). It "
-            "was not changed."
-        )
+    known = list_revisions(migrations)
+    if about["schema"] not in known and about["oldest"] > known[-1]:
+        theirs = f"version {about['program']}, schema {about['schema']}"
+        ours = f"version {__version__}, schema {known[-1]}"
+        raise StoreTooNew(f"{at} was made by a newer hf-gate ({theirs}; this is {ours}). It was not changed.")
 
 
 def read_about_schema(db: Database) -> dict[str, str]:
-    """Return the revision of a store, and the oldest program that may use it."""
+    """Return the revision of a store, the oldest revision whose program may use it, and the version of hf-gate that
+    wrote both.
+    """
     return dict(db.rows(ABOUT_SCHEMA))
 
 
 def list_schema_tables() -> set[str]:
-    """Return the names of the tables of this schema and of earlier ones."""
-    files = (SCHEMA, *MIGRATIONS.glob("*.sql"))
-    return {
-        name for file in files for name in re.findall(r"(?:CREATE|ALTER|DROP) TABLE (\w+)", file.read_text("utf-8"))
-    }
+    """Return the names of the tables of the schema."""
+    return set(re.findall(r"CREATE TABLE (\w+)", SCHEMA.read_text("utf-8")))
 
 
 def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIGRATIONS) -> None:
@@ -113,14 +111,19 @@ def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIG
         for statement in read_statements(SCHEMA, is_sqlite=db.is_sqlite):
             db.run(statement)
         db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
-        lines = [
-            *about.items(),
-            ("schema", list_revisions(migrations)[-1]),
-            ("oldest", find_oldest_program(migrations)),
-        ]
-        db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
+        db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", [*about.items()])
+        _write_about_schema(db, migrations)
         secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
         db.write_setting(ERASURE_KEY, secret)
+
+
+def _write_about_schema(db: Database, migrations: Path) -> None:
+    lines = (
+        ("schema", list_revisions(migrations)[-1]),
+        ("oldest", find_oldest_program(migrations)),
+        ("program", __version__),
+    )
+    db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
 
 
 @contextmanager
@@ -142,28 +145,17 @@ def read_revision(db: Database) -> str | None:
         return None
     if not {"about", "ledger"} <= tables:
         raise StoreDamaged(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
-    is_before_0020 = "alembic_version" in tables
-    rows = db.rows("SELECT version_num FROM alembic_version" if is_before_0020 else READ_REVISION)
+    rows = db.rows(READ_REVISION)
     if len(rows) != 1:
         raise StoreDamaged(f"{db.at} does not have exactly one schema version; it was not changed.")
     return str(rows[0][0])
 
 
-def check_revision(revision: str, at: str, migrations: Path = MIGRATIONS, oldest: str | None = None) -> None:
-    """Refuse a store of a pre-release or of a newer hf-gate. `at` is the store's name in messages.
+def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: Path = MIGRATIONS) -> str:
+    """Run all migrations after `revision` in one transaction, and return one line that says so.
 
-    A newer store may be used if its `oldest` program is not newer than this one.
+    A SQLite file is copied first.
     """
-    if revision < _BASELINE:
-        raise StoreTooOld(
-            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this version reads {_BASELINE}"
-            " and later. It was not changed."
-        )
-    check_program({"schema": revision, "oldest": oldest or revision}, at, migrations)
-
-
-def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: Path = MIGRATIONS) -> None:
-    """Run all migrations after `revision` in one transaction. A SQLite file is copied first."""
     head = list_revisions(migrations)[-1]
     copy = None if path is None else path.with_name(f"{path.name}.before-{head}")
     if isinstance(db, Sqlite) and copy is not None:
@@ -175,9 +167,8 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: P
                 if file.name[:4] > revision:
                     for statement in read_statements(file, is_sqlite=db.is_sqlite):
                         db.run(statement)
-            db.run("DELETE FROM about WHERE key IN ('schema', 'oldest')")
-            lines = (("schema", head), ("oldest", find_oldest_program(migrations)))
-            db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
+            db.run("DELETE FROM about WHERE key IN ('schema', 'oldest', 'program')")
+            _write_about_schema(db, migrations)
     except BaseException as problem:
         if copy is not None:
             copy.unlink(missing_ok=True)  # the store is unchanged
@@ -187,6 +178,8 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: P
                 f"{what}: {str(problem).strip().partition(chr(10))[0]}. It was not changed."
             ) from problem
         raise
+    kept = "" if copy is None else f" A copy of the store before is {copy}."
+    return f"hf-gate {__version__} upgraded {db.at} from schema {revision} to {head}.{kept}"
 
 
 def _keep_copy(db: Sqlite, path: Path) -> None:

@@ -13,7 +13,7 @@ from hf_gate.store.sql import Database, Postgres, Reader, Sqlite
 from hf_gate.store.write_lock import FileLock, Holder, OnWait, ignore_wait
 from hf_gate.store.writing.search_index import SearchIndex
 
-from .schema import SCHEMA, check_revision, create_schema, read_revision, read_statements
+from .schema import SCHEMA, check_program, create_schema, read_about_schema, read_revision, read_statements
 
 _TRIGGERS: Final = re.compile(r"^CREATE TRIGGER (\w+)")
 _GUARD: Final = "ledger_only_added_to"
@@ -182,7 +182,7 @@ def _repair(db: Sqlite) -> bool:
     revision = read_revision(db)
     if revision is None:
         return False
-    check_revision(revision, db.at)
+    check_program(read_about_schema(db), db.at)
     if not find_index_faults(db):
         return False
     with db.transaction():

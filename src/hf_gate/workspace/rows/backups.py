@@ -23,7 +23,13 @@ from hf_gate.members.rows.members import revoke_member
 from hf_gate.privacy.rows.copies import PARTIAL, record_copy, repeat_in_copy
 from hf_gate.privacy.rows.erasure_file import FILE_NAME
 from hf_gate.requests.rows.initial_load import finish_loading
-from hf_gate.store.database.schema import check_revision, list_revisions, read_revision, upgrade_schema
+from hf_gate.store.database.schema import (
+    check_program,
+    list_revisions,
+    read_about_schema,
+    read_revision,
+    upgrade_schema,
+)
 from hf_gate.store.database.schema_check import find_schema_faults, find_trigger_faults, find_value_faults
 from hf_gate.store.removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
 from hf_gate.store.sql import Row, Sqlite, raise_sqlite_error
@@ -269,7 +275,7 @@ def _check_file(draft: Path, job: Restore) -> None:
         revision = read_revision(db)
         if revision is None:
             raise StoreDamaged(f"{draft} is empty.")
-        check_revision(revision, str(job.backup))
+        check_program(read_about_schema(db), str(job.backup))
         check_owner(db, job.endpoint, job.world, at=str(job.backup))
         if revision != list_revisions()[-1]:
             upgrade_schema(db, None, revision)

@@ -20,7 +20,7 @@ from hf_gate.privacy.rows.erasure_file import FILE_NAME, find_pending, needs_era
 from hf_gate.requests.rows.initial_load import finish_loading, is_loading
 from hf_gate.store.database.schema import (
     MIGRATIONS,
-    check_revision,
+    check_program,
     create_schema,
     list_revisions,
     read_about_schema,
@@ -48,6 +48,7 @@ class _OpenOptions(Struct, frozen=True):
     who: Holder
     wait: float
     on_wait: OnWait
+    on_upgrade: Callable[[str], None]
     country_of: Callable[[AccessRequest], str | None]
     load_classifier: Callable[[], RequestClassifier] | None
     migrations: Path
@@ -68,6 +69,7 @@ def open_store(
     command: str = "",
     wait: float = WAIT_S,
     on_wait: OnWait = ignore_wait,
+    on_upgrade: Callable[[str], None] = lambda _: None,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     load_classifier: Callable[[], RequestClassifier] | None = None,
     migrations: Path = MIGRATIONS,
@@ -78,7 +80,8 @@ def open_store(
 
     `world` identifies one run of a local Hub. Unless `read_only`, only this process may write. If another process holds
     the lock, opening waits `wait` seconds, then raises a `StoreBusy` that names the holder. With `lends`, others may
-    write while this process does not (`Store.hold_write_lock`). `country_of` reads the country of a request for
+    write while this process does not (`Store.hold_write_lock`). `on_upgrade` gets one line if the store was upgraded.
+    `country_of` reads the country of a request for
     `country:` in queries; `load_classifier` is called when the first request is written, for `quality:`, `mail:` and
     `same:`. `erasures` is the file with the hashes of erased people; by default, it is beside the file of the store.
     Erasures that the store does not contain are repeated. On PostgreSQL, `keeper` has leases that outlive this store.
@@ -93,6 +96,7 @@ def open_store(
         who,
         wait,
         on_wait,
+        on_upgrade,
         country_of,
         load_classifier,
         migrations,
@@ -256,7 +260,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
         about = {"endpoint": options.endpoint} | ({"world": options.world} if options.world else {})
         create_schema(db, about, options.migrations)
         return
-    check_revision(revision, db.at, options.migrations, read_about_schema(db).get("oldest"))
+    check_program(read_about_schema(db), db.at, options.migrations)
     if isinstance(db, Sqlite) and not options.is_read_only:
         _check_damage(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
@@ -267,7 +271,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
     else:
         if options.is_read_only:
             raise StoreUnavailable(f"{db.at} has an older schema.", hint="Any command that writes upgrades it.")
-        upgrade_schema(db, path, revision, options.migrations)
+        options.on_upgrade(upgrade_schema(db, path, revision, options.migrations))
 
 
 def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:

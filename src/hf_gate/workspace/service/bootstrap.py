@@ -345,13 +345,14 @@ def connect_workspace(
     waits: bool = True,
     command: str = "",
     on_wait: Callable[[str, float], None] = lambda _, __: None,
+    on_upgrade: Callable[[str], None] = lambda _: None,
 ) -> Workspace:
     """Open the workspace of a location, or this user's store for one Hub. The caller closes it.
 
     Creates the store if there is none, unless `read_only`. `lends`: other processes may write while this one does not
     (see `Store.hold_write_lock`). `url` replaces the store of the location. With `waits` false, StoreBusy is raised at
     once if another process holds the store. Other processes see `command` as the name of the holder. `on_wait`: see
-    `store.write_lock`.
+    `store.write_lock`. `on_upgrade` gets one line if an older store was upgraded.
     """
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.workspace.rows.opening import WAIT_S, open_store
@@ -372,6 +373,7 @@ def connect_workspace(
         lends=lends,
         wait=min(store_wait(settings), WAIT_S if lends else math.inf) if waits else 0.0,  # a page must not wait long
         on_wait=on_wait,
+        on_upgrade=on_upgrade,
         host=gethostname(),
         command=command,
         country_of=_make_country_lookup(),
