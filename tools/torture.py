@@ -81,7 +81,6 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/grants/test_incremental_ends_machine.py",
         "tests/grants/test_ends_in_time.py",
         "tests/requests/test_request_version.py",
-        "tests/policies/test_sources.py",
         "tests/policies/test_sources_tables.py",
         "tests/hub/test_why_hostile.py",
         "tests/grants/test_new_lists.py",

@@ -138,10 +138,6 @@ class _Machine(RuleBasedStateMachine):
     def write_profile(self, number: int, models: int) -> None:
         self.desk.write_profile(number, models=models, created_at=START - timedelta(days=900))
 
-    @rule(number=_people, is_paid=st.booleans())
-    def write_answer(self, number: int, is_paid: bool) -> None:
-        self.desk.write_answer(number, is_paid=is_paid)
-
     @rule(number=st.sampled_from([0, 3, 4]))
     def bind(self, number: int) -> None:
         with self.desk.store.writing() as write:

@@ -28,7 +28,6 @@ BAD = [
     (["ls", MODEL, "--endpoint", "ftp://x"], 2, "not the endpoint", "https"),
     (["ls", MODEL, "--token-file", "/does/not/exist"], 2, "cannot be read", ""),
     (["--profile", "nobody", "ls", MODEL], 2, "does not exist", "config.toml"),
-    (["plan", "--fetch", "--now", "2026-12-01T00:00:00Z"], 2, "--fetch asks now", "Leave one of them out"),
     (["--profile", "demo", "ls"], 2, "does not exist", "hf-gate demo"),
     (["--profile", "demo", "ls"], 2, "does not exist", "unset HF_GATE_PROFILE"),
     (["lss"], 2, "no command", "hf-gate ls"),

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from hf_gate.automation.service.turn_permissions import TurnFilter
 from hf_gate.base.ids import Person, Repo
-from hf_gate.base.timestamps import DAY_MS, to_ms
+from hf_gate.base.timestamps import to_ms
 from hf_gate.config import Paths, Settings
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
@@ -23,7 +23,7 @@ from hf_gate.core.events.events import LedgerEntry
 from hf_gate.core.forms.forms import form_to_json, parse_gate_form
 from hf_gate.core.people.accounts import Profile
 from hf_gate.core.people.grants import GrantCondition, GrantTerms
-from hf_gate.core.stored_rows import Observation, RequestRow
+from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.plans.planning import PlanResult, propose_plan
 from hf_gate.errors import Offline
 from hf_gate.grants.rows import write_terms
@@ -31,7 +31,6 @@ from hf_gate.grants.service.ends.end_reviews import ChangedEnds, EndReview, revi
 from hf_gate.grants.service.ends.grant_ends import refresh_ends
 from hf_gate.hub.client import Hub
 from hf_gate.policies.facts.fact_values import ProfileFact
-from hf_gate.policies.facts.source_answers import digest_question
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.drivers.profile import encode_profile
 from hf_gate.verdicts.plan.guards import ChangeFilter, apply_budgets
@@ -52,8 +51,6 @@ policies: [policies/*.yaml]
 tables: {dua: {file: dua.csv, key: [user_id, email, username]}}
 timezone: Europe/Zurich
 guards: {protected: [user3]}
-sources:
-  paid: {get: "https://crm.example.org/{user_id}", allow: [crm.example.org]}
 """
 HEADER = "user_id,email,username,expires,note,from\n"
 CARD = """\
@@ -89,7 +86,9 @@ TERMS: tuple[GrantTerms, ...] = (
     GrantTerms(
         keep_while=(build_condition("fine", "1w", fine="listed || request.age_days < 62", listed="tables.dua"),)
     ),
-    GrantTerms(keep_while=(build_condition("sources.paid", "3d"), build_condition("sources.paid || tables.dua"))),
+    GrantTerms(
+        keep_while=(build_condition("person.models < 3", "3d"), build_condition("person.models < 3 || tables.dua"))
+    ),
     GrantTerms(until=("tables.gone.expires",), keep_while=(build_condition("tables.gone"),)),
 )
 
@@ -180,18 +179,6 @@ class EvaluatedWorkspace:
             with self.store.writing() as write:
                 document = encode_profile(ProfileFact(profile, self.now))
                 write.write_profile(row.person.id, document, to_ms(self.now))
-
-    def write_answer(self, number: int, *, is_paid: bool) -> None:
-        """Store what the source `paid` says about a person, asked now."""
-        row = next(iter(self.store.find_by_identity(None, f"user{number}")), None)
-        if row is not None:
-            spec = self.bundle.config.sources["paid"]
-            question = digest_question(spec, f"https://crm.example.org/{hub_id(number)}")
-            at = to_ms(self.now)
-            with self.store.writing() as write:
-                write.write_observation(
-                    row.person.id, "paid", Observation(question, json.dumps(is_paid), "", at, at + DAY_MS)
-                )
 
     def append(self, row: RequestRow, *events: e.AnyEvent) -> None:
         with self.store.writing() as write:

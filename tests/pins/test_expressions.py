@@ -171,7 +171,6 @@ def _policies() -> Iterator[tuple[str, CheckedPolicy]]:
     config = parse_config(
         "version: 1\nrepos: ['*/*', 'datasets/*/*']\ntables:\n"
         + "".join(f"  {name}: {{file: {name}.csv, key: email}}\n" for name in ("dua", "partners", "students"))
-        + "sources:\n  paid: {get: 'https://crm.example.org/{user_id}', allow: [crm.example.org]}\n"
     ).config
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)

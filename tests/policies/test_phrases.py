@@ -16,7 +16,7 @@ from hf_gate.policies.expressions.fact_conditions import INCLUDES, IS_TRUE, Fact
 from hf_gate.policies.facts.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types
 from hf_gate.policies.words.phrases import describe_condition, describe_expression, describe_value, name_fact
 
-DECLARED = fact_types(tables=("partners",), sources={"partners": "bool"})
+DECLARED = fact_types(tables=("partners",))
 
 
 def sample_names(pattern: str) -> list[str]:
@@ -29,7 +29,7 @@ def sample_names(pattern: str) -> list[str]:
 def sample_tests(name: str, of_type: CelType, values: tuple[str, ...] | None) -> list[str]:
     """The usual tests of a fact."""
     match of_type:
-        case CelType.BOOL | CelType.DECLARED:
+        case CelType.BOOL:
             return [name, f"!{name}", f"{name} == true"]
         case CelType.INT:
             return [f"{name} {op} {number}" for op in ("==", "!=", "<", "<=", ">", ">=") for number in (0, 1, 30)]

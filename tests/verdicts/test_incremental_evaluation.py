@@ -70,7 +70,6 @@ CHANGES: dict[str, tuple[str, Callable[[EvaluatedWorkspace], object], int]] = {
     "new attempt": ("request.attempt > 1", lambda desk: desk.read(EEG, 1, day=5), 1),
     "e-mail": ('email.domain == "mit.edu"', lambda desk: desk.read(EEG, 1, email="a@mit.edu"), 1),
     "profile": ("person.models > 2", lambda desk: desk.write_profile(1, models=3), 1),
-    "answer": ("request.attempt == 1 || sources.paid", lambda desk: desk.write_answer(1, is_paid=True), 1),
     "history": ("history.accepted > 0", lambda desk: desk.decide(desk.row(1), "accepted", "pending"), 1),
     "elsewhere": ("history.elsewhere > 0", lambda desk: desk.read(MED, 1, status="accepted"), 1),
     "withdrawn elsewhere": (
@@ -139,7 +138,6 @@ DAYS: dict[str, tuple[str, str, timedelta]] = {
     ),
     "end": ("true", "then: accept\n    until: 2026-03-20", timedelta(days=20)),
     "profile": ("person.models > 2", "then: accept", timedelta(days=7, hours=1)),
-    "answer": ("sources.paid", "then: accept", timedelta(days=1, hours=1)),
 }
 
 
@@ -151,7 +149,6 @@ def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk:
     desk.read(EEG, 1, 2, 3)
     desk.read_fully(EEG)
     desk.write_profile(1, models=3)
-    desk.write_answer(1, is_paid=True)
     desk.decide(desk.row(1), "accepted", "pending")
     desk.evaluate()
     before = {row.id: (row.state.verdict, row.evaluation.outcome) for row in desk.current()}

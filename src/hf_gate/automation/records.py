@@ -47,7 +47,6 @@ class TurnResultRecord(Record, frozen=True, kw_only=True):
     stopped: str | None
     unattended_stopped_by: str | None
     profiles: Count
-    answers: Count
     evaluated: Count
     clock_skew_s: int | None
     resumed: list[RunRecord]

@@ -280,7 +280,6 @@ class ErasureRecord(Record, frozen=True, kw_only=True):
     bindings: Annotated[Count, Meta(description="keys of tables that were matched with the account")]
     views: Annotated[Count, Meta(description="saved views that name the person")]
     profiles: Count
-    observations: Annotated[Count, Meta(description="what other systems said about the person")]
     copies: list[CopyRecord]
     backups: Annotated[list[BackupRecord], Meta(description="they keep the person until they are deleted or restored")]
     places: Annotated[list[PlaceRecord], Meta(description="your files that contain the person; they are not edited")]

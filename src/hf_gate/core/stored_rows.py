@@ -125,21 +125,6 @@ class DerivedRow(msgspec.Struct, frozen=True):
     reason: str | None  # the last reason sent to the person
 
 
-class Observation(NamedTuple):
-    """The last answer of a source about a person, or why there is none. Times are in ms.
-
-    `question` is the digest of what was asked: of another question, this is no answer. After a failure, `expires_at`
-    says when to ask again, and `failures` how many there were in a row.
-    """
-
-    question: str
-    value: str | None  # JSON
-    problem: str
-    at: int
-    expires_at: int
-    failures: int = 0
-
-
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """Earlier decisions about one person.
 

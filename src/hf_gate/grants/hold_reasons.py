@@ -16,7 +16,7 @@ from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.policy_model import Action, Policy, Rule
 from hf_gate.core.stored_rows import QueueCount
 from hf_gate.policies.expressions.expression_parser import read_names
-from hf_gate.policies.facts.fact_table import sources_of, tables_of
+from hf_gate.policies.facts.fact_table import tables_of
 from hf_gate.policies.parsing.policy_digest import lets_in
 
 _AGREEMENT: Final = re.compile(r"agreement|dua|contract")
@@ -24,7 +24,7 @@ _AGREEMENT: Final = re.compile(r"agreement|dua|contract")
 
 def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict[str, Counter[str]]:
     """Return by repo how many pending requests are on hold for what: `an agreement`, `a row in NAME`,
-    `an answer of source NAME`, `rule ID`.
+    `rule ID`.
     """
     holds: dict[str, Counter[str]] = {}
     for cell in cells:
@@ -55,10 +55,10 @@ def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
 
 
 def _needs_of(policy: Policy, rule: Rule) -> set[str]:
-    """Return what a rule reads: rows of tables if it waits, else answers of sources, for which the next turns ask."""
-    sources = [text for text in (rule.when, rule.unless) if text]
-    sources += [policy.let[name] for name in lets_in(sources, policy.let)]
-    names = [name for text in sources for name in read_names(text)]
+    """Return the rows of tables that a rule reads if it waits."""
     if rule.then is not Action.WAIT:
-        return {f"an answer of source {name}" for name in sources_of(names)}
+        return set()
+    texts = [text for text in (rule.when, rule.unless) if text]
+    texts += [policy.let[name] for name in lets_in(texts, policy.let)]
+    names = [name for text in texts for name in read_names(text)]
     return {"an agreement" if _AGREEMENT.search(name) else f"a row in {name}" for name in tables_of(names)}

@@ -131,7 +131,6 @@ def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
         (record.notes, "note about other people", "notes about other people"),
         (record.changes, "change of a run", "changes of runs"),
         (record.profiles, "profile", "profiles"),
-        (record.observations, "answer of a source", "answers of sources"),
         (record.bindings, "match with a table", "matches with tables"),
         (record.views, "saved view", "saved views"),
     ):

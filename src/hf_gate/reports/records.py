@@ -38,11 +38,10 @@ class RefusedTableRecord(Record, frozen=True, kw_only=True):
 
 
 class UnknownConditionsRecord(RepoReference, frozen=True, kw_only=True):
-    """Grants whose end nothing moves any more, because tables or sources that they read are not declared."""
+    """Grants whose end nothing moves any more, because tables that they read are not declared."""
 
     grants: Count
     tables: list[str]
-    sources: list[str]
 
 
 class MissingApprovalsRecord(Record, frozen=True, kw_only=True):

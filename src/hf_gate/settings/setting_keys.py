@@ -27,12 +27,6 @@ TWO_PERSON_POLICIES: Final = TWO_PERSON_SETTING
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""
 
-HELD_SOURCES: Final = "held sources"
-"""The sources whose moves to an earlier end wait until a person has looked."""
-
-SOURCE_ENDS: Final = "ends by sources"
-"""When grants ended earlier because of each source, in the last day (ms), as JSON."""
-
 FOLLOWED_POLICIES: Final = "policies that all ends follow"
 """The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
 
@@ -61,11 +55,6 @@ def checked_entries_key(repo: Repo) -> str:
 def row_count_key(table: str) -> str:
     """Return the key of a table's row count at the last read."""
     return f"rows {table}"
-
-
-def source_state_key(source: str) -> str:
-    """Return the key of what the last turns did with a source, as JSON."""
-    return f"source {source}"
 
 
 def accepted_table_key(table: str) -> str:

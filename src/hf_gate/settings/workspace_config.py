@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
-from datetime import time, timedelta
+from datetime import time
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +14,7 @@ from hf_gate.core.letters.letters import LetterConfig
 from hf_gate.core.letters.notices import Destination
 from hf_gate.core.parsing.literals import Hours, Rate, matches_any
 from hf_gate.core.people.sign_in import RoleMap
-from hf_gate.core.policy_model import FactValue, SourcePosition, TableSpec
+from hf_gate.core.policy_model import SourcePosition, TableSpec
 
 RATES = ("accept", "reset", "reject", "remove", "ends")
 _ACCEPT = Rate(20_000, 3600)
@@ -29,25 +29,6 @@ class SignInConfig(Struct, frozen=True):
     client_id: str | None = None
     client_secret: str | None = None
     roles: RoleMap = msgspec.field(default_factory=dict)
-
-
-class SourceSpec(Struct, frozen=True):
-    """Another system that answers one question about a person, declared under `sources`.
-
-    `get` is its address with placeholders, `pointer` the JSON pointer to the value in its answer. `absent` is what 404
-    means; None: nothing. `headers` are references to secrets.
-    """
-
-    name: str
-    get: str
-    type: str  # a CelType: bool, int, string or timestamp
-    pointer: str = ""
-    cache: timedelta = timedelta(days=1)
-    timeout: timedelta = timedelta(seconds=5)
-    absent: FactValue | None = None
-    headers: Map[str, str] = msgspec.field(default_factory=dict)
-    is_private: bool = False  # whether its address may be private
-    rate: Rate = Rate(600, 3600)
 
 
 class RunGuards(Struct, frozen=True):
@@ -93,18 +74,12 @@ class WorkspaceConfig:
     notify: tuple[Destination, ...] = ()  # where notices to the staff go
     sign_in: SignInConfig = field(default_factory=SignInConfig)
     letters: LetterConfig = field(default_factory=LetterConfig)  # mail to applicants; off without kinds
-    sources: Map[str, SourceSpec] = field(default_factory=dict)  # other systems that facts come from, by name
     need_positions: Map[str, SourcePosition] = field(default_factory=dict, compare=False, repr=False)
     source: str = "hf-gate.yaml"
 
     def queues_of_others(self, member: str) -> tuple[str, ...]:
         """Return the queues that are for other members. A queue without members is for everybody who may decide."""
         return tuple(sorted(name for name, members in self.queues.items() if members and member not in members))
-
-    @property
-    def source_types(self) -> Map[str, str]:
-        """The type of each source."""
-        return {name: spec.type for name, spec in self.sources.items()}
 
     def includes(self, repo: Repo) -> bool:
         """Tell whether the workspace covers a repo."""

@@ -26,7 +26,6 @@ from hf_gate.core.stored_rows import (
     LedgerRow,
     ListPosition,
     ListRange,
-    Observation,
     QueryPage,
     RepoRow,
     RequestRow,
@@ -380,12 +379,6 @@ class Store(StoreConnections):
         among, value = self.reads.in_clause(people)
         rows = self.reads.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
         return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
-
-    def observations(self, people: Sequence[int]) -> Mapping[tuple[int, str], Observation]:
-        """Return what sources said about these people, by person and source."""
-        among, value = self.reads.in_clause(people)
-        sql = f"SELECT person_id, source, {', '.join(Observation._fields)} FROM observations WHERE person_id {among}"
-        return {(row[0], row[1]): Observation(*row[2:]) for row in self.reads.rows(sql, (value,))}
 
     def is_plan_made(self, digest: str) -> bool:
         """Return whether this store made a plan that did not expire long ago."""

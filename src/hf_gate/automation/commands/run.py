@@ -463,8 +463,6 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  personal data of {pluralize(done.forgotten, 'old request')} deleted."
     if done.planned.profiles:
         yield f"  {pluralize(done.planned.profiles, 'profile')} read."
-    if done.planned.answers:
-        yield f"  questions to sources: {done.planned.answers}."
     for each in done.resumed:
         counts = _join_counts({_UNFINISHED.get(state, state): number for state, number in each.counts.items()})
         yield f"  run {each.id}, interrupted earlier, was settled ({each.state}): {counts}."

@@ -32,8 +32,6 @@ from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, 
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
-from hf_gate.verdicts.drivers.source_calls import describe_failure
-from hf_gate.verdicts.service.evaluation import read_source_state
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables, read_current_policies
 
 from .turn_permissions import read_held_counts
@@ -49,7 +47,6 @@ _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
 _MAX_CHECKED: Final = 100  # of them, whose time under the rule is read
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
-_LASTING_FAILURES: Final = 3  # turns in a row in which a source failed, before monitors tell it
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
 _DECIDING: Final = (Action.ACCEPT, Action.RESET, Action.REJECT)
 _START_AGAIN: Final = "Start it again: hf-gate run --every auto"
@@ -193,7 +190,6 @@ class ProblemKind(StrEnum):
     HELD_POLICY = "held_policy"
     TABLE = "table"
     UNKNOWN_CONDITIONS = "unknown_conditions"
-    SOURCE = "source"
     CLOCK = "clock"
     HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
@@ -233,7 +229,6 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.RUN: "UNFINISHED",
     ProblemKind.HELD_ENDS: "HELD",
     ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
-    ProblemKind.SOURCE: "UNKNOWN",
     ProblemKind.UNDELIVERED: "UNDELIVERED",
 }
 
@@ -241,7 +236,7 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
 def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
     """Yield what needs a person. The files of the workspace are read if no bundle is given.
 
-    These are acceptances without approvals, refused tables, sources that answered about nobody, held policies and ends,
+    These are acceptances without approvals, refused tables, held policies and ends,
     conditions that stay unknown, notices and letters that did not arrive, a wrong clock, runs that have not ended,
     grants that should have ended a day ago, lists that are not proved complete, requests that people should have
     decided, and requests that a rule should have decided a day ago.
@@ -254,14 +249,10 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
         unknown = find_unknown_conditions(workspace)
     else:
         refused = [table for _, table in sorted(bundle.tables.items()) if table.file_problem]
-        unknown = list_unknown_conditions(store, bundle.tables, bundle.config.source_types, bundle.is_governed)
+        unknown = list_unknown_conditions(store, bundle.tables, bundle.is_governed)
     for table in refused:
         words = f"{table.refusal_text}. See hf-gate policy check."
         yield OpenProblem(ProblemKind.TABLE, table.name, words)
-    for name in sorted(workspace.location.config.sources if bundle is None else bundle.config.sources):
-        state = read_source_state(store, name)
-        if failure := describe_failure(name, state, now):
-            yield OpenProblem(ProblemKind.SOURCE, name, failure, state.failures >= _LASTING_FAILURES)
     yield from _list_held(workspace)
     yield from map(_problem_of_run, list_unfinished_runs(store))
     for conditions in unknown:

@@ -233,7 +233,6 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
         make_filter=make_filter,
         is_full=context.is_full,
         room=room,
-        may_ask=True,
     )
     skipped = result.withheld.skipped_counts
     result.refused = {repo: row for repo, row in refusals.items() if skipped[str(repo)]}
@@ -323,7 +322,6 @@ def turn_result_record(result: TurnResult, changes: Iterable[Change] = ()) -> Tu
         stopped=None if result.stopped is None else str(result.stopped),
         unattended_stopped_by=None if result.stop is None else result.stop.by,
         profiles=planned.profiles,
-        answers=planned.answers,
         evaluated=planned.evaluated,
         clock_skew_s=None if planned.skew is None else round(planned.skew),
         resumed=list(map(run_record, result.resumed)),

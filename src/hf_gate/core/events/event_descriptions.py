@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from hf_gate.base.display_text import join_words, pluralize
+from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_minute, from_ms
 from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.approvals import ApprovedEnd
@@ -105,8 +105,6 @@ def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
     rows = describe_agreements(rows_of_end(event, entry.private))
     cause = f", on {rows}" if rows else ""
     cause += f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
-    if event.sources:
-        cause += f", by an answer of source {join_words(event.sources, 'and')}"
     if event.version:
         cause += f", by version {event.version} of rule {event.rule}, which changed after it was shown"
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]

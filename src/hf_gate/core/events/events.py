@@ -127,7 +127,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="C
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantDated"):
     """The end of a grant made by hf-gate was set, changed, or removed (`until` is None).
 
-    `cause` is `fact` if a date in a table or a source moved, `keep_while` if a condition changed, `renew` or `drop` if
+    `cause` is `fact` if a date in a table moved, `keep_while` if a condition changed, `renew` or `drop` if
     a person set or removed the end, `chosen` if a person chose it with the acceptance, `adopt` if an earlier access got
     an end, and `outside` if the person was accepted again on the Hub. Without a cause, the rule set the end.
     """
@@ -142,7 +142,6 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
     version: str | None = None  # start of the policy's digest, if the policy changed after a person was shown the end
-    sources: tuple[str, ...] = ()  # the sources whose answers the end rests on; the private part has the answers
 
 
 class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantNoticed"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import MAXYEAR, date, time, timedelta
+from datetime import MAXYEAR, date, time
 from functools import lru_cache
 
 from msgspec import Struct
@@ -163,20 +163,6 @@ def parse_rate(text: str) -> Rate:
         period = _PERIODS.get(like[2].lower())
         suggestion = f"{int(number)}/{period}" if number and period else None
     raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", suggestion)
-
-
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
-_SPAN = re.compile(r"([1-9]\d{0,5})(s|min|h|d)\Z")
-
-
-def parse_span(text: str, most: timedelta) -> timedelta:
-    """Parse an exact length of time: `5s`, `30min`, `12h` or `1d`. Raises InvalidLiteralError."""
-    match = _SPAN.match(text)
-    span = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else most * 2
-    if span > most:
-        allowed = f"up to {most.days}d: write 30min, 12h or 1d" if most.days else f"up to {most.seconds}s: write 5s"
-        raise InvalidLiteralError(f"`{text[:40]}` is not a length of time {allowed}.")
-    return span
 
 
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,2})?) ?%\Z")

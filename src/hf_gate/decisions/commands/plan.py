@@ -56,7 +56,6 @@ CHANGES = 3  # exit code of --detailed-exitcode if there are changes
     show_default=True,
     help="Maximum number of profiles to read.",
 )
-@click.option("--fetch", is_flag=True, help="Ask the sources of hf-gate.yaml whose answers can change the plan.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
 @full_evaluation_option
 def plan(
@@ -65,7 +64,6 @@ def plan(
     valid: str,
     moment: str | None,
     profiles: int,
-    fetch: bool,
     detailed_exitcode: bool,
     full_evaluation: bool,
 ) -> int:
@@ -75,8 +73,6 @@ def plan(
     prints the plan. The same store, policies and --now give the same plan, byte for byte. With HF_GATE_READ_ONLY=1,
     nothing is recorded.
     """
-    if fetch and moment:
-        raise UsageError("--fetch asks now, and --now plans for another time.", hint="Leave one of them out.")
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     must_not_write = is_read_only()
     workspace, bundle = open_with_policies(context, is_preview=must_not_write)
@@ -89,7 +85,6 @@ def plan(
         moment=_parse_time(moment) or (context.now() if must_not_write else None),
         valid=lasting,
         is_full=full_evaluation,
-        may_ask=fetch,
     )
     lines = [*plan_lines(workspace, bundle, made), *_next_lines(workspace, made, path)]
     context.out.document(made, lambda: lines)
@@ -106,7 +101,6 @@ def make_plan_file(
     moment: datetime | None = None,
     valid: timedelta = timedelta(days=1),
     is_full: bool = False,
-    may_ask: bool = False,
 ) -> Plan:
     """Make a plan, register it in the store, and write it to a file if there is a path."""
     from hf_gate.automation.service.turn_permissions import register_plan
@@ -125,11 +119,8 @@ def make_plan_file(
             moment=moment,
             valid=valid,
             is_full=is_full,
-            may_ask=may_ask,
         )
     made = found.plan
-    if may_ask:
-        context.out.say(f"Questions to sources: {found.answers}.")
     if note := held_ends_note(found.ends.held_count):
         context.out.warn(note)
     if moment is None and (note := outdated_ends_note(count_outdated_ends(workspace, bundle, workspace.clock.now()))):

@@ -125,7 +125,7 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     """Confirm end dates that a table or a condition moves to an earlier time.
 
-    More than 20 at once, or in a day by one source, wait for this.
+    More than 20 at once wait for this.
 
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
     run` ends the access when it is due. If two people must agree, the first one only records that they agree.
@@ -173,8 +173,7 @@ def _move_line(move: EndMove, now: datetime) -> str:
     before = move.row.state.ends_at
     was = "no end" if before is None else format_distance(from_ms(before), now)
     soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
-    words = f"{soon} instead of {was}" if end != before else f"{was}; after that is renewed, a condition ends it"
-    return f"{move.row.target_name}: access ends {words}{move.source_words}"
+    return f"{move.row.target_name}: access ends {soon} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------

@@ -121,8 +121,7 @@ def _render(context: HttpContext, *, wrong: str = "", status: int = 200) -> Resp
     bundle = context.app_state.policies.current
     unknown = []
     if bundle is not None:
-        types = bundle.config.source_types
-        unknown = list_unknown_conditions(context.workspace.store, bundle.tables, types, context.can_see)
+        unknown = list_unknown_conditions(context.workspace.store, bundle.tables, context.can_see)
     return context.render(
         "ends.html",
         status,
@@ -149,5 +148,5 @@ def _make_line(context: HttpContext, move: EndMove) -> HeldEnd:
         repo=str(row.repo),
         before="no end" if before is None else context.format_time(from_ms(before)),
         after="now" if end is None or from_ms(end) <= now else context.format_time(from_ms(end)),
-        why=" and ".join(_WHY[kind] for kind in move.kinds) + move.source_words,
+        why=" and ".join(_WHY[kind] for kind in move.kinds),
     )

@@ -10,7 +10,7 @@ from msgspec import Struct
 from hf_gate.core.policy_model import TRUST_ORDER, Action, FactValue, Policy, Trust
 from hf_gate.policies.expressions.constant_conditions import collect_lets
 from hf_gate.policies.expressions.expressions import Expression, bind_facts
-from hf_gate.policies.facts.fact_table import find_declaration, sources_of, tables_of
+from hf_gate.policies.facts.fact_table import find_declaration, tables_of
 
 _TRUST_WORDS = {
     Trust.ACCOUNT: "account data from the Hub",
@@ -58,11 +58,7 @@ class AcceptRequirement(Struct, frozen=True):
 
 
 def _describe_trust(trust: Trust, facts: Iterable[str]) -> str:
-    names = tuple(facts)
-    words = [_TRUST_WORDS[trust]]
-    if asked := sources_of(names):
-        words = [*(words if len(asked) < len(names) else ()), "an answer of a system that you ask"]
-    return f"{' and '.join(words)} ({', '.join(names)})"
+    return f"{_TRUST_WORDS[trust]} ({', '.join(facts)})"
 
 
 class _Requirement(Struct, frozen=True):
@@ -122,8 +118,7 @@ class _RequirementFinder:
         for condition in conditions:
             lets |= collect_lets(condition)
             facts |= condition.facts
-        unnamed = {f"sources.{name}": False for name in sources_of(facts)}
-        self._stranger = bind_facts(_STRANGER_FACTS | _stranger_tables(facts) | unnamed, lets)
+        self._stranger = bind_facts(_STRANGER_FACTS | _stranger_tables(facts), lets)
 
     def requirement_of(self, condition: Expression | None, *, wanted: bool) -> _Requirement:
         """Return the weakest requirement for a condition to evaluate to `wanted`."""

@@ -116,7 +116,7 @@ def check_ends(
 def _check_fact(
     document: YamlDocument, rule: Rule, name: str, node: Scalar, declared: Mapping[str, CelType]
 ) -> Iterator[PolicyProblem]:
-    own = (each for each in declared if each.startswith(("tables.", "sources.")))
+    own = (each for each in declared if each.startswith("tables."))
     dates = sorted((each for each in own if declared[each] is CelType.TIMESTAMP), reverse=True)
     if name in dates:
         return
@@ -252,9 +252,7 @@ class _PolicyChecker:
         self.config = config
         self.today = today
         self.forms = {repo: form for repo, form in forms.items() if _covers(policy, config, repo)}
-        self.declared = fact_types(
-            ANSWER_ROLES, table_names(policy, config), {} if config is None else config.source_types
-        )
+        self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
         self.broken_lets: set[str] = set()  # `let` names whose problem has been reported
         self.conditions: dict[tuple[str, str], Expression] = {}

@@ -49,7 +49,6 @@ from .opinions import (
     EvaluationTime,
     combine_opinions,
     current_action,
-    ends_of,
     find_wait_end,
     form_opinion,
     unknown_branch,
@@ -302,21 +301,6 @@ class Evaluator:
             return NO_HAND_TERMS
         moment = self.evaluation_time(facts, now, since, policies)
         return _hand_terms_of(policies, self._find_results(policies, facts, moment, by_hand=True), moment)
-
-    def facts_of_terms(self, verdict: Verdict) -> frozenset[str]:
-        """Return the facts on which the end of an access rests, if the verdict accepts, or still may accept."""
-        ends = {end.name for end in ends_of(verdict) if isinstance(end, FactEnd)}
-        kept = {(condition.policy, condition.rule) for condition in verdict.keep_while}
-        may_accept = {one.policy for one in verdict.opinions if one.needs and Action.ACCEPT in one.possible}
-        facts = [frozenset(ends)]
-        for compiled in self.policies:
-            name = compiled.policy.name
-            if name in may_accept:
-                facts.append(compiled.ends)
-            for rule, keep in zip(compiled.policy.rules, compiled.keep, strict=True):
-                if keep is not None and (name in may_accept or (name, rule.id) in kept):
-                    facts.append(keep.facts)
-        return frozenset[str]().union(*facts)
 
     def depends_on(self, name: str, facts: RequestFacts, *, now: datetime, status: str) -> bool:
         """Tell whether the verdict may be another one if a fact had another value.

@@ -144,9 +144,8 @@ def unknown_name_problem(name: str, start: int, length: int, names: NameSuggesti
         return ExpressionProblem("foreign-word", f"`{name}` is written `{truth}`", start, length, truth)
     near = names.suggest(name)
     head = name.partition(".")[0]
-    if head in _DECLARED and not _is_near_name(name, near):
-        what, keys = _DECLARED[head]
-        message = f"there is no {what} `{shown.split('.')[1]}`; name its {keys} in hf-gate.yaml under `{head}`"
+    if head == "tables" and not _is_near_name(name, near):
+        message = f"there is no table `{shown.split('.')[1]}`; name its file and key in hf-gate.yaml under `tables`"
         return ExpressionProblem("unknown-fact", message, start, length)
     if near is None:
         message = f"unknown fact `{shown}`; if it is a text, put it in quotes"
@@ -154,11 +153,8 @@ def unknown_name_problem(name: str, start: int, length: int, names: NameSuggesti
     return ExpressionProblem("unknown-fact", f"unknown fact `{shown}`; did you mean `{near}`?", start, length, near)
 
 
-_DECLARED: Final = {"tables": ("table", "file and key"), "sources": ("source", "address and hosts")}
-
-
 def _is_near_name(name: str, near: str | None) -> bool:
-    """Tell whether the suggestion is a table, or a source, with a similar name; the same beginning is no similarity."""
+    """Tell whether the suggestion is a table with a similar name; the same beginning is no similarity."""
     if near is None or near.partition(".")[0] != name.partition(".")[0]:
         return False
     return bool(difflib.get_close_matches(name.split(".")[1], [near.split(".")[1]], n=1, cutoff=0.6))

@@ -238,7 +238,7 @@ _UNLIMITED_TYPES = (bool, datetime)
 _OTHER_TYPE = "a fact has a value of another type"
 _PYTHON_TYPES: Mapping[CelType, type | tuple[type, ...]] = MappingProxyType({
     CelType.BOOL: bool, CelType.INT: int, CelType.STRING: str, CelType.TIMESTAMP: datetime,
-    CelType.LIST: (tuple, list), CelType.MAP: Mapping, CelType.DECLARED: (bool, int, str, datetime),
+    CelType.LIST: (tuple, list), CelType.MAP: Mapping,
 })  # fmt: skip
 
 

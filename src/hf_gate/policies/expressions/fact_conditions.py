@@ -59,8 +59,6 @@ class FactCondition(Struct, frozen=True):
         declaration = find_declaration(self.fact)
         if self.has_size or declaration is None:
             return CelType.INT
-        if declaration.type is CelType.DECLARED and self.values:
-            return _CEL_TYPES[type(self.values[0])]
         return CelType.STRING if self.key is not None else declaration.type
 
 
@@ -85,7 +83,7 @@ def read_condition(node: ExpressionNode) -> FactCondition | None:
 def _read_test(node: ExpressionNode) -> FactCondition | None:
     if node.kind is NodeKind.NAME:
         subject = _read_subject(node)
-        return subject if subject is not None and subject.type in (CelType.BOOL, CelType.DECLARED) else None
+        return subject if subject is not None and subject.type is CelType.BOOL else None
     if node.is_operator("in"):
         return _read_membership(*node.children)
     if node.is_operator(*MIRRORED):
@@ -97,7 +95,7 @@ def _read_test(node: ExpressionNode) -> FactCondition | None:
         return _read_exists(node)
     subject = _read_subject(node.children[0])
     value = _read_literal(node.children[1])
-    is_text = subject is not None and subject.type in (CelType.STRING, CelType.DECLARED)
+    is_text = subject is not None and subject.type is CelType.STRING
     if node.name not in _SEARCHES or subject is None or not is_text or type(value) is not str:
         return None
     return replace(subject, op=node.name, values=(value,), literals=node.children[1:])
@@ -109,7 +107,7 @@ def _read_subject(node: ExpressionNode) -> FactCondition | None:
         return None if find_declaration(node.name) is None else FactCondition(node.name, IS_TRUE)
     if node.kind is NodeKind.CALL and node.name == "size" and len(node.children) == 1:
         measured = _read_subject(node.children[0])
-        is_valid = measured is not None and measured.type in (CelType.STRING, CelType.LIST, CelType.DECLARED)
+        is_valid = measured is not None and measured.type in (CelType.STRING, CelType.LIST)
         return replace(measured, has_size=True) if measured is not None and is_valid else None
     if node.kind is not NodeKind.FIELD and not node.is_operator("[]"):
         return None
@@ -133,16 +131,13 @@ _PYTHON_TYPES: Final[Mapping[CelType, type]] = MappingProxyType(
 )
 
 
-_CEL_TYPES: Final[Mapping[type, CelType]] = MappingProxyType({kind: name for name, kind in _PYTHON_TYPES.items()})
-
-
 def _compare(left: ExpressionNode, op: str, literals: tuple[ExpressionNode, ...]) -> FactCondition | None:
     """Return a comparison of a fact with literals of its type."""
     subject = _read_subject(left)
     values = tuple(value for literal in literals if (value := _read_literal(literal)) is not None)
     if subject is None or len(values) != len(literals) or not values:
         return None
-    kind = _CEL_TYPES[type(values[0])] if subject.type is CelType.DECLARED else subject.type
+    kind = subject.type
     expected = _PYTHON_TYPES.get(kind)
     if expected is None or any(type(value) is not expected for value in values):
         return None

@@ -24,7 +24,6 @@ class CelType(StrEnum):
     TIMESTAMP = "timestamp"
     LIST = "list"
     MAP = "map"
-    DECLARED = "declared"  # of a source: the type that hf-gate.yaml gives it
 
 
 class FactDeclaration(Struct, frozen=True):
@@ -163,14 +162,6 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "Whole days since the last decision.",
         _NOT_FULL + ", or no decision has been made",
     ),
-    _fact(
-        "sources.NAME",
-        CelType.DECLARED,
-        _YOURS,
-        "source",
-        "The answer of another system, of the type that `hf-gate.yaml` gives the source.",
-        "the source was not asked yet, its answer expired, or it gave no usable answer",
-    ),
     _fact("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
 )
 
@@ -186,27 +177,19 @@ _IDENTITY: Final = frozenset({"person.hidden", "person.username", "person.fullna
 FACTS: Mapping[str, FactDeclaration] = MappingProxyType({each.name: each for each in _DECLARATIONS})
 
 
-def fact_types(
-    roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = (), sources: Mapping[str, str] = MappingProxyType({})
-) -> Mapping[str, CelType]:
-    """Return the type of each fact that expressions may use, for these roles, tables and types of sources."""
-    known = {name: FACTS[pattern].type for name, pattern in _expand_names(roles, tables)}
-    return known | {f"sources.{name}": CelType(kind) for name, kind in sources.items()}
+def fact_types(roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = ()) -> Mapping[str, CelType]:
+    """Return the type of each fact that expressions may use, for these roles and tables."""
+    return {name: FACTS[pattern].type for name, pattern in _expand_names(roles, tables)}
 
 
 def is_identity_fact(name: str) -> bool:
-    """Tell whether a fact can change with the person's name or e-mail address. Tables and sources are asked by both."""
-    return name in _IDENTITY or name.startswith(("email.", "tables.", "sources."))
+    """Tell whether a fact can change with the person's name or e-mail address. Tables are looked up by both."""
+    return name in _IDENTITY or name.startswith(("email.", "tables."))
 
 
 def tables_of(names: Iterable[str]) -> set[str]:
     """Return the tables that these facts read."""
     return {name.split(".")[1] for name in names if name.startswith("tables.")}
-
-
-def sources_of(names: Iterable[str]) -> set[str]:
-    """Return the sources that these facts read."""
-    return {name.split(".")[1] for name in names if name.startswith("sources.")}
 
 
 def find_declaration(name: str) -> FactDeclaration | None:
@@ -221,7 +204,7 @@ def find_declaration(name: str) -> FactDeclaration | None:
         return FACTS.get(f"answers.ROLE.{leaf}")
     if head == "tables" and middle:
         return FACTS.get(f"tables.NAME.{leaf}" if leaf else "tables.NAME")
-    return FACTS["sources.NAME"] if head == "sources" and middle and not leaf else None
+    return None
 
 
 def _expand_names(roles: Iterable[str], tables: Iterable[str]) -> Iterable[tuple[str, str]]:
@@ -232,5 +215,5 @@ def _expand_names(roles: Iterable[str], tables: Iterable[str]) -> Iterable[tuple
             yield from ((pattern.replace("ROLE", role), pattern) for role in roles)
         elif pattern.startswith("tables."):
             yield from ((pattern.replace("NAME", table), pattern) for table in tables)
-        elif not pattern.startswith(("answers.", "sources.")) or pattern.split(".")[1] in roles:
+        elif not pattern.startswith("answers.") or pattern.split(".")[1] in roles:
             yield pattern, pattern

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -48,20 +47,6 @@ class ProfileFact(Struct, frozen=True):
     read_at: datetime | None = None
     why: UnknownReason = UnknownReason.NOT_YET
     note: str = ""
-
-
-class SourceFact(Struct, frozen=True):
-    """What another system says about a person, and when it was asked, or the reason why that is unknown.
-
-    It holds until `expires_at`. `address` is where it can be asked now; empty if it cannot.
-    """
-
-    value: FactValue | None = None
-    read_at: datetime | None = None
-    why: UnknownReason = UnknownReason.NOT_YET
-    note: str = ""
-    expires_at: datetime | None = None
-    address: str = ""
 
 
 class RowEvidence(Protocol):
@@ -118,7 +103,6 @@ _NOT_SENT = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub did not send it")
 _NO_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail address")
 _BAD_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the account's e-mail address is not valid")
 _NO_FIELD = UnknownValue(UnknownReason.UNAVAILABLE, "the form has no such field")
-_NOT_ASKED = SourceFact(why=UnknownReason.UNAVAILABLE, note="no answer of the source is known")
 _NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history has not been read")
 _NO_REMINDERS = UnknownValue(UnknownReason.UNAVAILABLE, "reminders are off")
 _NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "no full sync has been done: run hf-gate sync --full")
@@ -152,7 +136,6 @@ class FactInputs:
         "profile",
         "reminders",
         "request",
-        "sources",
         "tables",
     )
 
@@ -169,7 +152,6 @@ class FactInputs:
         memo: QualityCache | None,
         *,
         reminders: Mapping[str, datetime] | None = None,  # by rule, when accepted; None: reminders are off
-        sources: Mapping[str, SourceFact] = MappingProxyType({}),
     ) -> None:
         self.request = request
         self.now = now
@@ -181,7 +163,6 @@ class FactInputs:
         self.countries = countries
         self.memo = memo
         self.reminders = reminders
-        self.sources = sources
         self._layout: AnswerLayout | None = None
         self._raw_account: _RawAccount | None = None
         self._best_answers: dict[Role, tuple[Quality, str | None]] = {}
@@ -374,16 +355,6 @@ def table_getters(name: str) -> dict[str, Getter]:
         "expires": about(lambda hit: hit.expires, "there is no row, or it has no date"),
         "row": about(lambda hit: hit.row, "there is no row"),
     }
-
-
-def source_getter(name: str) -> Getter:
-    """Return the getter of `sources.NAME`."""
-
-    def of(at: FactInputs) -> FactValue | UnknownValue:
-        found = at.sources.get(name, _NOT_ASKED)
-        return UnknownValue(found.why, found.note) if found.value is None else found.value
-
-    return of
 
 
 def _history_getter(get: Callable[[DecisionHistory], FactValue]) -> Getter:

@@ -18,19 +18,16 @@ from .fact_values import (
     FactInputs,
     Getter,
     ProfileFact,
-    SourceFact,
     TableHit,
     UnknownValue,
     answer_getters,
     request_read_at,
-    source_getter,
     table_getters,
 )
 from .form_facts import NO_FORM, FormRoles, QualityCache
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_TABLES: Mapping[str, TableHit] = MappingProxyType({})
-_NO_SOURCES: Mapping[str, SourceFact] = MappingProxyType({})
 
 
 class FactReader:
@@ -60,13 +57,10 @@ class FactReader:
         tables: Mapping[str, TableHit] = _NO_TABLES,
         history: DecisionHistory | None = None,
         reminders: Mapping[str, datetime] | None = None,
-        sources: Mapping[str, SourceFact] = _NO_SOURCES,
     ) -> RequestFacts:
         """Return the facts of one request; unknown ones have a reason."""
         more = (self._countries, self._memo)
-        at = FactInputs(
-            request, now, form, email, profile, tables, history, *more, reminders=reminders, sources=sources
-        )
+        at = FactInputs(request, now, form, email, profile, tables, history, *more, reminders=reminders)
         return RequestFacts(at, self._declarations)
 
 
@@ -128,8 +122,6 @@ def _find_getter(name: str) -> Getter:
         return answer_getters(middle)[leaf]
     if head == "tables" and middle:
         return table_getters(middle)[leaf]
-    if head == "sources" and middle:
-        return source_getter(middle)
     raise KeyError(name)
 
 
@@ -157,9 +149,6 @@ def _source_and_age(
     if declaration.source == "table":
         hit = at.tables.get(name.split(".")[1])
         return (hit.source, hit.as_of) if hit else (f"table:{name.split('.')[1]}", None)
-    if declaration.source == "source":
-        answer = at.sources.get(name.split(".")[1])
-        return f"source:{name.split('.')[1]}", answer.read_at if answer else None
     if declaration.source == "history":
         return "history", at.history.as_of if at.history else None
     if declaration.source == "profile" or (declaration.source == "account id" and at.profile and at.profile.profile):

@@ -18,7 +18,7 @@ from hf_gate.core.policy_model import PolicyProblem
 from hf_gate.settings.letter_config import find_need_positions, read_letter_config
 from hf_gate.settings.notice_config import read_destinations, read_reference
 from hf_gate.settings.sign_in_config import read_sign_in
-from hf_gate.settings.workspace_config import RATES, RunGuards, SourceSpec, WorkspaceConfig
+from hf_gate.settings.workspace_config import RATES, RunGuards, WorkspaceConfig
 
 from .policy_parser import read_globs, read_table_specs, read_version
 from .rule_parser import read_reasons
@@ -39,7 +39,6 @@ KEYS = (
     "notify",
     "sign_in",
     "letters",
-    "sources",
 )
 DESK_KEYS = ("may_write_tables", "shared")
 _SYNONYMS = {
@@ -122,7 +121,6 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         notify=keys.read_part("notify", read_destinations, ()),
         sign_in=keys.read_part("sign_in", read_sign_in, plain.sign_in),
         letters=keys.read_part("letters", read_letter_config, plain.letters),
-        sources=keys.read_part("sources", _read_sources, {}),
         need_positions=find_need_positions(root),
         **keys.read_part("desk", _read_desk, dict[str, bool]()),
         source=reader.source.name,
@@ -149,12 +147,6 @@ def _read_store(reader: NodeReader, node: Node, name: str) -> str | None:
         hint = f"Did you mean `{fix}`?" if fix.startswith("sqlite") else "Write postgresql:// instead of postgres://."
     reader.add_problem(node, "bad_store", words, fix=fix, hint=hint)
     return None
-
-
-def _read_sources(reader: NodeReader, node: Node) -> dict[str, SourceSpec]:
-    from .source_parser import read_sources
-
-    return read_sources(reader, node)
 
 
 def _read_files(reader: NodeReader, node: Node) -> tuple[str, ...]:

@@ -71,8 +71,6 @@ def describe_number_test(fact: str, op: str, number: int) -> str | None:
         return _ACCOUNT[op].format(pluralize(number, "day"))
     if fact in _AGES:
         return _AGES[fact].format(_BOUNDS[op].format(pluralize(number, "day")).replace("fewer", "less"))
-    if fact.startswith("sources."):
-        return f"{name_fact(fact)} is {_BOUNDS[op].format(f'{number:,}')}".replace("fewer", "less")
     if fact not in _COUNTS:
         return None
     words = _COUNTS[fact]
@@ -103,8 +101,6 @@ def describe_number(fact: str, value: int) -> str | None:
         return f"account {describe_age(value)} old"
     if fact in _AGES:
         return _AGES[fact].format(describe_age(value) if value else "less than 1 day")
-    if fact.startswith("sources."):
-        return f"{name_fact(fact)} is {value:,}"
     if fact not in _COUNTS:
         return None
     words = _COUNTS[fact]
@@ -189,7 +185,7 @@ def name_fact(fact: str) -> str:
         return {"quality": f"quality of the {ROLE_NAMES[middle]}", "code": "country"}.get(leaf, ROLE_NAMES[middle])
     if find_declaration(fact) is not None and head == "tables":
         return {"expires": f"end of the entry in {middle}"}.get(leaf, f"entry in {middle}")
-    return f"answer of source {rest}" if find_declaration(fact) is not None else quote_expression(fact)
+    return quote_expression(fact)
 
 
 # ---- conditions ------------------------------------------------------------------------------------------------------
@@ -286,8 +282,6 @@ def _describe_boolean(fact: str, *, is_true: bool) -> str | None:
     head, _, rest = fact.partition(".")
     if head == "tables":
         return f"{'' if is_true else 'not '}listed in {rest}"
-    if head == "sources":
-        return f"source {rest} says {'yes' if is_true else 'no'}"
     if head == "answers" and rest.endswith(".present"):
         name = ROLE_NAMES[rest.removesuffix(".present")]
         return f"{name} given" if is_true else f"no {name} given"
@@ -457,9 +451,8 @@ def _describe_moment(condition: FactCondition, *, is_so: bool) -> str | None:
 
 
 def _name_end(fact: str) -> str:
-    """Return the subject and verb of a time in a table or of a source."""
-    name = fact.split(".")[1]
-    return f"answer of source {name} is" if fact.startswith("sources.") else f"entry in {name} expires"
+    """Return the subject and verb of a time in a table."""
+    return f"entry in {fact.split('.')[1]} expires"
 
 
 def format_moment(moment: datetime) -> str:

@@ -71,7 +71,6 @@ class Eraser:
         self._delete_mentions(identity)
         self._redact_runs(requests, identity)
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (person,))
-        self._db.run("DELETE FROM observations WHERE person_id = ?", (person,))
         self._db.run(
             "UPDATE people SET salt = NULL, user_id = NULL, username = NULL, fullname = NULL, email = NULL,"
             " user_key = NULL WHERE id = ?",
@@ -99,7 +98,6 @@ class Eraser:
         """Delete the names of a person without any other request."""
         self._delete_private_parts("x.person_id = ?", identity.id, "retention", None)
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (identity.id,))
-        self._db.run("DELETE FROM observations WHERE person_id = ?", (identity.id,))
         self._db.run(
             (
                 "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL"
@@ -260,7 +258,6 @@ class StoredParts(NamedTuple):
     bindings: int
     views: int
     profiles: int
-    observations: int
 
 
 _COUNT_UNSENT: Final = f"SELECT count(*) FROM changes c JOIN runs r ON r.id = c.run WHERE {UNSENT} AND"
@@ -314,7 +311,6 @@ def count_parts(reader: Reader, person: int) -> StoredParts:
         bindings=reader.reads.count(bound, (one.account, value)),
         views=sum(one.pattern.matches(f"{name}\n{query}") for name, query in views),
         profiles=reader.reads.count("SELECT count(*) FROM profiles WHERE person_id = ?", (person,)),
-        observations=reader.reads.count("SELECT count(*) FROM observations WHERE person_id = ?", (person,)),
     )
 
 
@@ -327,13 +323,6 @@ _EXPIRED: Final = (
     " AND NOT EXISTS (SELECT 1 FROM changes c JOIN runs u ON u.id = c.run WHERE c.request_id = r.id"
     " AND NOT (u.state {}))"
 )
-
-
-def delete_outdated_observations(store: Store, before: int) -> None:
-    """Delete the answers of sources that expired before a time (ms), also of sources that no longer exist."""
-    if store.reads.row("SELECT 1 FROM observations WHERE expires_at < ? LIMIT 1", (before,)) is not None:
-        with store.writing() as write:
-            write.db.run("DELETE FROM observations WHERE expires_at < ?", (before,))
 
 
 def count_expired(store: Store, status: str, before: int) -> int:

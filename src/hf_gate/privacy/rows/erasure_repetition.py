@@ -22,7 +22,6 @@ VACUUMED: Final = (
     "private",
     "texts",
     "profiles",
-    "observations",
     "bindings",
     "views",
     "plans",

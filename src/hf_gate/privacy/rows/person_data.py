@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hf_gate.core.letters.messages import OutboxRow
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.runs import RunState
-from hf_gate.core.stored_rows import ChangeRow, Observation
+from hf_gate.core.stored_rows import ChangeRow
 from hf_gate.messages.rows.outbox import read_letters_to
 from hf_gate.requests.rows.identity import read_full_identity
 from hf_gate.store.rows.runs import SELECT_CHANGES, build_changes
@@ -27,7 +27,6 @@ class PersonData(NamedTuple):
     table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
     letters: list[OutboxRow]
     profile: bytes | None
-    observations: Mapping[str, Observation]  # by source
 
 
 def read_person_data(store: Store, person: int) -> PersonData:
@@ -58,7 +57,6 @@ def read_person_data(store: Store, person: int) -> PersonData:
         table_hits=[row[0] for row in hits],
         letters=read_letters_to(store, person),
         profile=None if profile is None else profile[0],
-        observations={source: found for (_, source), found in store.observations([person]).items()},
     )
 
 
@@ -73,5 +71,4 @@ def join_person_data(parts: Sequence[PersonData]) -> PersonData:
         table_hits=sorted({name for one in parts for name in one.table_hits}),
         letters=[row for one in parts for row in one.letters],
         profile=next((one.profile for one in parts if one.profile is not None), None),
-        observations={source: found for one in parts for source, found in one.observations.items()},
     )

@@ -97,7 +97,6 @@ class PersonExportRecord(Record, frozen=True, kw_only=True):
     decisions: list[DecisionRecord]
     letters: list[PersonLetterRecord]
     profile: Annotated[dict[str, Any] | None, Meta(description="the public profile, if a policy read it")]
-    observations: Annotated[dict[str, Any], Meta(description="what sources said about the person, and when")]
     bindings: list[BindingRecord]
     tables: Annotated[list[str], Meta(description="tables that contained the person at the last evaluation")]
     views: Annotated[list[SavedViewRecord], Meta(description="saved views that name the person")]
@@ -155,10 +154,6 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
             for letter in data.letters
         ],
         profile=None if data.profile is None else json.loads(data.profile),
-        observations={
-            source: {"value": json.loads(found.value or "null"), "problem": found.problem, "at": ms_to_iso(found.at)}
-            for source, found in sorted(data.observations.items())
-        },
         bindings=[BindingRecord(table=table, key=key) for table, key in data.bindings],
         tables=data.table_hits,
         views=[SavedViewRecord(name=name, query=query) for name, query in data.views],
@@ -231,8 +226,6 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
     ]
     yield from _table("Letters", ("Time", "Repo", "Kind", "Sent", "Outcome", "Problem"), letters)
     yield from _table("Public profile", ("Field", "Value"), _fields(record.profile or {}))
-    answers = [(name, *one.values()) for name, one in record.observations.items()]
-    yield from _table("Answers of other systems", ("Source", "Answer", "Problem", "Time"), answers)
     yield from _table(
         "Matches with tables", ("Table", "Key"), [(binding.table, binding.key) for binding in record.bindings]
     )

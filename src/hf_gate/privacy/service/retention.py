@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from hf_gate.base.timestamps import DAY_MS, to_ms
-from hf_gate.privacy.rows.erasure import count_expired, delete_expired, delete_outdated_observations
+from hf_gate.privacy.rows.erasure import count_expired, delete_expired
 from hf_gate.privacy.rows.erasure_repetition import scrub
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import RETENTION_AT
 
 _BATCH: Final = 5_000  # requests of one transaction, which rebuilds the search index of SQLite once
-_KEPT_ANSWERS: Final = 2 * DAY_MS  # of sources, after they expired, so that failures in a row are counted
 _MAX_IN_TURN: Final = 5_000  # requests of one turn of `run`; the next turn continues
 
 
@@ -50,12 +49,9 @@ def apply_retention(workspace: Workspace, actor: str, most: int = _MAX_IN_TURN) 
 
 
 def apply_daily(workspace: Workspace, actor: str) -> Mapping[str, int]:
-    """Delete outdated answers of sources, and apply the retention once a day, or again at once while requests are left
-    over from the last time.
-    """
+    """Apply the retention once a day, or again at once while requests are left over from the last time."""
     store = workspace.store
     now = to_ms(workspace.now())
-    delete_outdated_observations(store, now - _KEPT_ANSWERS)
     if not workspace.location.config.retention or now - int(store.setting(RETENTION_AT) or 0) < DAY_MS:
         return {}
     done = apply_retention(workspace, actor)

@@ -186,7 +186,6 @@ def _unknown_record(conditions: UnknownConditions) -> UnknownConditionsRecord:
         repo_type=repo.type,
         grants=conditions.grants,
         tables=list(conditions.tables),
-        sources=list(conditions.sources),
     )
 
 

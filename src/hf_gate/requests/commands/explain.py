@@ -163,12 +163,11 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
     row = _repo_row(workspace, repo)
     policy_set = policies_of_repo(
         row,
-        compile_policies(policies, tables, drafts.config.source_types),
+        compile_policies(policies, tables),
         tables,
         open_fact_sources(workspace),
         zone=workspace.zone,
         has_reminders=drafts.config.letters.has_reminders,
-        specs=drafts.config.sources,
     )
     if policy_set is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)

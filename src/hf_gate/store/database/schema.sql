@@ -242,20 +242,6 @@ CREATE TABLE profiles (
     PRIMARY KEY (person_id)
 );
 
--- what other systems said about people; see policies/facts/source_answers.py
-CREATE TABLE observations (
-    person_id INTEGER NOT NULL REFERENCES people (id),
-    source TEXT NOT NULL,
-    question TEXT NOT NULL,  -- digest of what was asked; of another question, this is no answer
-    value TEXT,  -- JSON; null: the source gave no usable answer
-    problem TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    failures INTEGER DEFAULT 0 NOT NULL,  -- in a row
-    PRIMARY KEY (person_id, source)
-) WITHOUT ROWID;
-CREATE INDEX observations_expire ON observations (expires_at);
-
 -- what the gates asked, for the fingerprints that the ledger names
 CREATE TABLE gate_texts (
     digest TEXT NOT NULL PRIMARY KEY,  -- the SHA-256 of `text`

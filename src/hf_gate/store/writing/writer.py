@@ -20,7 +20,7 @@ from hf_gate.core.forms.case_folding import domain_of
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest
-from hf_gate.core.stored_rows import ChangeRow, Observation, RepoRow, RunRow
+from hf_gate.core.stored_rows import ChangeRow, RepoRow, RunRow
 from hf_gate.store.rows import runs
 from hf_gate.store.rows.ledger import ChainWriter
 from hf_gate.store.rows.repos import read_repo
@@ -372,18 +372,6 @@ class Writer:
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
         )
         self.db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
-        self.mark_due([person])
-
-    def write_observation(self, person: int, source: str, found: Observation) -> None:
-        """Store what a source said; as for a profile, nothing is stored of a person who was erased meanwhile."""
-        if self.db.row("SELECT 1 FROM people WHERE id = ? AND salt IS NOT NULL", (person,)) is None:
-            return
-        names = Observation._fields
-        sql = (
-            f"INSERT INTO observations (person_id, source, {', '.join(names)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            f" ON CONFLICT (person_id, source) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}"
-        )
-        self.db.run(sql, (person, source, *found))
         self.mark_due([person])
 
     def write_binding(self, table: str, key: str, user_id: str) -> None:

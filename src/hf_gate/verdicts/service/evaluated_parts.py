@@ -17,7 +17,6 @@ from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.events.evaluations import (
-    EVALUATE_NOW,
     NO_LOOKUPS,
     EvaluationOutcome,
     EvaluationResult,
@@ -29,7 +28,6 @@ from hf_gate.core.stored_rows import ListRange, PersonRow, RequestRow, entry_abo
 from hf_gate.policies.evaluation.opinions import NO_RULE, why_people_decide
 from hf_gate.policies.expressions.expressions import BoundFacts
 from hf_gate.policies.facts.facts import RequestFacts
-from hf_gate.policies.facts.source_answers import OpenQuestion, find_open_questions
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.change_builders import (
     PlanSubject,
@@ -75,9 +73,6 @@ class PlanBuffer(Struct):
     Once the buffer is full, there is no room for changes of requests newer than `newest` (ms). If the plan is for an
     assumed time, `should_record` is false and no verdict is recorded. `protected` counts changes that guards forbid.
 
-    With `holds_back`, verdicts that answers of sources can change are not recorded, because the sources are asked next.
-    Otherwise, such a request is evaluated again at `ask_again_at` (ms).
-
     `room` has how many changes of each guard a turn may send; the oldest are kept, and `left_out` counts the others.
     """
 
@@ -91,8 +86,6 @@ class PlanBuffer(Struct):
     newest: int | None = None
     room: Mapping[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
-    holds_back: bool = False
-    ask_again_at: int = EVALUATE_NOW
     _kept: Counter[str] = field(default_factory=Counter)  # by guard, if the guard is in `room`
 
     def has_room(self, guard: str) -> bool:
@@ -156,7 +149,7 @@ class PlanBuffer(Struct):
 
 class EvaluatedPart(msgspec.Struct):
     """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile,
-    questions to sources, counts.
+    counts.
 
     `late_count` counts changes for which the plan has no room, and `evaluated` the requests. `removed` has the row ids
     of requests that lose access.
@@ -167,7 +160,6 @@ class EvaluatedPart(msgspec.Struct):
     removed: list[int] = []
     entries: list[e.LedgerEntry] = []
     missing_profiles: list[PersonRow] = []
-    open_questions: list[OpenQuestion] = []
     counts: dict[str, int] = {}
     results: list[EvaluationResult] = []
     evaluated: int = 0
@@ -287,23 +279,9 @@ class PartEvaluation:
         if needs_profile(verdict.needs):
             outcome = EvaluationOutcome.PROFILE
             self._done.missing_profiles.append(row.person)
-        missing = self._find_missing(case, verdict) if self.policy_set.sources else []
-        self._done.open_questions += missing
-        if missing and self.buffer.holds_back:
-            self._add_result(row, EvaluationOutcome.IGNORE, EVALUATE_NOW, facts)
-            return
-        retry_at = self.buffer.ask_again_at
-        self._add_result(
-            row, outcome, retry_at if missing and (next_at is None or next_at > retry_at) else next_at, facts
-        )
+        self._add_result(row, outcome, next_at, facts)
         if self.buffer.should_record and is_new_verdict(row.state, recorded):
             self._done.entries.append(self._make_entry(case, recorded))
-
-    def _find_missing(self, case: EvaluationInput, verdict: Verdict) -> list[OpenQuestion]:
-        """Return the questions to sources that can change the verdict or its terms, or what shadow mode reports."""
-        shadow = (name for opinion in verdict.shadow for name in opinion.needs)
-        names = {*verdict.needs, *shadow, *self.policy_set.evaluator.facts_of_terms(verdict)}
-        return list(find_open_questions(case.facts, sorted(names), case.row.person.id))
 
     def as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
         """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.

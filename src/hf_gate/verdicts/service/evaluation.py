@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from itertools import islice
-from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
-import msgspec
 from msgspec import Struct, field, structs
 from msgspec.structs import asdict, replace
 
 from hf_gate.base.batches import split_into_batches
-from hf_gate.base.decoding import decode_json
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.end_rows import EndRows
@@ -28,25 +24,20 @@ from hf_gate.core.policy_model import Facts, Policy, Verdict
 from hf_gate.core.stored_rows import HistoryRow, ListRange, PersonRow, RepoRow, RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy, Evaluator, compile_policy
-from hf_gate.policies.facts.fact_table import FACTS, fact_types, sources_of, tables_of
+from hf_gate.policies.facts.fact_table import FACTS, fact_types, tables_of
 from hf_gate.policies.facts.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from hf_gate.policies.facts.facts import FactReader, RequestFacts
 from hf_gate.policies.facts.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
-from hf_gate.policies.facts.source_answers import OpenQuestion, find_source_fact
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_digest import policy_digest
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.settings.setting_keys import source_state_key
-from hf_gate.settings.workspace_config import SourceSpec
 from hf_gate.store.store import Store
-from hf_gate.verdicts.drivers.source_calls import SourceState, TurnBudget, ask_source, begin_calls
 
 MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # the number of requests whose history and profiles are read together
 _PROFILE: Final = frozenset(name for name, fact in FACTS.items() if fact.source == "profile")
 _HISTORY: Final = "history."
 _NO_HISTORY: Final = HistoryRow()
-_NO_SPECS: Final[Mapping[str, SourceSpec]] = MappingProxyType({})
 
 
 StoredProfiles: TypeAlias = Mapping[int, tuple[bytes | None, int]]
@@ -84,7 +75,6 @@ class RepoPolicies(Struct, frozen=True):
     statuses: tuple[str, ...]
     list_versions: Mapping[str, str] = field(default_factory=dict)
     has_reminders: bool = False  # letters remind people on hold
-    sources: Mapping[str, SourceSpec] = field(default_factory=dict)  # the systems that the policies ask
 
     @property
     def should_read_profiles(self) -> bool:
@@ -97,11 +87,9 @@ class RepoPolicies(Struct, frozen=True):
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
-def compile_policies(
-    policies: Iterable[Policy], tables: Iterable[str], source_types: Mapping[str, str]
-) -> dict[str, CompiledPolicy]:
+def compile_policies(policies: Iterable[Policy], tables: Iterable[str]) -> dict[str, CompiledPolicy]:
     """Compile each policy once, keyed by name; repos share the result."""
-    declared = fact_types(tables=tables, sources=source_types)
+    declared = fact_types(tables=tables)
     return {policy.name: compile_policy(policy, declared) for policy in policies}
 
 
@@ -114,7 +102,6 @@ def policies_of_repo(
     zone: tzinfo,
     has_reminders: bool,
     cache: QualityCache | None = None,
-    specs: Mapping[str, SourceSpec] = _NO_SPECS,
 ) -> RepoPolicies | None:
     """Return the policies of a repo; None if no policy applies.
 
@@ -132,13 +119,7 @@ def policies_of_repo(
     lists = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
     versions = {name: version for name, version in sources.list_versions().items() if name in lists}
     versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    asked = _find_used(reader, specs)
-    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders, asked)
-
-
-def _find_used(reader: FactReader, specs: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
-    used = sources_of(reader.wanted)
-    return {name: spec for name, spec in specs.items() if name in used}
+    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders)
 
 
 def policies_for_terms(
@@ -148,7 +129,6 @@ def policies_for_terms(
     tables: Mapping[str, Table],
     sources: SourcesPort,
     zone: tzinfo,
-    specs: Mapping[str, SourceSpec] = _NO_SPECS,
 ) -> RepoPolicies:
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
     own = [policy for policy in policies if matches_any(policy.applies_to, row.repo)]
@@ -156,8 +136,7 @@ def policies_for_terms(
     reader = FactReader(facts, sources.countries)
     used = tables_of(reader.wanted)
     known = {name: table for name, table in tables.items() if name in used}
-    asked = _find_used(reader, specs)
-    return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,), sources=asked)
+    return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,))
 
 
 def count_table_matches(
@@ -252,7 +231,6 @@ def build_inputs(
     people = [row.person.id for row in rows]
     profiles: StoredProfiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
     profiles = {**profiles, **(fetched or {})}
-    observed = store.observations(people) if policy_set.sources and rows else {}
     has_history = policy_set.should_read_history and bool(rows)
     history = store.history(policy_set.repo, people) if has_history else {}
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
@@ -280,10 +258,6 @@ def build_inputs(
             tables=hits,
             history=past,
             reminders=_reminders_of(row.state) if policy_set.has_reminders else None,
-            sources={
-                name: find_source_fact(spec, request.person, address, observed.get((row.person.id, name)), now)
-                for name, spec in policy_set.sources.items()
-            },
         )
         listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
         signed = {name: hits[name].evidence or {} for name in listed if hits[name].evidence}
@@ -366,7 +340,7 @@ def evaluate_request(
 
 
 def needs_profile(needs: Iterable[str]) -> bool:
-    """Tell whether one of the facts that a verdict needs is in the profile; the others come from sources."""
+    """Tell whether one of the facts that a verdict needs is in the profile."""
     return not _PROFILE.isdisjoint(needs)
 
 
@@ -417,65 +391,6 @@ def read_profiles(store: Store, sources: SourcesPort, people: Sequence[PersonRow
         for ident, (document, at) in fetched.items():
             write.write_profile(ident, document, at)
     return len(fetched)
-
-
-# ---- sources ---------------------------------------------------------------------------------------------------------
-
-ASK_AGAIN: Final = timedelta(minutes=10)
-"""After this time, a turn looks again for what it did not ask, because of a rate or because a source failed."""
-
-
-def ask_sources(
-    workspace: Workspace,
-    specs: Mapping[str, SourceSpec],
-    missing: Iterable[OpenQuestion],
-    now: datetime,
-    budget: TurnBudget,
-    *,
-    is_last: bool = True,
-) -> int:
-    """Ask the sources, store what they answer, and return how many observations were stored.
-
-    All questions of a turn share its budget. Each source has the same part of the time; unless `is_last`, one part is
-    left for later questions.
-    """
-    by_source: dict[str, dict[int, OpenQuestion]] = {}
-    for one in missing:
-        by_source.setdefault(one.source, {}).setdefault(one.person, one)
-    parts = range(len(by_source) + (not is_last), 0, -1)
-    return sum(
-        _ask_source(workspace, specs[name], list(questions.values()), to_ms(now), budget, left)
-        for left, (name, questions) in zip(parts, sorted(by_source.items()), strict=False)
-        if name in specs
-    )
-
-
-def _ask_source(
-    workspace: Workspace, spec: SourceSpec, missing: Sequence[OpenQuestion], at: int, budget: TurnBudget, parts: int
-) -> int:
-    """Ask a source in one of the `parts` of the time that is left."""
-    store = workspace.store
-    key = source_state_key(spec.name)
-    state, room = begin_calls(read_source_state(store, spec.name), spec, len(missing), at, budget)
-    if room == 0:
-        return 0
-    with store.writing() as write:
-        write.write_setting(key, msgspec.json.encode(state).decode())
-    asked = missing[:room]
-    known = store.observations([one.person for one in asked])
-    folder = workspace.location.folder or Path()
-    ended, found = ask_source(state, spec, folder, asked, known, at, budget, budget.time_s / parts)
-    with store.writing() as write:
-        write.write_setting(key, msgspec.json.encode(ended).decode())
-        for person, observation in found.items():
-            write.write_observation(person, spec.name, observation)
-    return len(found)
-
-
-def read_source_state(store: Store, name: str) -> SourceState:
-    """Return what the last turns did with a source."""
-    text = store.setting(source_state_key(name))
-    return decode_json(text, SourceState) if text else SourceState()
 
 
 def _fetch_profiles(

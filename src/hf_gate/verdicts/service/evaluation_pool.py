@@ -84,10 +84,7 @@ class EvaluationPool:
                 workspace.store, policy_set, open_fact_sources(workspace), status, now, buffer=buffer
             )
             return
-        tasks = (
-            _Task(str(policy_set.repo), status, now, part, buffer.newest, buffer.should_record, buffer.holds_back)
-            for part in parts
-        )
+        tasks = (_Task(str(policy_set.repo), status, now, part, buffer.newest, buffer.should_record) for part in parts)
         for packed in self._in_order(_evaluate_part, tasks, reopen):
             yield from _unpack(packed)
 
@@ -139,7 +136,6 @@ class _Task(Struct, frozen=True):
     part: ListRange
     newest: int | None  # time in ms; the plan has no room for changes of newer requests
     should_record: bool  # whether new verdicts are recorded in the ledger
-    holds_back: bool = False  # as in PlanBuffer
 
 
 class _EvaluationWorker:
@@ -155,7 +151,7 @@ class _EvaluationWorker:
     def evaluate(self, task: _Task) -> list[EvaluatedPart]:
         store = self._workspace.store
         sources = open_fact_sources(self._workspace)
-        buffer = PlanBuffer(newest=task.newest, should_record=task.should_record, holds_back=task.holds_back)
+        buffer = PlanBuffer(newest=task.newest, should_record=task.should_record)
         return list(evaluate_part(store, self._policies_of(task), sources, task.status, task.now, task.part, buffer))
 
     def _policies_of(self, task: _Task) -> RepoPolicies:

@@ -18,7 +18,6 @@ from hf_gate.policies.evaluation.opinions import grant_end
 from hf_gate.policies.facts.fact_values import DAY_COUNTS, FactInputs
 from hf_gate.policies.facts.facts import RequestFacts
 from hf_gate.policies.facts.form_facts import FormRoles
-from hf_gate.policies.facts.source_answers import digest_question
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.day_thresholds import find_thresholds, iterate_day_changes
@@ -59,18 +58,9 @@ def compute_basis(
         "zone": str(policy_set.evaluator.zone),
         "complete": policy_set.should_read_history and row is not None and row.full_at is not None,
         "tables": {name: epochs[name] for name in policy_set.tables},
-        **({"sources": _describe_sources(policy_set)} if policy_set.sources else {}),
         "bindings": {name: sorted(store.bindings(name).items()) for name in policy_set.tables},
     }
     return hashlib.sha256(canonical_json(document)).hexdigest()
-
-
-def _describe_sources(policy_set: RepoPolicies) -> object:
-    """Return what the answers of the sources mean, and how long they hold."""
-    return {
-        name: [digest_question(spec, spec.get), spec.cache.total_seconds()]
-        for name, spec in sorted(policy_set.sources.items())
-    }
 
 
 def _form_document(form: FormRoles) -> object:
@@ -166,13 +156,12 @@ class EvaluationTimes:
                     yield over
 
     def _sources(self, at: FactInputs) -> Iterator[datetime]:
-        """Yield when a row of a table starts or expires, and when a profile or an observation becomes too old."""
+        """Yield when a row of a table starts or expires, and when a profile becomes too old."""
         for hit in at.tables.values():
             if hit.changes_at is not None:
                 yield hit.changes_at
         if self._reads_profiles and at.profile is not None and at.profile.read_at is not None:
             yield at.profile.read_at + MAX_AGE
-        yield from (fact.expires_at for fact in at.sources.values() if fact.expires_at is not None)
 
     def _ends(self, facts: RequestFacts) -> Iterator[datetime]:
         """Yield when an end passes, after which people must decide about an acceptance, or when two ends

@@ -28,7 +28,6 @@ from hf_gate.policies.drivers.workspace_folder import (
 )
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
 from hf_gate.policies.facts.form_facts import QualityCache
-from hf_gate.policies.facts.source_answers import digest_question
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy, find_foreign_urls
 from hf_gate.settings.service.workspace import Workspace
@@ -58,10 +57,9 @@ class PolicyBundle(Struct, frozen=True):
 
     @property
     def files_digest(self) -> str:
-        """The digest of the policies, of the versions of the tables that are in force, and of the sources."""
+        """The digest of the policies, and of the versions of the tables that are in force."""
         tables = sorted((table.name, table.digest) for table in self.tables.values())
-        sources = sorted((name, digest_question(spec, spec.get)) for name, spec in self.config.sources.items())
-        return hashlib.sha256(canonical_json([self.digest, *tables, *sources])).hexdigest()
+        return hashlib.sha256(canonical_json([self.digest, *tables])).hexdigest()
 
     @property
     def has_reminders(self) -> bool:
@@ -83,7 +81,6 @@ class PolicyBundle(Struct, frozen=True):
             zone=self.zone,
             has_reminders=self.has_reminders,
             cache=self.cache,
-            specs=self.config.sources,
         )
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
@@ -115,8 +112,7 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     policies = _check_policies(_Identity(folder.config), files, cards)
     tables = load_tables(folder, policies, store, workspace.now())
     digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
-    types = tuple(sorted(folder.config.source_types.items()))
-    compiled = _compile_policies(_Identity(policies), frozenset(tables), types)
+    compiled = _compile_policies(_Identity(policies), frozenset(tables))
     return PolicyBundle(folder, policies, compiled, tables, digest)
 
 
@@ -166,10 +162,8 @@ def _check_folder(
 
 
 @lru_cache(maxsize=4)
-def _compile_policies(
-    policies: _Identity[tuple[Policy, ...]], tables: frozenset[str], source_types: tuple[tuple[str, str], ...]
-) -> Mapping[str, CompiledPolicy]:
-    return compile_policies(policies.value, sorted(tables), dict(source_types))
+def _compile_policies(policies: _Identity[tuple[Policy, ...]], tables: frozenset[str]) -> Mapping[str, CompiledPolicy]:
+    return compile_policies(policies.value, sorted(tables))
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:

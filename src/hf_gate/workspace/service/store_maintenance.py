@@ -51,7 +51,6 @@ TABLES: Final[Mapping[str, str]] = {
     "repos": "repos, and when each was synced",
     "people": "people by number, as last read; the ledger uses `pseudonym`",
     "profiles": "public profiles that policies needed",
-    "observations": "what other systems said about people, for policies that asked",
     "runs": "runs that executed changes",
     "changes": "each change of each run, with its outcome",
     "plans": "plans as they were approved",

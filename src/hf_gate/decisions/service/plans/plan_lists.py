@@ -17,7 +17,6 @@ from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.policy_model import Action
 from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.policies.evaluation.opinions import NO_RULE, STATUS_AFTER
-from hf_gate.policies.facts.source_answers import OpenQuestion, keep_first
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.plan.guards import PolicyStart
@@ -187,8 +186,7 @@ def start_of_row(row: RequestRow) -> PolicyStart:
 
 class PlanLists:
     """Fills the buffer of a plan. `counts` is for its summary, `missing_profiles` has people by row id,
-    `open_questions` the questions to sources of the requests that were evaluated. `evaluated` counts the requests that
-    were evaluated because they, or what all have in common, changed.
+    and `evaluated` counts the requests that were evaluated because they, or what all have in common, changed.
 
     Only requests for which something changed are evaluated; all of them if the plan does not record verdicts, or with
     `is_full`.
@@ -214,7 +212,6 @@ class PlanLists:
         self._is_full = is_full
         self.counts: Counter[str] = Counter()
         self.missing_profiles: dict[int, PersonRow] = {}
-        self.open_questions: list[OpenQuestion] = []
         self.evaluated = 0
         self._removed: set[int] = set()
         self._stored: list[ListEvaluation] = []
@@ -244,7 +241,6 @@ class PlanLists:
     def _add(self, part: EvaluatedPart) -> None:
         self.counts.update(part.counts)
         self.missing_profiles.update((person.id, person) for person in part.missing_profiles)
-        keep_first(self.open_questions, part.open_questions)
         self._removed.update(part.removed)
         self.evaluated += part.evaluated
         self._buffer.dropped += part.late_count
@@ -263,11 +259,9 @@ class PlanLists:
 
     def _evaluate_due(self, evaluation: ListEvaluation, due: Sequence[int]) -> None:
         """Evaluate and store the requests that are due; their changes are built with the stored ones."""
-        whole = self._buffer
-        room = PlanBuffer(newest=NO_ROOM, holds_back=whole.holds_back, ask_again_at=whole.ask_again_at)
+        room = PlanBuffer(newest=NO_ROOM)
         for part in evaluate_requests(self._store, evaluation.policy_set, self._sources, due, self._now, room):
             evaluation.store(part.results, part.entries)
-            keep_first(self.open_questions, part.open_questions)
             self.evaluated += part.evaluated
 
     def _add_stored(self, lists: Sequence[ListEvaluation]) -> None:

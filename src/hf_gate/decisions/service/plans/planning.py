@@ -14,17 +14,14 @@ from hf_gate.base.batches import split_into_batches
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
-from hf_gate.core.events.evaluations import EVALUATE_NOW
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import PersonRow, RequestRow, count_pending
 from hf_gate.grants.rows import count_ended
 from hf_gate.grants.service.ends.grant_ends import EndRefresh, fetch_skew, refresh_ends
 from hf_gate.hub.protocol.clock_skew import is_clock_off
-from hf_gate.policies.facts.source_answers import OpenQuestion
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
-from hf_gate.verdicts.drivers.source_calls import TurnBudget
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
 from hf_gate.verdicts.plan.guards import END_GUARD, ChangeFilter
@@ -42,10 +39,8 @@ from hf_gate.verdicts.plan.model import (
 from hf_gate.verdicts.plan.render import SHADOW
 from hf_gate.verdicts.service.evaluated_parts import EvaluateList, PlanBuffer
 from hf_gate.verdicts.service.evaluation import (
-    ASK_AGAIN,
     RepoPolicies,
     SourcesPort,
-    ask_sources,
     open_fact_sources,
     read_profiles,
 )
@@ -126,22 +121,18 @@ def _make_end(row: RequestRow, now: datetime, reasons: Mapping[str, str | None])
 
 
 class PlanResult(Struct, frozen=True):
-    """A plan, and how many requests were evaluated, profiles read and answers of sources stored for it. The default is
-    the result of no planning.
+    """A plan, and how many requests were evaluated and profiles read for it. The default is the result of no planning.
 
-    `missing_profiles` are people whose unread profiles can change a verdict, `open_questions` questions to sources
-    that can. `left_out` counts the changes that the
+    `missing_profiles` are people whose unread profiles can change a verdict. `left_out` counts the changes that the
     guards have no room for, by guard. `skew` is how many seconds the clock is off if no grant ends for that reason.
     `ends` says how ends moved before.
     """
 
     plan: Plan = NO_PLAN
     missing_profiles: list[PersonRow] = field(default_factory=list)
-    open_questions: list[OpenQuestion] = field(default_factory=list)
     evaluated: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     profiles: int = 0
-    answers: int = 0
     skew: float | None = None
     ends: EndRefresh = field(default_factory=EndRefresh)
 
@@ -165,21 +156,16 @@ def propose_plan(
     is_full: bool = False,
     max_profiles: int = MAX_CHANGES,
     room: Mapping[str, int] | None = None,
-    holds_back: bool = False,
-    ask_again_at: int = EVALUATE_NOW,
 ) -> PlanResult:
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
     that `is_governed` accepts, evaluated or not, except grants in `undecided`. Only requests for which something
     changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations. `room` has
-    how many changes of each guard can be sent; of these guards, the plan has only the oldest changes. `holds_back`
-    and `ask_again_at` are as in `PlanBuffer`.
+    how many changes of each guard can be sent; of these guards, the plan has only the oldest changes.
     """
     buffer = PlanBuffer(limit, should_record, change_filter or ChangeFilter(), guards.protection_check(protected))
     buffer.room = room or {}
-    buffer.holds_back = holds_back
-    buffer.ask_again_at = ask_again_at
     lists = PlanLists(store, buffer, now, sources, protected, max_profiles, is_full=is_full)
     lists.add_all(policy_sets, evaluate)
     counts = lists.counts
@@ -202,7 +188,7 @@ def propose_plan(
         dropped=buffer.dropped,
     )
     profiles = list(lists.missing_profiles.values())
-    return PlanResult(plan, profiles, lists.open_questions, lists.evaluated, buffer.left_out)
+    return PlanResult(plan, profiles, lists.evaluated, buffer.left_out)
 
 
 SUMMARY_KEYS: Final = (
@@ -231,30 +217,27 @@ def make_plan(
     make_filter: Callable[[], ChangeFilter] = ChangeFilter,
     is_full: bool = False,
     room: Mapping[str, int] | None = None,
-    may_ask: bool = False,
 ) -> PlanResult:
     """Return a plan. If profiles can change verdicts, read at most `profile_budget` profiles and plan again.
 
     Before that, the ends of grants are moved. With a `moment`, nothing is read from the Hub, bound, moved or recorded.
     `make_filter` is called once for each planning pass. With `is_full`, every request is evaluated, changed or not.
-    `room` is as in `propose_plan`. With `may_ask`, the sources are asked whose answers can change verdicts or ends.
+    `room` is as in `propose_plan`.
     """
     store = workspace.store
     sources = open_fact_sources(workspace)
     now = moment or workspace.clock.now()
     is_now = moment is None
-    asks = may_ask and is_now and bool(bundle.config.sources)
     if is_now:
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
     ends = EndRefresh()
-    budget = TurnBudget()
     if is_now and skew is None:
-        ends = refresh_ends(workspace, bundle, now, is_full=is_full, budget=budget if asks else None)
+        ends = refresh_ends(workspace, bundle, now, is_full=is_full)
     if is_now and is_clock_off(measured := workspace.measured_skew):  # maybe only now
         skew = measured
 
-    def propose_once(*, holds_back: bool = False) -> PlanResult:
+    def propose_once() -> PlanResult:
         return propose_plan(
             store,
             bundle.for_repos(store, sources),
@@ -272,20 +255,17 @@ def make_plan(
             is_full=is_full,
             max_profiles=profile_budget,
             room=room,
-            holds_back=holds_back,
-            ask_again_at=to_ms(now + ASK_AGAIN) if asks else EVALUATE_NOW,
         )
 
-    result = propose_once(holds_back=asks)
+    result = propose_once()
     read = 0
     if is_now and profile_budget and result.missing_profiles:
         read = read_profiles(store, sources, result.missing_profiles, now, profile_budget)
-    answers = ask_sources(workspace, bundle.config.sources, result.open_questions, now, budget) if asks else 0
-    if read or (asks and result.open_questions):
+    if read:
         again = propose_once()
         result = replace(again, evaluated=result.evaluated + again.evaluated)
     plan = _complete_summary(result.plan, skew, ends)
-    return replace(result, plan=plan, profiles=read, answers=answers + ends.answers, skew=skew, ends=ends)
+    return replace(result, plan=plan, profiles=read, skew=skew, ends=ends)
 
 
 def _complete_summary(plan: Plan, skew: float | None, ends: EndRefresh) -> Plan:

@@ -5,7 +5,7 @@ Unknown facts move no end and end no access.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain, repeat, zip_longest
@@ -13,8 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from hf_gate.base.display_text import join_words
-from hf_gate.base.timestamps import from_ms, to_iso, to_ms
+from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.end_rows import EndRows, list_agreements, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import RequestState, apply_event, current_end
@@ -47,7 +46,7 @@ _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
 
 
 class EndMove(Struct, frozen=True):
-    """One grant whose end moves, and how. `answers` has what sources said on which the end rests, and when.
+    """One grant whose end moves, and how.
 
     `notice` is due if the end does not move, because the move waits for a person.
     """
@@ -56,19 +55,12 @@ class EndMove(Struct, frozen=True):
     kinds: tuple[MoveKind, ...]
     event: e.GrantDated
     rows: EndRows
-    answers: Mapping[str, Sequence[object]] = {}
     notice: e.GrantNoticed | None = None
-
-    @property
-    def source_words(self) -> str:
-        """The sources on which the end rests: `, by source paid`; empty without one."""
-        return f", by source {join_words(sorted(self.answers), 'and')}" if self.answers else ""
 
     @property
     def private(self) -> e.Private | None:
         """What the ledger keeps of the person, under a commitment."""
-        parts = {"rows": self.rows, "answers": self.answers}
-        return {name: part for name, part in parts.items() if part} or None
+        return {"rows": self.rows} if self.rows else None
 
     @property
     def new_end(self) -> int | None:
@@ -77,23 +69,15 @@ class EndMove(Struct, frozen=True):
 
     @property
     def is_earlier(self) -> bool:
-        """Whether the access would end earlier than it does now.
-
-        What a source moves behind the present end counts too: access ends by it when the present end is renewed.
-        """
+        """Whether the access would end earlier than it does now."""
         before = self.row.state.ends_at
         after = self.new_end
-        is_before = after is not None and (before is None or after < before)
-        return is_before or (bool(self.answers) and self._shortens_one)
-
-    @property
-    def _shortens_one(self) -> bool:
-        return any(kind in _EARLIER_KINDS for kind in self.kinds)
+        return after is not None and (before is None or after < before)
 
     @property
     def can_shorten(self) -> bool:
         """Whether one of the two ends moves to an earlier time, even if the other one comes first now."""
-        return self.is_earlier or self._shortens_one
+        return self.is_earlier or any(kind in _EARLIER_KINDS for kind in self.kinds)
 
 
 def plan_move(
@@ -115,13 +99,7 @@ def plan_move(
         kinds.append(MoveKind.RESTORED)
     cause = "fact" if until != state.until else "keep_while"
     end = current_end(state)
-    used = evaluator.facts_of(terms)
-    rows = find_end_rows(used, facts)
-    answers = {
-        name.partition(".")[2]: [fact.json_value(), to_iso(fact.as_of)]
-        for name in sorted(used)
-        if name.startswith("sources.") and (fact := facts.get(name)) is not None and fact.value is not None
-    }
+    rows = find_end_rows(evaluator.facts_of(terms), facts)
     event = e.GrantDated(
         until=until,
         at_end=end.at_end,
@@ -131,9 +109,8 @@ def plan_move(
         cause=cause,
         lists=list_table_versions(rows),
         agreements=list_agreements(rows),
-        sources=tuple(answers),
     )
-    return EndMove(row, tuple(kinds), event, rows, answers, plan_notice(state, terms, now))
+    return EndMove(row, tuple(kinds), event, rows, plan_notice(state, terms, now))
 
 
 def _next_date(

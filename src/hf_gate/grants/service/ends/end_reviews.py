@@ -35,7 +35,6 @@ from hf_gate.grants.rows import (
 from hf_gate.policies.facts.fact_table import fact_types
 from hf_gate.policies.facts.fact_values import DAY_COUNTS
 from hf_gate.policies.facts.facts import RequestFacts
-from hf_gate.policies.facts.source_answers import OpenQuestion, find_open_questions, keep_first
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.day_thresholds import find_thresholds_in, iterate_day_changes
 from hf_gate.verdicts.drivers.profile import MAX_AGE
@@ -59,14 +58,12 @@ _NOW = "now"
 class EndReview(Struct):
     """The ends that must move, the notices that are due, and the grants whose condition is unknown now (row ids).
 
-    `missing` has the questions to sources whose answers can move an end. `reviewed` counts the grants that were
-    reviewed.
+    `reviewed` counts the grants that were reviewed.
     """
 
     moves: list[EndMove] = field(default_factory=list)
     notices: list[tuple[RequestRow, e.GrantNoticed]] = field(default_factory=list)
     undecided: set[int] = field(default_factory=set)
-    missing: list[OpenQuestion] = field(default_factory=list)
     reviewed: int = 0
 
     @property
@@ -97,8 +94,7 @@ def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, row
 class ChangedEnds:
     """Reviews the grants of the governed repos for which something changed; with `is_full`, all of them.
 
-    With `should_store`, changed tables are stored, so that the grants whose rows changed are reviewed again. A grant
-    that waits for an answer of a source is reviewed again at `ask_again_at` (ms).
+    With `should_store`, changed tables are stored, so that the grants whose rows changed are reviewed again.
 
     `save` stores the results after the moves and notices of the review were recorded. Moves and notices that were not
     recorded are found again in the next turn.
@@ -112,11 +108,10 @@ class ChangedEnds:
         *,
         is_full: bool = False,
         should_store: bool = True,
-        ask_again_at: int = EVALUATE_NOW,
     ) -> None:
         self._store = workspace.store
         self._now = to_ms(now)
-        self._repos = list(_open_repos(workspace, bundle, now, ask_again_at))
+        self._repos = list(_open_repos(workspace, bundle, now))
         sets = [ends.policy_set for ends in self._repos]
         self._bases = EvaluationBases(self._store, sets, open_fact_sources(workspace), now, should_store=should_store)
         self.lists = [self._begin(ends.row, is_full=is_full) for ends in self._repos]
@@ -174,18 +169,16 @@ def _stored_result(row: RequestRow) -> ReviewResult:
 # ---- one repo --------------------------------------------------------------------------------------------------------
 
 
-def _open_repos(
-    workspace: Workspace, bundle: PolicyBundle, now: datetime, ask_again_at: int = EVALUATE_NOW
-) -> Iterator[_RepoEnds]:
+def _open_repos(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> Iterator[_RepoEnds]:
     """Yield the governed repos that have grants with terms."""
     store = workspace.store
     shapes = read_shapes(store)
     if not shapes:
         return
-    evaluator = TermsEvaluator(shapes, fact_types(tables=bundle.tables, sources=bundle.config.source_types))
+    evaluator = TermsEvaluator(shapes, fact_types(tables=bundle.tables))
     for row in store.repos():
         if bundle.is_governed(row.repo) and has_grants_with_terms(store, row.id):
-            yield _RepoEnds(workspace, bundle, evaluator, row, now, ask_again_at)
+            yield _RepoEnds(workspace, bundle, evaluator, row, now)
 
 
 class _RepoEnds:
@@ -198,22 +191,19 @@ class _RepoEnds:
         evaluator: TermsEvaluator,
         row: RepoRow,
         now: datetime,
-        ask_again_at: int,
     ) -> None:
         self._store = workspace.store
         self._sources = open_fact_sources(workspace)
         self._evaluator = evaluator
         self._now = now
-        self._ask_again_at = ask_again_at
         self.row = row
         self.policy_set = policies_for_terms(
             row,
             bundle.policies,
             evaluator.facts,
             bundle.tables,
-            open_fact_sources(workspace),
+            self._sources,
             bundle.zone,
-            bundle.config.sources,
         )
         self._hasher = LookupHasher(self._store, self.policy_set.tables)
         self._thresholds: dict[str, dict[str, tuple[int, ...] | None]] = {}
@@ -255,10 +245,6 @@ class _RepoEnds:
         )
         is_due = move is not None or notice is not None
         next_at = EVALUATE_NOW if is_due else self._next_review(state, terms, facts, certain_end if is_open else None)
-        missing = list(find_open_questions(facts, sorted(self._evaluator.facts_of(terms)), row.person.id))
-        if missing:
-            keep_first(review.missing, missing)
-            next_at = self._ask_again_at if next_at is None else min(next_at, self._ask_again_at)
         return ReviewResult(row.id, row.evaluation.version, next_at, is_open, lookups)
 
     # ---- time --------------------------------------------------------------------------------------------------------
@@ -282,7 +268,6 @@ class _RepoEnds:
             moments.append(from_ms(waits_until))
         if at.profile is not None and at.profile.read_at is not None:
             moments.append(at.profile.read_at + MAX_AGE)
-        moments += [fact.expires_at for fact in at.sources.values() if fact.expires_at is not None]
         return min(map(to_ms, moments), default=None)
 
     def _thresholds_of(self, terms: GrantTerms) -> dict[str, tuple[int, ...] | None]:

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -15,12 +14,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from hf_gate.approvals.rows.approvals import delete_approvals
-from hf_gate.base.decoding import decode_json
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
-from hf_gate.base.timestamps import DAY_MS, describe_clock_skew, to_ms
+from hf_gate.base.timestamps import describe_clock_skew, to_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.events.evaluations import EVALUATE_NOW
 from hf_gate.core.ports import HubPort
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import Guarded, HfGateError
@@ -28,9 +25,6 @@ from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
-from hf_gate.store.writing.writer import Writer
-from hf_gate.verdicts.drivers.source_calls import TurnBudget
-from hf_gate.verdicts.service.evaluation import ASK_AGAIN, ask_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 from .end_moves import EndMove
@@ -49,75 +43,38 @@ class EndRefresh(Struct):
     held_count: int = 0
     undecided: frozenset[int] = frozenset()
     reviewed: int = 0  # grants; nothing changed for the others
-    answers: int = 0  # of sources that were stored
 
 
-def refresh_ends(
-    workspace: Workspace,
-    bundle: PolicyBundle,
-    now: datetime,
-    *,
-    is_full: bool = False,
-    budget: TurnBudget | None = None,
-) -> EndRefresh:
+def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False) -> EndRefresh:
     """Move the ends of all grants and record due notices, except moves that need a confirmation.
 
     Only grants for which something changed are reviewed, unless `is_full`.
     Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves;
-    if it cannot be compared, those ends stay and wait. With a `budget`, sources are asked first whose answers can
-    move an end.
+    if it cannot be compared, those ends stay and wait.
     """
     store = workspace.store
-    later = EVALUATE_NOW if budget is None else to_ms(now + ASK_AGAIN)
-    ends = ChangedEnds(workspace, bundle, now, is_full=is_full, ask_again_at=later)
+    ends = ChangedEnds(workspace, bundle, now, is_full=is_full)
     review = ends.review()
-    answers = 0
-    if budget is not None:
-        answers = ask_sources(workspace, bundle.config.sources, review.missing, now, budget, is_last=False)
-    if answers:
-        ends = ChangedEnds(workspace, bundle, now, is_full=is_full, ask_again_at=later)
-        review = ends.review()
     shortening = [move for move in review.moves if move.can_shorten]
     skew = fetch_skew(workspace.hub, shortening[0].row.repo) if shortening else 0.0
     if is_clock_off(skew):
-        return EndRefresh(answers=answers)
+        return EndRefresh()
     undecided = frozenset(review.undecided)
-    recent = _read_recent(store, to_ms(now))
     if skew is None:
         waiting = {move.row.id for move in shortening}
         held = read_held_ends(store)
         due = ((move.row.id, move.row.state.ends_at) for move in shortening)
         undecided |= {row_id for row_id, end in due if end is not None and end <= to_ms(now)}
     else:
-        waiting = _find_waiting(review.earlier, _hold_sources(store, _find_wrong_sources(review.earlier, recent)))
+        waiting = {move.row.id for move in review.earlier} if len(review.earlier) > MAX_EARLIER else set()
         held = len(waiting)
     moves = [move for move in review.moves if move.row.id not in waiting]
     notices = [(row, event) for row, event in review.notices if row.id not in waiting]
     notices += [(move.row, move.notice) for move in review.moves if move.row.id in waiting and move.notice is not None]
-    record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now), recent=recent)
+    record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now))
     store_held_ends(store, held)
     ends.save()
-    return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed, answers)
-
-
-def _find_waiting(earlier: Sequence[EndMove], sources: Collection[str]) -> set[int]:
-    """Return which moves to an earlier end wait (row ids): all if there are too many, and those of these sources."""
-    has_many = len(earlier) > MAX_EARLIER
-    return {move.row.id for move in earlier if has_many or any(name in sources for name in move.answers)}
-
-
-def _find_wrong_sources(earlier: Sequence[EndMove], recent: Mapping[str, Sequence[int]]) -> set[str]:
-    """Return the sources that would move too many ends in a day to an earlier time."""
-    counts = Counter(source for move in earlier for source in move.answers)
-    return {name for name, n in counts.items() if n + len(recent.get(name, ())) > MAX_EARLIER}
-
-
-def _read_recent(store: Store, at: int) -> dict[str, list[int]]:
-    """Return by source when grants ended earlier because of it, in the last day (ms)."""
-    text = store.setting(setting_keys.SOURCE_ENDS)
-    found = decode_json(text, dict[str, list[int]]) if text else {}
-    days = {name: [each for each in times if at - DAY_MS < each <= at] for name, times in found.items()}
-    return {name: times for name, times in days.items() if times}
+    return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed)
 
 
 def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
@@ -162,12 +119,8 @@ def record_moves(
     *,
     actor: str,
     at: int,
-    recent: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
-    """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end.
-
-    `recent` says when sources moved ends before; those of this turn are added.
-    """
+    """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end."""
     events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed, e.Private | None]] = [
         *((move.row, move.event, move.private) for move in moves),
         *((row, event, None) for row, event in notices),
@@ -182,36 +135,6 @@ def record_moves(
                 if move.can_shorten:
                     delete_approvals(write, move.row.id)
             write.append_to_chains(entries)
-            if recent is not None:
-                _store_recent(write, recent, [move for move in moves if move.is_earlier], at)
-
-
-def _hold_sources(store: Store, names: Collection[str]) -> frozenset[str]:
-    """Store that the ends by these sources wait until a person has looked; return all sources of which this is true."""
-    known = frozenset((store.setting(setting_keys.HELD_SOURCES) or "").split())
-    if not known.issuperset(names):
-        with store.writing() as write:
-            write.write_setting(setting_keys.HELD_SOURCES, " ".join(sorted(known.union(names))))
-    return known.union(names)
-
-
-def release_sources(store: Store, moves: Sequence[EndMove]) -> None:
-    """Count the ends by the sources of these moves anew, because a person has looked at them."""
-    confirmed = {source for move in moves for source in move.answers}
-    held = (store.setting(setting_keys.HELD_SOURCES) or "").split()
-    counted = json.loads(store.setting(setting_keys.SOURCE_ENDS) or "{}")
-    if confirmed.intersection([*held, *counted]):
-        left = {name: times for name, times in counted.items() if name not in confirmed}
-        with store.writing() as write:
-            write.write_setting(setting_keys.HELD_SOURCES, " ".join(n for n in held if n not in confirmed) or None)
-            write.write_setting(setting_keys.SOURCE_ENDS, json.dumps(left, sort_keys=True) if left else None)
-
-
-def _store_recent(write: Writer, recent: Mapping[str, Sequence[int]], moves: Sequence[EndMove], at: int) -> None:
-    counts = Counter(source for move in moves for source in move.answers)
-    if counts:
-        times = {name: [*recent.get(name, ()), *[at] * counts[name]][-MAX_EARLIER:] for name in {*recent, *counts}}
-        write.write_setting(setting_keys.SOURCE_ENDS, json.dumps(times, sort_keys=True))
 
 
 def _policy_of(row: RequestRow) -> str:
@@ -242,6 +165,6 @@ def held_ends_note(count: int) -> str:
     if not count:
         return ""
     return (
-        f"{pluralize(count, 'grant')} would end earlier. These are more than {MAX_EARLIER} at once, or by one source in"
-        f" a day, so a person must confirm them: {CONFIRM_COMMAND}"
+        f"{pluralize(count, 'grant')} would end earlier. These are more than {MAX_EARLIER} at once, so a"
+        f" person must confirm them: {CONFIRM_COMMAND}"
     )

@@ -21,7 +21,7 @@ from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 from .end_moves import SHORTEN_AHEAD, EndMove
 from .end_reviews import review_ends
-from .grant_ends import record_moves, release_sources, require_right_clock, store_held_ends
+from .grant_ends import record_moves, require_right_clock, store_held_ends
 
 AGREE_TASK: Final = "open Ends of access in the desk, or run hf-gate ends confirm,"
 
@@ -81,7 +81,6 @@ def confirm_moves(
         if quorum.is_open:
             raise Guarded(f"{quorum.why} A second person has to agree first.", hint=team.describe_next_step(AGREE_TASK))
         record_moves(workspace.store, moves, actor=actor, at=to_ms(now))
-        release_sources(workspace.store, moves)
         with workspace.store.writing() as write:
             delete_endorsed_ends(write)
     store_held_ends(workspace.store, 0)

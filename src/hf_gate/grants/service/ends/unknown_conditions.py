@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
@@ -12,24 +12,23 @@ from hf_gate.base.ids import Repo
 from hf_gate.grants.grant_conditions import TermsEvaluator
 from hf_gate.grants.rows import count_grants_by_terms, read_shapes
 from hf_gate.policies.expressions.expression_parser import read_names
-from hf_gate.policies.facts.fact_table import fact_types, sources_of, tables_of
+from hf_gate.policies.facts.fact_table import fact_types, tables_of
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import read_declared_tables
 
 
 class UnknownConditions(Struct, frozen=True):
-    """Grants at one repo whose end nothing moves any more. `tables` and `sources` that they read are not declared."""
+    """Grants at one repo whose end nothing moves any more. `tables` that they read are not declared."""
 
     repo: Repo
     grants: int
     tables: tuple[str, ...]
-    sources: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
         """What is wrong, and what to do."""
-        gone = [*(f"table {name}" for name in self.tables), *(f"source {name}" for name in self.sources)]
+        gone = [f"table {name}" for name in self.tables]
         cause = join_words(gone, "and") if gone else "a fact"
         is_one = self.grants == 1
         return (
@@ -40,11 +39,11 @@ class UnknownConditions(Struct, frozen=True):
 
 
 def list_unknown_conditions(
-    store: Store, tables: Collection[str], source_types: Mapping[str, str], is_governed: Callable[[Repo], bool]
+    store: Store, tables: Collection[str], is_governed: Callable[[Repo], bool]
 ) -> list[UnknownConditions]:
-    """Return the grants whose terms read something that does not exist. Tables and sources are the declared ones."""
+    """Return the grants whose terms read something that does not exist. `tables` are the declared ones."""
     shapes = read_shapes(store)
-    evaluator = TermsEvaluator(shapes, fact_types(tables=tables, sources=source_types))
+    evaluator = TermsEvaluator(shapes, fact_types(tables=tables))
     lost = {shape.digest: texts for shape in shapes if (texts := evaluator.list_unreadable(shape))}
     if not lost:
         return []
@@ -60,7 +59,6 @@ def list_unknown_conditions(
             repo,
             count,
             tuple(sorted(tables_of(names[repo]) - set(tables))),
-            tuple(sorted(sources_of(names[repo]) - set(source_types))),
         )
         for repo, count in sorted(grants.items())
     ]
@@ -72,4 +70,4 @@ def find_unknown_conditions(workspace: Workspace) -> list[UnknownConditions]:
     config = workspace.location.config
     if tables is None:
         return []
-    return list_unknown_conditions(workspace.store, tables, config.source_types, config.includes)
+    return list_unknown_conditions(workspace.store, tables, config.includes)
