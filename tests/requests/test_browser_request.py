@@ -1,4 +1,4 @@
-"""The page of a request in a real Chromium: until a day by keys, reversed by keys, what is like it, who else looks."""
+"""The page of a request in a real Chromium: until a day by keys, reversed by keys, what is like it."""
 
 from __future__ import annotations
 
@@ -136,34 +136,6 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
     expect(page.locator("#tray")).to_contain_text("Return to pending bob")
     page.get_by_role("button", name="Undo all").click()
     expect(page.locator("#tray")).to_have_attribute("data-count", "0")
-
-
-def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page: Page) -> None:
-    page.goto(f"{origin_of(page)}/settings")
-    page.locator("#name").fill("mia")
-    page.get_by_role("button", name="Create link").click()
-    link = page.locator(".msg-ok code").first.inner_text()
-    page.goto(f"{origin_of(page)}/queue?q=cyd")
-    key = page.locator(".row").first.get_attribute("data-request-id")
-    with _page(browser) as other:
-        other.goto(link)
-        other.locator("form:has(input[name=link]) button").first.click()
-        other.wait_for_url("**/queue*")
-        with other.expect_response(f"**/requests/{key}/looking"):
-            other.goto(f"{origin_of(other)}/requests/{key}")
-        page.goto(f"{origin_of(page)}/queue?q=cyd")
-        expect(page.locator(".row").first).to_contain_text("mia has it open")
-        with page.expect_response(f"**/requests/{key}/looking"):
-            page.keyboard.press("o")
-        expect(page.locator("#looking")).to_contain_text("mia has it open")
-        page.keyboard.press("a")  # it keeps nobody from anything
-        expect(page.locator("#tray")).to_contain_text("cyd")
-        other.goto(f"{origin_of(other)}/keys")
-        page.wait_for_function(
-            """async () => { while ((await (await fetch("/queue?q=cyd")).text()).includes("mia has it open"))
-              await new Promise((done) => setTimeout(done, 200)); return true; }""",
-            timeout=20_000,
-        )
 
 
 def test_from_why_to_the_rule_that_decides_is_one_click(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The page of a request: an acceptance that ends, what leads back from what was sent, who else looks, and what is like it."""
+"""The page of a request: an acceptance that ends, what leads back from what was sent, and what is like it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.rows.tray import list_waiting_decisions
-from hf_gate.web.app_state import BEAT, LEASE, Presence
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, text_of
 
 
@@ -193,47 +192,11 @@ def test_a_decision_outside_the_desk_is_said_first_too(asked: Desk) -> None:
     assert _answer_on_top(_page(asked, viewer, "ada")).startswith("Rejected outside the desk, ")
 
 
-# ---- who else looks --------------------------------------------------------------------------------------------------------
-
-
-def test_the_others_see_who_looks_and_may_decide_all_the_same(asked: Desk) -> None:
-    lena, mia = asked.visitor(), asked.reviewer("mia")
-    beat = f"/requests/{_key(asked, 'ada')}/looking"
-    assert "has it open" not in mia.post(beat, {"anew": "yes"}).body
-    assert "mia</span> has it open" in lena.post(beat).body
-    assert "mia has it open" in lena.get("/queue").body
-    assert "mia has it open" not in mia.get("/queue").body
-    mia.post(beat, {"gone": "yes"})
-    assert "mia has it open" not in lena.get("/queue").body
-    lena.post(beat, {"anew": "yes"})
-    assert _decide(asked, lena, "accept", "ada").status == 303
-    assert "lena-brandt</span> has it open" not in _page(asked, mia, "ada")
-
-
-def test_a_look_ends_with_its_page_and_after_five_minutes_at_the_latest() -> None:
-    now = [0.0]
-    looks = Presence(lambda: now[0])
-    looks.record(1, "mia", is_new=True)
-    now[0] = BEAT + 1
-    assert looks.other_viewers([1], "lena") == {}
-    looks.record(1, "mia", is_new=True)
-    for _ in range(int(LEASE // 30)):
-        now[0] += 30
-        looks.record(1, "mia", is_new=False)
-    assert looks.other_viewers([1], "lena") == {1: [("mia", int(LEASE))]}
-    now[0] += 1
-    assert looks.other_viewers([1], "lena") == {}
-    looks.record(1, "mia", is_new=False)
-    assert looks.other_viewers([1], "lena") == {}, "a page that is left open says nothing of anybody"
-
-
-def test_a_viewer_claims_nothing_and_sees_nothing_alike(asked: Desk) -> None:
+def test_a_viewer_sees_nothing_alike(asked: Desk) -> None:
     vic = asked.visitor(Member(name="vic", role=MemberRole.VIEWER))
     key = _key(asked, "ada")
-    assert vic.post(f"/requests/{key}/looking").status == 403
     assert vic.get(f"/requests/{key}/similar").status == 404
     page = vic.get(f"/requests/{key}").body
-    assert "/looking" not in page
     assert "/similar" not in page
 
 

@@ -219,17 +219,6 @@ def test_two_clicks_at_once_at_two_desks_make_one_decision(balanced: Balanced) -
     assert list_waiting_decisions(two.app_state.workspace.store) == []
 
 
-def test_who_has_a_request_open_at_one_desk_is_seen_at_the_other(balanced: Balanced) -> None:
-    one, two = balanced.open("a"), balanced.open("b")
-    one.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena, mia = one.visitor(), one.reviewer()
-    beat = f"/requests/{one.row('ada').state.hub_request}/looking"
-    assert _move(mia, two).post(beat, {"anew": "yes"}).status == 200
-    assert "mia has it open" in lena.get("/queue").body
-    mia.post(beat, {"gone": "yes"})
-    assert "mia has it open" not in _move(lena, two).get("/queue").body
-
-
 def test_an_account_is_proven_at_another_desk_than_the_one_that_made_the_link(balanced: Balanced) -> None:
     one, two = balanced.open("a"), balanced.open("b")
     balanced.hub.add_people([{"username": "mia"}])

@@ -1,4 +1,4 @@
-"""The state that all pages share: workspace, policies, tray, members, open requests, one-time codes and threads."""
+"""The state that all pages share: workspace, policies, tray, members, one-time codes and threads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +13,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from hf_gate.base.batches import group_pairs
 from hf_gate.base.network_hosts import PUBLIC_HUB
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member
@@ -23,7 +21,6 @@ from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.decisions.pages.plan_maker import PlanMaker
 from hf_gate.decisions.pages.run_worker import RunWorker
 from hf_gate.decisions.service.tray import TrayService
-from hf_gate.errors import StoreUnavailable
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.pages.hub_sign_in import HubSignIn
@@ -34,55 +31,6 @@ from hf_gate.store.rows.tray import schedule_decisions
 from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
 from hf_gate.verdicts.service.policy_watcher import PolicyWatcher
 from hf_gate.workspace.service import bootstrap
-
-BEAT: Final = 60.0  # seconds without a signal from the page, after which the member counts as gone
-LEASE: Final = 300.0  # seconds after opening, when a page that stays open no longer counts
-_MOST: Final = 2_000
-
-
-class OpenRequest(Struct, frozen=True):
-    """A request that a member has open since a time (seconds)."""
-
-    request: int
-    member: str
-    since: float
-
-
-class Presence:
-    """The open requests of all members. `clock`: seconds."""
-
-    def __init__(self, clock: Callable[[], float], workspace: Workspace | None = None) -> None:
-        self.clock = clock
-        self._open = SharedValues(
-            None if workspace is None else workspace.store,
-            "open_request",
-            OpenRequest,
-            of_subject=_MOST,
-            most=_MOST,
-            clock=clock,
-        )
-
-    def record(self, request: int, member: str, *, is_new: bool) -> None:
-        """Record that a member has a request open. `is_new`: they opened it just now."""
-        key = f"{request} {member}"
-        before = None if is_new else self._open.find(key)
-        since = self.clock() if before is None else before.since
-        with suppress(StoreUnavailable):  # the page is worth more than what others see of it
-            self._open.keep(key, str(request), OpenRequest(request, member, since), BEAT)
-
-    def remove(self, request: int, member: str) -> None:
-        """Record that a member decided a request or closed its page."""
-        with suppress(StoreUnavailable):
-            self._open.take(f"{request} {member}")
-
-    def other_viewers(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
-        """Return by request the other members who have it open and for how many seconds, the longest first."""
-        now = self.clock()
-        found = self._open.find_of({str(request) for request in requests})
-        on = [one for one in found if one.member != member and now - one.since <= LEASE]
-        on.sort(key=lambda one: one.since)
-        return group_pairs((one.request, (one.member, int(now - one.since))) for one in on)
-
 
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
 SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer
@@ -122,7 +70,6 @@ class AppState:
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
     make_device_link: Callable[[Member, str], str | None] = lambda _, __: None
-    presence: Presence = field(init=False)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
     account_codes: SharedValues[ProofCode] = field(init=False)
@@ -136,7 +83,6 @@ class AppState:
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
-        self.presence = Presence(lambda: bootstrap.utc_now().timestamp(), self.workspace)
         self.account_codes = SharedValues(self.workspace.store, "proof_code", ProofCode)
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
         self.policies = PolicyWatcher(self.workspace)

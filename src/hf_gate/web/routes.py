@@ -55,7 +55,6 @@ ROUTES: Final = (
     Route("POST", "/requests/{id}/assign", _REVIEWER, assignments.assign),
     Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
     Route("POST", "/requests/{id}/renewal", _REVIEWER, access_end.change_renewal),
-    Route("POST", "/requests/{id}/looking", _REVIEWER, request.update_presence),
     Route("GET", "/tray", _VIEWER, tray.page),
     Route("POST", "/tray", _REVIEWER, tray.decide_requests),
     Route("POST", "/tray/undo", _REVIEWER, tray.undo),

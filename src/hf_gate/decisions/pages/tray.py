@@ -170,7 +170,6 @@ def decide_requests(context: HttpContext) -> Response:
     )
     app_state.wake.set()
     line = build_request_lines(context, [row])[0]
-    app_state.presence.remove(row.id, context.member.name)
     if taken.count:
         done = formatting.DONE[verb] if line.approval is None or verb != "accept" else "Approved"
         first = verb == "accept" and line.approval is not None and line.approval.next_number < line.approval.needed

@@ -357,9 +357,7 @@ def _is_background_request(request: Request) -> bool:
     if is_part and request.method == "GET" and request.headers.get("hx-trigger") == "via-poll":
         return True
     return path.endswith("/events") or (
-        is_part
-        and (path == "/tray" or path.endswith(("/live", "/looking")))
-        and not (path == "/tray" and request.method == "POST")
+        is_part and (path == "/tray" or path.endswith("/live")) and not (path == "/tray" and request.method == "POST")
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
 from typing import Final
 
 from hf_gate.members.sessions import digest_secret
@@ -37,13 +36,6 @@ def read_shared_value(reader: Reader, kind: str, key: str) -> bytes | None:
     """Return a value; None if there is none, or it has lapsed."""
     row = reader.reads.row(f"SELECT value FROM shared_values WHERE {_IS_KEY}", (kind, digest_secret(key)))
     return None if row is None else bytes(row[0])
-
-
-def read_values_of(reader: Reader, kind: str, subjects: Collection[str]) -> list[bytes]:
-    """Return the values of subjects."""
-    among, value = reader.reads.in_clause(subjects)
-    sql = f"SELECT value FROM shared_values WHERE kind = ? AND subject {among} AND until > {DATABASE_NOW} ORDER BY key"
-    return [bytes(row[0]) for row in reader.reads.rows(sql, (kind, value))]
 
 
 def take_shared_value(store: Store, kind: str, key: str) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -13,7 +12,6 @@ import msgspec
 from hf_gate.base.decoding import decode_json
 from hf_gate.members.rows.shared_values import (
     read_shared_value,
-    read_values_of,
     take_shared_value,
     write_shared_value,
 )
@@ -23,7 +21,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class _Kept(NamedTuple):
-    """A value in this process. `until` is by the clock of `SharedValues`."""
+    """A value in this process. `until` is by the monotonic clock."""
 
     subject: str
     value: msgspec.Struct
@@ -39,20 +37,18 @@ class SharedValues(Generic[T]):
 
     def __init__(
         self,
-        store: Store | None,
+        store: Store,
         kind: str,
         of: type[T],
         *,
         of_subject: int = 1,
         most: int = 1000,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store if store is not None and store.is_shared else None
+        self._store = store if store.is_shared else None
         self._kind = kind
         self._of = of
         self._of_subject = of_subject
         self._most = most
-        self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -71,7 +67,7 @@ class SharedValues(Generic[T]):
                 self._store, self._kind, key, subject, content, lifetime=lifetime, of_subject=self._of_subject
             )
             return
-        now = self._clock()
+        now = time.monotonic()
         with self._lock:
             kept = {name: one for name, one in self._kept.items() if one.until > now and name != key}
             same = [name for name, one in kept.items() if one.subject == subject]
@@ -87,14 +83,6 @@ class SharedValues(Generic[T]):
             return self._decode(read_shared_value(self._store, self._kind, key))
         return self._unless_lapsed(self._kept.get(key))
 
-    def find_of(self, subjects: Collection[str]) -> list[T]:
-        """Return the values of subjects."""
-        if self._store is not None:
-            found = [self._decode(each) for each in read_values_of(self._store, self._kind, subjects)]
-        else:
-            found = [self._unless_lapsed(one) for one in list(self._kept.values()) if one.subject in subjects]
-        return [value for value in found if value is not None]
-
     def take(self, key: str) -> T | None:
         """Return the value of a key, and delete it: each value is taken once."""
         if self._store is None:
@@ -108,5 +96,5 @@ class SharedValues(Generic[T]):
         return None if content is None else decode_json(content, self._of)
 
     def _unless_lapsed(self, one: _Kept | None) -> T | None:
-        value = one.value if one is not None and self._clock() < one.until else None
+        value = one.value if one is not None and time.monotonic() < one.until else None
         return value if isinstance(value, self._of) else None

@@ -130,7 +130,6 @@ def page(context: HttpContext) -> Response:
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
         reversal=None if line.is_leaving else find_reversal(context, row, values["transition"]),
-        others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
         ends=choose_ends(context, line, verb),
         still_selected=0,
         sheet=make_sheet(context, line, verb)
@@ -177,17 +176,6 @@ def _preview(context: HttpContext, row: RequestRow) -> Response:
         len(one.text) > _MOST_OF_ANSWER or len(one.label) > _MOST_OF_LABEL for one in full
     )
     return context.render("parts/preview.html", **values, next_url=context.next_url, is_cut=is_cut)
-
-
-def update_presence(context: HttpContext) -> Response:
-    """Record that the member has the request open or closed it, and show who else has it open."""
-    row = context.find_request(context.params["id"])
-    if context.form_value("gone") == "yes":
-        context.app_state.presence.remove(row.id, context.member.name)
-    else:
-        context.app_state.presence.record(row.id, context.member.name, is_new=context.form_value("anew") == "yes")
-    others = context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, [])
-    return context.render("parts/viewers.html", others=others, key=request_key(row))
 
 
 def explanation_part(context: HttpContext) -> Response:

@@ -263,8 +263,6 @@ def build_request_lines(context: HttpContext, rows: Sequence[RequestRow]) -> lis
         line.assignee = "you" if assigned == context.member.id else assignees.get(assigned)
         if line.assignee is not None:
             line.flags.append(f"for:assigned to {line.assignee}")
-    for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
-        next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} has it open")
     return lines
 
 

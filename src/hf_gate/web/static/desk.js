@@ -27,14 +27,6 @@ function watchAnswers() {
   });
 }
 
-/* Tell the desk that the request page is closed. */
-function reportLeaving() {
-  const looking = find("#looking");
-  if (!looking) return;
-  const url = looking.getAttribute("hx-post");
-  addEventListener("pagehide", () => navigator.sendBeacon(url, new URLSearchParams({ gone: "yes" })));
-}
-
 /* The button names the theme that it switches to. Only the browser knows which one the system uses. */
 function labelThemeSwitch() {
   const isDark = !document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches;
@@ -78,7 +70,6 @@ watchPages();
 watchKeys();
 watchTray();
 watchCopies();
-reportLeaving();
 labelThemeSwitch();
 watchTooltips();
 setRoles();
