@@ -15,7 +15,7 @@ from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.grants.pages.tables import MAX_UPLOAD, PAGE_SIZE
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
-from tests.kits.desk_actions import MULTIPART_TYPE, create_plan, encode_multipart, wait_for_run
+from tests.kits.desk_actions import MULTIPART_TYPE, encode_multipart
 
 ALLOWED = "desk: {may_write_tables: true}\n"
 TABLES = "tables: {dua: {file: tables/dua.csv, key: [user_id, username, email]}}\n"
@@ -70,20 +70,10 @@ def _hidden(page: Answer) -> dict[str, str]:
     return {html.unescape(name): html.unescape(value) for name, value in found.items() if name != "next"}
 
 
-COLUMNS = ("key", "email", "note", "file_hash", "version")
-
-
-def _cells(visitor: Visitor, **cells: str) -> dict[str, str]:
-    """The fields of a row as the page asks for them."""
-    match = re.search(r'name="head" value="([0-9a-f]*)"', visitor.get("/tables/dua").body)
-    assert match
-    return {"head": match[1], **{f"col.{COLUMNS.index(name)}": text for name, text in cells.items()}}
-
-
-def _write(visitor: Visitor, way: str, values: dict[str, str], **more: str) -> Answer:
-    shown = visitor.post(f"/tables/dua/{way}", values)
+def _write(visitor: Visitor, values: dict[str, str], **more: str) -> Answer:
+    shown = visitor.post("/tables/dua/import", values)
     assert shown.status == 200, shown.body
-    return visitor.post(f"/tables/dua/{way}", {**_hidden(shown), "do": "write", **more})
+    return visitor.post("/tables/dua/import", {**_hidden(shown), "do": "write", **more})
 
 
 def test_the_list_and_a_table_show_what_the_files_hold(desk: Desk) -> None:
@@ -161,49 +151,6 @@ def test_rows_come_in_pages_of_a_bounded_size(desk: Desk) -> None:
     assert rob.get("/tables/dua?after=99999999999999999999").status == 200
 
 
-def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(desk: Desk) -> None:
-    mia = _admin(desk)
-    shown = mia.post("/tables/dua/rows", _cells(mia, email="bob@ethz.ch", version="2"))
-    assert "bob</bdi>" in shown.body
-    assert "Nothing is written yet" in shown.body
-    assert _file(desk).read_text("utf-8") == ROWS
-    done = _write(mia, "rows", _cells(mia, email="bob@ethz.ch", version="2"))
-    assert (done.status, done.headers["location"]) == (303, "/tables/dua?done=1")
-    assert _file(desk).read_text("utf-8") == ROWS + ",bob@ethz.ch,,,2\n"
-    assert "Written" in mia.get(done.headers["location"]).body
-    entry = desk.app_state.workspace.store.entries(limit=1)[0]
-    assert "bob" not in str(entry.link.body)
-
-
-DATES = POLICY.replace("then: accept", "then: accept\n    until: tables.dua.expires")
-
-
-def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of_people_waiting(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "dua.csv").write_text("email,expires\nada@ethz.ch,2099-01-01\nold@ethz.ch,\n")
-    config = TABLES.replace("[user_id, username, email]", "email") + ALLOWED
-    with open_desk(tmp_path, DATES, config=config) as desk:
-        desk.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
-        lena, mia = desk.visitor(), _admin(desk)
-        wait_for_run(desk, lena.post(create_plan(desk, lena), {"do": "apply", "count": "1"}).headers["location"])
-        assert desk.row("ada").state.until is not None
-        head = re.search(r'name="head" value="([0-9a-f]*)"', mia.get("/tables/dua").body)
-        assert head
-        cells = {"head": head[1], "col.0": "ada@ethz.ch", "col.1": "2098-01-01"}
-        shown = text_of(mia.post("/tables/dua/rows", cells | {"replaces": "yes"}).body)
-        assert re.search(r"access ends .*2098.* instead of .*2099", shown)
-        waiting = text_of(mia.post("/tables/dua/rows", cells | {"col.0": "bob@ethz.ch"}).body)
-        assert "not listed becomes listed; wait by house/missing becomes accept by house/signed" in waiting
-
-
-def test_a_form_of_other_columns_writes_nothing(desk: Desk) -> None:
-    mia = _admin(desk)
-    cells = _cells(mia, email="bob@ethz.ch", version="2")
-    _file(desk).write_text(ROWS.replace("email,note", "note,email"), "utf-8")
-    answer = mia.post("/tables/dua/rows", cells)
-    assert (answer.status, "columns of table" in answer.body) == (409, True)
-
-
 def test_tables_are_shown_although_a_policy_has_an_error(desk: Desk) -> None:
     (_file(desk).parent.parent / "policies" / "wrong.yaml").write_text("policy: wrong\n", "utf-8")
     desk.app_state.policies.expire()
@@ -211,25 +158,15 @@ def test_tables_are_shown_although_a_policy_has_an_error(desk: Desk) -> None:
     assert "ada@ethz.ch" in desk.reviewer("rob", str(desk.repo)).get("/tables/dua").body
 
 
-def test_a_row_is_changed_and_removed(desk: Desk) -> None:
-    mia = _admin(desk)
-    again = mia.post("/tables/dua/rows", _cells(mia, email="old@ethz.ch", version="3"))
-    assert (again.status, "has the same key" in again.body) == (422, True)
-    assert _write(mia, "rows", {**_cells(mia, email="old@ethz.ch", version="3"), "replaces": "yes"}).status == 303
-    assert ",old@ethz.ch,,,3\n" in _file(desk).read_text("utf-8")
-    assert _write(mia, "rows", {"line": "4"}).status == 303
-    assert "old@" not in _file(desk).read_text("utf-8")
-    assert "# signed in May" in _file(desk).read_text("utf-8")
-
-
 def test_nothing_is_written_that_was_not_shown(desk: Desk) -> None:
     mia = _admin(desk)
-    shown = _hidden(mia.post("/tables/dua/rows", {"line": "4"}))
+    values = {"rows": "email\nbob@ethz.ch\n"}
+    shown = _hidden(mia.post("/tables/dua/import", values))
     changed = ROWS.replace("old@", "new@")
     _file(desk).write_text(changed, "utf-8")
-    late = mia.post("/tables/dua/rows", {**shown, "do": "write"})
+    late = mia.post("/tables/dua/import", {**shown, "do": "write"})
     assert (late.status, "changed since you saw the preview" in late.body) == (409, True)
-    assert mia.post("/tables/dua/rows", {"line": "4", "do": "write"}).status == 409
+    assert mia.post("/tables/dua/import", {**values, "do": "write"}).status == 409
     assert _file(desk).read_text("utf-8") == changed
 
 
@@ -264,58 +201,21 @@ def test_many_rows_go_only_if_their_number_is_typed(desk: Desk) -> None:
     mia = _admin(desk)
     _file(desk).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(20)), "utf-8")
     values = {"rows": HEADER + ",p1@x.example.org,,,\n", "replaces": "yes"}
-    assert _write(mia, "import", values).status == 409
-    assert _write(mia, "import", values, count="19").status == 303
+    assert _write(mia, values).status == 409
+    assert _write(mia, values, count="19").status == 303
     assert _file(desk).read_text("utf-8").count("@x.example.org") == 1
 
 
-def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(desk: Desk) -> None:
-    lena = desk.visitor()
-    run = lena.post(create_plan(desk, lena), {"do": "apply", "count": "1"}).headers["location"]
-    wait_for_run(desk, run)
-    assert desk.row("ada").state.status == "accepted"
-    page = " ".join(re.sub(r"<[^>]*>", "", lena.get(f"/requests/{desk.row('ada').state.hub_request}").body).split())
-    assert re.search(r"on dua row [0-9a-f]{16}, version 2, file_hash 9f9f", page)
-    refused = _write(lena, "rows", {"line": "3"})
-    assert (refused.status, "access that depends on" in refused.body) == (409, True)
-    assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303
-
-
-def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(desk: Desk) -> None:
-    lena = desk.visitor()
-    run = lena.post(create_plan(desk, lena), {"do": "apply", "count": "1"}).headers["location"]
-    wait_for_run(desk, run)
-    shown = lena.post("/tables/dua/rows", {"line": "3"})
-    assert "End access…" in shown.body
-    asked = lena.post("/tables/dua/rows", {**_hidden(shown), "do": "end"})
-    assert asked.status == 303
-    path = html.unescape(asked.headers["location"])
-    page = lena.get(path).body
-    assert "ada" in page
-    assert "bob" not in re.sub(r"<[^>]*>", "", page)
-    assert desk.row("ada").state.status == "accepted", "nothing was decided yet"
-    done = lena.post(
-        path.partition("?")[0], {"verb": "reset", "reason": "The agreement ended.", "count": "1", "next": "/tables/dua"}
-    )
-    assert done.status == 303, done.body
-    desk.send_due()
-    assert desk.row("ada").state.status == "reset"
-    assert _write(lena, "rows", {"line": "3"}).status == 303, "no access rests on the row any more"
-    again = lena.post("/tables/dua/rows", {"line": "3", "do": "end"})
-    assert (again.status, "No access depends on these rows" in again.body) == (409, True)
-
-
-@pytest.mark.parametrize("way", ["rows", "import"])
-def test_only_an_admin_of_all_repos_writes_and_only_where_the_owner_allowed_it(tmp_path: Path, way: str) -> None:
-    values = {"line": "4", "rows": "email\nbob@ethz.ch\n"}
+def test_only_an_admin_of_all_repos_writes_and_only_where_the_owner_allowed_it(tmp_path: Path) -> None:
+    values = {"rows": "email\nbob@ethz.ch\n"}
     for desk in _open_desk(tmp_path, ""):
-        answer = desk.visitor().post(f"/tables/dua/{way}", values)
+        answer = desk.visitor().post("/tables/dua/import", values)
         assert (answer.status, "may_write_tables: true" in html.unescape(answer.body)) == (422, True)
         (tmp_path / "hf-gate.yaml").write_text((tmp_path / "hf-gate.yaml").read_text("utf-8") + ALLOWED, "utf-8")
         desk.app_state.policies.expire()
         for visitor in (_admin(desk, "arno", str(desk.repo)), desk.reviewer(), desk.viewer()):
-            assert visitor.post(f"/tables/dua/{way}", {**values, "do": "write"}).status == 403
-        assert _admin(desk).post(f"/tables/dua/{way}", values).status == 200
+            assert visitor.post("/tables/dua/import", {**values, "do": "write"}).status == 403
+        assert _admin(desk).post("/tables/dua/import", values).status == 200
         assert _file(desk).read_text("utf-8") == ROWS
 
 
@@ -349,7 +249,6 @@ def test_hostile_cells_and_columns_come_back_as_text(desk: Desk) -> None:
     desk.app_state.policies.expire()
     mia = _admin(desk)
     pages = [mia.get("/tables/dua"), mia.get(f"/tables/dua?q={EVIL}")]
-    pages.append(mia.post("/tables/dua/rows", {"head": EVIL, "col.0": EVIL, "line": EVIL}))
     pages.append(mia.post("/tables/dua/import", {"rows": f"email,version\nzoe@ethz.ch,{EVIL}\n"}))
     for page in pages:
         assert "<img" not in page.body

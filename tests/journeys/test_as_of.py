@@ -50,10 +50,9 @@ def rows(console: Console, name: str, *args: str) -> list[dict[str, Any]]:
 def test_who_had_access_since_when_and_by_whom(days: tuple[Console, list[str]]) -> None:
     console, (first, second, third) = days
     (ada,) = rows(console, "report-access", "report", "access", MODEL, "--as-of", first)
-    assert (ada["user"], ada["by"], ada["rule"], ada["agreement"], ada["found_later"]) == (
+    assert (ada["user"], ada["by"], ada["rule"], ada["found_later"]) == (
         "ada-l",
         "lena-brandt",
-        None,
         None,
         False,
     )

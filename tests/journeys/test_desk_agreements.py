@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,80 +130,18 @@ def test_rows_that_match_nobody_are_listed_and_the_account_can_be_written_into_t
 
 
 def test_ledger_request_and_report_name_the_row_on_which_access_rests(desk: Desk) -> None:
+    terms = "    until: tables.agreements.expires\n"
+    (desk.folder / "policies" / "patients.yaml").write_text(POLICY + terms, "utf-8")
     file = desk.signed(f"ada@uni.example.org,2099-01-01,by post,{HASH},2.1", header=HEAD)
     assert desk.run("table", "import", "agreements", file, "--yes").code == 0
     desk.turn()
-    (entry,) = [
-        e
-        for e in desk.run("audit", "ls", "--kind", "VerdictReached", "--json", "--all").json
-        if e["body"].get("agreements")
-    ]
-    row = entry["body"]["agreements"]["agreements"]
-    assert len(row) == 16
-    assert "2.1" not in str(entry["body"])
+    (entry,) = desk.run("audit", "ls", "--kind", "GrantDated", "--json", "--all").json
+    assert [*entry["body"]["lists"]] == ["table:agreements"]
     assert "uni.example" not in str(entry["body"])
     (access,) = [row for row in desk.run("report", "access", DATASET, "--json").json if row["through"] == "request"]
-    assert access["agreement"] == f"agreements row {row}, version 2.1, file_hash {HASH}"
-    assert f"on agreements row {row}, version 2.1" in desk.run("show", f"ada-l@{DATASET}").out
+    assert re.fullmatch(r"agreements row [0-9a-f]{16}, table [0-9a-f]{8}", access["until_row"])
+    assert f"on {access['until_row']}" in desk.run("show", f"ada-l@{DATASET}").out
     assert desk.run("audit", "verify", "--fold").code == 0
-
-
-def test_a_row_on_which_access_rests_goes_only_by_one_of_two_ways(desk: Desk) -> None:
-    file = desk.signed(
-        f"ada@uni.example.org,2099-01-01,,{HASH},2", "bob.berg@gmail.com,2099-01-01,,Not a hash: Bob,2", header=HEAD
-    )
-    assert desk.run("table", "import", "agreements", file, "--yes").code == 0
-    desk.turn()
-    assert desk.accepted() == {"ada-l", "bob99"}
-    before = desk.file.read_bytes()
-    for args in (
-        ("remove", "agreements", "ada@uni.example.org"),
-        (
-            "import",
-            "agreements",
-            desk.signed("x@y.example,,,,", header=HEAD),
-            "--replace",
-            "--max-removed",
-            "9",
-            "--yes",
-        ),
-    ):
-        refused = desk.run("table", *args)
-        assert refused.code == 6
-        assert "--end-access" in refused.err
-        assert desk.file.read_bytes() == before
-    tried = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--dry-run")
-    assert f"  ada-l@{DATASET}  access depends on these rows; add --end-access or --keep-hash" in tried.out
-    assert (tried.code, "--end-access ends it first" in tried.hint) == (6, True), "as the removal itself"
-    tried = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--dry-run")
-    assert f"  ada-l@{DATASET}  would be sent back first" in tried.out
-    assert (tried.code, "Would end the access of 1 person." in tried.err) == (0, True)
-    assert desk.accepted() == {"ada-l", "bob99"}
-    assert desk.file.read_bytes() == before
-    ended = desk.run(
-        "table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--reason", "It was withdrawn."
-    )
-    assert ended.code == 0, ended.err
-    assert desk.accepted() == {"bob99"}
-    assert b"ada@" not in desk.file.read_bytes()
-    kept = desk.run("table", "remove", "agreements", "bob.berg@gmail.com", "--keep-hash")
-    assert kept.code == 0
-    assert desk.accepted() == {"bob99"}
-    bodies = [entry["body"] for entry in desk.run("audit", "ls", "--kind", "TableChanged", "--json").json]
-    (row,) = [body["kept"] for body in bodies if body.get("kept")]
-    assert [*row.values()] == [""]  # a text that is no digest stays out of the ledger
-    assert desk.run("audit", "verify", "--fold").code == 0
-
-
-def test_a_row_whose_access_cannot_end_stays(desk: Desk) -> None:
-    file = desk.signed(f"ada@uni.example.org,2099-01-01,,{HASH},2", header=HEAD)
-    assert desk.run("table", "import", "agreements", file, "--yes").code == 0
-    desk.turn()
-    before = desk.file.read_bytes()
-    words = ("table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--reason", "x" * 201)
-    assert [desk.run(*words, *more).code for more in (["--dry-run"], [])] == [2, 2]
-    assert desk.file.read_bytes() == before
-    assert desk.accepted() == {"ada-l"}
 
 
 def test_hostile_text_of_a_file_stays_text(desk: Desk) -> None:
@@ -213,10 +152,9 @@ def test_hostile_text_of_a_file_stays_text(desk: Desk) -> None:
     assert desk.run("table", "import", "agreements", str(path), "--yes").code == 0
     assert "'=1+1" in desk.file.read_text("utf-8")
     desk.turn()
-    shown = desk.run("show", f"ada-l@{DATASET}").out
+    shown = desk.run("table", "show", "agreements").out
     assert "\x1b" not in shown
     assert "\u202e" not in shown
-    assert "v" * 200 not in shown
     assert HOSTILE not in shown
 
 
@@ -243,15 +181,10 @@ def test_the_terms_of_access_are_in_every_listing(desk: Desk) -> None:
     assert grant["until"] == grant["ends_at"] is not None
     assert grant["keep_while"] == ['tables.agreements.state == "valid"']
     assert (grant["at_end"], grant["rule"], grant["is_final"]) == ("human", "patients/signed", False)
-    assert "agreements row " in grant["agreement"]
-    assert HASH in grant["agreement"]
     who = f"ada-l@{DATASET}"
     assert desk.run("show", who, "--json").json["grant"] == grant
     assert [row["grant"] for row in desk.run("person", "show", "ada-l", "--json").json] == [grant]
-    access = next(one for one in desk.run("report", "access", "--json").json if one["user"] == "ada-l")
-    assert access["agreement"] == grant["agreement"]
     (line,) = csv.DictReader(io.StringIO(desk.run("ls", "--status", "accepted", "--format", "csv").out))
     assert (line["grant.keep_while"], line["grant.is_final"]) == (grant["keep_while"][0], "false")
-    assert line["grant.agreement"] == grant["agreement"]
     (live,) = desk.run("ls", "--live", "--status", "accepted", "--json").json
     assert live["grant"] is None

@@ -15,7 +15,7 @@ version: 1
 repos: [{DATASET}, {MODEL}]
 policies: [policies/*.yaml]
 tables:
-  students: {{file: tables/students.csv, key: username, roster: authoritative, max_removed: 10%}}
+  students: {{file: tables/students.csv, key: username}}
   unwelcome: {{file: tables/unwelcome.csv, key: [user_id, email, username]}}
 guards: {{accept: 20000/h, reset: 200/h, reject: 50/h, remove: 25/day, protected: [student-9]}}
 """
@@ -84,22 +84,22 @@ def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
     return Desk(fresh, tmp_path / "desk")
 
 
-def test_who_is_gone_from_an_authoritative_roster_loses_access_and_many_at_once_do_not(desk: Desk) -> None:
+def test_who_is_gone_from_a_roster_loses_access_and_many_at_once_do_not(desk: Desk) -> None:
     assert desk.with_access() == {*STUDENTS}
     desk.list(STUDENTS[1:])
     desk.turn()
     assert desk.with_access() == {*STUDENTS[1:]}
-    desk.list(STUDENTS[4:])
+    desk.list(STUDENTS[5:])
     ended = desk.turn()
-    assert "3 of 11 rows are gone, more than max_removed 10%" in ended.err
+    assert "7 rows instead of 11; the file may be incomplete" in ended.err
     assert desk.with_access() == {*STUDENTS[1:]}
     assert desk.run("policy", "check", "--accept-table", "students").code == 0
     desk.turn()
-    assert desk.with_access() == {*STUDENTS[4:]}
+    assert desk.with_access() == {*STUDENTS[5:]}
 
 
-def test_an_empty_or_exchanged_roster_removes_nobody(desk: Desk) -> None:
-    for people in ([], ["somebody-else"] * 1, [f"other-{n}" for n in range(12)]):
+def test_an_empty_or_halved_roster_removes_nobody(desk: Desk) -> None:
+    for people in ([], ["somebody-else"] * 1, STUDENTS[:6]):
         desk.list(people)
         desk.turn()
         assert desk.with_access() == {*STUDENTS}, people
@@ -109,20 +109,6 @@ def test_a_protected_person_stays_whatever_the_roster_says(desk: Desk) -> None:
     desk.list(STUDENTS[:9] + STUDENTS[10:])
     desk.turn()
     assert desk.with_access() == {*STUDENTS}
-
-
-def test_an_add_only_roster_takes_access_from_nobody_and_gives_it_to_nobody_who_left(desk: Desk) -> None:
-    text = CONFIG.replace("roster: authoritative, max_removed: 10%", "roster: add-only")
-    (desk.folder / "hf-gate.yaml").write_text(text, "utf-8")
-    desk.turn()
-    desk.list(STUDENTS[2:])
-    for _ in range(2):
-        desk.turn()
-        assert desk.with_access() == {*STUDENTS}
-    request_access(desk.hub, ["student-0"], MODEL)  # asks elsewhere after leaving: a person decides
-    desk.turn()
-    pending = desk.run("ls", "--status", "pending", "--json").json
-    assert [(row["user"], row["verdict"]["action"]) for row in pending] == [("student-0", "human")]
 
 
 def test_a_name_without_an_account_waits_and_matches_no_later_account(desk: Desk) -> None:
@@ -143,7 +129,7 @@ def test_a_deny_entry_reaches_open_requests_and_live_grants_of_all_repos(desk: D
     added = desk.run(
         "table", "add", "unwelcome", "username=student-3", "reason=resold data", "expires=2099-01-01", "--json"
     )
-    assert [(one["status"], one["after"]) for one in added.json["people"]] == [("accepted", "valid")] * 2
+    assert added.json["added"] == 1
     request_access(desk.hub, ["newcomer"], DATASET)
     assert desk.run("table", "add", "unwelcome", "username=newcomer").code == 0
     desk.turn()
@@ -158,20 +144,3 @@ def test_an_expired_deny_entry_denies_nothing(desk: Desk) -> None:
     assert desk.run("table", "add", "unwelcome", "username=student-3", "reason=old", "expires=2020-01-01").code == 0
     desk.turn()
     assert status_of(desk.hub, "student-3") == "accepted"
-
-
-@pytest.mark.parametrize(
-    ("roster", "words"),
-    [
-        ("roster: partial", "roster must be add-only or authoritative"),
-        ("roster: add-only, max_removed: 10", "is not a share: write 10%"),
-        ("roster: add-only, max_removed: 140%", "is not a share: write 10%"),
-    ],
-)
-def test_a_wrong_roster_is_refused_with_its_place(desk: Desk, roster: str, words: str) -> None:
-    text = CONFIG.replace("roster: authoritative, max_removed: 10%", roster)
-    (desk.folder / "hf-gate.yaml").write_text(text, "utf-8")
-    ended = desk.run("policy", "check")
-    assert ended.code == 2
-    assert words in ended.out
-    assert "hf-gate.yaml:5:" in ended.out

@@ -107,32 +107,6 @@ def test_a_row_is_added_and_the_person_on_hold_is_evaluated_again(desk: Desk) ->
     assert desk.run("audit", "verify", "--fold").code == 0
 
 
-def test_the_effect_names_who_is_listed_differently(desk: Desk) -> None:
-    assert desk.run("run", "--once").code == 0
-    before = desk.file.read_bytes()
-    gone = desk.document("table", "remove", "partners", "bob", "--dry-run")
-    assert desk.file.read_bytes() == before
-    (person,) = gone["people"]
-    assert (person["user"], person["status"], person["before"], person["after"]) == (
-        "bob",
-        "accepted",
-        "valid",
-        "missing",
-    )
-    text = desk.run("table", "remove", "partners", "bob").out
-    assert f"bob@{DATASET}  accepted, listed becomes not listed" in text
-    assert b"bob" not in desk.file.read_bytes()
-    assert desk.file.read_bytes() == before.replace(b"bob;;2099-01-01\n", b"")
-
-
-def test_the_targets_that_a_removal_prints_can_be_pasted(desk: Desk) -> None:
-    assert desk.run("run", "--once").code == 0
-    text = desk.run("table", "remove", "partners", "bob", "--dry-run").out
-    (target,) = [word for word in text.split() if "@" in word]
-    assert target == f"bob@{DATASET}"
-    assert desk.run("show", target, "--json").json["user"] == "bob"
-
-
 def test_a_removal_of_most_rows_needs_a_confirmation_as_an_import_does(desk: Desk) -> None:
     names = [f"person-{number}" for number in range(12)]
     desk.file.write_text("\n".join(["username", *names, ""]), "utf-8")
@@ -146,6 +120,8 @@ def test_a_removal_of_most_rows_needs_a_confirmation_as_an_import_does(desk: Des
 @pytest.mark.parametrize("folder", ["tables", "lists"])
 def test_the_first_import_makes_the_file(desk: Desk, tmp_path: Path, folder: str) -> None:
     desk.file.unlink()
+    missing = desk.run("table", "add", "partners", "username=cem")
+    assert (missing.code, "hf-gate table import partners FILE" in missing.err) == (2, True)
     rules = desk.folder / "policies" / "partners.yaml"
     rules.write_text(rules.read_text("utf-8").replace("tables/partners.csv", f"{folder}/partners.csv"), "utf-8")
     new = tmp_path / "office.csv"
@@ -158,19 +134,6 @@ def test_the_first_import_makes_the_file(desk: Desk, tmp_path: Path, folder: str
     assert made.read_text("utf-8") == "Name,username\nAda,ada-l\nBob,bob\n"
     assert made.stat().st_mode & 0o077 == 0
     assert desk.document(*words, "--yes")["added"] == 0
-
-
-def test_the_file_of_a_table_is_made_with_its_columns(desk: Desk) -> None:
-    known = desk.run("table", "new", "partners")
-    assert (known.code, "exists" in known.err) == (2, True)
-    desk.file.unlink()
-    missing = desk.run("table", "add", "partners", "username=cem")
-    assert (missing.code, "hf-gate table new partners" in missing.err) == (2, True)
-    assert desk.document("table", "new", "partners", "--column", "note")["table"] == "partners"
-    assert desk.file.read_text("utf-8") == "username,note,expires\n"
-    assert desk.document("table", "add", "partners", "username=cem", "note=x")["added"] == 1
-    absent = desk.run("table", "new", "nothing")
-    assert (absent.code, "there is no table nothing" in absent.err) == (2, True)
 
 
 def test_a_row_with_a_known_key_needs_replace(desk: Desk) -> None:
@@ -199,10 +162,10 @@ def test_a_bad_row_is_refused_with_one_line_and_the_next_step(desk: Desk, cells:
     assert desk.file.read_bytes() == FILE.encode()
 
 
-def test_diff_shows_what_a_file_would_change_and_import_writes_it_after_yes(desk: Desk, tmp_path: Path) -> None:
+def test_a_dry_run_shows_what_an_import_changes_and_it_writes_after_yes(desk: Desk, tmp_path: Path) -> None:
     new = tmp_path / "partners.csv"
     new.write_text("username,note,expires\nbob,,2099-01-01\ncem,=1+1,\n", "utf-8")
-    diff = desk.document("table", "diff", "partners", str(new))
+    diff = desk.document("table", "import", "partners", str(new), "--replace", "--dry-run")
     assert (diff["added"], diff["changed"], diff["removed"], diff["written"]) == (1, 0, 1, False)
     refused = desk.run("table", "import", str(new))
     assert (refused.code, "nothing was written" in refused.err) == (6, True)

@@ -37,7 +37,6 @@ WRITES = [
     "ui invite mia --role reviewer",
     "plan --out other.json",
     "policy new other --like deny",
-    "table new partners",
     "table add partners username=ada",
     "ends set ada --until none",
     "person erase ada --yes",

@@ -212,7 +212,6 @@ class HostileDesk:
             "/tables.{kind}": [f"/tables.{kind}" for kind in ("json", "jsonl", "csv")],
             "/tables/{name}": ["/tables/people", f"/tables/people?{asked}", f"/tables/people?{urlencode({'q': text})}"],
             "/tables/{name}.{kind}": [f"/tables/people.{kind}" for kind in ("json", "jsonl", "csv")],
-            "/new-list": ["/new-list", f"/new-list?{asked}"],
             "/audit": ["/audit", f"/audit?repo={quote(str(repo), safe='')}", f"/audit?{asked}"]
             + [f"/audit?{urlencode({key: text})}" for key in ("repo", "kind", "actor", "person", "before")],
             "/audit.{kind}": [f"/audit.{kind}" for kind in ("json", "jsonl", "csv")],

@@ -27,7 +27,6 @@ from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.requests.rows.past_requests import (
     find_moment,
     iterate_past_pages,
-    read_current_agreements,
     read_past_requests,
 )
 from hf_gate.store.store import Store
@@ -153,13 +152,13 @@ def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) ->
 
     def told(at: int) -> dict[str | None, tuple[object, ...]]:
         rows = _view(store, at).records()
-        return {row.user: (row.since, row.by, row.policy, row.rule, row.until, row.agreement) for row in rows}
+        return {row.user: (row.since, row.by, row.policy, row.rule, row.until) for row in rows}
 
     by_rule = ("1970-01-01T00:00:03.000Z", "policy:eeg@d1", "eeg", "signed")
     assert told(2_500) == {}
-    assert told(3_500) == {"user1": (*by_rule, "1970-01-01T00:00:09.000Z", None)}
-    assert told(4_500)["user2"] == ("1970-01-01T00:00:04.000Z", "mia", None, None, None, None)
-    assert told(6_500) == {"user1": (*by_rule, "1970-01-01T00:00:20.000Z", None)}
+    assert told(3_500) == {"user1": (*by_rule, "1970-01-01T00:00:09.000Z")}
+    assert told(4_500)["user2"] == ("1970-01-01T00:00:04.000Z", "mia", None, None, None)
+    assert told(6_500) == {"user1": (*by_rule, "1970-01-01T00:00:20.000Z")}
 
 
 def test_a_later_attempt_hides_the_earlier_one_only_after_it_came(store: Store) -> None:
@@ -305,23 +304,3 @@ def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
         write.append(EEG, [LedgerEntry(event=event, at=2_000, actor="lena")])
     (row,) = _view(store, 2_500).records()
     assert (row.form, row.prompt, row.is_outside) == ("f1", None, True)
-
-
-def test_the_agreement_of_now_is_that_of_a_later_end_on_both_databases(store: Store) -> None:
-    (ident,) = store_records(store, EEG, [record(1)], 1_000)
-    _append(store, ident, 2_000, e.VerdictReached(action="accept", rule="signed", agreements={"dua": "row1"}))
-    _decide(store, ident, 3_000, "accepted", "signed", None, "mia")
-    assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row1"}}}
-    _append(
-        store,
-        ident,
-        4_000,
-        e.GrantDated(until=9_000, cause="fact", lists={"table:dua": "t2"}, agreements={"dua": "row2"}),
-    )
-    assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row2"}}}
-    _append(store, ident, 5_000, e.GrantDated(until=8_000, cause="renew"))
-    assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row2"}}}
-    (row,) = _view(store, 5_500).records()
-    assert (row.agreement, row.until_row) == ("dua row row2", None)
-    (row,) = _view(store, 4_500).records()
-    assert row.until_row == "dua row row2, table t2"

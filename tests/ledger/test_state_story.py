@@ -114,14 +114,14 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "table dua changed: 2 added, 1 removed",
     ),
     (
-        e.TableChanged(table="dua", before="a", after="b", removed=1, confirmed=1, kept={"1a2b": "9f3c"}),
+        e.TableChanged(table="dua", before="a", after="b", removed=1),
         None,
-        "table dua changed: 1 removed; 1 row confirmed; kept row 1a2b, file_hash 9f3c",
+        "table dua changed: 1 removed",
     ),
     (
-        e.VerdictReached(action="accept", rule="signed", policy="p", digest="a" * 64, agreements={"dua": "1a2b"}),
-        {"agreements": {"dua": {"row": "1a2b", "version": "2", "file_hash": "9f3c"}}},
-        "verdict Accept: rule signed of p@aaaaaaaa, on dua row 1a2b, version 2, file_hash 9f3c",
+        e.VerdictReached(action="accept", rule="signed", policy="p", digest="a" * 64),
+        None,
+        "verdict Accept: rule signed of p@aaaaaaaa",
     ),
     (
         e.PrivatePartsDeleted(cause="erasure", entries=((3, 5), (9, 9)), person="p_0123456789abcdef"),

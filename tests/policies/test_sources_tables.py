@@ -5,30 +5,20 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.base.ids import Person
 from hf_gate.core.people.grants import last_day
 from hf_gate.core.policy_model import UnknownReason
 from hf_gate.policies.drivers.table_files import inline_table, load_table, parse_table, read_content
-from hf_gate.policies.facts.table_versions import (
-    TableVersion,
-    add_departed,
-    decode_version,
-    departed_of,
-    encode_version,
-    make_version,
-    restore_version,
-)
 from hf_gate.policies.facts.tables import NO_ACCOUNT, Table, unbound_usernames
-from tests.kits.tables import FULL_KEY, NOW, PERSONS, accounts, addresses, dates, read_table
+from tests.kits.tables import NOW, read_table
 
 ALICE = Person("a" * 24, "Alice", "Alice Example")
 MALLORY = Person("f" * 24, "alice", "Mallory")
@@ -381,39 +371,3 @@ def test_no_bytes_make_the_reader_raise_and_none_of_them_lists_a_stranger(conten
 
 
 # ---- the last good version -------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(accounts, addresses, dates), min_size=1, max_size=8), st.sets(st.integers(0, 3)))
-def test_a_stored_version_lists_exactly_the_same_people_and_keeps_no_key(
-    rows: list[tuple[str, str, str]], bound: set[int]
-) -> None:
-    table = read_table("key,email,expires\n" + "".join(f"{','.join(row)}\n" for row in rows), FULL_KEY)
-    assume(not table.refusal)
-    document = encode_version(make_version(table, b"s" * 16))
-    refused = replace(table, rows=(), refusal="table dua: broken", _index=None)
-    restored = restore_version(decode_version(document), refused, NOW)
-    bindings = {PERSONS[n].username or "": PERSONS[n].id or "" for n in bound}
-    for person in PERSONS:
-        for address in (None, "name-a@x.example", "name-b@y.example", "q@w.z.example"):
-            hits = [each.find(person, address, now=NOW, bindings=bindings) for each in (table, restored)]
-            assert (hits[0].state, hits[0].why, hits[0].expires) == (hits[1].state, hits[1].why, hits[1].expires)
-            assert hits[1].row is None
-    for who, mail, _ in rows:
-        assert who.encode() not in document
-        assert not mail or mail.lstrip("@*.").encode() not in document
-
-
-@given(st.lists(st.sets(st.sampled_from("abcd"), min_size=1), min_size=2, max_size=5))
-def test_who_left_an_add_only_roster_is_unknown_and_never_missing(versions: list[set[str]]) -> None:
-    before: TableVersion | None = None
-    seen: set[str] = set()
-    for listed in versions:
-        table = read_table("user_id\n" + "".join(f"{letter * 24}\n" for letter in sorted(listed)), ("user_id",))
-        if before is not None:
-            table = add_departed(table, before, departed_of(table, before))
-        seen |= listed
-        for person in PERSONS:
-            letter = (person.id or "")[0]
-            wanted = "valid" if letter in listed else None if letter in seen else "missing"
-            assert state(table, person, None) == wanted
-        before = make_version(table, b"s" * 16, before)

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from hf_gate.approvals.rows.plans import save_plan
-from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import RequestRow
@@ -151,7 +150,7 @@ rules:
 
 def accepted_names(scene: HubWorkspace) -> set[str | None]:
     """Whom the policy would accept, after the names of the table were looked up."""
-    bind_tables(scene.store, open_fact_sources(scene.workspace), scene.bundle.tables, 10, to_ms(scene.clock.now()))
+    bind_tables(scene.store, open_fact_sources(scene.workspace), scene.bundle.tables, 10)
     return {change.user for change in scene.plan().changes}
 
 

@@ -46,17 +46,17 @@ def test_every_table_about_requests_or_people_is_accounted_for(columns: dict[str
 
 def test_every_table_that_an_erasure_changes_is_vacuumed() -> None:
     """On PostgreSQL, a deleted row stays in the files of the server until its table is vacuumed."""
-    assert set(VACUUMED) == REDACTED | DELETED | {"table_versions"}
+    assert set(VACUUMED) == REDACTED | DELETED
 
 
 def test_every_column_of_bytes_or_digests_is_accounted_for(columns: dict[str, dict[str, str]]) -> None:
-    """A new column could hold what an erasure must reach. The last two are keyed hashes of the owner's tables."""
+    """A new column could hold what an erasure must reach. The last one has keyed hashes of the owner's tables."""
     bytes_of = {
         f"{table}.{column}" for table, kinds in columns.items() for column, kind in kinds.items() if kind == "BLOB"
     }
     assert bytes_of == {
         "people.salt", "requests.raw", "requests.answers", "requests.identity", "profiles.document", "chains.head",
         "ledger.commitment", "ledger.hash", "private.data", "dictionaries.data", "plans.document", "changes.change",
-        "picked.answers", "approvals.answers", "approvals.identity", "erased.key", "table_versions.document",
+        "picked.answers", "approvals.answers", "approvals.identity", "erased.key",
         "evaluated_tables.keys",
     }  # fmt: skip

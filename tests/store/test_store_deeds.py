@@ -372,13 +372,6 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
     ] or [row.repo for row in store.repos()] == sorted([EEG, MED])
     assert store.profiles([person, 99]) == {person: (b'{"a":2}', 6)}
     assert store.bindings("partners") == {"ada": "65"}
-    with store.writing() as write:
-        write.write_table_version("partners", "d1", 5, b"one")
-        write.write_table_version("partners", "d2", 6, b"two")
-        write.write_table_version("partners", "d2", 7, None)  # found to be the same again
-        write.write_table_version("partners", "d1", 9, None)  # of another version: nothing moves
-    assert (store.table_version("partners"), store.table_version("others")) == ((b"two", 7), None)
-    assert store.table_digests() == {"partners": "d2"}
     assert (store.setting("k"), store.setting("gone")) == ("2", None)
 
     with pytest.raises(KeyError, match="not columns"), store.writing() as write:

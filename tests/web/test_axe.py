@@ -107,7 +107,6 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/policies/{name}": ("/policies/house", "/policies/watcher", "/policies/wrong"),
         "/tables": ("/tables",),
         "/tables/{name}": ("/tables/people", "/tables/people?q=nobody-at-all", "a change of a table"),
-        "/new-list": ("/new-list", "a new list"),
         "/audit": ("/audit", "/audit?kind=nothing"),
         "/audit/desk/{seq}": ("/audit/desk/1",),
         "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),
@@ -336,16 +335,8 @@ def _go(page: Page, busy: BusyDesk, path: str) -> None:
         page.goto(f"{url}/tables/people")
         page.get_by_label("Or paste its lines").fill("email,version\nnew@x.example.org,3\n")
         page.get_by_label("Remove the rows that the file does not have").check()
-        page.locator("form[enctype]").get_by_role("button", name="Show the effect").click()
+        page.locator("form[enctype]").get_by_role("button", name="Show what it means").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Import")
-    elif path == "a new list":
-        page.goto(f"{url}/new-list")
-        page.locator("#name").fill("partners")
-        page.get_by_label("Names, e-mail addresses").fill(
-            "Institute,email,until\nETH,new@x.example.org,soon\n,a@x.example.org,\n"
-        )
-        page.get_by_role("button", name="Show who matches").click()
-        expect(page.get_by_role("button", name="Create list")).to_be_visible()
     elif path in LINKS:
         _go_to_link(page, busy, path)
     elif path == "signed out":

@@ -12,52 +12,25 @@ from tests.kits.browser import open_page, read_moves
 from tests.kits.desk import GOOD, POLICY, open_desk, serve_desk
 
 pytestmark = pytest.mark.slow
-ALLOWED = "desk: {may_write_tables: true}\n"
+ALLOWED = "desk: {may_write_tables: true}\ntables: {partners: {file: tables/partners.csv, key: username}}\n"
 PARTNERS = ["ada", "bob", "cem"]
 OTHERS = [f"p{number:03}" for number in range(110)]
-LIST = "Institute,HF user,until\nETH,ada,2099-06-30\nUZH,@bob,\nUZH,Cem Muster,\nUniBas,nobody-known,\n"
+LIST = "Institute,username,expires\nETH,ada,2099-06-30\nUZH,@bob,\nUZH,cem,\nUniBas,nobody-known,\n"
 
 
 def _check(page: Page) -> None:
     assert find_accessibility_problems(page) == [], page.url
 
 
-def _make_list(page: Page, url: str) -> None:
-    """Paste a list, correct the line that was left out, and create the table."""
-    page.goto(f"{url}/tables")
-    page.get_by_role("link", name="New list").click()
-    page.locator("#name").fill("partners")
-    page.locator("#rows").fill(LIST)
-    page.get_by_role("button", name="Show who matches").click()
-    expect(page.get_by_role("heading", name="Who matches now")).to_contain_text("2 requests waiting")
-    expect(page.locator(".msg-warn")).to_contain_text("Line 4: 'Cem Muster' is not a Hub username.")
-    expect(page.locator("main")).to_contain_text("Nobody asked under: nobody-known")
-    expect(page.get_by_label("until", exact=True)).to_have_value("expires")
+def _import_list(page: Page, url: str) -> None:
+    """Paste the rows of the list, look at what they mean, and write them."""
+    page.goto(f"{url}/tables/partners")
+    page.get_by_label("Or paste its lines").fill(LIST)
+    page.get_by_role("button", name="Show what it means").click()
+    expect(page.locator("main")).to_contain_text("nobody-known")
     _check(page)
-    page.locator("#rows").fill(LIST.replace("Cem Muster", "cem"))
-    page.get_by_role("button", name="Show again").click()
-    expect(page.get_by_role("heading", name="Who matches now")).to_contain_text("3 requests waiting")
-    page.get_by_role("button", name="Create list").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("partners")
+    page.get_by_role("button", name="Import").click()
     expect(page.locator("main")).to_contain_text("4 rows")
-
-
-def test_pasted_names_become_a_list(browser: Browser, tmp_path: Path) -> None:
-    with open_desk(tmp_path, config=ALLOWED) as desk, serve_desk(desk) as url:
-        desk.ask([{"username": name, "email": f"{name}@outlook.com"} for name in PARTNERS], {"Purpose": GOOD})
-        with open_page(browser, desk, url) as page:
-            page.goto(f"{url}/new-list")
-            page.locator("#name").fill("partners")
-            page.locator("#rows").fill("@ada\nbob@outlook.com\nCem Muster\n")
-            page.get_by_role("button", name="Show who matches").click()
-            expect(page.get_by_role("heading", name="Who matches now")).to_contain_text("2 requests waiting")
-            expect(page.locator(".msg-warn")).to_contain_text("Muster stands among other words.")
-            expect(page.locator("fieldset")).to_have_count(0)  # what names mean is no choice
-            page.get_by_role("button", name="Create list").click()
-            expect(page.get_by_role("heading", level=1)).to_have_text("partners")
-        assert (tmp_path / "tables" / "partners.csv").read_text(
-            "utf-8"
-        ) == "email,username,expires\n,ada,\nbob@outlook.com,,\n"
 
 
 def test_a_rule_from_a_list(browser: Browser, tmp_path: Path) -> None:
@@ -66,7 +39,7 @@ def test_a_rule_from_a_list(browser: Browser, tmp_path: Path) -> None:
         desk.ask([{"username": name, "email": f"{name}@gmail.com"} for name in OTHERS], {"Purpose": GOOD})
         desk.visitor().post("/plans")
         with open_page(browser, desk, url) as page:
-            _make_list(page, url)
+            _import_list(page, url)
             house = tmp_path / "policies" / "house.yaml"
             rule = "  - {id: listed, when: tables.partners, then: accept, until: tables.partners.expires}\n"
             house.write_text(POLICY.replace("  - id: rest", f"{rule}  - id: rest"), "utf-8")

@@ -36,7 +36,7 @@ WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
     "/notices/retry", "/letters",
     "/people/{id}/erase", "/people/{id}/export",
-    "/tables/{name}/rows", "/tables/{name}/import", "/new-list",
+    "/tables/{name}/import",
 })  # fmt: skip
 """For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")

@@ -21,7 +21,6 @@ from .text_layout import Column, wrap_line
 if TYPE_CHECKING:
     from hf_gate.core.records import AccountRecord, HistoryRecord
     from hf_gate.core.requests import AccessRequest
-    from hf_gate.grants.service.tables.table_records import TableEffectRecord
     from hf_gate.ledger.service.access_report import AccessRecord
 
 
@@ -154,7 +153,7 @@ def display_name(row: RequestRecord) -> str:
     return name_person(row.user, row.user_id, row.request_id)
 
 
-def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord | AccessRecord | TableEffectRecord) -> str:
+def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord | AccessRecord) -> str:
     """Return the repo as an argument of commands."""
     return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 

@@ -225,7 +225,7 @@ def open_with_policies(
         workspace.store.close()
         raise
     for _, table in sorted(bundle.tables.items()):
-        if table.file_problem:
+        if table.refusal:
             context.out.warn(f"{table.refusal_text}.")
     return workspace, bundle
 

@@ -155,13 +155,6 @@ class PolicyTest(Struct, frozen=True):
     position: SourcePosition = SourcePosition()
 
 
-class Roster(StrEnum):
-    """What it means that somebody is gone from a roster: nothing, or that they are not listed."""
-
-    ADD_ONLY = "add-only"
-    AUTHORITATIVE = "authoritative"
-
-
 class TableSpec(Struct, frozen=True):
     """A table declared in YAML: a file (`file`, `key`) or inline rows (`rows`)."""
 
@@ -169,8 +162,6 @@ class TableSpec(Struct, frozen=True):
     key: tuple[str, ...] = ("user_id",)  # user_id, username, email
     file: str | None = None
     rows: tuple[str, ...] = ()  # usernames, addresses, `@domain`, `@*.domain`
-    roster: Roster | None = None
-    max_removed: float | None = None  # the share of people who may be gone from one version to the next
     position: SourcePosition = SourcePosition()
 
 

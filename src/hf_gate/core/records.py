@@ -90,7 +90,6 @@ class GrantRecord(Record, frozen=True, kw_only=True):
     at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
     rule: Annotated[str | None, Meta(description="the rule that set the end, as policy/rule")]
     is_final: Annotated[bool, Meta(description="a person decided that the end is not extended")]
-    agreement: Annotated[str | None, Meta(description="the signed row that the last verdict names")]
 
 
 class ApprovalRecord(Record, frozen=True, kw_only=True):

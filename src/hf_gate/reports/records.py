@@ -34,7 +34,6 @@ class RefusedTableRecord(Record, frozen=True, kw_only=True):
 
     table: str
     why: str
-    in_force_since: Time | None
 
 
 class UnknownConditionsRecord(RepoReference, frozen=True, kw_only=True):

@@ -55,8 +55,3 @@ def checked_entries_key(repo: Repo) -> str:
 def row_count_key(table: str) -> str:
     """Return the key of a table's row count at the last read."""
     return f"rows {table}"
-
-
-def accepted_table_key(table: str) -> str:
-    """Return the key of the digest of the version that a person wrote or accepted last."""
-    return f"accepted {table}"

@@ -388,15 +388,6 @@ class Store(StoreConnections):
         """Return the account id of each key of an owner's table."""
         return dict(self.reads.rows("SELECT key, user_id FROM bindings WHERE owner_table = ?", (table,)))
 
-    def table_version(self, table: str) -> tuple[bytes, int] | None:
-        """Return the last good version of an owner's table, and when its file was last found to be so (ms)."""
-        found = self.reads.row("SELECT document, at FROM table_versions WHERE owner_table = ?", (table,))
-        return None if found is None else (bytes(found[0]), int(found[1]))
-
-    def table_digests(self) -> Mapping[str, str]:
-        """Return the digest of each stored version of an owner's table."""
-        return dict(self.reads.rows("SELECT owner_table, digest FROM table_versions"))
-
     def setting(self, key: str) -> str | None:
         """Return a setting, or None."""
         return self.reads.setting(key)

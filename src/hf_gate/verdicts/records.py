@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from hf_gate.base.ids import RepoType
-from hf_gate.core.records import Count, Record, RepoReference, Time
+from hf_gate.core.records import Count, Record, RepoReference
 
 
 class ProblemRecord(Record, frozen=True, kw_only=True):
@@ -59,7 +59,6 @@ class CheckedTableRecord(Record, frozen=True, kw_only=True):
     key: list[str]
     rows: Count
     refused: str | None
-    in_force_since: Time | None
     pending: Annotated[int | None, Meta(description="pending requests that were compared with the table")]
     matches: Annotated[
         int | None, Meta(description="pending requests that the table lists with a row that has not expired")

@@ -248,7 +248,7 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
         refused = find_refused_tables(workspace)
         unknown = find_unknown_conditions(workspace)
     else:
-        refused = [table for _, table in sorted(bundle.tables.items()) if table.file_problem]
+        refused = [table for _, table in sorted(bundle.tables.items()) if table.refusal]
         unknown = list_unknown_conditions(store, bundle.tables, bundle.is_governed)
     for table in refused:
         words = f"{table.refusal_text}. See hf-gate policy check."

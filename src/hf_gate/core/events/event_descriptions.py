@@ -74,12 +74,11 @@ def _describe_move(event: e.StatusMoved, entry: _Entry) -> str:
     return f"{event.before} to {event.after}, on the Hub{f' by {who}' if who else ''}{after}"
 
 
-def _describe_verdict(event: e.VerdictReached, entry: _Entry) -> str:
+def _describe_verdict(event: e.VerdictReached, _entry: _Entry) -> str:
     rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
     shadow = "".join(f"; shadow {policy}: {label_action(action)} ({rule})" for policy, rule, action in event.shadow)
-    signed = describe_agreements(_rows_of(event, entry.private.get("agreements")))
-    return f"verdict {label_action(event.action)}: {rule}{missing}{f', on {signed}' if signed else ''}{shadow}"
+    return f"verdict {label_action(event.action)}: {rule}{missing}{shadow}"
 
 
 def _describe_start(event: e.ChangeStarted, entry: _Entry) -> str:
@@ -102,7 +101,7 @@ def _describe_deletion(event: e.PrivatePartsDeleted, _entry: _Entry) -> str:
 
 
 def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
-    rows = describe_agreements(rows_of_end(event, entry.private))
+    rows = describe_rows(rows_of_end(entry.private))
     cause = f", on {rows}" if rows else ""
     cause += f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
     if event.version:
@@ -113,13 +112,10 @@ def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
 
 
-def rows_of_end(event: e.GrantDated, private: e.Private | None) -> Mapping[str, Mapping[str, str]]:
-    """Return the rows on which an end rests, by table. If the personal data was deleted, only signed rows are known."""
-    return _rows_of(event, (private or {}).get("rows"))
-
-
-def _rows_of(event: e.GrantDated | e.VerdictReached, kept: object) -> Mapping[str, Mapping[str, str]]:
-    return kept if isinstance(kept, Mapping) else {name: {"row": row} for name, row in event.agreements.items()}
+def rows_of_end(private: e.Private | None) -> Mapping[str, Mapping[str, str]]:
+    """Return the rows on which an end rests, by table; none if the personal data was deleted."""
+    rows = (private or {}).get("rows")
+    return rows if isinstance(rows, Mapping) else {}
 
 
 _END_CAUSES: Final = {
@@ -145,9 +141,7 @@ def _describe_approval(event: e.ApprovalGiven, entry: _Entry) -> str:
 
 def _describe_table_change(event: e.TableChanged, _entry: _Entry) -> str:
     counts = {"added": event.added, "changed": event.changed, "removed": event.removed}
-    by_hand = f"; {pluralize(event.confirmed, 'row')} confirmed" if event.confirmed else ""
-    kept = "".join(f"; kept row {row}{f', file_hash {name}' if name else ''}" for row, name in event.kept.items())
-    return f"table {event.table} changed: {_list_counts(counts)}{by_hand}{kept}"
+    return f"table {event.table} changed: {_list_counts(counts)}"
 
 
 def _describe_invitation(event: e.MemberInvited, _entry: _Entry) -> str:
@@ -172,12 +166,12 @@ _STOP_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", because the
 _START_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", and the audit log accepted as it is"}
 
 
-def describe_agreements(agreements: Mapping[str, Mapping[str, str]]) -> str:
-    """Describe the rows on which a grant or its end rests; empty if there are none."""
+def describe_rows(rows: Mapping[str, Mapping[str, str]]) -> str:
+    """Describe the rows on which an end rests; empty if there are none."""
     return "; ".join(
         (f"{name} row {each['row']}" if "row" in each else f"{name}, no row")
-        + "".join(f", {key} {each[key]}" for key in ("version", "file_hash", "table") if key in each)
-        for name, each in sorted(agreements.items())
+        + (f", table {each['table']}" if "table" in each else "")
+        for name, each in sorted(rows.items())
     )
 
 

@@ -80,7 +80,6 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
     queue: str | None = None
     due: int | None = None  # ms: until when a person should decide
     hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
-    agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has its version
 
 
 class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanApproved"):
@@ -140,7 +139,6 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
     lapses: tuple[int | None, ...] = ()  # when each condition of `keep_while` ends access (ms); None: not now
     cause: str | None = None
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
-    agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
     version: str | None = None  # start of the policy's digest, if the policy changed after a person was shown the end
 
 
@@ -202,8 +200,6 @@ class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Ta
     added: int = 0
     changed: int = 0
     removed: int = 0
-    confirmed: int = 0  # rows of which a person said whom they mean
-    kept: Mapping[str, str] = {}  # removed rows on which grants rest, by digest: the digest of the signed file
 
 
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberInvited"):

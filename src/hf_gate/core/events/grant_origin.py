@@ -37,7 +37,6 @@ class GrantOrigin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rule: str | None = None
     policy: str | None = None
     digest: str | None = None
-    verdict_entry: int | None = None  # of the last verdict before, which names the agreements
     approvals: tuple[DatedEvent, ...] = ()  # those before that may have counted, the oldest first
 
     @property
@@ -58,21 +57,19 @@ class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     grant: GrantOrigin | None = None
     started: e.ChangeStarted | None = None
     record_entry: int | None = None
-    verdict_entry: int | None = None
     versions: Mapping[str, str] = {}  # of the lists and tables that the last verdict used
     approvals: tuple[DatedEvent, ...] = ()  # given since the status last changed
     missing: e.ApprovalMissing | None = None  # the access was given outside hf-gate, with too few approvals
     dated: DatedEvent | None = None  # what set the end, or moved it
-    signed: DatedEvent | None = None  # the last end that rests on tables; None: the last verdict names the agreements
 
     @property
     def named_entries(self) -> Iterator[int | None]:
-        """The entries whose private parts say who gave the access, and on which rows it rests."""
+        """The entries whose private parts say who gave the access, and on which rows its end rests."""
         if self.grant is not None:
             yield self.grant.entry
-            yield self.grant.verdict_entry
             yield from (given.entry for given in self.grant.approvals)
-        yield from (dated.entry for dated in (self.dated, self.signed) if dated is not None)
+        if self.dated is not None:
+            yield self.dated.entry
 
 
 def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
@@ -87,12 +84,10 @@ def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
         grant=_grant_after(past, after, started, dated),
         started=started,
         record_entry=dated.entry if _has_record(dated) else past.record_entry,
-        verdict_entry=dated.entry if isinstance(event, e.VerdictReached) else past.verdict_entry,
         versions=event.lists if isinstance(event, e.VerdictReached) else past.versions,
         approvals=() if is_moved else _approvals_after(past.approvals, dated),
         missing=None if is_moved else event if isinstance(event, e.ApprovalMissing) else past.missing,
         dated=_end_after(past, after, dated),
-        signed=None if is_moved else dated if _rests_on_tables(event) else past.signed,
     )
 
 
@@ -119,11 +114,6 @@ def _end_after(past: PastState, after: RequestState | None, dated: DatedEvent) -
     return past.dated if is_same and not event.lists else dated
 
 
-def _rests_on_tables(event: e.AnyEvent) -> bool:
-    """Tell whether an entry dates a grant by tables. Entries of earlier releases do not name them."""
-    return isinstance(event, e.GrantDated) and (bool(event.lists) or event.cause == "fact")
-
-
 def _has_record(dated: DatedEvent) -> bool:
     """Tell whether the private part of an entry holds the Hub's record: only a sync writes such entries."""
     return dated.actor == e.OUTSIDE and isinstance(dated.event, e.RequestSeen | e.RequestChanged | e.StatusMoved)
@@ -140,7 +130,6 @@ def _grant_after(
         entry=dated.entry,
         actor=dated.actor,
         since=after.reviewed_at,
-        verdict_entry=past.verdict_entry,
         approvals=past.approvals,
     )
     match dated.event:

@@ -165,18 +165,6 @@ def parse_rate(text: str) -> Rate:
     raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", suggestion)
 
 
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,2})?) ?%\Z")
-
-
-def parse_share(text: str) -> float:
-    """Parse `10%` as 0.1; at most 100%. Raises InvalidLiteralError."""
-    match = _SHARE.match(text.strip())
-    if match and float(match[1]) <= 100:
-        return float(match[1]) / 100
-    is_number = re.fullmatch(r"\d{1,2}", text.strip())
-    raise InvalidLiteralError(f"`{text[:40]}` is not a share: write 10%.", f"{text.strip()}%" if is_number else None)
-
-
 # ---- hours of the day ------------------------------------------------------------------------------------------------
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)\Z", re.ASCII)

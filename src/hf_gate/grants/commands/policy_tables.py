@@ -47,7 +47,7 @@ class CheckedTable(Struct, frozen=True):
         table = self.table
         name = self.spec.name
         for problem in table.problems[:_MAX_PROBLEMS]:
-            is_error = bool(table.file_problem) and not problem.line
+            is_error = bool(table.refusal) and not problem.line
             words = f"table {name}: {problem.message}"
             yield PolicyProblem(problem.code, words, self.file, SourcePosition(max(1, problem.line)), is_error=is_error)
         if len(table.problems) > _MAX_PROBLEMS:
@@ -61,16 +61,15 @@ class CheckedTable(Struct, frozen=True):
             file=None if self.spec.file is None else self.file,
             key=list(self.table.key),
             rows=len(self.table.rows),
-            refused=self.table.file_problem or None,
-            in_force_since=self.table.in_force_since,
+            refused=self.table.refusal or None,
             pending=self.pending,
             matches=self.matches,
         )
 
     def describe(self) -> str:
         """Return the table as one line of text."""
-        if self.table.file_problem:
-            return f"table {self.spec.name}: refused; {self.table.consequence}"
+        if self.table.refusal:
+            return f"table {self.spec.name}: refused; every rule that uses it is unknown"
         found = f"table {self.spec.name}: {pluralize(len(self.table.rows), 'row')}, key {' or '.join(self.table.key)}"
         if self.matches is None:
             return found

@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from hf_gate.base.display_text import limit_lines, name_first, pluralize, to_one_line
 from hf_gate.base.private_files import read_named_file
-from hf_gate.base.timestamps import format_minute
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options
-from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import find_actor, open_workspace
-from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.grants import last_day
-from hf_gate.core.requests import REASON_LIMIT, check_reason, target_of
 from hf_gate.decisions.commands.confirmation import confirm
-from hf_gate.decisions.commands.execution import decision_sender
-from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
-from hf_gate.errors import Guarded, UsageError
-from hf_gate.grants.service.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
+from hf_gate.errors import UsageError
 from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     TableDraft,
-    create_table_file,
     draft_removal,
     draft_row,
     find_own_table,
@@ -37,25 +29,18 @@ from hf_gate.grants.service.tables.own_tables import (
     read_own_tables,
     save_table_draft,
 )
-from hf_gate.grants.service.tables.table_effects import iterate_effects, read_bundle
 from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
 from hf_gate.grants.service.tables.table_records import (
-    NewTableRecord,
-    TableEffectRecord,
     TableRecord,
     TableRowRecord,
     describe_binding,
-    describe_effect,
-    describe_held_ends,
     table_edit_record,
-    table_effect_record,
     table_import_record,
     table_record,
     table_row_record,
 )
 from hf_gate.policies.drivers.table_files import MAX_BYTES, is_json_lines
 from hf_gate.policies.facts.tables import TableRow
-from hf_gate.settings.service.workspace import new_id
 
 if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace
@@ -65,13 +50,11 @@ table = LazyGroup(
     {
         "ls": CommandEntry("hf_gate.grants.commands.tables:table_ls", "List the tables of the workspace."),
         "show": CommandEntry("hf_gate.grants.commands.tables:table_show", "Show the rows of a table."),
-        "new": CommandEntry("hf_gate.grants.commands.tables:table_new", "Make the file of a table.", has_effect=True),
         "add": CommandEntry("hf_gate.grants.commands.tables:table_add", "Add or change one row.", has_effect=True),
         "remove": CommandEntry("hf_gate.grants.commands.tables:table_remove", "Remove rows.", has_effect=True),
         "import": CommandEntry(
             "hf_gate.grants.commands.tables:table_import", "Add the rows of a file to a table.", has_effect=True
         ),
-        "diff": CommandEntry("hf_gate.grants.commands.tables:table_diff", "Show what a new file would change."),
     },
     help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
 )
@@ -115,7 +98,7 @@ def table_show(context: CommandContext, *, name: str, query: str | None, limit: 
     """Show the rows of a table, with what counts now and the account to which each username is bound."""
     workspace = open_workspace(context, needs_folder=True)
     own = find_own_table(workspace, name)
-    if own.table.file_problem:
+    if own.table.refusal:
         context.out.warn(f"{own.table.refusal_text}.")
     zone = workspace.zone
     bindings = workspace.store.bindings(own.name)
@@ -184,7 +167,7 @@ def table_add(context: CommandContext, *, name: str, cells: tuple[str, ...], rep
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     own = find_own_table(workspace, name)
     draft = draft_row(own, parse_pairs(cells, "email=ada@x.example"), replaces=replaces)
-    return _finish(context, workspace, draft, _Answers(dry_run, grants="keep"))
+    return _finish(context, workspace, draft, _Answers(dry_run))
 
 
 def parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
@@ -203,11 +186,6 @@ def parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
 @command("remove", examples=("hf-gate table remove partners ada@unibas.example", "hf-gate table remove class ada-l"))
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@click.option("--end-access", is_flag=True, help="First end the access that depends on the rows (send back).")
-@click.option("--reason", help=f"With --end-access: the text for these people, at most {REASON_LIMIT} characters.")
-@click.option(
-    "--keep-hash", is_flag=True, help="Keep their access, and keep the digests of row and file in the audit log."
-)
 @click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_remove(
@@ -215,107 +193,22 @@ def table_remove(
     *,
     name: str,
     keys: tuple[str, ...],
-    end_access: bool,
-    reason: str | None,
-    keep_hash: bool,
     max_removed: int | None,
     dry_run: bool,
 ) -> int:
     """Remove rows from a table's file. KEY is an account id, a username, an e-mail address or @domain.
 
-    This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
-    `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what happens to it.
+    This changes nobody's access at once. The next plan shows what the policies do without the rows.
     """
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
-    check_reason(reason)
-    own = find_own_table(workspace, name)
-    draft = draft_removal(own, keys)
-    draft.check_removals(max_removed)
-    grants = find_grants(workspace, draft)
-    if end_access and grants:
-        end_grants(context, workspace, grants, reason, is_dry_run=dry_run)
-    lines = list(_grant_lines(grants, end_access)) if dry_run else []
-    answers = _Answers(dry_run, max_removed, "end" if end_access else "keep" if keep_hash else None)
-    return _finish(context, workspace, draft, answers, more_lines=lines)
-
-
-def end_grants(
-    context: CommandContext,
-    workspace: Workspace,
-    grants: Sequence[GrantOnRow],
-    reason: str | None,
-    *,
-    is_dry_run: bool = False,
-) -> None:
-    """Send back the requests of these grants. Raises Guarded if they are many, or any of them keeps its access."""
-    if len(grants) > _MAX_NAMED:
-        raise Guarded(
-            f"{len(grants)} people would lose access; nothing was written.",
-            hint="End their access with `hf-gate revoke` first.",
-        )
-    targets = [
-        DecisionTarget(grant.request.repo, target_of(grant.request.request), reason)
-        for grant in grants
-        if grant.request.request is not None
-    ]
-    sender = decision_sender(context, workspace, None, {"reset": len(targets)}, targets)
-    if is_dry_run:
-        result = sender.preview(targets, Choice(Status.RESET))
-    else:
-        result = sender.decide(targets, Choice(Status.RESET), run_id=new_id())
-    if result.stopped_by is not None:
-        raise result.stopped_by
-    left = [outcome for outcome in result.outcomes if outcome.kind not in _ENDED]
-    if left:
-        raise Guarded(
-            f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
-        )
-    did = "Would end" if is_dry_run else "Ended"
-    context.out.say(f"{did} the access of {pluralize(len(targets), 'person', 'people')}.")
-
-
-def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
-    """Return what happens to access that rests on rows that go, as lines of text."""
-    if not grants:
-        return
-    names = [grant.request.target_name for grant in grants[:_MAX_NAMED]]
-    more = f" and {len(grants) - _MAX_NAMED:,} more" if len(grants) > _MAX_NAMED else ""
-    what = "would be sent back first" if is_ended else "access depends on these rows; add --end-access or --keep-hash"
-    yield f"  {' '.join(names)}{more}  {what}"
+    draft = draft_removal(find_own_table(workspace, name), keys)
+    return _finish(context, workspace, draft, _Answers(dry_run, max_removed))
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-@command("new", examples=("hf-gate table new partners", "hf-gate table new partners --column note"))
-@click.argument("name")
-@click.option("--column", "columns", multiple=True, metavar="COLUMN", help="Add this column; can be repeated.")
-def table_new(context: CommandContext, *, name: str, columns: tuple[str, ...]) -> int:
-    """Make the file of a table that hf-gate.yaml or a policy names: its key columns, yours, and `expires`."""
-    workspace = open_workspace(context, needs_folder=True, writes=True)
-    own = find_own_table(workspace, name)
-    create_table_file(workspace, own, columns, find_actor(context))
-    record = NewTableRecord(table=own.name, file=own.spec.file)
-    context.out.document(record, lambda: [f"Made {own.path}."], quiet=[own.name])
-    return 0
-
-
 _COLUMN: Final = "A column of the table and its name in FILE, such as email=E-Mail-Adresse."
-
-
-@command("diff", examples=("hf-gate table diff class class-2027.csv", "hf-gate table diff class class-2027.csv --json"))
-@click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
-@click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
-def table_diff(context: CommandContext, *, names: tuple[str, ...], columns: tuple[str, ...]) -> int:
-    """Show what changes if FILE replaces the table: rows, and the people who wait or have access. Writes nothing.
-
-    To see whom a list of names means, paste it after a first line with the column: `hf-gate table diff class -`.
-    """
-    workspace = open_workspace(context, needs_folder=True)
-    found = _read_import(workspace, names, columns, replaces=True)
-    effects = effects_of(workspace, found.draft)
-    _print_draft(context, found.draft, effects, is_written=False, found=found)
-    return 0
 
 
 @command(
@@ -330,7 +223,6 @@ def table_diff(context: CommandContext, *, names: tuple[str, ...], columns: tupl
 @click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
 @click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
 @click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
-@click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows that access depends on.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_import(
@@ -340,7 +232,6 @@ def table_import(
     columns: tuple[str, ...],
     replaces: bool,
     max_removed: int | None,
-    keep_hash: bool,
     yes: bool,
     dry_run: bool,
 ) -> int:
@@ -355,7 +246,7 @@ def table_import(
     """
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     found = _read_import(workspace, names, columns, replaces=replaces)
-    answers = _Answers(dry_run, max_removed, "keep" if keep_hash else None, asks=not (yes or dry_run))
+    answers = _Answers(dry_run, max_removed, asks=not (yes or dry_run))
     return _finish(context, workspace, found.draft, answers, found=found)
 
 
@@ -400,15 +291,10 @@ def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
 
 
 class _Answers(NamedTuple):
-    """What the options of a command say about the change. `grants`: what happens to access that rests on removed rows.
-
-    It was ended before (`end`), or it stays (`keep`); None refuses the change. `asks`: a person is asked before
-    anything is written.
-    """
+    """What the options of a command say about the change. `asks`: a person is asked before anything is written."""
 
     is_dry_run: bool
     max_removed: int | None = None
-    grants: Literal["end", "keep"] | None = None
     asks: bool = False
 
 
@@ -419,28 +305,18 @@ def _finish(
     answers: _Answers,
     *,
     found: TableImport | None = None,
-    more_lines: Sequence[str] = (),
 ) -> int:
-    """Check a draft, write it unless it is a dry run, and print what changed and for whom."""
-    effects = effects_of(workspace, draft)
+    """Check a draft, write it unless it is a dry run, and print what changed."""
     if answers.is_dry_run:
-        _print_draft(context, draft, effects, is_written=False, found=found, more_lines=more_lines)
-    grants = [] if answers.grants == "end" else find_grants(workspace, draft)
-    if answers.grants is None:
-        check_no_grant_rests(draft.own.name, grants)
+        _print_draft(context, draft, found, is_written=False)
     draft.check_removals(answers.max_removed)
     if answers.asks:
         _confirm(context, draft)
     save_table_draft(
-        workspace,
-        draft,
-        find_actor(context),
-        max_removed=answers.max_removed,
-        kept=hashes_to_keep(grants),
-        is_dry_run=answers.is_dry_run,
+        workspace, draft, find_actor(context), max_removed=answers.max_removed, is_dry_run=answers.is_dry_run
     )
     if not answers.is_dry_run:
-        _print_draft(context, draft, effects, is_written=True, found=found, more_lines=more_lines)
+        _print_draft(context, draft, found, is_written=True)
     return 0
 
 
@@ -455,30 +331,15 @@ def _confirm(context: CommandContext, draft: TableDraft) -> None:
     confirm(context, question, f"nothing was written ({counts})", "Add --yes, or --dry-run to see the effect.")
 
 
-def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:
-    """Return the people whom a draft lists differently."""
-    return [table_effect_record(effect) for effect in iterate_effects(workspace, draft, read_bundle(workspace))]
-
-
-def _print_draft(
-    context: CommandContext,
-    draft: TableDraft,
-    effects: Sequence[TableEffectRecord],
-    *,
-    is_written: bool,
-    found: TableImport | None = None,
-    more_lines: Sequence[str] = (),
-) -> None:
-    """Print the rows and the people that a draft changes, and whom the rows of an import mean."""
-    edit = table_edit_record(draft, effects, is_written=is_written)
+def _print_draft(context: CommandContext, draft: TableDraft, found: TableImport | None, *, is_written: bool) -> None:
+    """Print the rows that a draft changes, and whom the rows of an import mean."""
+    edit = table_edit_record(draft, is_written=is_written)
     record = edit if found is None else table_import_record(found, edit)
-    more = more_lines if found is None else match_lines(found)
-    context.out.document(
-        record, lambda: (*_draft_lines(draft, effects, is_written=is_written), *more), quiet=[draft.own.name]
-    )
+    more = () if found is None else match_lines(found)
+    context.out.document(record, lambda: (*_draft_lines(draft, is_written=is_written), *more), quiet=[draft.own.name])
 
 
-def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_written: bool) -> Iterator[str]:
+def _draft_lines(draft: TableDraft, *, is_written: bool) -> Iterator[str]:
     diff = draft.diff
     sizes = {"added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed)}
     counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "no row changes"
@@ -486,27 +347,8 @@ def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_
     for sign, rows in (("+", diff.added), ("~", [new for _, new in diff.changed]), ("-", diff.removed)):
         names = limit_lines(rows, _MAX_NAMED, lambda row: name_of_row(row, draft.own.folder.zone))
         yield from (f"  {sign} {line}" for line in names)
-    yield from effect_lines(draft.own, effects)
-
-
-def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterator[str]:
-    """Return whom a change concerns, as lines of text."""
-    if not effects:
-        yield "  affects nobody who is waiting or has access"
-        return
-    waiting = sum(one.status == Status.PENDING for one in effects)
-    yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
-    yield from (f"    {line}" for line in limit_lines(effects, _MAX_NAMED, lambda effect: _effect_line(own, effect)))
-    if held := describe_held_ends(effects):
-        yield f"  {held}"
-    if own.policies:
+    if is_written and draft.own.policies:
         yield "  To see what the policies do now: hf-gate plan"
-
-
-def _effect_line(own: OwnTable, effect: TableEffectRecord) -> str:
-    who = effect.user or effect.request_id or "hidden"
-    words = describe_effect(effect, lambda at: format_minute(datetime.fromisoformat(at), own.folder.zone))
-    return f"{who}@{repo_argument(effect)}  {effect.status}, {words}"
 
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:

@@ -1,6 +1,4 @@
-"""Reads the terms of grants for output records: ends, conditions of `keep_while`, and the agreements on which access
-rests.
-"""
+"""Reads the terms of grants for output records: ends and conditions of `keep_while`."""
 
 from __future__ import annotations
 
@@ -10,14 +8,13 @@ from typing import Final
 
 from hf_gate.base.batches import split_into_batches
 from hf_gate.base.timestamps import format_day, format_distance, from_ms, ms_to_iso
-from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES, describe_agreements
+from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
 from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.lifecycle import AT_END, Status
 from hf_gate.core.people.grants import GrantTerms, last_day
 from hf_gate.core.records import GrantRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.rows import read_terms
-from hf_gate.requests.rows.past_requests import read_current_agreements
 from hf_gate.store.store import Store
 
 _CHUNK: Final = 500  # requests whose terms are read together
@@ -28,14 +25,11 @@ def pair_with_grants(store: Store, rows: Iterable[RequestRow]) -> Iterator[tuple
     for chunk in split_into_batches(rows, _CHUNK):
         accepted = [row for row in chunk if row.state.status == Status.ACCEPTED]
         terms = read_terms(store, {row.state.terms for row in accepted if row.state.terms is not None})
-        agreements = read_current_agreements(store, [row.id for row in accepted])
         for row in chunk:
-            yield row, build_grant_record(row.state, terms, agreements.get(row.id, {}))
+            yield row, build_grant_record(row.state, terms)
 
 
-def build_grant_record(
-    state: RequestState, terms: Mapping[str, GrantTerms], agreements: Mapping[str, Mapping[str, str]]
-) -> GrantRecord | None:
+def build_grant_record(state: RequestState, terms: Mapping[str, GrantTerms]) -> GrantRecord | None:
     """Return the record of an access from the state of its request. `terms` are known terms by their digest."""
     if state.status != Status.ACCEPTED:
         return None
@@ -48,7 +42,6 @@ def build_grant_record(
         at_end=state.at_end,
         rule=state.until_rule,
         is_final=state.is_final,
-        agreement=describe_agreements(agreements) or None,
     )
 
 

@@ -287,10 +287,10 @@ def _describe_holds(context: HttpContext, cells: Sequence[QueueCount]) -> str:
 def list_refused_tables(context: HttpContext) -> list[str]:
     """Return why visible tables were refused; rules treat their rows as unknown."""
     bundle = context.app_state.policies.current
-    if bundle is None or not any(table.file_problem for table in bundle.tables.values()):
+    if bundle is None or not any(table.refusal for table in bundle.tables.values()):
         return []
     known = visible_tables(context, bundle.folder)
-    return [table.refusal_text for name, table in sorted(bundle.tables.items()) if table.file_problem and name in known]
+    return [table.refusal_text for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
 
 
 def empty_state(context: HttpContext, asked: QueueQuery, counters: Counters, pending: int, more: str) -> dict[str, Any]:

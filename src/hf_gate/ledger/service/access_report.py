@@ -13,7 +13,7 @@ from hf_gate.base.decoding import convert_value
 from hf_gate.base.display_text import clip_line, pluralize
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import format_minute, from_ms, ms_to_iso, to_ms
-from hf_gate.core.events.event_descriptions import describe_agreements
+from hf_gate.core.events.event_descriptions import describe_rows
 from hf_gate.core.events.events import POLICY_ACTOR, Private
 from hf_gate.core.events.ledger import chain_of
 from hf_gate.core.lifecycle import Status
@@ -24,7 +24,6 @@ from hf_gate.core.records import Count, RepoReference, Time, keys_of
 from hf_gate.core.stored_rows import LedgerMoment, PastRequest, SyncMark
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.requests.rows.past_requests import (
-    agreements_of,
     approvers_of,
     find_moment,
     granter_of,
@@ -158,7 +157,6 @@ class AccessRecord(RepoReference, frozen=True, kw_only=True):
     missing_approvals: Annotated[Count, Meta(description="how many approvals an acceptance outside hf-gate lacked")]
     policy: str | None
     rule: Annotated[str | None, Meta(description="the rule that accepted, or asked for two people; null: none did")]
-    agreement: Annotated[str | None, Meta(description="null: the access rests on no agreement, or on an unknown one")]
     form: Annotated[str | None, Meta(description="fingerprint of the gate form when the request was first seen")]
     prompt: Annotated[str | None, Meta(description="fingerprint of the prompt at that time; null: none, or not known")]
     until: Time | None
@@ -229,13 +227,12 @@ def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[i
         missing_approvals=0 if missing is None else missing.needed - missing.given,
         policy=None if grant is None else grant.policy,
         rule=None if grant is None else grant.rule,
-        agreement=describe_agreements(agreements_of(past.then, private)) or None,
         form=form,
         prompt=prompt,
         until=ms_to_iso(state.ends_at),
         at_end=state.at_end,
         until_rule=None if state.ends_at is None else state.until_rule,
-        until_row=describe_agreements(rows_of_last_end(past.then, private)) or None,
+        until_row=describe_rows(rows_of_last_end(past.then, private)) or None,
         as_of=ms_to_iso(certainty.moment.at),
         proved_at=ms_to_iso(certainty.proved_at),
         found_later=row.id in certainty.found_later,

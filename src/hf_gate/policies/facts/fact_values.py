@@ -50,12 +50,10 @@ class ProfileFact(Struct, frozen=True):
 
 
 class RowEvidence(Protocol):
-    """A row of a table: its digest, and what to keep of an agreement."""
+    """A row of a table, of which its digest is kept."""
 
     @property
     def digest(self) -> str: ...
-    @property
-    def evidence(self) -> Mapping[str, str] | None: ...
 
 
 class TableHit(Struct, frozen=True):
@@ -68,9 +66,8 @@ class TableHit(Struct, frozen=True):
     note: str = ""
     source: str = "table"  # table:NAME@digest8
     as_of: datetime | None = None
-    evidence: Mapping[str, str] | None = None  # of an agreement: the row's digest, file_hash and version
     changes_at: datetime | None = None  # when a row of the person starts or expires next
-    listed_by: RowEvidence | None = None  # the row that counts; None if only its dates are kept
+    listed_by: RowEvidence | None = None  # the row that counts
 
 
 class DecisionHistory(HistoryRow, frozen=True, kw_only=True):

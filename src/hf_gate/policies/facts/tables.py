@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -15,7 +14,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hf_gate.base.ids import Person
-from hf_gate.base.timestamps import format_minute, to_iso
 from hf_gate.core.policy_model import UnknownReason
 
 from .email_addresses import parent_domains
@@ -24,10 +22,6 @@ from .fact_values import TableHit
 KEYS: tuple[str, ...] = ("user_id", "email", "username")
 """The columns that can identify a person, the most reliable first."""
 
-AGREEMENT_COLUMNS: tuple[str, ...] = ("file_hash", "version")
-"""The columns of a signed agreement: the digest of the signed file, and the version of the text."""
-
-MAX_EVIDENCE = 128
 NO_ACCOUNT = ""
 """The binding of a username that had no account when its row was first read.
 
@@ -67,12 +61,6 @@ class TableRow(Struct, frozen=True):
         return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
 
     @property
-    def evidence(self) -> Mapping[str, str] | None:
-        """What to keep of the row if a grant rests on it; None if it is no agreement."""
-        found = {name: self.columns[name][:MAX_EVIDENCE] for name in AGREEMENT_COLUMNS if self.columns.get(name)}
-        return {"row": self.digest, **found} if found else None
-
-    @property
     def terms(self) -> tuple[object, ...]:
         """What the row says about the people it identifies, as plain values."""
         dates = tuple(each and each.astimezone(UTC).isoformat() for each in (self.starts, self.expires))
@@ -103,31 +91,12 @@ class Table:
     skipped_lines: tuple[int, ...] = ()
     refusal: str = ""
     as_of: datetime | None = None
-    outdated: str = ""  # why the file as it is now is not used, while its last good version is in force
     _index: _RowIndex | None = field(default=None, compare=False, repr=False)
-    _departed: _RowIndex | None = field(default=None, compare=False, repr=False)  # who left an add-only roster
-
-    @property
-    def file_problem(self) -> str:
-        """Why the file as it is now is not used; empty if it is."""
-        return self.refusal or self.outdated
-
-    @property
-    def in_force_since(self) -> str | None:
-        """When the version in force was last the file's; None if the file is in force, or no version is."""
-        return to_iso(self.as_of) if self.outdated and self.as_of else None
-
-    @property
-    def consequence(self) -> str:
-        """What a problem of the file means for rules."""
-        if not self.outdated or self.as_of is None:
-            return "every rule that uses it is unknown"
-        return f"its version of {format_minute(self.as_of)} stays in force"
 
     @property
     def refusal_text(self) -> str:
-        """Why the file is not used, and what this means for rules."""
-        return f"{self.file_problem}; {self.consequence}"
+        """Why the table cannot be used, and what this means for rules."""
+        return f"{self.refusal}; every rule that uses it is unknown"
 
     @property
     def source(self) -> str:
@@ -139,25 +108,13 @@ class Table:
         """The sets of keys by which individual rows can be found."""
         return frozenset() if self._index is None else self._index.key_sets
 
-    @property
-    def departed_keys(self) -> list[str]:
-        """The hashed keys of everybody who left an add-only roster."""
-        by = {} if self._departed is None else self._departed.by
-        return sorted(f"{kind} {value}" for kind, rows in by.items() for value in rows)
-
     def rows_by(self, kind: str) -> Mapping[str, Sequence[TableRow]]:
         """Return the rows by user_id, email, username or domain, as lookups find them."""
         return {} if self._index is None else self._index.by[kind]
 
     def usernames(self) -> tuple[str, ...]:
         """Return the usernames in the rows; empty if the username is not a key."""
-        is_plain = self._index is not None and not self.outdated
-        return tuple(self._index.by["username"]) if self._index and is_plain and "username" in self.key else ()
-
-    def with_rows(self, key: Sequence[str], rows: Iterable[TableRow]) -> Table:
-        """Return the table with other rows and keys."""
-        rows = tuple(rows)
-        return dataclasses.replace(self, key=tuple(key), rows=rows, _index=_RowIndex(rows, tuple(key)))
+        return tuple(self._index.by["username"]) if self._index and "username" in self.key else ()
 
     def find(
         self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY
@@ -171,7 +128,7 @@ class Table:
             return self._unknown(self.refusal or "the table has not been read")
         found, doubt = self._matching_rows(person, address, bindings, self._index)
         later = min((row.starts for row in found if row.starts is not None and row.starts > now), default=None)
-        hit = self._hit_of(found, doubt, person, address, now=now, bindings=bindings)
+        hit = self._hit_of(found, doubt, person, address, now)
         return hit if later is None else replace(hit, changes_at=min(later, hit.changes_at or later))
 
     def _hit_of(
@@ -180,9 +137,7 @@ class Table:
         doubt: str,
         person: Person,
         address: str | None,
-        *,
         now: datetime,
-        bindings: Mapping[str, str],
     ) -> TableHit:
         flawed = next((row for row in found if row.date_problem), None)
         if flawed:
@@ -191,20 +146,15 @@ class Table:
         if found:
             best = max(found, key=lambda row: row.expires or _FOR_EVER)
             state = "valid" if best.expires is None or now < best.expires else "expired"
-            columns = None if self.outdated else best.columns  # the last good version keeps no other columns
-            ends, evidence = (best.expires, best.evidence) if state == "valid" else (None, None)
             return TableHit(
                 state,
                 best.expires,
-                columns,
+                best.columns,
                 source=self.source,
                 as_of=self.as_of,
-                evidence=evidence,
-                changes_at=ends,
-                listed_by=None if self.outdated else best,
+                changes_at=best.expires if state == "valid" else None,
+                listed_by=best,
             )
-        if self._departed is not None and self._matching_rows(person, address, bindings, self._departed)[0]:
-            return self._unknown("the person is gone from the file, and the roster is add-only")
         doubt = doubt or self._absence_doubt(person, address, self._index) if self._index else doubt
         return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
 
@@ -253,22 +203,10 @@ def build_table(
     return Table(name, key, rows, digest, tuple(problems), tuple(skipped), as_of=as_of, _index=_RowIndex(rows, key))
 
 
-def index_of_rows(rows: tuple[TableRow, ...], key: tuple[str, ...], hide: Callable[[str, str], str]) -> _RowIndex:
-    """Return an index of rows whose keys are hidden: `hide` gets a column and a plain value."""
-    return _RowIndex(rows, key, hide)
-
-
-def _show_plain(column: str, value: str) -> str:  # noqa: ARG001 - the signature of `hide`
-    return value
-
-
 class _RowIndex:
     """The rows by each key. `key_sets` has the sets of keys by which individual rows can be found."""
 
-    def __init__(
-        self, rows: tuple[TableRow, ...], key: tuple[str, ...], hide: Callable[[str, str], str] = _show_plain
-    ) -> None:
-        self._hide = hide
+    def __init__(self, rows: tuple[TableRow, ...], key: tuple[str, ...]) -> None:
         self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}
         key_sets: set[frozenset[str]] = set()
         self._bound: tuple[object, dict[str, list[TableRow]]] = (None, {})
@@ -284,8 +222,7 @@ class _RowIndex:
 
     def rows_of(self, column: str, value: str) -> Sequence[TableRow]:
         """Return the rows with this value in a key column."""
-        rows = self.by[column]
-        return rows.get(self._hide(column, value), ()) if rows else ()
+        return self.by[column].get(value, ())
 
     def of_domain(self, domain: str) -> list[TableRow]:
         if not self.by["domain"]:
@@ -308,7 +245,7 @@ class _RowIndex:
             bound = bindings.get(name)
             if bound:
                 continue
-            if row.email and address and row.email == self._hide("email", address):
+            if row.email and address and row.email == address:
                 found.append(row)
             else:
                 doubt = f"line {row.line}: {_UNBOUND if bound is None else _NO_ACCOUNT_THEN}"

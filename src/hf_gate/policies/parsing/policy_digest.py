@@ -49,8 +49,7 @@ def lets_in(sources: Iterable[str], let: Mapping[str, str]) -> list[str]:
 
 
 def _table_document(table: TableSpec) -> dict[str, object]:
-    found: dict[str, object] = {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
-    return found if table.roster is None else found | {"roster": table.roster.value}
+    return {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
 
 
 def canonical_rule(rule: Rule) -> dict[str, object]:

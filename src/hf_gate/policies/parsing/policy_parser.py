@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from msgspec.structs import replace
 
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.yaml_parser import Mapping, Node, Scalar, Sequence
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.parsing.literals import parse_glob, parse_share
+from hf_gate.core.parsing.literals import parse_glob
 from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 from hf_gate.core.parsing.strict_yaml import SourceText, YamlDocument, position_of, read_yaml
 from hf_gate.core.policy_model import (
@@ -20,7 +19,6 @@ from hf_gate.core.policy_model import (
     PolicyMode,
     PolicyProblem,
     PolicyTest,
-    Roster,
     Rule,
     SourcePosition,
     TableSpec,
@@ -346,7 +344,6 @@ _TABLE_KEY_SYNONYMS = {
     **dict.fromkeys(("user", "login", "name"), "username"),
     **dict.fromkeys(("mail", "e_mail", "address"), "email"),
 }
-DEFAULT_MAX_REMOVED: Final = 0.1  # of an authoritative roster
 _TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email} or name: ["@example.edu"]'
 _DOMAIN = re.compile(
     r"@?(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+\Z", re.IGNORECASE
@@ -385,15 +382,13 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
     keys = reader.read_keys(
         node,
         f"table `{name.text}`",
-        ("file", "key", "roster", "max_removed"),
+        ("file", "key"),
         synonyms={
             "path": "file",
             "csv": "file",
             "by": "key",
             "column": "key",
             "on": "key",
-            "max_removal": "max_removed",
-            "sync": "roster",
         },
     )
     if keys is None:
@@ -417,15 +412,7 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
     key = _read_key(reader, keys["key"][1])
     if not file or not key:
         return None
-    roster = _read_roster(keys)
-    share = keys.read_value("max_removed", NodeReader.parse, "bad_share", parse_share)
-    share = DEFAULT_MAX_REMOVED if share is None and roster is Roster.AUTHORITATIVE else share
-    return TableSpec(name.text, key, file=file, roster=roster, max_removed=share, position=position_of(name))
-
-
-def _read_roster(keys: KnownKeys) -> Roster | None:
-    word = keys.read_value("roster", NodeReader.read_choice, [each.value for each in Roster], {"full": "authoritative"})
-    return None if word is None else Roster(word)
+    return TableSpec(name.text, key, file=file, position=position_of(name))
 
 
 def _read_key(reader: NodeReader, node: Node) -> tuple[str, ...]:

@@ -33,7 +33,6 @@ VACUUMED: Final = (
     "endorsements",
     "messages",
     "key_decisions",
-    "table_versions",
 )
 """The tables from which an erasure deletes, or in which it changes rows."""
 

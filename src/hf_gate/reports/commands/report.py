@@ -195,7 +195,7 @@ def _build_columns(view: AccessView, *, is_single: bool) -> Sequence[Column[Acce
         Column("SINCE", lambda row: _format_day(row.since)),
         Column("BY", _describe_deciders, is_flexible=True),
         Column("RULE", lambda row: name_rule(row) or "-", is_flexible=True, drop_rank=1),
-        Column("AGREEMENT", lambda row: row.until_row or row.agreement or "-", is_flexible=True, drop_rank=2),
+        Column("ROWS", lambda row: row.until_row or "-", is_flexible=True, drop_rank=2),
         Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
         Column("UNTIL", lambda row: _format_day(row.until)),
     ]

@@ -133,10 +133,7 @@ def _build_record(
         token=token,
         guards=list(map(_guard_record, found.budgets)),
         held=dict(found.held_counts),
-        refused_tables=[
-            RefusedTableRecord(table=one.name, why=one.file_problem, in_force_since=one.in_force_since)
-            for one in find_refused_tables(workspace)
-        ],
+        refused_tables=[RefusedTableRecord(table=one.name, why=one.refusal) for one in find_refused_tables(workspace)],
         held_ends=read_held_ends(workspace.store),
         unknown_conditions=list(map(_unknown_record, find_unknown_conditions(workspace))),
         undelivered=list_undelivered(workspace),

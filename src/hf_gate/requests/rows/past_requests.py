@@ -11,13 +11,11 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.event_descriptions import rows_of_end
 from hf_gate.core.events.events import (
-    AnyEvent,
     GrantDated,
     Private,
     RequestSeen,
     StatusMoved,
     SyncEnded,
-    VerdictReached,
     decode_event,
     kind_of,
 )
@@ -193,57 +191,9 @@ def rows_of_last_end(then: PastState, private: Mapping[int, Private]) -> Mapping
     event = None if then.dated is None else then.dated.event
     if then.dated is None or not isinstance(event, GrantDated) or not event.lists:
         return {}
-    rows = rows_of_end(event, private.get(then.dated.entry))
+    rows = rows_of_end(private.get(then.dated.entry))
     versions = {name.partition(":")[2]: version for name, version in event.lists.items()}
     return {name: {**rows.get(name, {}), "table": version} for name, version in versions.items()}
-
-
-def agreements_of(then: PastState, private: Mapping[int, Private]) -> Mapping[str, Mapping[str, str]]:
-    """Return the signed rows on which an access rests, by table: their digest, `file_hash` and `version`.
-
-    They are those of the last end that rests on tables, else those of the verdict before the acceptance. If an entry
-    only says that a date in a table has moved, they are not known.
-    """
-    if then.grant is None:
-        return {}
-    if then.signed is not None:
-        return _signed_rows(then.signed.event, private.get(then.signed.entry))
-    found = private.get(then.grant.verdict_entry or 0, {}).get("agreements")
-    return found if isinstance(found, Mapping) else {}
-
-
-def read_current_agreements(store: Store, requests: Sequence[int]) -> dict[int, Mapping[str, Mapping[str, str]]]:
-    """Return the signed rows on which each request rests now: those of its last verdict, or of a later end.
-
-    If the personal data was deleted, only the digest of the row is left.
-    """
-    if not requests:
-        return {}
-    among, value = store.reads.in_clause(list(requests))
-    sql = (
-        "SELECT l.request_id, l.id, l.body FROM ledger l JOIN (SELECT max(id) AS last FROM ledger"
-        f" WHERE request_id {among} AND (kind = ? OR (kind = ? AND {_RESTS_ON_TABLES})) GROUP BY request_id) v"
-        " ON v.last = l.id"
-    )
-    kinds = kind_of(VerdictReached), kind_of(GrantDated)
-    rows = store.reads.rows(sql, (value, *kinds))
-    named = {request: (entry, decode_event(body.encode())) for request, entry, body in rows}
-    signed = {request: each for request, each in named.items() if getattr(each[1], "agreements", None)}
-    private = read_private_parts(store, (entry for entry, _ in signed.values()))
-    return {request: _signed_rows(event, private.get(entry)) for request, (entry, event) in signed.items()}
-
-
-_RESTS_ON_TABLES: Final = """(body LIKE '%"lists":%' OR body LIKE '%"cause":"fact"%')"""
-
-
-def _signed_rows(event: AnyEvent, private: Private | None) -> Mapping[str, Mapping[str, str]]:
-    if isinstance(event, GrantDated):
-        rows = rows_of_end(event, private)
-        return {name: {key: text for key, text in rows[name].items() if key != "table"} for name in event.agreements}
-    full = (private or {}).get("agreements")
-    if isinstance(full, Mapping):
-        return full
-    return {name: {"row": row} for name, row in event.agreements.items()} if isinstance(event, VerdictReached) else {}
 
 
 def _find_superseded(store: Store, idents: Collection[int], moment: LedgerMoment) -> tuple[set[int], dict[int, int]]:

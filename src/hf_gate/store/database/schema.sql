@@ -257,14 +257,6 @@ CREATE TABLE bindings (
     PRIMARY KEY (owner_table, key)
 );
 
--- who was listed by the last good version of a table, as hashes
-CREATE TABLE table_versions (
-    owner_table TEXT NOT NULL PRIMARY KEY,
-    digest TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    document BLOB NOT NULL
-);
-
 -- ---- ledger ---------------------------------------------------------------------------------------------------------
 
 CREATE TABLE chains (

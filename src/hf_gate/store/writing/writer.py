@@ -382,18 +382,6 @@ class Writer:
         )
         self.db.run(sql, (table, key, user_id))
 
-    def write_table_version(self, table: str, digest: str, at: int, document: bytes | None) -> None:
-        """Store the last good version of an owner's table; None keeps the stored one and moves only its time."""
-        if document is None:
-            self.db.run("UPDATE table_versions SET at = ? WHERE owner_table = ? AND digest = ?", (at, table, digest))
-            return
-        sql = (
-            "INSERT INTO table_versions (owner_table, digest, at, document) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (owner_table) DO UPDATE SET digest = excluded.digest, at = excluded.at,"
-            " document = excluded.document"
-        )
-        self.db.run(sql, (table, digest, at, document))
-
     def write_setting(self, key: str, value: str | None) -> None:
         """Store a setting; None deletes it."""
         self.db.write_setting(key, value)

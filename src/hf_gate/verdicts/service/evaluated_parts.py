@@ -319,14 +319,10 @@ class PartEvaluation:
         private = {
             "facts": {name: fact.json_value() for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
-            **({"agreements": case.agreements} if case.agreements else {}),
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
         event = verdict_event(verdict, self.policy_set.list_versions)
         if verdict.due is not None and verdict.action is Action.HUMAN:
             due = verdict.due.after(from_ms(case.row.state.asked_at))
             event = msgspec.structs.replace(event, due=to_ms(due))
-        if case.agreements:
-            agreed = {name: each["row"] for name, each in case.agreements.items()}
-            event = msgspec.structs.replace(event, agreements=agreed)
         return entry_about(case.row, event, actor, self.at, private)

@@ -97,9 +97,7 @@ def shape_of_table(table: Table) -> str:
     about = [
         table.key,
         table.refusal,
-        bool(table.outdated),
         bool(table.skipped_lines),
-        table.departed_keys,
         sorted(sorted(keys) for keys in table.key_sets),
     ]
     rows = (_row_bytes(row) for domain in table.rows_by("domain").values() for row in domain)

@@ -197,12 +197,11 @@ def labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
 
 
 class EvaluationInput(Struct, frozen=True):
-    """One request with its facts. `tables` names the tables that list it, `agreements` the signed rows among them."""
+    """One request with its facts. `tables` names the tables that list it."""
 
     row: RequestRow
     facts: Facts
     tables: tuple[str, ...] = ()
-    agreements: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_inputs(
@@ -260,17 +259,12 @@ def build_inputs(
             reminders=_reminders_of(row.state) if policy_set.has_reminders else None,
         )
         listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
-        signed = {name: hits[name].evidence or {} for name in listed if hits[name].evidence}
-        yield EvaluationInput(row, facts, listed, signed)
+        yield EvaluationInput(row, facts, listed)
 
 
 def find_rows_of_terms(terms: GrantTerms | None, case: EvaluationInput) -> EndRows:
-    """Return the tables on which the end of an access on these terms rests, and those with a signed
-    row of the person.
-    """
-    if terms is None:
-        return {}
-    return find_end_rows((*terms.until, *(f"tables.{name}" for name in case.agreements)), case.facts)
+    """Return the tables on which the end of an access on these terms rests, each with the row of the person."""
+    return {} if terms is None else find_end_rows(terms.until, case.facts)
 
 
 def find_end_rows(names: Iterable[str], facts: Facts) -> EndRows:
@@ -280,8 +274,7 @@ def find_end_rows(names: Iterable[str], facts: Facts) -> EndRows:
     used = tables_of(names)
     hits = [(name, hit, hit.listed_by) for name, hit in sorted(facts.inputs.tables.items()) if name in used]
     return {
-        name: {"table": hit.source.rpartition("@")[2]}
-        | ({} if row is None else dict(row.evidence or {"row": row.digest}))
+        name: {"table": hit.source.rpartition("@")[2]} | ({} if row is None else {"row": row.digest})
         for name, hit, row in hits
     }
 

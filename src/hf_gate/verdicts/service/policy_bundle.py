@@ -35,7 +35,7 @@ from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
 
 from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
-from .table_store import read_row_counts, use_versions
+from .table_store import read_row_counts
 
 T = TypeVar("T")
 
@@ -167,11 +167,10 @@ def _compile_policies(policies: _Identity[tuple[Policy, ...]], tables: frozenset
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
-    """Read every table of the workspace. Of a refused file, the last good version is used."""
+    """Read every table of the workspace."""
     all_policies = tuple(policies)
-    specs = collect_table_specs(folder, all_policies)
-    tables = read_all_tables(folder, all_policies, now=now, previous=read_row_counts(store, specs))
-    return use_versions(store, specs, tables)
+    names = collect_table_specs(folder, all_policies)
+    return read_all_tables(folder, all_policies, now=now, previous=read_row_counts(store, names))
 
 
 def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:
@@ -190,7 +189,7 @@ def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:
 
 def find_refused_tables(workspace: Workspace) -> list[Table]:
     """Return the tables whose files are refused; none if the files cannot be read."""
-    return [table for _, table in sorted((read_declared_tables(workspace) or {}).items()) if table.file_problem]
+    return [table for _, table in sorted((read_declared_tables(workspace) or {}).items()) if table.refusal]
 
 
 def read_current_policies(workspace: Workspace) -> list[Policy] | None:

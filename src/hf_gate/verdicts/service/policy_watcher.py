@@ -99,7 +99,7 @@ class PolicyWatcher:
     def _accepted_row_counts(self) -> tuple[str | None, ...]:
         """Return the stored row count of each refused table; the count changes when a person accepts the table."""
         tables = {} if self._bundle is None else self._bundle.tables
-        refused = sorted(name for name, table in tables.items() if table.file_problem)
+        refused = sorted(name for name, table in tables.items() if table.refusal)
         return tuple(self.workspace.store.setting(setting_keys.row_count_key(name)) for name in refused)
 
     def _load(self) -> None:

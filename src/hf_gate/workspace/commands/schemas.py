@@ -32,7 +32,6 @@ from hf_gate.core.records import (
 from hf_gate.decisions.records import AssignmentRecord
 from hf_gate.grants.records import ChangedEndsRecord, ConfirmedEndsRecord
 from hf_gate.grants.service.tables.table_records import (
-    NewTableRecord,
     TableEditRecord,
     TableImportRecord,
     TableRecord,
@@ -148,7 +147,6 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "table-ls": list[TableRecord],
     "table-show": list[TableRowRecord],
     "table-edit": TableEditRecord,
-    "table-new": NewTableRecord,
     "table-import": TableImportRecord,
     "demo": DemoRecord,
     "hub-serve": ServedHub,
@@ -185,7 +183,6 @@ ALIASES: Final[Mapping[str, str]] = {
     "withdraw": "ask",
     **dict.fromkeys(("undo", "runs-undo", "runs-retry"), "plan"),
     **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
-    "table-diff": "table-import",
 }
 _WITHOUT_VERSION: Final = frozenset({"hub-serve", "ui"})
 """The first lines of programs that keep running."""

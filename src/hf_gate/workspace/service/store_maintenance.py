@@ -57,7 +57,6 @@ TABLES: Final[Mapping[str, str]] = {
     "members": "who may use the desk",
     "views": "saved views",
     "bindings": "the account of each username in a table",
-    "table_versions": "who was listed by the last good version of each table, as hashes",
     "promotions": "the version of each policy that may act unattended",
     "policy_authors": "who promoted a version of a policy",
     "approvals": "approvals of requests that two people must approve",

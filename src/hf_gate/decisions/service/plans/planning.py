@@ -229,7 +229,7 @@ def make_plan(
     now = moment or workspace.clock.now()
     is_now = moment is None
     if is_now:
-        bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
+        bind_tables(store, sources, bundle.tables, profile_budget)
     skew = _excessive_skew(workspace, now) if is_now else None
     ends = EndRefresh()
     if is_now and skew is None:

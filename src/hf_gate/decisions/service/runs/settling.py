@@ -13,7 +13,7 @@ from typing import Final
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import from_ms, to_iso, to_ms
 from hf_gate.core.changes import Change
-from hf_gate.core.end_rows import list_agreements, list_table_versions
+from hf_gate.core.end_rows import list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import RecordUpdate, diff_record, is_renewed_outside
 from hf_gate.core.lifecycle import Status
@@ -188,7 +188,6 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
             written=change.until,
             terms=terms.digest if terms else None,
             lists=list_table_versions(change.rests_on),
-            agreements=list_agreements(change.rests_on),
             cause="chosen" if change.is_chosen else None,
         )
         rows = {"rows": change.rests_on} if change.rests_on else None

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from hf_gate.base.timestamps import from_ms, to_ms
-from hf_gate.core.end_rows import EndRows, list_agreements, list_table_versions
+from hf_gate.core.end_rows import EndRows, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import GrantTerms, fix_terms, last_day, parse_grant_end, with_chosen_end
@@ -148,7 +148,6 @@ def change_by_rules(
         terms=None if terms is None else terms.digest,
         cause=cause,
         lists=list_table_versions(hand_terms.rests_on),
-        agreements=list_agreements(hand_terms.rests_on),
     )
     return EndChange(row, event, terms, hand_terms.rests_on)
 

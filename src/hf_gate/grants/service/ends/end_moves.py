@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from hf_gate.base.timestamps import from_ms, to_ms
-from hf_gate.core.end_rows import EndRows, list_agreements, list_table_versions
+from hf_gate.core.end_rows import EndRows, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import RequestState, apply_event, current_end
 from hf_gate.core.people.grants import (
@@ -108,7 +108,6 @@ def plan_move(
         lapses=lapses,
         cause=cause,
         lists=list_table_versions(rows),
-        agreements=list_agreements(rows),
     )
     return EndMove(row, tuple(kinds), event, rows, plan_notice(state, terms, now))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct, structs
@@ -39,7 +38,6 @@ from hf_gate.verdicts.drivers.policy_files import digest_of_file, replace_file
 from hf_gate.verdicts.service.policy_bundle import load_tables
 from hf_gate.verdicts.service.table_store import note_accepted
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
 
 
@@ -86,7 +84,7 @@ class OwnTable(Struct, frozen=True):
         except FileNotFoundError:
             raise UsageError(
                 f"{self.path} does not exist.",
-                hint=f"Create it: hf-gate table new {self.name}, or hf-gate table import {self.name} FILE",
+                hint=f"The first import makes it: hf-gate table import {self.name} FILE",
             ) from None
         except OSError as problem:
             raise UsageError(f"{self.path} cannot be read: {problem.strerror}.") from None
@@ -125,8 +123,7 @@ class TableDraft(Struct, frozen=True):
     @property
     def removal_limit(self) -> int:
         """How many rows may go without a confirmation of their number."""
-        share = self.own.spec.max_removed
-        return max(1, int((SHRINK_LIMIT if share is None else share) * len(self.before.rows)))
+        return max(1, int(SHRINK_LIMIT * len(self.before.rows)))
 
     def check_removals(self, max_removed: int | None) -> None:
         """Raise Guarded if more rows go than a person confirmed, or than a table may lose without that."""
@@ -303,19 +300,6 @@ def draft_import(
     return structs.replace(draft, base=digest_of_file(b""), is_new=True) if is_new else draft
 
 
-def create_table_file(workspace: Workspace, own: OwnTable, columns: Sequence[str], actor: str) -> None:
-    """Make the file of a table with its first line. Raises UsageError if there is one."""
-    if own.exists:
-        raise UsageError(f"{own.path} exists.", hint=f"hf-gate table show {own.name}")
-    names = tuple(dict.fromkeys((*own.spec.key, *map(column_name, columns), "expires")))
-    content = b"" if is_json_lines(own.path) else header_line(names)
-    empty = own.parse(content)
-    if empty.refusal:
-        raise UsageError(f"{empty.refusal}.", hint="Give other columns.")
-    draft = TableDraft(own, digest_of_file(b""), empty, content, empty, is_new=True)
-    save_table_draft(workspace, draft, actor)
-
-
 def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
     """Return the table without the rows of these keys. Raises UsageError for a key that no row has."""
     content = own.read_file()
@@ -334,35 +318,25 @@ def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
     return draft_edits(own, RowEdits(removed=lines), content)
 
 
-def draft_without_line(own: OwnTable, line: int) -> TableDraft:
-    """Return the table without the row that begins at a line. Raises Stale if no row does."""
-    content = own.read_file()
-    if all(row.line != line for row in own.parse(content).rows):
-        raise Stale(f"table {own.name} changed: no row begins at line {line}.", hint="Look at the table again.")
-    return draft_edits(own, RowEdits(removed=[line]), content)
-
-
 def save_table_draft(
     workspace: Workspace,
     draft: TableDraft,
     actor: str,
     *,
     max_removed: int | None = None,
-    kept: Mapping[str, str] = _NOTHING,
     is_dry_run: bool = False,
 ) -> None:
     """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile.
 
     `max_removed` is the number of rows that a person confirmed to remove; without it, a table can lose `removal_limit`.
-    `kept` are the digests of removed rows on which grants still rest, each with the digest of the signed file. A dry
-    run only checks that the file can be written.
+    A dry run only checks that the file can be written.
     """
     draft.check_removals(max_removed)
     own = draft.own
     store = workspace.store
     diff = draft.diff
-    keys = (setting_keys.row_count_key(own.name), setting_keys.accepted_table_key(own.name))
-    known = {key: store.setting(key) for key in keys}
+    count_key = setting_keys.row_count_key(own.name)
+    known_count = store.setting(count_key)
 
     def record(_: bytes, digest: str) -> None:
         event = e.TableChanged(
@@ -372,7 +346,6 @@ def save_table_draft(
             added=len(diff.added),
             changed=len(diff.changed),
             removed=len(diff.removed),
-            kept=dict(kept),
         )
         with store.writing() as write:
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
@@ -380,8 +353,7 @@ def save_table_draft(
 
     def withdraw() -> None:
         with store.writing() as write:
-            for key, value in known.items():
-                write.write_setting(key, value)
+            write.write_setting(count_key, known_count)
 
     replace_file(
         own.folder.path,

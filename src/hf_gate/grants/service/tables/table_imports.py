@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from hf_gate.base.display_text import make_visible
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.stored_rows import PersonRow
+from hf_gate.core.parsing.literals import matches_any
+from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.policies.drivers.table_files import build_table_of_file
 from hf_gate.policies.facts.email_addresses import parse_address
@@ -28,8 +29,8 @@ from hf_gate.settings.service.workspace import Workspace
 
 from .own_tables import OwnTable, TableDraft, columns_of, draft_import
 from .people_lists import PeopleIndex
-from .table_effects import iterate_concerned
 
+_MAX_COMPARED: Final = 50_000  # the most requests that are compared with a file
 _NOTHING_WRITTEN: Final = "Correct it. Nothing was written."
 
 
@@ -38,7 +39,6 @@ class TableImport(Struct, frozen=True):
 
     `unmatched` are the rows that mean nobody who asked, `without_row` the people who wait and whom no row means.
     `columns` are columns that were recognised by their content, each with the column of the table that it means.
-    `left_out` says which lines are not imported, and why.
     """
 
     draft: TableDraft
@@ -46,7 +46,6 @@ class TableImport(Struct, frozen=True):
     unmatched: Sequence[TableRow]
     without_row: Sequence[PersonRow]
     columns: Mapping[str, str]
-    left_out: Sequence[str] = ()
 
 
 def read_rows(
@@ -125,28 +124,21 @@ def prepare_import(
     is_json: bool,
     replaces: bool,
     columns: Mapping[str, str] | None = None,
-    more_columns: Sequence[str] = (),
-    leaves_out: bool = False,
 ) -> TableImport:
     """Read a file and draft its import; nothing is written. Raises UsageError with the place of a mistake.
 
-    `columns` are names of columns in the file, each with the column of the table that it means. A new table also gets
-    `more_columns`. With `leaves_out`, lines with a mistake are left out and named, instead of refusing the file.
+    `columns` are names of columns in the file, each with the column of the table that it means.
     """
     people = PeopleIndex()
     waiting: dict[int, PersonRow] = {}
-    for request in iterate_concerned(workspace, own):
+    for request in islice(_iterate_concerned(workspace, own), _MAX_COMPARED):
         people.add(request.person)
         if request.state.status == Status.PENDING:
             waiting[request.person.id] = request.person
     read, recognised = read_rows(content, own.spec.key, columns or {}, is_json=is_json)
     parsed = _add_keys(own, people, read)
-    left_out: Sequence[str] = ()
-    if leaves_out:
-        parsed, left_out = _leave_out_mistakes(own, parsed)
     table = check_rows(parsed, own.name, own.spec.key, own.folder.zone)
-    header = tuple(dict.fromkeys((*parsed.header, *more_columns)))
-    draft = draft_import(own, dict(parsed.records), table, header, replaces=replaces)
+    draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)
     found = [(row, _identify(people, row)) for row in table.rows]
     matched = {person.id for _, person in found if person is not None}
     return TableImport(
@@ -155,25 +147,15 @@ def prepare_import(
         unmatched=[row for row, person in found if person is None and row.domain is None],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
         columns=recognised,
-        left_out=left_out,
     )
 
 
-def _leave_out_mistakes(own: OwnTable, read: ParsedFile) -> tuple[ParsedFile, Sequence[str]]:
-    """Return the records without those that have a mistake, and what is wrong. Raises UsageError if none is left."""
-    left_out: list[str] = []
-    while True:
-        table = build_table_of_file(read, own.name, own.spec.key, own.folder.zone, previous_rows=0)
-        mistakes = [problem for problem in table.problems if problem.is_error and problem.line]
-        if not mistakes:
-            break
-        left_out += [f"Line {problem.line}: {problem.message}" for problem in mistakes]
-        lines = {problem.line for problem in mistakes}
-        read = replace(read, problems=(), skipped=())
-        read = read.with_records([record for record in read.records if record[0] not in lines])
-    if left_out and not read.records:
-        raise UsageError(f"No line can be used. {left_out[0]}", hint="Correct it.")
-    return read, left_out
+def _iterate_concerned(workspace: Workspace, own: OwnTable) -> Iterator[RequestRow]:
+    """Yield the pending and accepted requests at the table's repos, the oldest of each repo first."""
+    for repo in sorted(row.repo for row in workspace.store.repos()):
+        if own.folder.config.includes(repo) and matches_any(own.globs, repo):
+            for status in (Status.PENDING, Status.ACCEPTED):
+                yield from workspace.store.iterate_requests(repo, status.value)
 
 
 def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:

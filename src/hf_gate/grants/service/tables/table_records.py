@@ -1,29 +1,23 @@
-"""Output records of the owner's tables: a table, one of its rows, and one person whom a new
-version lists differently.
-"""
+"""Output records of the owner's tables: a table, one of its rows, and what a change writes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from hf_gate.base.timestamps import ms_to_iso, to_iso
-from hf_gate.core.lifecycle import Status
-from hf_gate.core.records import Count, Record, RequestReference, Time, extend_record
-from hf_gate.grants.service.ends.grant_ends import MAX_EARLIER
+from hf_gate.base.timestamps import to_iso
+from hf_gate.core.records import Count, Record, Time, extend_record
 from hf_gate.policies.facts.tables import NO_ACCOUNT, TableRow
 
 from .own_tables import OwnTable, TableDraft, name_row
-from .table_effects import TableEffect
 from .table_imports import TableImport
 
 MAX_LISTED: Final = 1_000
 State = Literal["valid", "expired", "later", "unknown"]
-Hit = Annotated[str, Meta(description="valid, expired, missing or unknown")]
 
 
 class TableRecord(Record, frozen=True, kw_only=True):
@@ -35,7 +29,6 @@ class TableRecord(Record, frozen=True, kw_only=True):
     rows: Count
     policies: Annotated[list[str], Meta(description="the policies that use it")]
     refused: Annotated[str | None, Meta(description="why the file as it is now is not used")]
-    in_force_since: Annotated[Time | None, Meta(description="when the version in force was last the file's")]
     problems: Annotated[Count, Meta(description="lines with an error or a warning")]
 
 
@@ -54,19 +47,6 @@ class TableRowRecord(Record, frozen=True, kw_only=True):
     row: Annotated[dict[str, str] | None, Meta(description="the other columns; null: hidden from viewers")]
 
 
-class TableEffectRecord(RequestReference, frozen=True, kw_only=True):
-    """One request whose person two versions of a table list differently."""
-
-    status: str
-    before: Hit
-    after: Hit
-    verdict_before: Annotated[str | None, Meta(description="null: no policy evaluates it, or policies cannot be read")]
-    verdict_after: str | None
-    ends_before: Annotated[Time | None, Meta(description="of a pending request: the end of an acceptance now")]
-    ends_after: Time | None
-    starts_at: Annotated[Time | None, Meta(description="when a row starts or expires; null: the next turn")]
-
-
 class UnmatchedRowRecord(Record, frozen=True, kw_only=True):
     """One row that means nobody who asked."""
 
@@ -83,14 +63,13 @@ class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
 
 
 class TableEditRecord(Record, frozen=True, kw_only=True):
-    """The rows of a table that a command changes, and the people whom it then lists differently."""
+    """How many rows of a table a command changes."""
 
     table: str
     written: bool
     added: Count
     changed: Count
     removed: Count
-    people: list[TableEffectRecord]
 
 
 class TableImportRecord(TableEditRecord, frozen=True, kw_only=True):
@@ -102,14 +81,7 @@ class TableImportRecord(TableEditRecord, frozen=True, kw_only=True):
     without_row: list[PersonWithoutRowRecord]
 
 
-class NewTableRecord(Record, frozen=True, kw_only=True):
-    """A table whose file was made."""
-
-    table: str
-    file: str | None
-
-
-def table_edit_record(draft: TableDraft, people: Iterable[TableEffectRecord], *, is_written: bool) -> TableEditRecord:
+def table_edit_record(draft: TableDraft, *, is_written: bool) -> TableEditRecord:
     """Return the record of a change of a table."""
     return TableEditRecord(
         table=draft.own.name,
@@ -117,14 +89,13 @@ def table_edit_record(draft: TableDraft, people: Iterable[TableEffectRecord], *,
         added=len(draft.diff.added),
         changed=len(draft.diff.changed),
         removed=len(draft.diff.removed),
-        people=list(people),
     )
 
 
 def table_import_record(table_import: TableImport, edit: TableEditRecord | None = None) -> TableImportRecord:
     """Return the record of an import, with at most `MAX_LISTED` rows and people. `edit` says what it changes."""
     return extend_record(
-        edit or table_edit_record(table_import.draft, (), is_written=False),
+        edit or table_edit_record(table_import.draft, is_written=False),
         TableImportRecord,
         columns=dict(table_import.columns),
         matched=table_import.matched,
@@ -146,8 +117,7 @@ def table_record(own: OwnTable) -> TableRecord:
         key=list(own.table.key),
         rows=len(own.table.rows),
         policies=sorted({policy.name for policy in own.policies}),
-        refused=own.table.file_problem or None,
-        in_force_since=own.table.in_force_since,
+        refused=own.table.refusal or None,
         problems=len(own.table.problems),
     )
 
@@ -184,59 +154,3 @@ def describe_binding(row: TableRow, bindings: Mapping[str, str]) -> str:
     if bindings.get(row.username) == NO_ACCOUNT:
         return "no account had this name; confirm who it is"
     return "waits until its account is looked up"
-
-
-def table_effect_record(effect: TableEffect) -> TableEffectRecord:
-    """Return the record of one person whom a new version lists differently."""
-    row = effect.row
-    identity = row.person.identity
-    return TableEffectRecord(
-        repo=row.repo.id,
-        repo_type=row.repo.type,
-        request_id=None if row.request is None else row.request.request_id,
-        user_id=identity.user_id,
-        user=identity.username,
-        status=row.state.status,
-        before=effect.before.state,
-        after=effect.after.state,
-        verdict_before=effect.before.verdict,
-        verdict_after=effect.after.verdict,
-        ends_before=ms_to_iso(effect.before.ends_at),
-        ends_after=ms_to_iso(effect.after.ends_at),
-        starts_at=ms_to_iso(effect.starts_at),
-    )
-
-
-def describe_held_ends(effects: Iterable[TableEffectRecord]) -> str:
-    """Return that the next turn holds the earlier ends for a person, because they are many; "" if it does not."""
-    ends = [
-        (effect.ends_before, effect.ends_after)
-        for effect in effects
-        if effect.status == Status.ACCEPTED and not effect.starts_at
-    ]
-    count = sum(after is not None and (before is None or after < before) for before, after in ends)
-    return (
-        f"{count:,} end dates move to an earlier time; these are more than {MAX_EARLIER}, so a person must confirm them"
-        if count > MAX_EARLIER
-        else ""
-    )
-
-
-_STATES: Final = {"missing": "not listed", "valid": "listed", "unknown": "not known yet"}
-"""How people call the state of an entry."""
-
-
-def describe_effect(effect: TableEffectRecord, format_time: Callable[[str], str]) -> str:
-    """Return what changes for a person, in words: the entry in the table, the verdict and the end of access."""
-    is_waiting = effect.status == Status.PENDING
-    before, after = (_STATES.get(state, state) for state in (effect.before, effect.after))
-    parts = [f"{before} becomes {after}" if before != after else after]
-    if effect.verdict_before != effect.verdict_after:
-        parts.append(f"{effect.verdict_before or 'no verdict'} becomes {effect.verdict_after or 'no verdict'}")
-    if effect.ends_before != effect.ends_after:
-        before, after = (
-            "no end" if end is None else format_time(end) for end in (effect.ends_before, effect.ends_after)
-        )
-        parts.append(f"access {'would end' if is_waiting else 'ends'} {after} instead of {before}")
-    start = "" if effect.starts_at is None else f", from {format_time(effect.starts_at)} on"
-    return "; ".join(parts) + start
