@@ -121,6 +121,18 @@ def test_what_applying_now_would_do_is_counted_by_action(asked: Desk) -> None:
     assert 'href="/queue?q=status%3Apending+rule%3Aacademic"' in body
 
 
+def test_a_member_of_one_repo_sees_the_counts_of_that_repo_alone(tmp_path: Path) -> None:
+    with open_desk(tmp_path, repos=2) as desk:
+        repos = [parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos]
+        for repo in repos:
+            desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD}, repo)
+        _store_verdicts(desk)
+        rob = desk.reviewer("rob", str(repos[0]))
+        both, own = (_section(one.get("/policies/house").body, "h-c") for one in (desk.visitor(), rob))
+        assert "Accept 2" in both
+        assert "Accept 1" in own
+
+
 def test_changes_that_wait_for_a_promotion_are_counted(asked: Desk) -> None:
     store = asked.app_state.workspace.store
     with store.writing() as write:

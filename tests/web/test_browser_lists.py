@@ -45,7 +45,7 @@ def test_a_rule_from_a_list(browser: Browser, tmp_path: Path) -> None:
             house.write_text(POLICY.replace("  - id: rest", f"{rule}  - id: rest"), "utf-8")
             desk.app_state.policies.expire()
             page.goto(f"{url}/policies/house")
-            expect(page.locator("#rule-listed")).to_contain_text("Accept when on the list partners")
+            expect(page.locator("#rule-listed")).to_contain_text("Accept when listed in partners")
             _check(page)
             page.goto(f"{url}/plans")
             page.get_by_role("button", name="Make a plan now").click()
