@@ -21,7 +21,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.policy_model import Facts, Policy, Verdict
-from hf_gate.core.stored_rows import HistoryRow, ListRange, PersonRow, RepoRow, RequestRow
+from hf_gate.core.stored_rows import HistoryRow, PersonRow, RepoRow, RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy, Evaluator, compile_policy
 from hf_gate.policies.facts.fact_table import FACTS, fact_types, tables_of
@@ -210,10 +210,9 @@ def read_inputs(
     sources: SourcesPort,
     status: str,
     now: datetime,
-    part: ListRange = (None, None),
 ) -> Iterator[EvaluationInput]:
-    """Yield the requests of one status at this repo, or a part of them, with their facts, the oldest first."""
-    for chunk in split_into_batches(store.iterate_requests(policy_set.repo, status, part=part), CHUNK):
+    """Yield the requests of one status at this repo with their facts, the oldest first."""
+    for chunk in split_into_batches(store.iterate_requests(policy_set.repo, status), CHUNK):
         yield from build_inputs(store, policy_set, sources, chunk, now)
 
 
