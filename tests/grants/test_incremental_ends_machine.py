@@ -27,9 +27,7 @@ _terms = st.sampled_from(TERMS)
 _days = st.none() | st.sampled_from([1, 5, 8, 20, 45, 70])
 _CROWD = range(10, 33)  # more than one turn may move to an earlier end
 _ROWS = (hub_id(1) + ",,", ",user2@example.org,", ",u3@mit.edu,", ",,user4", ",@example.org,", ",@gmail.com,")
-_POLICY = (
-    "  - {id: listed, when: 'tables.dua && !email.free', then: human, queue: listed}\n  - {id: rest, then: human}\n"
-)
+_POLICY = "  - {id: listed, when: 'tables.dua && !email.free', then: human}\n  - {id: rest, then: human}\n"
 
 
 class _Machine(RuleBasedStateMachine):

@@ -49,15 +49,15 @@ FIELD: Final = (
         "        answer_count=len(request.answers),\n        label=details.label,\n        grant=details.grant,\n",
     ),
     Edit(
-        "decisions/service/assignments.py",
+        "inbox/service/row_details.py",
         "approved.get(row.id))",
         'approved.get(row.id), f"attempt {row.state.attempt}")',
     ),
     Edit(
         "cli/request_table.py",
-        "    if any(row.assigned_to for row in rows):\n",
+        "    if any(row.approvals for row in rows):\n",
         '    columns.append(Column("COUNT", lambda row: str(row.answer_count)))\n'
-        "    if any(row.assigned_to for row in rows):\n",
+        "    if any(row.approvals for row in rows):\n",
     ),
 )
 FACT: Final = (

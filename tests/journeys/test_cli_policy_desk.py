@@ -33,7 +33,6 @@ rules:
     until: 1y
   - id: rest
     then: human
-    queue: data-office
 """
 GOOD = {"Purpose": "I study how the voices of harbours changed over a hundred years."}
 
@@ -84,7 +83,7 @@ def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ
     lines = [line.strip() for line in ended.out.splitlines()]
     assert lines[0].startswith(f"bob99 at {DATASET}: pending, asked ")
     assert lines[1] == "Needs review: e-mail domain is “mail.example”."
-    assert lines[2] == "Needs review: rule `rest` of policy `voices`; queue data-office"
+    assert lines[2] == "Needs review: rule `rest` of policy `voices`"
     assert "\u2717 known (accept) does not match" in lines
     assert '\u2717 email.domain == "example.org"' in lines
     assert any(re.fullmatch(r'email\.domain = "mail\.example" \(.*account, just read\)', line) for line in lines)
@@ -206,7 +205,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
     doc = at.run("explain", f"ada-l@{DATASET}", "--json").json
     jsonschema.validate(doc, schema_of("explain"))
     assert (doc["came"]["run"], doc["came"]["rule"], doc["at_end"]) == (applied["run"], "known", "reset")
-    opinion = ["action", "rule", "reason", "until", "at_end", "queue", "reviewers", "needs", "missing", "possible"]
+    opinion = ["action", "rule", "reason", "until", "at_end", "reviewers", "needs", "missing", "possible"]
     assert list(doc["verdict"]) == [*opinion, "policy", "digest", "says"]
     (policy,) = (each for each in doc["policies"] if each["policy"] == "voices")
     assert list(policy["opinion"]) == opinion

@@ -324,28 +324,6 @@ def test_a_failing_destination_never_fails_a_turn(
     assert hook.events == ["unattended"]
 
 
-def test_what_is_stuck_names_the_rule_and_is_told(console: Console, hook: Hook, tmp_path: Path) -> None:
-    text = POLICY.replace("then: human", "then: human, due: 2d")
-    (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
-    run_once(console)
-    console.hub.clock.advance("1m")
-    request_access(console.hub, ["bob"], DATASET)
-    run_once(console)
-    console.hub.clock.advance("3d")
-    run_once(console)
-    console.hub.clock.advance("1d")
-    run_once(console)
-    assert any(text.startswith(f"2 requests at {DATASET} are past the due date") for text in hook.texts), hook.texts
-    out = console.run("status", "--check").out
-    assert f"2 requests of {DATASET} are past the due date of the rule: hf-gate ls" in out
-    assert "by rule all of policy voices. The rule: Everybody needs review." in out
-    changed = text.replace("then: human", 'then: human, says: "A person reads each request"')
-    (tmp_path / "policies" / "starter.yaml").write_text(changed, "utf-8")
-    assert "The rule: A person reads each request." in console.run("status", "--check").out
-    (tmp_path / "policies" / "starter.yaml").write_text(text.replace("due: 2d", "due: 9d"), "utf-8")
-    assert "The rule:" not in console.run("status", "--check").out, "the policy changed since"
-
-
 @pytest.mark.parametrize(
     ("condition", "quoted"), [("", " The rule: Accept everybody."), ("when: 'person.username != \"zoe\"', ", "")]
 )
@@ -363,23 +341,11 @@ def test_a_notice_of_what_is_stuck_has_the_sentence_of_its_rule_unless_it_may_na
     run_once(console)
     (found,) = [text for text in hook.texts if "although rule all of policy voices decides it" in text]
     assert found.endswith(f"decides it: hf-gate plan{'.' if quoted else ''}{quoted}")
-
-
-def test_an_old_request_is_not_told_as_overdue_at_the_moment_a_policy_is_enforced(
-    console: Console, hook: Hook, tmp_path: Path
-) -> None:
-    configure(tmp_path, f"{NOTIFY}    events: {{overdue: immediate, ageing: off}}\n")
-    policy = tmp_path / "policies" / "starter.yaml"
-    policy.write_text(POLICY.replace("mode: enforce", "mode: shadow"), "utf-8")
-    run_once(console)
-    console.hub.clock.advance("9d")
-    policy.write_text(POLICY.replace("then: human", "then: human, due: 2d"), "utf-8")
-    run_once(console)
-    assert [text for text in hook.texts if "due" in text] == []
-    console.hub.clock.advance("3d")
-    run_once(console)
-    (text,) = [text for text in hook.texts if "due" in text]
-    assert text.startswith(f"1 request at {DATASET}")
+    assert (quoted in console.run("status", "--check").out) is True
+    (tmp_path / "policies" / "starter.yaml").write_text(
+        text.replace("then: accept", "then: accept, until: 1y"), "utf-8"
+    )
+    assert "The rule:" not in console.run("status", "--check").out, "the policy changed since"
 
 
 def test_old_requests_and_an_emptied_table_are_told_by_the_turn_that_finds_them(

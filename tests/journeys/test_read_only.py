@@ -45,7 +45,6 @@ WRITES = [
     "store remove --yes",
     "store retention --yes",
     "messages retry",
-    f"assign ada@{DATASET} mia",
     f"init {DATASET} --workspace elsewhere",
 ]
 

@@ -185,19 +185,6 @@ def test_a_loop_ends_when_the_file_holds_the_token_of_another_account(console: C
     assert b"the token of another account" in err
 
 
-def test_a_request_past_the_due_date_of_its_rule_is_stuck(console: Console, tmp_path: Path) -> None:
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human, due: 2d"), "utf-8")
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check_status(console) == (0, "fine")
-    console.hub.clock.advance("3d")
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check_status(console) == (1, "stuck")
-    assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
-    assert f"OVERDUE: 1 request: hf-gate ls {DATASET} --query due:over" in console.run("status", env=CLOCK).out
-    listed = console.run("ls", DATASET, "--query", "due:over", env=CLOCK).out
-    assert "OVERDUE · Needs review · all" in next(line for line in listed.splitlines() if "ada-l" in line)
-
-
 def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(console: Console, tmp_path: Path) -> None:
     desk = tmp_path / "hf-gate.yaml"
     desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
@@ -235,20 +222,6 @@ def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console:
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert console.run("start", env=CLOCK).code == 0
     assert "has been waiting for 25 h although rule all" in console.run("status", "--check", env=CLOCK).out
-
-
-def test_an_old_request_is_not_overdue_at_the_moment_a_rule_with_a_due_date_is_enforced(
-    console: Console, tmp_path: Path
-) -> None:
-    _write_policy(tmp_path, POLICY.replace("mode: enforce", "mode: shadow"))
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    console.hub.clock.advance("9d")
-    _write_policy(tmp_path, POLICY.replace("then: accept", "then: human, due: 2d"))
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check_status(console) == (0, "fine")
-    console.hub.clock.advance("3d")
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
 
 
 def test_a_held_policy_is_not_late_at_the_moment_of_its_promotion(console: Console) -> None:

@@ -162,12 +162,11 @@ class HostileDesk:
             + [f"/requests/{key}?verb=reset", f"/requests/{key}?{asked}", f"/requests/{quote(text, safe='')}"],
             "/requests/{id}/why": [f"/requests/{one.state.hub_request}/why?{asked}" for one in (waits, gone)],
             "/requests/{id}/similar": [f"/requests/{key}/similar", f"/requests/{key}/similar?{asked}"],
-            "/requests/{id}/{verb}": [f"/requests/{key}/{verb}?{asked}" for verb in ("reset", "reject", "until", "assign")],
+            "/requests/{id}/{verb}": [f"/requests/{key}/{verb}?{asked}" for verb in ("reset", "reject", "until")],
             "/tray": ["/tray", f"/tray?rows={key}", f"/tray?{asked}"],
             "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],
             "/bulk/{id}.{kind}": [f"{self.bulk}.{kind}?verb=reset" for kind in ("json", "jsonl", "csv")],
             "/find-list": ["/find-list", f"/find-list?{asked}"],
-            "/assign": ["/assign"],
             "/selection": ["/selection", f"/selection?{asked}"],
             "/plans": ["/plans", f"/plans?{asked}"],
             "/plans.{kind}": [f"/plans.{kind}" for kind in ("json", "jsonl", "csv")],
@@ -278,15 +277,7 @@ def open_hostile_desk(folder: Path) -> Iterator[HostileDesk]:
         leave_dead_letters(desk.app_state.workspace.store, [payload(Field.QUERY, turn) for turn in TURNS])
         visitor.post("/selection", {"do": "all", "q": "status:pending"})
         bulk = visitor.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
-        _assign(desk, visitor, waiting)
         yield HostileDesk(desk, repos, waiting, sent_back, refused, plan, run, bulk, visitor)
-
-
-def _assign(desk: Desk, visitor: Visitor, rows: list[RequestRow]) -> None:
-    """Some requests are for a member."""
-    desk.reviewer("mia")
-    for row in rows[::2]:
-        visitor.post(f"/requests/{row.state.hub_request}/assign", {"to": "mia"})
 
 
 def _bare(text: str) -> str:

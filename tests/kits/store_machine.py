@@ -81,7 +81,7 @@ class StoreMachine(RuleBasedStateMachine):
                 st.builds(e.RequestWithdrawn, before=_statuses),
                 st.builds(
                     e.VerdictReached, action=st.sampled_from(["accept", "human"]), rule=st.sampled_from(["a", "b"]),
-                    policy=st.none() | st.just("p"), queue=st.none() | st.just("office"),
+                    policy=st.none() | st.just("p"),
                     shadow=st.sampled_from([(), (("q", "r", "reset"),)]),
                 ),
                 st.builds(e.ChangeStarted, run=st.just("r1"), before=_statuses, after=_statuses),
@@ -163,13 +163,13 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def counts_are_counts(self) -> None:
         rows = self.store.reads.rows(
-            "SELECT r.repo_id, r.status, v.action, r.queue, v.rule FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id"
+            "SELECT r.repo_id, r.status, v.action, v.rule FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id"
             " WHERE r.is_current"
         )
         want: Counter[Any] = Counter()
-        for repo, status, action, queue, by in rows:
+        for repo, status, action, by in rows:
             cell = f"{status} {action or '-'} {by or '-'}"
-            names = (("status", status), ("action", action), ("queue", queue), ("cell", cell))
+            names = (("status", status), ("action", action), ("cell", cell))
             want.update((repo, kind, name) for kind, name in names if name)
         kept = self.store.reads.rows("SELECT repo_id, kind, name, n FROM counters WHERE n <> 0")
         assert {(repo, kind, name): n for repo, kind, name, n in kept} == dict(want)

@@ -151,8 +151,6 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.SyncEnded(complete=False), None, "full sync not proved complete"),
     (e.UnattendedStopped(), None, "all unattended work stopped"),
     (e.UnattendedStarted(), None, "unattended work started again"),
-    (e.RequestAssigned(member="m_1"), None, "assigned to member m_1"),
-    (e.RequestAssigned(), None, "assigned to nobody"),
 ]
 
 

@@ -27,7 +27,7 @@ mode: enforce
 rules:
   - {{id: partner, when: tables.partners, then: accept, until: 30d}}
   - {{id: thin, when: 'answers.purpose.quality in ["empty", "junk"]', then: reset, reason: Please write what you will study.}}
-  - {{id: rest, then: human, queue: office}}
+  - {{id: rest, then: human}}
 """
 SCRIPT = """\
 version

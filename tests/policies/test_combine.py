@@ -65,16 +65,14 @@ def test_the_earliest_end_of_accepting_policies_applies() -> None:
     opinions = [
         replace(said("a", Action.ACCEPT), until=Duration(0, 12)),
         replace(said("b", Action.ACCEPT), until=date(2027, 3, 1), at_end=Action.RESET, end_reason="over"),
-        replace(said("c", Action.ACCEPT), reviewers=2, due=Duration(3), priority=2),
-        replace(
-            said("d", Action.ACCEPT), until=Duration(200), at_end=Action.REJECT, end_reason="for good", due=Duration(1)
-        ),
+        replace(said("c", Action.ACCEPT), reviewers=2),
+        replace(said("d", Action.ACCEPT), until=Duration(200), at_end=Action.REJECT, end_reason="for good"),
     ]
     verdict = combine_opinions(opinions, NOW)
     assert verdict.until == date(2027, 3, 1)
     assert verdict.until_all == (Duration(0, 12), date(2027, 3, 1), Duration(200))
     assert (verdict.at_end, verdict.end_reason) == (Action.REJECT, "for good")
-    assert (verdict.reviewers, verdict.due, verdict.priority) == (2, Duration(1), 2)
+    assert verdict.reviewers == 2
 
 
 def test_terms_of_a_laxer_opinion_do_not_count() -> None:

@@ -21,7 +21,7 @@ SAY_MORE = Rule("say-more", Action.RESET, when='answers.purpose.quality in ["emp
 AGREEMENT = Rule("agreement", Action.WAIT, when='tables.dua.state != "valid"', at_most=Duration(30), after=Action.RESET, reason="Sign it.")  # fmt: skip
 SIGNED = Rule("signed", Action.ACCEPT, when="institutional && person.account_days > 30", until=Duration(0, 12))
 ACTIVE = Rule("active", Action.ACCEPT, when="person.models > 3")
-REST = Rule("rest", Action.HUMAN, queue="office", due=Duration(5))
+REST = Rule("rest", Action.HUMAN)
 LETS = {"institutional": "email.academic || tables.partners"}
 
 
@@ -80,7 +80,7 @@ def test_the_first_rule_that_matches_decides_on_its_terms() -> None:
     junk = verdict(but(answers__purpose__quality="junk"), EEG)
     assert (junk.action, junk.rule, junk.reason, junk.until) == (Action.RESET, "say-more", "Say more.", None)
     young = verdict(but(person__account_days=3), EEG)
-    assert (young.action, young.rule, young.queue, young.due) == (Action.HUMAN, "rest", "office", Duration(5))
+    assert (young.action, young.rule) == (Action.HUMAN, "rest")
 
 
 def test_a_policy_without_a_rule_that_matches_has_no_opinion() -> None:
@@ -143,10 +143,10 @@ def test_what_can_be_fetched_does_not_hide_what_cannot() -> None:
 
 def test_if_all_branches_agree_the_strictest_terms_apply() -> None:
     short = Rule("short", Action.ACCEPT, when="person.models > 3", until=Duration(30), reviewers=2)
-    long = Rule("long", Action.ACCEPT, until=date(2027, 12, 31), at_end=Action.REJECT, end_reason="over", priority=1)
+    long = Rule("long", Action.ACCEPT, until=date(2027, 12, 31), at_end=Action.REJECT, end_reason="over")
     found = verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(short, long))
     assert (found.action, found.rule, found.until) == (Action.ACCEPT, "short", Duration(30))
-    assert (found.at_end, found.end_reason, found.reviewers, found.priority) == (Action.REJECT, "over", 2, 1)
+    assert (found.at_end, found.end_reason, found.reviewers) == (Action.REJECT, "over", 2)
     assert not found.missing
 
 

@@ -45,7 +45,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 RULES = (
     Rule("say-more", Action.RESET, when='answers.purpose.quality in ["empty", "junk"]', reason="Please\nsay more."),
     Rule("signed", Action.ACCEPT, when="known && person.account_days > 30", unless="email.free", until=Duration(365)),
-    Rule("rest", Action.HUMAN, queue="data-office"),
+    Rule("rest", Action.HUMAN),
 )
 EEG = Policy(
     "eeg",
@@ -83,8 +83,8 @@ def test_an_explanation_shows_rules_conditions_facts_and_ways_to_match() -> None
     assert (
         "\n".join(map(str, told(GOOD, EEG)))
         == """\
-Needs review: rule `rest` of policy `eeg`; queue data-office
-  policy `eeg`: human by rule `rest`; queue data-office
+Needs review: rule `rest` of policy `eeg`
+  policy `eeg`: human by rule `rest`
     ✗ say-more (reset) does not match
       ✗ answers.purpose.quality in ["empty", "junk"]
         answers.purpose.quality = "good" (form, claimed, 3 d old)

@@ -193,14 +193,14 @@ def test_a_rule_that_asks_what_a_rule_above_has_taken_is_dead() -> None:
 
 def test_rules_below_a_catch_all_are_reported_and_the_fix_moves_it_to_the_end() -> None:
     text = write_policy(
-        "- id: rest\n  then: human\n  queue: q   # last\n\n- id: a\n  when: email.free\n  then: human", ""
+        "- id: rest\n  then: human\n  says: q   # last\n\n- id: a\n  when: email.free\n  then: human", ""
     )
     mended = apply_fix(text, first(check(text), "dead_rule"))
     assert mended is not None
     again = check(mended)
     assert again.problems == ()
     assert again.policy is not None
-    assert [(rule.id, rule.queue) for rule in again.policy.rules] == [("a", None), ("rest", "q")]
+    assert [(rule.id, rule.says) for rule in again.policy.rules] == [("a", None), ("rest", "q")]
 
 
 def test_a_reject_on_what_people_say_asks_whether_a_reset_was_meant() -> None:

@@ -43,7 +43,7 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
         "- id: ask\n  when: answers.purpose.quality == 'thin'\n  then: reset\n  reason: Say more.\n"
         "- id: paper\n  when: tables.dua.state == 'missing'\n  then: wait\n  at_most: 30d\n  after: human\n"
         "- id: ours\n  when: known\n  then: accept\n  until: 1y\n"
-        "- id: rest\n  then: human\n  queue: office",
+        "- id: rest\n  then: human",
         "let: {known: email.academic || tables.partners}\nmode: enforce\n",
     )
     found = check(text).policy
@@ -53,7 +53,7 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
         "2. Send back when little written about use, with the reason “Say more.”; the person may request access again (ask).",
         "3. On hold when no entry in dua, for at most 30 days, evaluated again each turn; then reviewed by a person (paper).",
         "4. Accept when either university address or listed in partners, for 1 year; then access ends, and the person may request it again (ours).",
-        "5. Everybody else needs review, in the queue office (rest).",
+        "5. Everybody else needs review (rest).",
         "6. A request that depends on an unavailable fact needs review; it is never accepted.",
     ]
 
@@ -72,12 +72,10 @@ def test_what_has_no_words_is_described_as_code_with_the_meaning_of_its_names() 
 
 
 def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends() -> None:
-    found = check(
-        write_policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2\n  queue: office", "mode: enforce\n")
-    )
+    found = check(write_policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2", "mode: enforce\n"))
     assert found.policy is not None
     assert describe_policies([found.policy])[1] == (
-        "Accept everybody, by 2 reviewers (never automatically), in the queue office, for 1 year; then access ends, "
+        "Accept everybody, by 2 reviewers (never automatically), for 1 year; then access ends, "
         "and the person may request it again (ours)."
     )
 

@@ -51,9 +51,6 @@ rules:
     says: Institutes get access until June 2027.
   - id: rest
     then: human
-    queue: data-office
-    due: 2w
-    priority: 1
     reviewers: 2
 tests:
   - name: nobody
@@ -100,7 +97,7 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
         "person.account_days < 30",
     )
     assert signed.says == "Institutes get access until June 2027."
-    assert (rest.due, rest.priority, rest.reviewers, rest.queue) == (Duration(days=14), 1, 2, "data-office")
+    assert rest.reviewers == 2
     assert policy.tests[0].facts == {
         "answers.purpose.quality": "empty",
         "person.orgs": ("a", "b"),
@@ -115,14 +112,10 @@ def test_a_policy_without_mode_is_in_shadow_and_judges_pending_requests() -> Non
 
 
 def test_words_that_yaml_1_1_resolves_stay_the_text_they_are() -> None:
-    policy = read("version: 1\npolicy: no\napplies_to: [a/yes]\nrules:\n- {id: on, then: human, queue: 0x10}\n").policy
+    policy = read("version: 1\npolicy: no\napplies_to: [a/yes]\nrules:\n- {id: 0x10, then: human, says: on}\n").policy
     assert policy is not None
-    assert (policy.name, policy.applies_to, policy.rules[0].id, policy.rules[0].queue) == (
-        "no",
-        ("a/yes",),
-        "on",
-        "0x10",
-    )
+    rule = policy.rules[0]
+    assert (policy.name, policy.applies_to, rule.id, rule.says) == ("no", ("a/yes",), "0x10", "on")
 
 
 UNKNOWN = (
@@ -173,8 +166,7 @@ REFUSED = (
     ("until: 2027-06-30", "until: 2027-02-30", "bad_until"),
     ("    until: 2027-06-30\n", "    at_end: reject\n", "no_until"),
     ("    until: 2027-06-30\n", "    until: 1y\n    at_most: 3d\n", "no_effect"),
-    ("    queue: data-office\n", "    queue: data-office\n    until: 1y\n", "no_effect"),
-    ("priority: 1", "priority: 5", "bad_number"),
+    ("    reviewers: 2\n", "    reviewers: 2\n    until: 1y\n", "no_effect"),
     ("reviewers: 2", "reviewers: 3", "bad_number"),
     ("says: Institutes get access until June 2027.", "says: ''", "empty"),
     ("Institutes get access until June 2027.", "x" * 121, "says_too_long"),
@@ -188,10 +180,10 @@ REFUSED = (
     ("want: {then: reset, rule: say-more}", "want: reset", "not_a_map"),
     ("    want: {then: reset, rule: say-more}\n", "", "test_incomplete"),
     ("rules:\n", "rules:\n  - just a text\n", "not_a_map"),
-    ("    due: 2w\n", "    due: 2w\n    due: 3w\n", "duplicate_key"),
-    ("    due: 2w\n", "    due: &x 2w\n", "yaml_anchor"),
-    ("    due: 2w\n", "    due: !!str 2w\n", "yaml_tag"),
-    ("    due: 2w\n", "    due: *x\n", "yaml_alias"),
+    ("    at_most: 30d\n", "    at_most: 30d\n    at_most: 3w\n", "duplicate_key"),
+    ("    at_most: 30d\n", "    at_most: &x 30d\n", "yaml_anchor"),
+    ("    at_most: 30d\n", "    at_most: !!str 30d\n", "yaml_tag"),
+    ("    at_most: 30d\n", "    at_most: *x\n", "yaml_alias"),
     ("[datasets/acme/eeg-*,", "[spaces/acme/eeg-*,", "bad_glob"),
     ("[datasets/acme/eeg-*,", "[acme,", "bad_glob"),
 )
@@ -207,7 +199,7 @@ def test_a_problem_has_the_line_of_its_cause(old: str, new: str, code: str) -> N
 
 
 def test_all_problems_are_reported_at_once_in_file_order() -> None:
-    text = WHOLE.replace("mode: enforce", "mode: live").replace("priority: 1", "priority: 9")
+    text = WHOLE.replace("mode: enforce", "mode: live").replace("reviewers: 2", "reviewers: 9")
     assert [problem.code for problem in problems(text)] == ["bad_value", "bad_number"]
 
 
@@ -293,7 +285,7 @@ SAME = (
     ("when: institutional\n", "when: >-\n      institutional\n"),
     ('tables.dua.state != "valid"', "'tables.dua.state   !=   \"valid\" // signed'"),
     ("until: 2027-06-30", "until: 2027-06-30\n    at_end: reset"),
-    ("due: 2w", "due: 14d"),
+    ("at_most: 30d", "at_most: 030d"),
     ("id: rest\n    then: human\n", "then: human\n    id: rest\n"),
     ("- name: nobody", "- name: somebody"),
     ("says: Institutes get access until June 2027.", "says: Others too."),
@@ -304,7 +296,7 @@ OTHER = (
     ("until: 2027-06-30", "until: 2027-07-01"),
     ('"empty", "junk"', '"empty",  "junk", "thin"'),
     ('"empty", "junk"', '"empty", "jun k"'),
-    ("priority: 1", "priority: 2"),
+    ("reviewers: 2", "reviewers: 1"),
     ("Please say more.", "Please say  more."),
     ("@mit.edu", "@mit.org"),
     ("at_most: 30d", "at_most: 1mo"),
@@ -440,17 +432,6 @@ def test_only_true_lets_the_desk_write_tables(desk: str, may: bool | None, codes
     parsed = parse_config(f"version: 1\nrepos: [a/b]\ndesk: {desk}\n")
     assert [each.code for each in parsed.problems] == codes
     assert (None if parsed.config is None else parsed.config.may_write_tables) is may
-
-
-def test_queues_name_their_members() -> None:
-    text = "version: 1\nrepos: [a/b]\nqueues: {office: [mia, kim]}\n"
-    config = parse_config(text).config
-    assert config is not None
-    assert config.queues == {"office": ("mia", "kim")}
-    assert config.queues_of_others("mia") == ()
-    assert config.queues_of_others("noor") == ("office",)
-    wrong = parse_config(text.replace("kim", "K!m")).problems
-    assert [(one.code, one.is_error) for one in wrong] == [("bad_member", True)]
 
 
 # ---- ceilings --------------------------------------------------------------------------------------------------------

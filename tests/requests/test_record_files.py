@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.core.records import Record, RequestRecord, RunRecord, VerdictRecord, keys_of
+from hf_gate.core.records import Record, RecordedVerdict, RequestRecord, RunRecord, keys_of
 from hf_gate.hub.flat_rows import ANSWER_COLUMNS
 from hf_gate.inbox.service.request_records import request_record
 from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
@@ -37,11 +37,11 @@ def test_each_question_has_its_column_and_an_absent_answer_is_empty() -> None:
 
 
 def test_each_part_of_a_verdict_has_its_column() -> None:
-    verdict = VerdictRecord(action="accept", policy="eeg", rule="signed", digest=None)
+    verdict = RecordedVerdict(action="accept", policy="eeg", rule="signed", digest=None)
     records = [replace(request_record(make_request("ada")), verdict=verdict), request_record(make_request("bob"))]
     ada, bob = _table(RequestRecord, records)
-    assert [ada[f"verdict.{key}"] for key in keys_of(VerdictRecord)] == ["accept", "eeg", "signed", "", "", ""]
-    assert {bob[f"verdict.{key}"] for key in keys_of(VerdictRecord)} == {""}
+    assert [ada[f"verdict.{key}"] for key in keys_of(RecordedVerdict)] == ["accept", "eeg", "signed", "", "", ""]
+    assert {bob[f"verdict.{key}"] for key in keys_of(RecordedVerdict)} == {""}
 
 
 def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:

@@ -87,11 +87,8 @@ def _fill(store: Store) -> None:
         entries = []
         for ident in some[::2]:
             action, policy, rule = chance.choice(verdicts)
-            queue = "data-office" if action == "human" else None
             shadow = chance.choice([(), (("new", "n1", "reject"),), (("new", "n2", "accept"), ("old", "o1", "reset"))])
-            reached = VerdictReached(
-                action=action, policy=policy, rule=rule, digest="d" * 64, queue=queue, shadow=shadow
-            )
+            reached = VerdictReached(action=action, policy=policy, rule=rule, digest="d" * 64, shadow=shadow)
             tables = [name for name in ("partners", "dua") if chance.random() < 0.4]
             person = store.requests([ident])[ident].person.id
             entries.append(
@@ -238,7 +235,6 @@ _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
     "reason": lambda store, t, row: _some(t, *_column(store, "SELECT reason FROM requests WHERE id = ?", row)),
     "form": lambda _, t, row: _some(t, _answers(row).get(fold_for_search(t.label or "").strip())),
     "answer": lambda _, t, row: _some(t, *_answers(row).values()),
-    "queue": lambda _, t, row: _some(t, row.state.queue),
     "quality": lambda _, t, row: _some(t, _quality(row)),
     "mail": lambda _, t, row: _some(t, mail_kind(_LISTS.email(row.request.email)) if row.request else None),
     "same": lambda store, t, row: any(_is_same_text(store, row, int(p.parts[0])) for p in t.patterns),
@@ -296,7 +292,6 @@ _values: dict[str, st.SearchStrategy[Pattern | Age | Day]] = {
     "reason": st.sampled_from([Pattern(("no",)), Pattern(("", "")), Pattern(("", "robot", ""))]),
     "form": _patterns | st.just(Pattern(("", ""))),
     "answer": _patterns | st.just(Pattern(("",))),
-    "queue": st.sampled_from([Pattern(("data-office",)), Pattern(("", ""))]),
     "quality": st.sampled_from([Pattern((value,)) for value in Quality] + [Pattern(("", "")), Pattern(("m", ""))]),
     "mail": st.sampled_from([Pattern((kind.value,)) for kind in MailKind] + [Pattern(("", "")), Pattern(("", "e"))]),
     "same": st.integers(1, 160).map(lambda number: Pattern((str(number),))),
@@ -396,7 +391,7 @@ def test_a_cursor_is_of_one_query_and_order(filled: Store) -> None:
 
 
 @pytest.mark.parametrize("text", ["{}", "-x{}*", "user:{}", "email:*{}", "domain:{}*", "country:{}", "reason:{}", "answer:{}",
-                                  'form."a{}":x', 'form."Country":{}', "repo:{}", "rule:{}", "table:{}", "queue:{}*"])  # fmt: skip
+                                  'form."a{}":x', 'form."Country":{}', "repo:{}", "rule:{}", "table:{}"])  # fmt: skip
 @pytest.mark.parametrize("character", ["\0", "\ud800"])
 def test_a_query_with_a_character_that_no_store_keeps_is_answered(filled: Store, text: str, character: str) -> None:
     query = parse_query(text.format(character))

@@ -255,15 +255,15 @@ def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
     def about(event: AnyEvent, private: Private) -> LedgerEntry:
         return LedgerEntry(event=event, at=3, actor="lena", request=one, person=person, private=private)
 
-    verdict = VerdictReached(action="human", rule="rest", queue="office", shadow=(("q", "r", "reset"),))
+    verdict = VerdictReached(action="human", rule="rest", shadow=(("q", "r", "reset"),))
     with store.writing() as write:
         write.append(EEG, [about(NoteWritten(), {"note": "looks fine"})])
         write.append(EEG, [about(verdict, {"tables": ["dua", "partners"]})])
     _settle(store, one, "pending", "reset", at=9)
     row = store.requests([one])[one]
-    assert (row.has_notes, row.state.verdict, row.state.queue) == (True, ("human", None, "rest", None), "office")
+    assert (row.has_notes, row.state.verdict) == (True, ("human", None, "rest", None))
     assert row.state.shadow == (("q", "r", "reset"),)
-    for text in ("table:dua", "reason:say*", "queue:office", "verdict:human rule:rest"):
+    for text in ("table:dua", "reason:say*", "verdict:human rule:rest"):
         assert [found.id for found in store.query(parse_query(text), now=0).rows] == [one], text
     with store.writing() as write:
         write.append(EEG, [about(verdict, {"tables": ["other"]})])

@@ -169,7 +169,7 @@ def test_days_that_change_nothing_have_nobody_evaluated(desk: EvaluatedWorkspace
 
 
 def test_a_fact_that_is_more_than_compared_is_evaluated_every_day(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy(rule("request.age_days % 2 == 1", "then: human\n    queue: odd"))
+    desk.write_policy(rule("request.age_days % 2 == 1", "then: human"))
     desk.read(EEG, 1)
     desk.evaluate()
     for _ in range(3):
@@ -260,7 +260,7 @@ def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: Ev
 
 
 def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy(rule("true", "then: human\n    queue: first"))
+    desk.write_policy(rule("true", "then: human"))
     desk.read(EEG, 1, 2)
     bundle, began = desk.bundle, list[bool]()
 

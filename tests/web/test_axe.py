@@ -78,18 +78,17 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     lena.post("/selection", {"do": "clear"})
     lena.post("/tray", {"accept": _button(lena.get("/queue").body), "when": "later"})
     lena.post("/audit/verify")
-    _leave_more(desk, folder, [row["request_id"] for row in rows[3:5]])
+    _leave_more(desk, folder)
     entry = desk.app_state.workspace.store.entries(limit=1)[0].link
     repo = f"/repos/{desk.repo.type.value}s/{desk.repo.id}"
     return {
         "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=status:pending+-quality:junk+mail:free,none", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
         "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject",
-                           f"/requests/{key}?verb=until", f"/requests/{key}?verb=assign", f"/requests/{rows[3]['request_id']}", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
+                           f"/requests/{key}?verb=until", f"/requests/{rows[3]['request_id']}", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
         "/requests/{id}/{verb}": (f"/requests/{key}/reset",),
         "/tray": ("/tray",),
         "/bulk/{id}": (f"{bulk}?verb=reject",),
         "/find-list": ("/find-list", "a list", "a list to accept"),
-        "/assign": ("/assign",),
         "/selection": ("/selection", "a selection"),
         "/plans": ("/plans",),
         "/plans/{digest}": (applied, back, f"{back}?group=all"),
@@ -118,11 +117,8 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     }  # fmt: skip
 
 
-def _leave_more(desk: Desk, folder: Path, keys: Sequence[str]) -> None:
-    """Assignments, a person to grant to, a policy that is wrong, and notices that were not delivered."""
-    desk.reviewer("mia")
-    for key in keys:
-        desk.visitor().post(f"/requests/{key}/assign", {"to": "mia"})
+def _leave_more(desk: Desk, folder: Path) -> None:
+    """A person to grant to, a policy that is wrong, and notices that were not delivered."""
     desk.local.add_people([{"username": "never-asked"}])
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"

@@ -111,11 +111,6 @@ def test_it_stays_while_it_has_the_focus_and_gives_the_focus_back(page: Page) ->
     expect(page.locator(".row.is-focus .who")).to_be_focused()
 
 
-def test_i_without_members_is_answered(page: Page) -> None:
-    page.keyboard.press("i")
-    _is_shown(page, "That cannot be assigned here.")
-
-
 def test_the_key_of_a_decision_is_answered_for_a_viewer(browser: Browser, desk: Desk, url: str) -> None:
     desk.app_state.membership.invite(Member(name="vic", role=MemberRole.VIEWER), "link-of-vic")
     page = _open_queue(browser, url, "link-of-vic")

@@ -25,13 +25,13 @@ from hf_gate.core.records import (
     PersonRecord,
     PlanRecord,
     Record,
+    RecordedVerdict,
     RepoRecord,
     ReportRecord,
     RepoStatusRecord,
     RequestRecord,
     RunRecord,
     ShownRequest,
-    VerdictRecord,
     keys_of,
 )
 from hf_gate.grants.service.tables.table_records import TableRecord, TableRowRecord
@@ -154,7 +154,7 @@ def _lines(text: str) -> list[Any]:
 def _check_table(text: str, kind: type[Record], rows: list[Any]) -> None:
     """One column for each field, and one for each key of a field that is spread; no cell of those is JSON."""
     head, *body = csv.reader(io.StringIO(text))
-    nested: dict[str, type[Record]] = {"verdict": VerdictRecord, "grant": GrantRecord}
+    nested: dict[str, type[Record]] = {"verdict": RecordedVerdict, "grant": GrantRecord}
     parts = {name: [f"{name}.{key}" for key in keys_of(part)] for name, part in nested.items()}
     plain = [part for key in keys_of(kind) if key not in {"quality", *SPREAD} for part in parts.get(key, [key])]
     spread = {f"{key}.{label}" for row in rows for key in SPREAD for label in row.get(key) or ()}

@@ -119,9 +119,6 @@ COMMANDS: dict[str, CommandEntry] = {
         "hf_gate.decisions.commands.decide:revoke", "End the access of accepted people.", has_effect=True
     ),
     "undo": CommandEntry("hf_gate.decisions.commands.runs:undo", "Plan the undo of a run; the same as `runs undo`."),
-    "assign": CommandEntry(
-        "hf_gate.decisions.commands.assign:assign", "Assign requests to the member who should decide them."
-    ),
     "person": CommandEntry(
         "hf_gate.inbox.commands.person:person", "One person at many repos: ls, show, export, erase."
     ),

@@ -35,7 +35,7 @@ STYLE_OF_MEANING: Final[Mapping[str, str]] = {
     **dict.fromkeys(("+", "✓", "accept", "accepted", "grant", "granted", "done"), "green"),
     **dict.fromkeys(("↺", "reset"), "cyan"),
     **dict.fromkeys(("✗", "-", "reject", "rejected", "revoke", "revoked", "refused"), "red"),
-    **dict.fromkeys(("?", "overdue", "stale", "gone", "open", "deferred"), "yellow"),
+    **dict.fromkeys(("?", "stale", "gone", "open", "deferred"), "yellow"),
 }
 """The colours of marks, actions, statuses and outcomes. A coloured part always has its mark or word too."""
 

@@ -56,22 +56,18 @@ def ls_columns(
         )
     if with_status:
         columns.append(Column("STATUS", lambda row: row.status, meaning=lambda row: row.status))
-    if any(row.assigned_to for row in rows):
-        columns.append(
-            Column("ASSIGNED", describe_assignee, is_flexible=True, min_width=8, drop_rank=31, is_said_once=True)
-        )
     if any(row.approvals for row in rows):
         columns.append(Column("APPROVALS", _approvals_cell))
     if any(row.verdict for row in rows):
         columns.append(
             Column(
                 "VERDICT",
-                lambda row: verdict_cell(row, now),
+                verdict_cell,
                 is_flexible=True,
                 min_width=10,
                 drop_rank=15 if with_repo else 5,
                 is_said_once=True,
-                meaning=lambda row: "overdue" if is_overdue(row, now) else verdict_meaning(row),
+                meaning=verdict_meaning,
             )
         )
     if any(row.fullname for row in rows):
@@ -86,29 +82,17 @@ def ls_columns(
     return columns
 
 
-def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
-    """Return the label of a verdict and its rule, and whether a decision is overdue."""
+def verdict_cell(row: RequestRecord) -> str:
+    """Return the label of a verdict and its rule."""
     verdict = row.verdict
     if verdict is None:
         return "-"
-    late = "OVERDUE · " if now is not None and is_overdue(row, now) else ""
-    return f"{late}{label_action(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
-
-
-def is_overdue(row: RequestRecord, now: datetime) -> bool:
-    """Return whether a person should have decided before now."""
-    due = None if row.verdict is None or row.verdict.due_at is None else datetime.fromisoformat(row.verdict.due_at)
-    return row.status == Status.PENDING and due is not None and due < now
+    return f"{label_action(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
 
 
 def verdict_meaning(row: RequestRecord) -> str:
     """Return the action of the verdict, which gives its cell a colour."""
     return "" if row.verdict is None else row.verdict.action
-
-
-def describe_assignee(row: RequestRecord) -> str:
-    """Return the member who should decide a request, and who stands in."""
-    return row.assigned_to or "-"
 
 
 def _approvals_cell(row: RequestRecord) -> str:

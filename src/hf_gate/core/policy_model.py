@@ -115,9 +115,6 @@ class RuleTerms(Struct, frozen=True, kw_only=True):
     at_end: Action | None = None  # accept with an end: reset (default), reject, human
     end_reason: str | None = None
     notice: tuple[Duration, ...] = ()  # accept with an end: times before the end
-    queue: str | None = None
-    due: Duration | None = None
-    priority: int | None = None  # 1..3
     reviewers: int = 1  # 1 or 2
 
 

@@ -73,13 +73,6 @@ class RecordedVerdict(Record, frozen=True, kw_only=True):
     digest: Annotated[str | None, Meta(description="the version of the policy")]
 
 
-class VerdictRecord(RecordedVerdict, frozen=True, kw_only=True):
-    """The last verdict of the policies on a request."""
-
-    queue: Annotated[str | None, Meta(description="of the rule")] = None
-    due_at: Annotated[Time | None, Meta(description="until when a person should decide, by the rule")] = None
-
-
 class GrantRecord(Record, frozen=True, kw_only=True):
     """The access that a request gives, and what can end it."""
 
@@ -121,9 +114,8 @@ class HubRequestRecord(RequestReference, frozen=True, kw_only=True):
 class RequestRecord(HubRequestRecord, frozen=True, kw_only=True):
     """One access request, with what a store adds."""
 
-    verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
+    verdict: Annotated[RecordedVerdict | None, Meta(description="null until a policy evaluates the request")]
     grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
-    assigned_to: Annotated[str | None, Meta(description="the member whom a person assigned the pending request to")]
     approvals: Annotated[
         ApprovalsRecord | None,
         Meta(
@@ -311,7 +303,6 @@ class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
     """One stored repo with its waiting times. `policies` is null, because no policy is read."""
 
     waiting: Count
-    overdue: Annotated[Count, Meta(description="pending requests that a person should have decided, by the rule")]
     median_wait_s: Annotated[Count | None, Meta(description="of the pending requests")]
     on_hold: Annotated[dict[str, Count], Meta(description="requests on hold by what they lack: an agreement, a row")]
     answered: Annotated[
@@ -452,10 +443,9 @@ class EventRecord(AuditRecord, frozen=True, kw_only=True):
 
 
 class RowDetails(NamedTuple):
-    """What is known of a stored request beside its row: its access, who should decide it, and who approved it."""
+    """What is known of a stored request beside its row: its access, and who approved it."""
 
     grant: GrantRecord | None = None
-    assigned_to: str | None = None
     approvals: ApprovalsRecord | None = None
 
 

@@ -22,7 +22,7 @@ from hf_gate.core.stored_rows import (
     RowClass,
     VerdictCount,
 )
-from hf_gate.store.rows.query_sql import IS_OVERDUE, Conditions, build_conditions
+from hf_gate.store.rows.query_sql import Conditions, build_conditions
 from hf_gate.store.rows.repos import read_repos_by_number
 from hf_gate.store.rows.search import Key, PageRequest, cursor_of, filter_keys, find_page_keys, key_of
 from hf_gate.store.sql import Database, Reader
@@ -195,7 +195,7 @@ def _read_rows(store: Store, people: Sequence[Sequence[Key]]) -> list[list[Reque
 
 
 MAX_COUNTED: Final = 10_000
-"""The most old or overdue requests of a repo that are counted."""
+"""The most old requests of a repo that are counted."""
 
 _OF_REPO: Final = "WHERE r.repo_id = ? AND r.is_current"
 _OLD: Final = (
@@ -217,18 +217,6 @@ def find_older(store: Store, repo: Repo, before: int, most: int) -> list[int]:
     """Return at most `most` requests of a repo that wait for us and were asked before a time (ms), the oldest first."""
     sql = f"SELECT r.id FROM requests r {_OLD} ORDER BY r.asked_at, r.id LIMIT ?"
     return [row[0] for row in store.reads.rows(sql, (store.repo_id(repo), Status.PENDING.value, before, most))]
-
-
-def count_overdue(store: Store, repo: Repo, now: int) -> int:
-    """Return how many requests of a repo a person should have decided by now (ms); at most `MAX_COUNTED`."""
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {_OF_REPO} AND {IS_OVERDUE} LIMIT {MAX_COUNTED}) AS late"
-    return store.reads.count(sql, (store.repo_id(repo), now))
-
-
-def find_overdue(store: Store, repo: Repo, now: int, most: int) -> list[int]:
-    """Return at most `most` requests of a repo that a person should have decided by now, the first ones due."""
-    sql = f"SELECT r.id FROM requests r {_OF_REPO} AND {IS_OVERDUE} ORDER BY r.due_at, r.id LIMIT ?"
-    return [row[0] for row in store.reads.rows(sql, (store.repo_id(repo), now, most))]
 
 
 def find_decidable_requests(store: Store, repo: Repo, before: int, most: int, most_searched: int) -> list[int]:

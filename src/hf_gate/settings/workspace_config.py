@@ -70,16 +70,11 @@ class WorkspaceConfig:
     shared: bool = False  # whether all machines have the same folder, so that a desk may save where several run
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
-    queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
     notify: tuple[Destination, ...] = ()  # where notices to the staff go
     sign_in: SignInConfig = field(default_factory=SignInConfig)
     letters: LetterConfig = field(default_factory=LetterConfig)  # mail to applicants; off without kinds
     need_positions: Map[str, SourcePosition] = field(default_factory=dict, compare=False, repr=False)
     source: str = "hf-gate.yaml"
-
-    def queues_of_others(self, member: str) -> tuple[str, ...]:
-        """Return the queues that are for other members. A queue without members is for everybody who may decide."""
-        return tuple(sorted(name for name, members in self.queues.items() if members and member not in members))
 
     def includes(self, repo: Repo) -> bool:
         """Tell whether the workspace covers a repo."""

@@ -26,12 +26,12 @@ from hf_gate.decisions.pages.decision_hook import (
     decide_by_key,
     parse_accept_end,
 )
-from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
 from hf_gate.errors import HfGateError
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.inbox.service.request_records import stored_request
+from hf_gate.inbox.service.row_details import pair_with_details
 from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
 from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
 from hf_gate.store.rows.event_feed import is_cursor, read_events

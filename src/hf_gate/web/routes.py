@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from hf_gate.approvals import pages as approvals
 from hf_gate.automation import pages as unattended
 from hf_gate.core.people.members import MemberRole
-from hf_gate.decisions.pages import assignments, bulk, find_list, plan, plans, run, tray
+from hf_gate.decisions.pages import bulk, find_list, plan, plans, run, tray
 from hf_gate.grants.pages import access_end, held_ends, tables
 from hf_gate.inbox.pages import people, queue
 from hf_gate.ledger.pages import access, audit, audit_entries
@@ -52,7 +52,6 @@ ROUTES: Final = (
     Route("POST", "/requests/{id}/note", _REVIEWER, request.add_note),
     Route("POST", "/requests/{id}/approval/withdraw", _REVIEWER, approvals.withdraw),
     Route("POST", "/requests/{id}/approval/acknowledge", _ADMIN, approvals.acknowledge),
-    Route("POST", "/requests/{id}/assign", _REVIEWER, assignments.assign),
     Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
     Route("POST", "/requests/{id}/renewal", _REVIEWER, access_end.change_renewal),
     Route("GET", "/tray", _VIEWER, tray.page),
@@ -61,8 +60,6 @@ ROUTES: Final = (
     Route("POST", "/tray/hold", _REVIEWER, tray.hold),
     Route("POST", "/tray/send", _REVIEWER, tray.send),
     Route("POST", "/tray/seen", _REVIEWER, tray.dismiss_outcomes),
-    Route("GET", "/assign", _REVIEWER, assignments.selection_sheet),
-    Route("POST", "/assign", _REVIEWER, assignments.assign_selected),
     Route("GET", "/selection", _REVIEWER, selection.page),
     Route("POST", "/selection", _REVIEWER, bulk.select),
     Route("POST", "/bulk", _REVIEWER, bulk.begin),

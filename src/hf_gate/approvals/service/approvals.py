@@ -101,11 +101,6 @@ def read_plan_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     return int(stored.get("need", 0)), [*read_endorsers(store, digest), *([maker] if maker else [])]
 
 
-def read_member_names(store: Store) -> dict[str, str]:
-    """Return the names of the owner and of the present and former members by id, for people to read."""
-    return {one.id: one.shown_name for one in [*store.members(), *read_deciders(store)]}
-
-
 class ApprovalBook:
     """The approvals of a store, and who counts. `write` is the transaction in which they are read, if any."""
 

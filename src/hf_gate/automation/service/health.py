@@ -25,7 +25,7 @@ from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
-from hf_gate.inbox.rows import count_overdue, find_decidable_requests, find_overdue
+from hf_gate.inbox.rows import find_decidable_requests
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
@@ -197,7 +197,6 @@ class ProblemKind(StrEnum):
     OUTSIDE = "outside"
     UNPROVED = "unproved"
     UNDELIVERED = "undelivered"
-    OVERDUE = "overdue"
     UNDECIDED = "undecided"
 
 
@@ -320,23 +319,11 @@ def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:
 def _list_waiting(
     store: Store, repo: Repo, now: datetime, read_policies: Callable[[], Sequence[Policy]]
 ) -> Iterator[OpenProblem]:
-    """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided.
+    """Yield which requests of a repo still wait a day after a rule decided them.
 
     The time counts from `_WaitClock.start`: a policy that was enforced just now is not late on an old queue.
     """
     clock = _WaitClock(store)
-    at = to_ms(now)
-    overdue = store.requests(find_overdue(store, repo, at, _MAX_CHECKED)).values()
-    row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
-    if row is not None:
-        number = count_overdue(store, repo, at)
-        words = f"{pluralize(number, f'request of {repo} is', f'requests of {repo} are')} past the due date of the rule"
-        yield OpenProblem(
-            ProblemKind.OVERDUE,
-            str(repo),
-            f"{words}: hf-gate ls {repo} --query due:over."
-            f" The oldest waits for a person by {_describe_rule(store, row)}.{_quote_rule(row, read_policies())}",
-        )
     before = to_ms(now - _UNDONE)
     undecided = store.requests(find_decidable_requests(store, repo, before, _MAX_CHECKED, _MAX_READ)).values()
     row = next((one for one in undecided if clock.start(one) < before), None)
@@ -349,11 +336,6 @@ def _list_waiting(
         if sentence := _quote_rule(row, read_policies()):
             words = f"{words}.{sentence}"
         yield OpenProblem(ProblemKind.UNDECIDED, str(repo), words)
-
-
-def _due_span(row: RequestRow) -> int:
-    """Return the time (ms) that the `due` of the rule gives people."""
-    return 0 if row.state.due is None else max(0, row.state.due - row.state.asked_at)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.runs import RunState
 from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
-from hf_gate.inbox.rows import count_older, count_overdue, find_older, find_overdue
+from hf_gate.inbox.rows import count_older, find_older
 from hf_gate.ledger.service.ledger_breaks import read_check
 from hf_gate.messages.rows.notices import compare_conditions
 from hf_gate.settings.service.unattended_stop import StopCause, read_stop
@@ -31,7 +31,7 @@ from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
-from .health import READ_TURNS, ProblemKind, list_problems
+from .health import READ_TURNS, list_problems
 from .turn import TurnContext, TurnResult, run_turn
 from .unattended import LEDGER_HINT, record_stop
 
@@ -47,7 +47,7 @@ _TRIES_AGAIN: Final = "The next turn tries again."
 _TURN_EVENTS: Final = (NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN)
 _LONGEST: Final = 300  # characters of a problem
 _NUMBER: Final = re.compile(r"\d+")
-_STATE_EVENTS: Final = (NoticeEvent.AGEING, NoticeEvent.OVERDUE, NoticeEvent.STUCK)
+_STATE_EVENTS: Final = (NoticeEvent.AGEING, NoticeEvent.STUCK)
 
 
 class TurnFailure(NamedTuple):
@@ -143,13 +143,11 @@ def advise(problem: BaseException | str) -> str:
 
 
 def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Condition]:
-    """Return what lasts apart from turns: old and overdue requests of each repo, and what is stuck."""
+    """Return what lasts apart from turns: old requests of each repo, and what is stuck."""
     store = workspace.store
     now = workspace.now()
     rows = workspace.store.repos()
     before = to_ms(now - timedelta(days=OLD_DAYS))
-    problems = list(list_problems(workspace, bundle))
-    overdue = {problem.subject for problem in problems if problem.kind is ProblemKind.OVERDUE}
     conditions: list[Condition] = []
     for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
         name = str(repo)
@@ -159,15 +157,10 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
                 event=NoticeEvent.AGEING, repo=name, count=count, requests=first, facts={"days": OLD_DAYS}
             )
             conditions.append(Condition(name, item))
-        if name in overdue:
-            count = count_overdue(store, repo, to_ms(now))
-            first = tuple(find_overdue(store, repo, to_ms(now), MAX_REQUESTS))
-            item = NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count, requests=first)
-            conditions.append(Condition(name, item))
     conditions += [
         Condition(problem.key, NoticeItem(event=NoticeEvent.STUCK, facts={"text": problem.sentence}))
-        for problem in problems
-        if problem.is_stuck and problem.kind is not ProblemKind.OVERDUE  # an event of its own
+        for problem in list_problems(workspace, bundle)
+        if problem.is_stuck
     ]
     return conditions
 

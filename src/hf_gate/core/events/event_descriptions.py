@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from hf_gate.base.display_text import pluralize
@@ -27,11 +26,10 @@ ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
 
 
 class _Entry(NamedTuple):
-    """What a sentence needs besides its event. `format_time` formats times (ms), `members` has names by id."""
+    """What a sentence needs besides its event. `format_time` formats times (ms)."""
 
     private: e.Private
     format_time: Callable[[int], str] | None
-    members: Mapping[str, str]
 
     def time(self, at: int) -> str:
         """Return a time as the page around the sentence formats it."""
@@ -44,17 +42,13 @@ class _Entry(NamedTuple):
 
 
 def describe_event(
-    event: e.AnyEvent,
-    private: e.Private | None = None,
-    *,
-    format_time: Callable[[int], str] | None = None,
-    members: Mapping[str, str] = MappingProxyType({}),
+    event: e.AnyEvent, private: e.Private | None = None, *, format_time: Callable[[int], str] | None = None
 ) -> str:
-    """Describe an event. `format_time` formats times (ms) as the page around it does; `members` has names by id.
+    """Describe an event. `format_time` formats times (ms) as the page around it does.
 
     Text written by people (from the private part) is quoted, and must be made safe before printing.
     """
-    return _SENTENCES[type(event)](event, _Entry(private or {}, format_time, members))
+    return _SENTENCES[type(event)](event, _Entry(private or {}, format_time))
 
 
 def _describe_request_seen(event: e.RequestSeen, entry: _Entry) -> str:
@@ -150,12 +144,6 @@ def _describe_invitation(event: e.MemberInvited, _entry: _Entry) -> str:
     return f"member {event.member} invited as {event.role}{where}{account}"
 
 
-def _describe_assignment(event: e.RequestAssigned, entry: _Entry) -> str:
-    if event.member is None:
-        return "assigned to nobody"
-    return f"assigned to {entry.members.get(event.member, f'member {event.member}')}"
-
-
 def _describe_agreement(event: e.PlanAgreed, _entry: _Entry) -> str:
     plan = f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
     what = f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
@@ -194,7 +182,6 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     ),
     e.LetterSent: _describe_letter,
     e.NoteWritten: lambda _event, entry: f"note{entry.quote('note')}",
-    e.RequestAssigned: _describe_assignment,
     e.PlanApproved: lambda event, _entry: (
         f"run {event.run} started: {f'plan {event.plan[:8]}' if event.plan else 'a direct decision'}, "
         f"{pluralize(event.changes, 'change')}"
@@ -245,7 +232,6 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.RenewalBlocked, "renewal"),
         (e.LetterSent, "letter sent"),
         (e.NoteWritten, "note"),
-        (e.RequestAssigned, "assigned"),
         (e.PolicyPromoted, "policy promoted"),
         (e.TableAccepted, "table accepted"),
         (e.TableChanged, "table changed"),

@@ -77,8 +77,6 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
     shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action); reported, but not used to decide
     lists: Mapping[str, str] = {}  # the version of each list and table that was used, by its name
     missing: tuple[str, ...] = ()  # the facts that are not known
-    queue: str | None = None
-    due: int | None = None  # ms: until when a person should decide
     hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
 
 
@@ -166,12 +164,6 @@ class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Lett
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag="NoteWritten"):
     """A reviewer wrote a note. The requester never sees it."""
-
-
-class RequestAssigned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestAssigned"):
-    """A pending request was assigned to a member; without a member, to nobody."""
-
-    member: str | None = None  # id
 
 
 class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicyPromoted"):
@@ -344,7 +336,6 @@ AnyEvent: TypeAlias = (
     | GrantNoticed
     | RenewalBlocked
     | LetterSent
-    | RequestAssigned
     | NoteWritten
     | PolicyPromoted
     | TableAccepted

@@ -45,7 +45,6 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     after: int | None = None
     verdict: tuple[str, str | None, str, str | None] | None = None  # action, policy, rule, digest
     shadow: tuple[tuple[str, str, str], ...] = ()  # policy, rule, action
-    queue: str | None = None
     hand_terms: HandTerms | None = None  # of an acceptance by hand, with the verdict; None: no end
     until: int | None = None
     at_end: str | None = None
@@ -60,13 +59,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
     is_final: bool = False  # the end is not extended
-    due: int | None = None  # ms: until when a person should decide, by the rule
     reminders: tuple[tuple[str, int], ...] = ()  # by rule: when the last reminder was accepted
-    assigned: str | None = None  # id of the member who should decide; only while the request is pending
-
-    def is_overdue(self, now: int) -> bool:
-        """Tell whether a person should have decided before this time (ms)."""
-        return self.status == Status.PENDING and self.due is not None and self.due < now
 
     @property
     def lapses_at(self) -> int | None:
@@ -100,8 +93,7 @@ def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> Reque
     if state is None:
         return None
     change = _CHANGES.get(type(event))
-    after = replace(state if change is None else change(state, event, at), version=state.version + 1)
-    return after if after.assigned is None or after.status == Status.PENDING else replace(after, assigned=None)
+    return replace(state if change is None else change(state, event, at), version=state.version + 1)
 
 
 def _change_record(state: RequestState, event: e.RequestChanged, at: int) -> RequestState:
@@ -119,8 +111,7 @@ def _move(state: RequestState, status: str, at: int, **changes: int | None) -> R
 
 def _reach_verdict(state: RequestState, event: e.VerdictReached, _at: int) -> RequestState:
     reached = (event.action, event.policy, event.rule, event.digest)
-    more: dict[str, Any] = {"queue": event.queue, "due": event.due, "hand_terms": event.hand_terms}
-    return replace(state, verdict=reached, shadow=event.shadow, **more)
+    return replace(state, verdict=reached, shadow=event.shadow, hand_terms=event.hand_terms)
 
 
 def _settle_change(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
@@ -169,7 +160,6 @@ _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], Reques
         state, open_run=event.run, open_before=event.before, open_after=event.after
     ),
     e.ChangeSettled: _settle_change,
-    e.RequestAssigned: lambda state, event, _at: replace(state, assigned=event.member),
     e.GrantDated: _set_end,
     e.GrantNoticed: lambda state, _event, at: replace(state, noticed_at=at),
     e.RenewalBlocked: lambda state, event, _at: replace(state, is_final=event.is_blocked and state.ends_at is not None),

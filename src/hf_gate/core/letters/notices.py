@@ -34,7 +34,6 @@ class NoticeEvent(StrEnum):
     NEW_REQUESTS = "new_requests"
     AGEING = "ageing"
     SECOND_APPROVAL = "second_approval"
-    OVERDUE = "overdue"
     RUN_RESULT = "run_result"
     ENDS_SOON = "ends_soon"
     TOKEN = "token"  # noqa: S105 - a kind of notice
@@ -81,7 +80,6 @@ FAILURES: Final = frozenset({NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN})
 
 LASTING: Final = (
     NoticeEvent.AGEING,
-    NoticeEvent.OVERDUE,
     NoticeEvent.FAILED_TURN,
     NoticeEvent.TOKEN,
     NoticeEvent.STUCK,
@@ -162,12 +160,9 @@ def merge_items(items: Iterable[NoticeItem]) -> list[NoticeItem]:
     return list(found.values())
 
 
-STANDING: Final = frozenset({NoticeEvent.AGEING, NoticeEvent.OVERDUE})
-"""Events whose item is a state: the last count holds, not the sum."""
-
-
 def _add(item: NoticeItem, other: NoticeItem) -> NoticeItem:
-    if item.event in STANDING or item.event.is_alarm or item.event is NoticeEvent.RUN_RESULT:
+    is_state = item.event is NoticeEvent.AGEING  # the last count holds, not the sum
+    if is_state or item.event.is_alarm or item.event is NoticeEvent.RUN_RESULT:
         return other
     requests = tuple(dict.fromkeys((*item.requests, *other.requests)))[:MAX_REQUESTS]
     facts = dict(other.facts)
@@ -410,9 +405,6 @@ _SENTENCES: Final[Mapping[NoticeEvent, Callable[[NoticeItem, str], str]]] = {
     NoticeEvent.SECOND_APPROVAL: lambda item, where: (
         f"{pluralize(item.count, 'request')} at {where} {'needs' if item.count == 1 else 'need'} a second approval."
     ),
-    NoticeEvent.OVERDUE: lambda item, where: (
-        f"{_describe_requests(item, where)} past the due date: hf-gate ls {where} --query due:over"
-    ),
     NoticeEvent.RUN_RESULT: _describe_runs,
     NoticeEvent.ENDS_SOON: lambda item, where: (
         f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate ends ls"
@@ -431,7 +423,6 @@ _SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
     NoticeEvent.NEW_REQUESTS: "new requests",
     NoticeEvent.AGEING: "old requests",
     NoticeEvent.SECOND_APPROVAL: "a second approval is needed",
-    NoticeEvent.OVERDUE: "overdue requests",
     NoticeEvent.RUN_RESULT: "run ended",
     NoticeEvent.ENDS_SOON: "access ends soon",
     NoticeEvent.TOKEN: "the token is refused",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -161,29 +161,6 @@ class Query:
     terms: tuple[Term, ...] = ()
     half_approved: frozenset[int] = field(default=frozenset(), compare=False)
 
-    @property
-    def names_asker(self) -> bool:
-        """Whether a term depends on the member who asks: `assigned:me`, `assigned:others`."""
-        words = {ASSIGNED_TO_ME, ASSIGNED_TO_OTHERS}
-        return any(
-            term.key == "assigned" and words.intersection(p.parts[0] for p in term.patterns) for term in self.terms
-        )
-
-    def asked_by(self, member: str) -> Query:
-        """Return the query with the id of the member who asks in place of `assigned:me` and `assigned:others`."""
-        if not self.names_asker:
-            return self
-        marks = {ASSIGNED_TO_ME: f"={member}", ASSIGNED_TO_OTHERS: f"!{member}"}
-        terms = [
-            replace(
-                term, values=tuple(Pattern((marks.get(p.parts[0], p.parts[0]), *p.parts[1:])) for p in term.patterns)
-            )
-            if term.key == "assigned"
-            else term
-            for term in self.terms
-        ]
-        return Query(tuple(terms))
-
     def __str__(self) -> str:
         return " ".join(map(str, self.terms))
 
@@ -194,17 +171,12 @@ NO_END: Final = "none"
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 SECOND_APPROVAL: Final = "second"
 MISSING_APPROVAL: Final = "missing"
-OVERDUE: Final = "over"
-ASSIGNED_TO_NOBODY: Final = "none"
-ASSIGNED_TO_ME: Final = "me"
-ASSIGNED_TO_OTHERS: Final = "others"
 KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
     "quality": QUALITIES,
     "mail": tuple(kind.value for kind in MailKind),
-    "due": (OVERDUE,),
     "approval": (SECOND_APPROVAL, MISSING_APPROVAL),
 }
 """Keys with a fixed set of values."""
@@ -219,7 +191,7 @@ KEYS: Final[dict[str, str]] = {
     "age": "time since the request: >2d, <=12h",
     "asked": "the day of the request: 2026-11-01, >2026-11-01",
     "reviewed": "the day of the last decision",
-    "ends": "when access ends: <30d, >2027-01-01, <0d for overdue, or none for access without an end",
+    "ends": "when access ends: <30d, >2027-01-01, <0d for those that have ended, or none for access without an end",
     "rule": "the rule behind the verdict",
     "verdict": "the verdict of the policies: accept, human, wait, reset, reject",
     "shadow": "the verdict of a policy in shadow mode; same values as verdict",
@@ -227,11 +199,8 @@ KEYS: Final[dict[str, str]] = {
     "reason": "the last reason sent to the person",
     "form": 'the answer to one question: form."Intended use":*robot*',
     "answer": "any of the answers",
-    "queue": "the queue of reviewers that the request is in, unless it is assigned to a member",
-    "assigned": "the member whom a person assigned the request to, or none, me, others",
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
-    "due": "over: a person should have decided by now, by the rule",
     "approval": (
         "second: an approval counts, and another person must approve; missing: accepted outside hf-gate without "
         "enough approvals"
@@ -251,9 +220,6 @@ VIEWER_KEYS: Final = frozenset(
         "rule",
         "verdict",
         "shadow",
-        "queue",
-        "assigned",
-        "due",
         "approval",
     }
 )

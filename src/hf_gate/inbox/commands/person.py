@@ -90,7 +90,7 @@ def person_show(context: CommandContext, *, user: str, repo: str | None, repo_ty
 
 
 def _stored_attempts(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[AttemptRecord]:
-    from hf_gate.decisions.service.assignments import pair_with_details
+    from hf_gate.inbox.service.row_details import pair_with_details
     from hf_gate.verdicts.service.current_verdicts import read_current_verdicts
 
     verdicts = read_current_verdicts(workspace.location.folder)
@@ -127,9 +127,6 @@ def _lines(
     context: CommandContext, workspace: Workspace, pairs: Iterable[tuple[RequestRow, AttemptRecord]]
 ) -> Iterator[str]:
     """Yield the attempts and the history of each person at each repo."""
-    from hf_gate.approvals.service.approvals import read_member_names
-
-    names_by_id = read_member_names(workspace.store)
     for _, some in groupby(sorted(pairs, key=lambda pair: pair[0].person.id), lambda pair: pair[0].person.id):
         theirs = list(some)
         last = theirs[-1][0]
@@ -139,7 +136,7 @@ def _lines(
         for _, there in groupby(theirs, lambda pair: pair[0].repo):
             here = list(there)
             yield f"  {_attempt_line(here[-1][1], context.now())}"
-            yield from history_lines(history_records(workspace.store, [row for row, _ in here], names_by_id))
+            yield from history_lines(history_records(workspace.store, [row for row, _ in here]))
 
 
 def _attempt_line(row: AttemptRecord, now: datetime) -> str:

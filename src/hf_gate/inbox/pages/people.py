@@ -21,10 +21,10 @@ from hf_gate.core.records import AttemptRecord, HistoryRecord, PersonRecord
 from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.decisions.pages.bulk import redirect_to_bulk
 from hf_gate.decisions.pages.tray import conflict_response
-from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.inbox.records import person_record
 from hf_gate.inbox.service.request_records import stored_attempt
+from hf_gate.inbox.service.row_details import pair_with_details
 from hf_gate.requests.pages.queue_query import run_query
 from hf_gate.requests.pages.request_history import compare_answers, list_history
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, describe_requester, request_key

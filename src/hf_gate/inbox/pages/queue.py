@@ -20,11 +20,11 @@ from hf_gate.core.parsing.query import Query
 from hf_gate.core.people.members import MAX_SAVED_VIEWS
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import QueryPage, QueueCount, RequestRow
-from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import InvalidQuery
 from hf_gate.grants.hold_reasons import count_holds, format_holds
 from hf_gate.inbox.queue_counters import Counters
 from hf_gate.inbox.service.request_records import stored_request
+from hf_gate.inbox.service.row_details import pair_with_details
 from hf_gate.members.rows.members import list_saved_views, set_saved_view
 from hf_gate.requests.pages.queue_query import (
     PENDING,
@@ -62,16 +62,13 @@ PAGE_SIZE: Final = 50
 _OLDEST: Final = f"{PENDING} age:>7d"
 _NOT_OLDEST: Final = f"{PENDING} age:<=7d"
 _NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
-_OVERDUE: Final = f"{PENDING} due:over"
 _SECOND_APPROVAL: Final = f"{PENDING} approval:second"
-_MINE: Final = f"{PENDING} assigned:me"
 _SECOND_CHANCE: Final = "status:rejected quality:good"
 VIEWS: Final = (
     ("Pending", PENDING),
     ("Oldest", _OLDEST),
     ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
     ("Needs review", _NEEDS_REVIEW),
-    ("Overdue", _OVERDUE),
     ("Needs a second approval", _SECOND_APPROVAL),
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
@@ -192,8 +189,7 @@ def list_views(
     Views of everybody are left out if they are empty or show the same as Pending, except the current one.
     """
     own = list_saved_views(context.workspace.store, context.member.id)
-    shared = [*VIEWS[:1], *_own_queues_view(context), *VIEWS[1:]]
-    named = [*((name, query, False) for name, query in shared), *((name, query, True) for name, query in own)]
+    named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     views: list[dict[str, object]] = [
         {
             "name": name,
@@ -209,23 +205,12 @@ def list_views(
     return [view for view in views if view["is_own"] or view["is_current"] or _is_worth_showing(context, view, pending)]
 
 
-def _own_queues_view(context: HttpContext) -> list[tuple[str, str]]:
-    """Return the view without the queues and requests that are for other members, and the view of the member's own."""
-    bundle = context.app_state.policies.current
-    config = context.workspace.location.config if bundle is None else bundle.config
-    others = config.queues_of_others(context.member.name)
-    own = [("Assigned to you", _MINE)]
-    return [("For you", f"{PENDING} -queue:{','.join(others)} -assigned:others"), *own] if others else own
-
-
 def _is_worth_showing(context: HttpContext, view: Mapping[str, object], pending: int | None) -> bool:
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(count_up_to(context, parse_query(text), 0) for text in (_OLDEST, _NOT_OLDEST))
     if view["query"] == _SECOND_APPROVAL:
         return has_half_approved_request(context)
-    if view["query"] in {_OVERDUE, _MINE}:
-        return count_up_to(context, parse_query(str(view["query"])), 0) > 0
     if view["query"] == _SECOND_CHANCE and context.is_masked:
         return False
     is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending

@@ -14,9 +14,9 @@ from hf_gate.core.records import (
     TICKS,
     AttemptRecord,
     ExportedRequest,
+    RecordedVerdict,
     RequestRecord,
     RowDetails,
-    VerdictRecord,
     extend_record,
 )
 from hf_gate.core.requests import AccessRequest
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def request_record(
     request: AccessRequest,
-    verdict: VerdictRecord | None = None,
+    verdict: RecordedVerdict | None = None,
     details: RowDetails = NO_DETAILS,
     *,
     with_quality: bool = True,
@@ -93,7 +93,7 @@ def _build_record(
     request: AccessRequest,
     person: Person,
     email: str | None,
-    verdict: VerdictRecord | None,
+    verdict: RecordedVerdict | None,
     details: RowDetails,
     *,
     with_quality: bool,
@@ -113,25 +113,17 @@ def _build_record(
         quality=rate_answers(request) if with_quality else None,
         verdict=verdict,
         grant=details.grant,
-        assigned_to=details.assigned_to,
         approvals=details.approvals,
     )
 
 
-def verdict_record(row: RequestRow, verdicts: CurrentVerdicts) -> VerdictRecord | None:
+def verdict_record(row: RequestRow, verdicts: CurrentVerdicts) -> RecordedVerdict | None:
     """Return the record of the verdict on a stored request; None if it has none that still applies."""
     verdict = verdicts.verdict_of(row)
     if verdict is None:
         return None
     action, policy, rule, digest = verdict
-    return VerdictRecord(
-        action=action,
-        policy=policy,
-        rule=rule,
-        digest=digest,
-        queue=row.state.queue,
-        due_at=ms_to_iso(row.state.due),
-    )
+    return RecordedVerdict(action=action, policy=policy, rule=rule, digest=digest)
 
 
 def rate_answers(request: AccessRequest) -> dict[str, Quality] | None:

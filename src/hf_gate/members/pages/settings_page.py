@@ -36,7 +36,6 @@ PERMISSIONS: Final = (
     ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
     ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
     ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
-    ("assign requests to members", MemberRole.REVIEWER, "POST /assign"),
     ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
     ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),

@@ -22,8 +22,6 @@ from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 
-from .assignments import free_assignments, may_be_assigned
-
 
 def create_member_id() -> str:
     """Return a new random member id."""
@@ -141,15 +139,6 @@ def _write_member(write: Writer, member: Member, link: str | None, entry: Ledger
     if known is not None and _is_admin(known) and not (_is_admin(member) and member.id == known.id):
         write.write_setting(TEAM_UNTIL_SETTING, str(entry.at + TEAM_GRACE))
     member_rows.write_member(write.db, member, link)
-    if known is not None:
-        is_same = known.id == member.id
-        free_assignments(
-            write,
-            known.id,
-            by=entry.actor,
-            at=entry.at,
-            keeps=lambda repo: is_same and may_be_assigned(member, repo),
-        )
     write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
     write.db.run("DELETE FROM devices WHERE member = ?", (member.id,))
     write.db.run("DELETE FROM devices WHERE member NOT IN (SELECT id FROM members)")

@@ -33,7 +33,6 @@ from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RepoRow, RunRow
 from hf_gate.errors import Guarded
 from hf_gate.members.rows.api_keys import find_key_by_id, find_key_by_secret, revoke_key
-from hf_gate.members.rows.assignments import free_assignments
 from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, revoke_member
 from hf_gate.requests.rows.selections import delete_selection
 from hf_gate.settings import setting_keys
@@ -302,12 +301,8 @@ class Membership:
         stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
         known = self.workspace.store.setting(setting_keys.OWNER)
         if known != stored:
-            former = None if known is None else owner_of_setting(known).id
             with self.workspace.store.writing() as write:
                 write.write_setting(setting_keys.OWNER, stored)
-                if former not in {None, self.owner_member.id}:
-                    at = to_ms(self.workspace.now())
-                    free_assignments(write, str(former), by=self.owner, at=at, keeps=lambda _: False)
         namesake = find_member(self.workspace.store, self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)

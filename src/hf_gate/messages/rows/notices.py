@@ -18,7 +18,6 @@ from hf_gate.core.letters.notices import (
     FAILURES,
     MAX_AFTER,
     REMIND_MS,
-    STANDING,
     Condition,
     HeldCondition,
     NoticeEvent,
@@ -208,7 +207,7 @@ def _is_news(item: NoticeItem, told: tuple[int, int] | None, subscription: Subsc
     if told is None or not _has_heard(told, subscription, item.event):
         return True
     told_at, count = told
-    has_grown = item.event in STANDING and item.count > count and at - told_at >= _GROWTH_MS
+    has_grown = item.event is NoticeEvent.AGEING and item.count > count and at - told_at >= _GROWTH_MS
     return has_grown or abs(at - told_at) >= REMIND_MS  # a time in the far future is of a wrong clock
 
 

@@ -173,8 +173,6 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
         keep_while=_merge_conditions(each.keep_while for each in each_alone),
         unmet=_merge_names(each.unmet for each in each_alone),
         notice=_merge_notices(each.notice for each in each_alone),
-        due=min((rule.due for rule in rules if rule.due), key=lambda due: due.after(moment.now), default=None),
-        priority=min((rule.priority for rule in rules if rule.priority), default=None),
         reviewers=max(rule.reviewers for rule in rules),
         at_most=min((rule.at_most for rule in rules if rule.at_most), key=lambda each: each.after(moment.now))
         if action is Action.WAIT
@@ -220,9 +218,6 @@ def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: Eva
         at_end=ending.at_end if accepts else None,
         end_reason=rule.end_reason if accepts else None,
         notice=rule.notice if accepts else (),
-        queue=rule.queue,
-        due=rule.due,
-        priority=rule.priority,
         reviewers=rule.reviewers,
         at_most=rule.at_most if waits else None,
         after=rule.after if waits else None,
@@ -397,9 +392,6 @@ def _make_verdict(
         notice=_merge_notices(opinion.notice for opinion in agreeing),
         at_end=at_end,
         end_reason=next((opinion.end_reason for opinion in agreeing if at_end and opinion.at_end is at_end), None),
-        queue=next((opinion.queue for opinion in agreeing if opinion.queue), None),
-        due=min((opinion.due for opinion in agreeing if opinion.due), key=lambda due: due.after(now), default=None),
-        priority=min((opinion.priority for opinion in agreeing if opinion.priority), default=None),
         reviewers=max(opinion.reviewers for opinion in agreeing),
         needs=_merge_names(opinion.needs for opinion in open_ones if action is Action.WAIT),
         missing=_merge_names(opinion.missing for opinion in open_ones if action is Action.HUMAN),

@@ -13,7 +13,6 @@ from hf_gate.base.yaml_parser import Mapping, Node, Scalar
 from hf_gate.core.parsing.literals import Rate, parse_hours, parse_rate
 from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 from hf_gate.core.parsing.strict_yaml import read_yaml
-from hf_gate.core.people.members import MEMBER_NAME
 from hf_gate.core.policy_model import PolicyProblem
 from hf_gate.settings.letter_config import find_need_positions, read_letter_config
 from hf_gate.settings.notice_config import read_destinations, read_reference
@@ -35,7 +34,6 @@ KEYS = (
     "desk",
     "heartbeat_url",
     "retention",
-    "queues",
     "notify",
     "sign_in",
     "letters",
@@ -117,7 +115,6 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         templates=keys.read_part("templates", _read_templates, {}),
         heartbeat_url=keys.read_value("heartbeat_url", read_reference),
         retention=keys.read_part("retention", _read_retention, {}),
-        queues=keys.read_part("queues", _read_queues, {}),
         notify=keys.read_part("notify", read_destinations, ()),
         sign_in=keys.read_part("sign_in", read_sign_in, plain.sign_in),
         letters=keys.read_part("letters", read_letter_config, plain.letters),
@@ -208,23 +205,6 @@ def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:
         elif text is not None:
             reader.add_problem(value, "bad_period", f"`{text[:40]}` is not a period; write 180d, 12w, 6mo or 1y.")
     return retention
-
-
-def _read_queues(reader: NodeReader, node: Node) -> dict[str, tuple[str, ...]]:
-    """Read the members that each queue is for."""
-    queues: dict[str, tuple[str, ...]] = {}
-    for name, value in reader.read_ids(node, "Write queues as `name: [member, member]` lines.", "A queue's name"):
-        items = reader.read_items(value, f"queue {name}", "`data-office: [mia, kim]`")
-        texts = [text for item in items if (text := reader.read_text(item, "a member")) is not None]
-        if wrong := next((text for text in texts if not MEMBER_NAME.match(text)), None):
-            reader.add_problem(
-                value,
-                "bad_member",
-                f"`{wrong[:40]}` is not a member's name.",
-                hint="Write names as `ui invite` takes them.",
-            )
-        queues[name] = tuple(dict.fromkeys(texts))
-    return queues
 
 
 def _suggest_username(text: str) -> str | None:

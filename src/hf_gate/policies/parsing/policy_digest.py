@@ -69,9 +69,6 @@ def canonical_rule(rule: Rule) -> dict[str, object]:
         "notice": [_duration_text(each) for each in rule.notice] or None,
         "at_end": _action_text(rule.at_end),
         "end_reason": rule.end_reason,
-        "queue": rule.queue,
-        "due": _duration_text(rule.due),
-        "priority": rule.priority,
         "reviewers": rule.reviewers if rule.reviewers != 1 else None,
     }
     return {key: value for key, value in found.items() if value is not None}

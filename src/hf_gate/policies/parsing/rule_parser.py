@@ -33,7 +33,7 @@ _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
     **dict.fromkeys(("reason", "reason_template"), (*_REASON_ACTIONS, Action.WAIT)),
     **dict.fromkeys(("at_most", "after"), (Action.WAIT,)),
     **dict.fromkeys(("until", "keep_while", "grace", "notice", "at_end", "end_reason"), (Action.ACCEPT,)),
-    **dict.fromkeys(("queue", "due", "priority", "reviewers"), (Action.HUMAN, Action.ACCEPT)),
+    "reviewers": (Action.HUMAN, Action.ACCEPT),
 }
 _KEYS = ("id", "when", "unless", "then", "says", *_KEY_ACTIONS)
 MAX_NOTICES = 5  # the most times of `notice`
@@ -52,8 +52,6 @@ _SYNONYMS = {
     "grace_period": "grace",
     **dict.fromkeys(("notify", "remind", "reminders"), "notice"),
     **dict.fromkeys(("on_end", "on_expiry"), "at_end"),
-    **dict.fromkeys(("deadline", "sla"), "due"),
-    "prio": "priority",
     "reviewer": "reviewers",
     **dict.fromkeys(("say", "description", "explains"), "says"),
 }
@@ -105,9 +103,6 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         at_end=at_end or (Action.RESET if until is not None or "keep_while" in keys else None),
         end_reason=keys.read_value("end_reason", read_text_for_people),
         notice=keys.read_value("notice", _read_notice) or (),
-        queue=keys.read_value("queue", NodeReader.read_id),
-        due=keys.read_value("due", _read_duration),
-        priority=keys.read_value("priority", NodeReader.read_number, 3),
         reviewers=keys.read_value("reviewers", NodeReader.read_number, 2) or 1,
         says=keys.read_value("says", _read_sentence),
         position=position_of(node),

@@ -97,7 +97,8 @@ def _describe_terms(rule: Rule, let: Mapping[str, str]) -> str:
     """Return how a rule acts: who decides, how long access lasts, and what follows."""
     if rule.then is Action.WAIT and rule.at_most and rule.after:
         return f", for at most {format_duration(rule.at_most)}, evaluated again each turn; {_AFTER[rule.after]}"
-    terms = _list_routing(rule)
+    by_hand = " (never automatically)" if rule.then is Action.ACCEPT else ""
+    terms = [f"by {rule.reviewers} reviewers{by_hand}"] if rule.reviewers > 1 else []
     lasting = [] if rule.until is None else [format_until(rule.until, is_ceiling=rule.is_ceiling)]
     if rule.keep_while is not None:
         grace = f" and {format_duration(rule.grace)} longer" if rule.grace else ""
@@ -111,20 +112,6 @@ def _describe_terms(rule: Rule, let: Mapping[str, str]) -> str:
         times = join_words([format_duration(each) for each in rule.notice], "and")
         words += f"; the end is announced {times} before"
     return words
-
-
-def _list_routing(rule: Rule) -> list[str]:
-    """Return who decides a request, where and by when."""
-    found = []
-    if rule.reviewers > 1:
-        found.append(f"by {rule.reviewers} reviewers{' (never automatically)' if rule.then is Action.ACCEPT else ''}")
-    if rule.queue:
-        found.append(f"in the queue {rule.queue}")
-    if rule.due:
-        found.append(f"to be decided within {format_duration(rule.due)}")
-    if rule.priority:
-        found.append(f"with priority {rule.priority}")
-    return found
 
 
 def _describe_reason(rule: Rule) -> str:

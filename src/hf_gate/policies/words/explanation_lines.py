@@ -69,8 +69,6 @@ def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:
         yield f"until {_describe_end(verdict.until, zone)}, then {AT_END[verdict.at_end or Action.RESET]}"
     if verdict.reviewers > 1:
         yield f"{verdict.reviewers} reviewers"
-    if verdict.queue:
-        yield f"queue {clip_line(verdict.queue, VALUE_COLUMNS)}"
     if verdict.needs:
         yield f"waits until the next turn reads {', '.join(verdict.needs)}"
     if verdict.missing:

@@ -257,8 +257,6 @@ def _repo_lines(repo_status: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -
     yield f"{repo_status.repo}: {pluralize(repo_status.waiting, 'request')} waiting{wait}."
     if repo_status.on_hold:
         yield f"  on hold: {format_holds(repo_status.on_hold)}"
-    if repo_status.overdue:
-        yield f"  OVERDUE: {pluralize(repo_status.overdue, 'request')}: hf-gate ls {repo_status.repo} --query due:over"
     read = [
         f"{kind} {format_age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", repo_status.row.quick_at), ("full", repo_status.row.full_at))

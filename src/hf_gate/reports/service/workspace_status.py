@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hf_gate.automation.service.turn_permissions import BudgetUse, read_budgets, read_held_counts
 from hf_gate.base.ids import Repo
-from hf_gate.base.timestamps import MONTHS, from_ms, to_ms
+from hf_gate.base.timestamps import MONTHS, from_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import Rate
 from hf_gate.core.policy_model import Policy
@@ -24,7 +24,7 @@ from hf_gate.core.stored_rows import RepoRow
 from hf_gate.errors import HfGateError
 from hf_gate.grants.hold_reasons import count_holds
 from hf_gate.inbox.records import repo_record
-from hf_gate.inbox.rows import count_overdue, read_counters
+from hf_gate.inbox.rows import read_counters
 from hf_gate.policies.drivers.workspace_folder import read_folder
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
@@ -44,7 +44,6 @@ class RepoStatus(Struct, frozen=True):
     median: timedelta | None = None  # of the pending requests
     answered_before: datetime | None = None
     on_hold: Mapping[str, int] = field(default_factory=dict)  # requests on hold by what they lack
-    overdue: int = 0  # requests that a person should have decided, counted up to `MAX_COUNTED`
 
     @property
     def repo(self) -> Repo:
@@ -79,7 +78,6 @@ def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
         oldest,
         max(now - from_ms(middle[0][0]), timedelta()) if middle else None,
         (unanswered or from_ms(read)) if known and read is not None else None,
-        overdue=count_overdue(store, row.repo, to_ms(now)),
     )
 
 
@@ -130,7 +128,6 @@ def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
         repo_record(status.row, status.oldest),
         RepoStatusRecord,
         waiting=status.waiting,
-        overdue=status.overdue,
         median_wait_s=None if median is None else round(median.total_seconds()),
         on_hold=dict(status.on_hold),
         answered=answered or None,

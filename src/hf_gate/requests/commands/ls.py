@@ -24,9 +24,8 @@ from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import announce_target, open_stored_workspace
 from hf_gate.core.completeness import NO_RESET_LIST
 from hf_gate.core.lifecycle import STATUSES, Status
-from hf_gate.core.parsing.query import ASSIGNED_TO_ME, Query, one_of
+from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.records import HubRequestRecord, RequestRecord
-from hf_gate.decisions.commands.assign import member_at_terminal
 from hf_gate.errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
 from hf_gate.hub.commands.token_rights import list_own_repos
 from hf_gate.inbox.service.request_records import request_record, stored_request
@@ -286,30 +285,19 @@ def find_listing(context: CommandContext, arguments: ListingQuery) -> StoreListi
     if workspace is None:
         return None
     known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
-    asker = _find_asker(context, workspace, arguments.query)
     if arguments.repos:
         rows = [known[repo] for repo in arguments.repos if repo in known]
-        return StoreListing(workspace, rows, arguments, asker) if len(rows) == len(arguments.repos) else None
+        return StoreListing(workspace, rows, arguments) if len(rows) == len(arguments.repos) else None
     if workspace.location.folder is None:
         return None  # only the Hub knows which repos belong to the account
     rows = [row for repo, row in sorted(known.items()) if workspace.location.config.includes(repo)]
-    return StoreListing(workspace, rows, arguments, asker) if rows else None
-
-
-def _find_asker(context: CommandContext, workspace: Workspace, query: str) -> str:
-    """Return the id of the member who uses the terminal, if the query names them."""
-    if not parse_query(query).names_asker:
-        return ""
-    from hf_gate.decisions.service.assignments import find_assignee
-
-    member = find_assignee(workspace, ASSIGNED_TO_ME, member_at_terminal(context))
-    return "" if member is None else member.id
+    return StoreListing(workspace, rows, arguments) if rows else None
 
 
 class StoreListing:
     """The requests in the store that match a listing query."""
 
-    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery, asker: str) -> None:
+    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery) -> None:
         from hf_gate.approvals.service.approval_status import resolve_approvals
         from hf_gate.verdicts.service.current_verdicts import read_current_verdicts
 
@@ -321,7 +309,7 @@ class StoreListing:
         terms = [one_of("repo", *(str(row.repo) for row in repos))]
         if "status" not in keys and set(arguments.statuses) != set(STATUSES):
             terms.append(one_of("status", *arguments.statuses))
-        self.query = resolve_approvals(workspace, Query((*terms, *own.terms)).asked_by(asker))
+        self.query = resolve_approvals(workspace, Query((*terms, *own.terms)))
         self.is_unfiltered = not own.terms
         self.verdicts = read_current_verdicts(workspace.location.folder)
 
@@ -342,7 +330,7 @@ class StoreListing:
 
     def rows(self, limit: int | None, *, with_quality: bool) -> Iterable[RequestRecord]:
         """Return the records that `ls` prints."""
-        from hf_gate.decisions.service.assignments import pair_with_details
+        from hf_gate.inbox.service.row_details import pair_with_details
 
         pairs = pair_with_details(self.workspace, self.requests(limit))
         return (stored_request(row, self.verdicts, details, with_quality=with_quality) for row, details in pairs)

@@ -13,7 +13,6 @@ from hf_gate.base.timestamps import format_age
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import StyledLine
 from hf_gate.cli.request_table import (
-    describe_assignee,
     format_request_lines,
     history_lines,
     target_argument,
@@ -24,7 +23,7 @@ from hf_gate.cli.targets import did_you_mean, read_targets
 from hf_gate.cli.text_layout import terminal_width
 from hf_gate.cli.workspace import announce_target, open_stored_workspace
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.records import NO_DETAILS, ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
+from hf_gate.core.records import NO_DETAILS, ApprovalsRecord, RequestRecord, ShownRequest, extend_record
 from hf_gate.errors import HfGateError, RequestNotFound
 from hf_gate.inbox.records import account_record
 from hf_gate.inbox.service.request_records import request_record, stored_request, verdict_record
@@ -63,16 +62,10 @@ def show(context: CommandContext, *, target: tuple[str, ...], repo: str | None, 
         ShownRequest,
         granted_by=request.granted_by.username if request.granted_by else None,
         account=None if profile is None else account_record(profile, request.person.created_at),
-        history=None if workspace is None else _read_history(workspace, attempts),
+        history=None if workspace is None else history_records(workspace.store, attempts),
     )
     context.out.document(shown, lambda: _color_lines(request, shown, context.now()), quiet=[target_argument(shown)])
     return 0
-
-
-def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
-    from hf_gate.approvals.service.approvals import read_member_names
-
-    return history_records(workspace.store, attempts, read_member_names(workspace.store))
 
 
 def _current_request(
@@ -80,7 +73,7 @@ def _current_request(
 ) -> tuple[RequestRecord, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
     from hf_gate.approvals.service.approval_status import read_approvals_record
-    from hf_gate.decisions.service.assignments import pair_with_details
+    from hf_gate.inbox.service.row_details import pair_with_details
     from hf_gate.verdicts.service.current_verdicts import read_current_verdicts
 
     verdicts = read_current_verdicts(None if workspace is None else workspace.location.folder)
@@ -116,8 +109,6 @@ def _color_lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
     yield from format_request_lines(request, now, shown.account, terminal_width(sys.stdout))
-    if shown.assigned_to:
-        yield f"  assigned  to {describe_assignee(shown)}"
     if shown.verdict:
         yield f"  verdict   {verdict_cell(shown)}"
     if shown.approvals:

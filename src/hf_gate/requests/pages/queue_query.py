@@ -137,7 +137,6 @@ def limit_to_visible_repos(context: HttpContext, query: Query) -> Query:
     """Return the query as this member asks it: of repos that they can see, with the requests of its
     `approval:` terms.
     """
-    query = query.asked_by(context.member.id)
     visible = context.list_visible_repos()
     query = resolve_approvals(context.workspace, query, lambda: context.app_state.policies.current)
     if visible.are_all:
@@ -211,7 +210,6 @@ WORDS: Final = {
         "reject": "would reject",
     },
     "ends": {"none": "never"},
-    "assigned": {"none": "to nobody", "me": "to you", "others": "to others"},
     "quality": {
         "junk": "meaningless",
         "empty": "left empty",
@@ -237,10 +235,7 @@ _NAMES: Final = {
     "table": "Table",
     "reason": "Reason",
     "answer": "Any answer",
-    "queue": "Queue",
-    "assigned": "Assigned",
     "approval": "Approval",
-    "due": "Due",
     "quality": "Purpose",
     "mail": "E-mail",
     "same": "Same text as request",

@@ -15,9 +15,8 @@ from hf_gate.base.display_text import join_words, pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
-from hf_gate.core.lifecycle import MEANING, VERBS, Status
+from hf_gate.core.lifecycle import MEANING, VERBS
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
-from hf_gate.decisions.pages.assignments import choose_assignee
 from hf_gate.decisions.service.direct_decisions import note_entry
 from hf_gate.decisions.typed_input import parse_note
 from hf_gate.grants.pages.access_end import EndChoices, list_accept_choices, list_end_choices
@@ -29,7 +28,7 @@ from hf_gate.policies.words.phrases import describe_age
 from hf_gate.requests.service.request_history import last_transition
 from hf_gate.verdicts.service.evaluation import Evaluation
 from hf_gate.web.formatting import begin_text
-from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_fields
+from hf_gate.web.http_context import HttpContext, NotFound, parse_fields
 
 from .explanations import evaluate_for_page, explain_for_page, find_rule_url
 from .listed_entries import compare_entries
@@ -92,7 +91,6 @@ def find_referring_query(context: HttpContext) -> str | None:
 
 
 ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
-ASSIGN = "assign"  # in addresses: say who should decide
 CHANGE_END = "end"  # in addresses: change the end of an access
 
 
@@ -120,8 +118,6 @@ def page(context: HttpContext) -> Response:
         next_url=place.after or queue,
         title=f"{line.who} asks for {row.repo}",
         alarm=find_open_alarm(context.workspace.store, row),
-        assignable=(choice := choose_assignee(context, line)) is not None,
-        assignment=choice if verb == ASSIGN else None,
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
@@ -231,8 +227,6 @@ def sheet_part(context: HttpContext) -> Response:
     row = context.find_request(context.params["id"])
     line = build_request_lines(context, [row])[0]
     verb = context.params["verb"]
-    if verb == ASSIGN:
-        return _assign_sheet(context, line)
     ends = choose_ends(context, line, verb)
     if ends is None and (verb not in VERBS or verb not in line.verbs):
         raise NotFound
@@ -243,21 +237,6 @@ def sheet_part(context: HttpContext) -> Response:
             "parts/until.html", line=line, ends=ends, still_selected=count_other_selected(context, row)
         )
     return context.render("parts/sheet.html", sheet=make_sheet(context, line, verb))
-
-
-def _assign_sheet(context: HttpContext, line: RequestLine) -> Response:
-    """Return the form that assigns a request. Raises Refused if it cannot be assigned."""
-    choice = choose_assignee(context, line)
-    if choice is None and line.status != Status.PENDING:
-        raise Refused(f"The request of {line.who} cannot be assigned.", hint="Only pending requests can be assigned.")
-    if choice is None:
-        raise Refused(
-            f"The request of {line.who} cannot be assigned.", hint="Nobody else can decide, or it is decided already."
-        )
-    if not context.is_part:
-        return page(context)
-    still_selected = count_other_selected(context, line.row)
-    return context.render("parts/assign-sheet.html", assignment=choice, still_selected=still_selected)
 
 
 def choose_ends(context: HttpContext, line: RequestLine, verb: str) -> EndChoices | None:

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from msgspec import Struct
 from starlette.responses import Response
 
-from hf_gate.approvals.service.approvals import read_member_names
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events.events import VerdictReached, kind_of
 from hf_gate.core.forms.forms import collapse_whitespace
@@ -32,7 +31,6 @@ def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[H
     history = history_records(
         context.workspace.store,
         attempts,
-        read_member_names(context.workspace.store),
         is_masked=context.is_masked,
         quotes_notes=False,
         format_time=lambda at: context.format_time(from_ms(at)),

@@ -23,7 +23,6 @@ from hf_gate.core.people.hand_terms import HandTerms, TermsKind, end_of_terms
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.runs import FAILED
 from hf_gate.core.stored_rows import Identity, RepoRow, RequestRow
-from hf_gate.decisions.service.assignments import read_assignees
 from hf_gate.grants.service.ends.terms_reader import mark_as_shown
 from hf_gate.inbox.service.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from hf_gate.policies.facts.email_addresses import parse_address
@@ -115,7 +114,6 @@ class RequestLine(Struct):
     terms: HandTerms | None = None  # of an acceptance; None if the member cannot accept
     accept_until: str = ""  # the last day of access that an acceptance would give now; "" without an end
     approval: ApprovalStatus | None = None  # if two people must approve
-    assignee: str | None = None  # `you`, or the name of the member who should decide
 
     @property
     def failed_decision(self) -> QueuedDecision | None:
@@ -256,13 +254,8 @@ def build_request_lines(context: HttpContext, rows: Sequence[RequestRow]) -> lis
         _line(context, row, repos.get(row.repo), said.get(row.id), decisions.get(row.id), chips[row.id]) for row in rows
     ]
     _add_terms(context, lines)
-    assignees = read_assignees(app_state.workspace) if any(row.state.assigned for row in rows) else {}
     for line in lines:
         line.approval = approvals.get(line.row.id)
-        assigned = line.row.state.assigned or ""
-        line.assignee = "you" if assigned == context.member.id else assignees.get(assigned)
-        if line.assignee is not None:
-            line.flags.append(f"for:assigned to {line.assignee}")
     return lines
 
 
@@ -330,19 +323,12 @@ def _line(
         verdict=said,
         account="" if masked else describe_account(row, chips, context.now),
         chips=tuple(map(label_chip, chips)),
-        flags=[*_list_late_flags(row, context), *(["note:has a note"] if row.has_notes and not masked else [])],
+        flags=["note:has a note"] if row.has_notes and not masked else [],
         decision=decision,
         seconds_left=left,
         verbs=() if masked else possible_verbs(row.state.status),
         is_masked=masked,
     )
-
-
-def _list_late_flags(row: RequestRow, context: HttpContext) -> list[str]:
-    due = row.state.due
-    if due is None or not row.state.is_overdue(to_ms(context.now)):
-        return []
-    return [f"late:overdue {context.format_age(from_ms(due))}"]
 
 
 @lru_cache(16)

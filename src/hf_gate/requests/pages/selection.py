@@ -27,7 +27,6 @@ from hf_gate.core.stored_rows import (
     SelectionBucket,
     SelectionScope,
 )
-from hf_gate.decisions.pages.assignments import list_names
 from hf_gate.decisions.service.bulk_decisions import BulkEnds
 from hf_gate.grants.pages.access_end import EndChoices, list_end_choices
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
@@ -65,7 +64,6 @@ def describe_selection(context: HttpContext, asked: QueueQuery, counters: Counte
         "picked": count_selected(context.workspace.store, context.selection_name),
         "selection_verbs": [verb for verb in VERBS if any(verb in possible_verbs(status) for status in statuses)],
         "query_text": asked.text,
-        "assignable": list_names(context),
         "matching": count_matching(asked.query, counters) if asked.problem is None else None,
     }
 

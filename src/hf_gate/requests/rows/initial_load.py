@@ -22,7 +22,6 @@ DEFERRED_INDEXES: Final = (
     "requests_mail",
     "requests_fingerprint",
     "requests_verdict",
-    "requests_queue",
     "requests_open",
     "requests_evaluate",
     "requests_planned",

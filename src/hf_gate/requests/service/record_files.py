@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from hf_gate.base.display_text import csv_cell, csv_value, make_visible, to_json
-from hf_gate.core.records import GrantRecord, R, Record, VerdictRecord, keys_of
+from hf_gate.core.records import GrantRecord, R, Record, RecordedVerdict, keys_of
 from hf_gate.hub.flat_rows import ANSWER_COLUMNS, most_frequent_labels
 
 SPREAD: Final = ("answers", "counts", "requests", "row")
@@ -26,7 +26,7 @@ SPREAD: Final = ("answers", "counts", "requests", "row")
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})
 _NESTED: Final[dict[str, list[str]]] = {
     name: [f"{name}.{key}" for key in keys_of(kind)]
-    for name, kind in (("verdict", VerdictRecord), ("grant", GrantRecord))
+    for name, kind in (("verdict", RecordedVerdict), ("grant", GrantRecord))
 }
 _IN_MEMORY: Final = 1 << 20  # bytes; larger output goes to an unnamed temporary file
 

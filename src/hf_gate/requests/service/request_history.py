@@ -24,7 +24,6 @@ _ENTRIES: Final = 200  # the latest of a request that are read
 def history_records(
     store: Store,
     attempts: Sequence[RequestRow],
-    members: Mapping[str, str],
     *,
     is_masked: bool = False,
     quotes_notes: bool = True,
@@ -32,7 +31,7 @@ def history_records(
 ) -> list[HistoryRecord]:
     """Return the records of the entries about these requests of one person, oldest first.
 
-    A change and its outcome are one entry. `members` are the names of members by id; the ledger holds only ids.
+    A change and its outcome are one entry.
     """
     number = {attempt.id: attempt.state.attempt for attempt in attempts}
     rows = [row for ident in number for row in store.entries(request=ident, limit=_ENTRIES)]
@@ -41,7 +40,7 @@ def history_records(
     for row in sorted(rows, key=lambda row: row.id):
         event = decode_event(row.link.body)
         private = None if is_masked else row.private
-        text = describe_event(event, private, format_time=format_time, members=members)
+        text = describe_event(event, private, format_time=format_time)
         if isinstance(event, NoteWritten) and not quotes_notes:
             text = str((private or {}).get("note", "a note"))
         elif isinstance(event, e.ChangeStarted):

@@ -92,9 +92,6 @@ CREATE TABLE requests (
     reviewed_at INTEGER,
     after_id INTEGER,
     verdict_id INTEGER REFERENCES verdicts (id),
-    queue TEXT,
-    due_at INTEGER,  -- until when a person should decide
-    assigned TEXT,  -- id of the member who should decide
     until_at INTEGER,
     at_end TEXT,
     until_rule TEXT,
@@ -136,9 +133,7 @@ CREATE TABLE requests (
     is_undecided BOOLEAN DEFAULT FALSE NOT NULL  -- access would end by a condition that is unknown
 );
 CREATE INDEX requests_asked ON requests (asked_at, id) WHERE is_current;
-CREATE INDEX requests_assigned ON requests (assigned, asked_at, id) WHERE is_current AND assigned IS NOT NULL;
 CREATE UNIQUE INDEX requests_attempt ON requests (person_id, repo_id, asked_at);
-CREATE INDEX requests_due ON requests (due_at, id) WHERE is_current AND due_at IS NOT NULL;
 CREATE INDEX requests_ends ON requests (ends_at, id) WHERE ends_at IS NOT NULL;
 CREATE INDEX requests_evaluate ON requests (repo_id, status, evaluate_at) WHERE is_current AND evaluate_at IS NOT NULL;
 CREATE INDEX requests_fingerprint ON requests (repo_id, fingerprint) WHERE is_current AND fingerprint IS NOT NULL;
@@ -152,7 +147,6 @@ CREATE INDEX requests_open ON requests (id) WHERE open_run IS NOT NULL;
 CREATE INDEX requests_planned ON requests (repo_id, status, outcome, verdict_id, asked_at, id)
     WHERE is_current AND outcome IN ('change', 'profile');
 CREATE INDEX requests_quality ON requests (quality, status, asked_at, id) WHERE is_current AND quality <> 'good';
-CREATE INDEX requests_queue ON requests (queue, asked_at, id) WHERE is_current AND queue IS NOT NULL;
 CREATE INDEX requests_repo ON requests (repo_id, status, asked_at, id) WHERE is_current;
 CREATE INDEX requests_review ON requests (repo_id, review_at)
     WHERE terms IS NOT NULL AND is_current AND review_at IS NOT NULL;
@@ -178,7 +172,7 @@ CREATE TABLE texts (
 
 CREATE TABLE counters (
     repo_id INTEGER NOT NULL REFERENCES repos (id),
-    -- status, action, queue, cell (status, action and rule together), quality and mail (each with the status before it)
+    -- status, action, cell (status, action and rule together), quality and mail (each with the status before it)
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
     n INTEGER NOT NULL,

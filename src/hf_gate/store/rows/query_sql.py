@@ -15,10 +15,8 @@ from hf_gate.base.ids import is_id
 from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import (
-    ASSIGNED_TO_NOBODY,
     KEY_VALUES,
     MISSING_APPROVAL,
-    OVERDUE,
     SECOND_APPROVAL,
     Age,
     Pattern,
@@ -26,7 +24,6 @@ from hf_gate.core.parsing.query import (
     Term,
     Value,
 )
-from hf_gate.core.people.members import OWNER_SETTING, owner_of_setting
 from hf_gate.store.sql import Database, Row
 from hf_gate.store.writing.search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 
@@ -94,9 +91,6 @@ class Conditions(Struct):
 Condition: TypeAlias = tuple[str, Sequence[object]]
 """A condition in SQL, with its values."""
 
-# `|| ''` keeps SQLite from reading all pending requests by the index of their status
-IS_OVERDUE: Final = f"r.due_at IS NOT NULL AND r.status || '' = '{Status.PENDING.value}' AND r.due_at < ?"
-
 
 def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
     """Translate a query for this store. `now` is in ms; days are in the time zone `zone`."""
@@ -113,7 +107,7 @@ def _count_parts(term: Term) -> int:
     return sum(len(value.parts) if isinstance(value, Pattern) else 1 for value in term.values)
 
 
-_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue", "assigned", "quality", "mail"})
+_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "quality", "mail"})
 """Keys with so few distinct values that patterns are compared with these values instead of with rows."""
 
 
@@ -134,12 +128,6 @@ class _ConditionBuilder(Struct):
         several = list(parts) or [("1 = 0", ())]
         sql = " OR ".join(f"({sql})" for sql, _ in several)
         self.result.add(f"({sql}) IS NOT TRUE" if is_not else f"({sql})", *(v for _, values in several for v in values))
-
-    def limit_to(self, term: Term, sql: str, values: Sequence[object] = ()) -> None:
-        """Limit the candidates to the requests that a statement finds, if they are few: they are read one by one."""
-        if not term.is_not:
-            rows = self.db.rows(f"{sql} LIMIT {MAX_CANDIDATES + 1}", values)
-            self.limit_to_requests({row[0] for row in rows})
 
     def limit_to_requests(self, requests: set[int]) -> None:
         """Limit the candidates to these requests, if they are few."""
@@ -232,55 +220,6 @@ def _add_same(builder: _ConditionBuilder, term: Term) -> None:
         builder.add_any([("r.repo_id = ? AND r.fingerprint = ?", key) for key in keys], is_not=term.is_not)
 
 
-def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
-    names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'queue'")]
-    among, value = builder.db.in_clause([name for name in names if _matches_any(term.patterns, name)])
-    builder.add_any([(f"r.queue {among} AND r.assigned IS NULL", (value,))], is_not=term.is_not)
-
-
-def _add_assigned(builder: _ConditionBuilder, term: Term) -> None:
-    """Match requests by the member they are assigned to. A value is a member's name, `none`, `=ID` or `!ID`.
-
-    `=ID` is the member with this id, `!ID` any other member.
-    """
-    names = _read_names(builder.db)
-    own = set[str]()
-    parts = list[Condition]()
-    for pattern in term.patterns:
-        text = pattern.parts[0]
-        if pattern.is_any:
-            parts.append(("r.assigned IS NOT NULL", ()))
-        elif pattern.is_plain and text == ASSIGNED_TO_NOBODY:
-            parts.append((_IS_FREE, ()))
-        elif pattern.is_plain and text[:1] == "!":
-            parts.append(("r.assigned IS NOT NULL AND r.assigned <> ?", (text[1:],)))
-        elif pattern.is_plain and text[:1] == "=":
-            own.add(text[1:])
-        else:
-            own |= {ident for ident, name in names.items() if pattern.matches(fold_for_search(name))}
-    if own:
-        among, value = builder.db.in_clause(sorted(own))
-        parts.append((f"r.assigned {among}", (value,)))
-    builder.add_any(parts, is_not=term.is_not)
-    if all(sql != _IS_FREE for sql, _ in parts):
-        sql = " OR ".join(f"({part})" for part, _ in parts) or "1 = 0"
-        few = f"SELECT r.id FROM requests r WHERE r.is_current AND r.assigned IS NOT NULL AND ({sql})"
-        builder.limit_to(term, few, [value for _, values in parts for value in values])
-
-
-_IS_FREE: Final = "r.assigned IS NULL"
-
-
-def _read_names(db: Database) -> dict[str, str]:
-    """Return the names of the owner and of the members who may sign in, by id."""
-    names = {row[0]: row[1] for row in db.rows("SELECT id, name FROM members WHERE link IS NOT NULL")}
-    text = db.setting(OWNER_SETTING)
-    if text is not None:
-        owner = owner_of_setting(text)
-        names[owner.id] = owner.name
-    return names
-
-
 def _add_table(builder: _ConditionBuilder, term: Term) -> None:
     names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM hits")]
     fitting = [name for name in names if _matches_any(term.patterns, name)]
@@ -297,15 +236,6 @@ def _add_approval(builder: _ConditionBuilder, term: Term) -> None:
     if not term.is_not:
         builder.limit_to_requests(found)
     builder.add_in("r.id", sorted(found), is_not=term.is_not)
-
-
-def _add_due(builder: _ConditionBuilder, term: Term) -> None:
-    if _matches_any(term.patterns, OVERDUE):
-        builder.add_any([(IS_OVERDUE, (builder.now,))], is_not=term.is_not)
-        few = f"SELECT r.id FROM requests r WHERE r.is_current AND {IS_OVERDUE}"
-        builder.limit_to(term, few, (builder.now,))  # reading in order would read all requests
-    elif not term.is_not:
-        builder.result.add("1 = 0")
 
 
 _MISSING_APPROVAL: Final = (
@@ -476,10 +406,7 @@ _ADDERS: Final[dict[str, Callable[[_ConditionBuilder, Term], None]]] = {
     "reason": _add_reason,
     "form": _add_form,
     "answer": _add_answer,
-    "queue": _add_queue,
-    "assigned": _add_assigned,
     "approval": _add_approval,
-    "due": _add_due,
     "quality": _add_class,
     "mail": _add_class,
     "same": _add_same,

@@ -40,10 +40,8 @@ _INSERT = (  # only the columns of a new attempt; binding the others as null wou
 )
 
 
-_Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | None, str | None]
-"""What is counted for a request: repo, status, action and rule of the verdict, queue, quality,
-kind of e-mail address.
-"""
+_Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | None]
+"""What is counted for a request: repo, status, action and rule of the verdict, quality, kind of e-mail address."""
 
 LOOKUP_COLUMNS: Final = ("lookup_user", "lookup_email", "lookup_name")
 MARK_DUE: Final = "UPDATE requests SET evaluate_at = 0, review_at = 0, evaluation_version = evaluation_version + 1"
@@ -351,7 +349,7 @@ class Projection:
 
     def _count(self, repo_id: int, state: RequestState, known: Classification, n: int) -> None:
         action, rule = (None, None) if state.verdict is None else (state.verdict[0], state.verdict[2])
-        self._counts[repo_id, state.status, action, rule, state.queue, known.quality, known.mail] += n
+        self._counts[repo_id, state.status, action, rule, known.quality, known.mail] += n
 
     def _count_decision(
         self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int
@@ -382,13 +380,12 @@ def _sum_up(counts: Mapping[_Counted, int]) -> Counter[tuple[int, str, str]]:
     address.
     """
     found: Counter[tuple[int, str, str]] = Counter()
-    for (repo_id, status, action, rule, queue, quality, mail), n in counts.items():
+    for (repo_id, status, action, rule, quality, mail), n in counts.items():
         cell = f"{status} {'-' if action is None else action} {'-' if rule is None else rule}"
         found[repo_id, "status", status] += n
         found[repo_id, "cell", cell] += n
-        for kind, value in (("action", action), ("queue", queue)):
-            if value is not None:
-                found[repo_id, kind, value] += n
+        if action is not None:
+            found[repo_id, "action", action] += n
         for kind, value in (("quality", quality), ("mail", mail)):
             if value is not None:
                 found[repo_id, kind, f"{status} {value}"] += n

@@ -29,7 +29,6 @@ COLUMNS: Final = (
     "reviewed_at",
     "after_id",
     "verdict_id",
-    "queue",
     "until_at",
     "at_end",
     "until_rule",
@@ -44,9 +43,7 @@ COLUMNS: Final = (
     "last_moved_at",
     "version",
     "is_final",
-    "due_at",
     "reminders",
-    "assigned",
 )
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
 """The columns of a state, from `requests r` and `people p`; there are `WIDTH` of them."""
@@ -63,7 +60,6 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
         state.reviewed_at,
         state.after,
         verdict_id,
-        state.queue,
         state.until,
         state.at_end,
         state.until_rule,
@@ -78,9 +74,7 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
         state.last_moved_at,
         state.version,
         state.is_final,
-        state.due,
         json.dumps(dict(state.reminders)) if state.reminders else None,
-        state.assigned,
     )
 
 
@@ -95,7 +89,6 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         reviewed_at,
         after,
         verdict_id,
-        queue,
         until,
         at_end,
         until_rule,
@@ -110,9 +103,7 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         last_moved_at,
         version,
         is_final,
-        due,
         reminders,
-        assigned,
     ) = row[start : start + WIDTH]
     verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
     return RequestState(
@@ -125,7 +116,6 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         after,
         verdict,
         shadow,
-        queue,
         hand_terms,
         until,
         at_end,
@@ -140,9 +130,7 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         last_moved_at,
         version,
         bool(is_final),
-        due,
         _decode_reminders(reminders),
-        assigned,
     )
 
 

@@ -173,7 +173,6 @@ def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
         shadow=tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)),
         lists=dict(sorted(lists.items())),
         missing=verdict.missing or verdict.needs,
-        queue=verdict.queue,
         hand_terms=_terms_to_store(verdict),
     )
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hf_gate.base.batches import split_into_batches
 from hf_gate.base.ids import Repo
-from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.events.evaluations import (
@@ -322,7 +322,4 @@ class PartEvaluation:
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
         event = verdict_event(verdict, self.policy_set.list_versions)
-        if verdict.due is not None and verdict.action is Action.HUMAN:
-            due = verdict.due.after(from_ms(case.row.state.asked_at))
-            event = msgspec.structs.replace(event, due=to_ms(due))
         return entry_about(case.row, event, actor, self.at, private)

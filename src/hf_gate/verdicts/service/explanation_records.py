@@ -34,7 +34,6 @@ class OpinionRecord(Record, frozen=True, kw_only=True):
     reason: str | None
     until: str | None
     at_end: str | None
-    queue: str | None
     reviewers: Count
     needs: Annotated[Sequence[str], Meta(description="facts that are read for the next turn")]
     missing: Annotated[Sequence[str], Meta(description="facts that are not known")]
@@ -199,7 +198,6 @@ def _opinion_fields(verdict: Verdict | Opinion) -> dict[str, Any]:
         "reason": verdict.reason,
         "until": None if verdict.until is None else str(verdict.until),
         "at_end": None if verdict.at_end is None else str(verdict.at_end),
-        "queue": verdict.queue,
         "reviewers": verdict.reviewers,
         "needs": verdict.needs,
         "missing": verdict.missing,

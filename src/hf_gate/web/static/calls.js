@@ -29,11 +29,6 @@ export function getSheet(url) {
   });
 }
 
-/* Resolves when the desk has stored every tick. */
-export function waitForSelection() {
-  return new Promise((done) => enqueueSelection(done));
-}
-
 export function postSelection(values) {
   enqueueSelection(() => {
     const query = find("#bulk [name=q]")?.value || "";

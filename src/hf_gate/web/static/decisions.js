@@ -1,12 +1,12 @@
 /* Decides rows, undoes decisions, and shows the reasons of verdicts. */
 
 import { announce } from "./announcements.js";
-import { enqueueSelection, postDecision, waitForSelection } from "./calls.js";
+import { enqueueSelection, postDecision } from "./calls.js";
 import { find } from "./dom.js";
 import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
 import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
 import { toggleRules } from "./preview.js";
-import { setTicks, tickOf } from "./selection.js";
+import { tickOf } from "./selection.js";
 import { openSheet } from "./sheet.js";
 
 const PROGRESS = { accept: "accepting", reset: "sending back", reject: "rejecting", cancel: "returning to pending" };
@@ -63,27 +63,6 @@ function confirmSelection(verb, place = "") {
   }
   button.formAction = `/bulk${place}`; // a redirect keeps the place
   button.form.requestSubmit(button);
-}
-
-/* Ask to whom the selection should be assigned if the current row is ticked, else the current row only. */
-export function assignByKey() {
-  const row = currentRow();
-  const box = tickOf(row);
-  if (!box || isDecided(row) || !find("#bulk [data-assign-many]")) {
-    announce("That cannot be assigned here.");
-    return;
-  }
-  const hasMany = () => box.checked && Number(find("#bulk").dataset.count) > 1; // after every tick was stored
-  openSheet(() => (hasMany() ? "/assign" : `/requests/${keyOf(row)}/assign`), row, waitForSelection());
-}
-
-/* Send the choice of a member. A row that alone is ticked loses its tick. */
-export function assignRow(form, values) {
-  const row = rowById(values.key);
-  const box = tickOf(row);
-  if (box?.checked) setTicks([box], false);
-  postDecision(form.getAttribute("action"), values);
-  focusRow((row && nextUndecidedRow(row)) || row);
 }
 
 /* Ask when the access ends: of the selection if the current row is ticked, else of the current row only. */

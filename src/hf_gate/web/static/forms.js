@@ -1,9 +1,9 @@
 /* Forms and links that are answered in place on the queue page. Without this script they work as plain forms and links. */
 
 import { announce } from "./announcements.js";
-import { postDecision, waitForSelection } from "./calls.js";
+import { postDecision } from "./calls.js";
 import { find, pageName } from "./dom.js";
-import { assignRow, decide, noteTrayCall, sendDecision, showLeaving } from "./decisions.js";
+import { decide, noteTrayCall, sendDecision, showLeaving } from "./decisions.js";
 import { focusRow, isDecided, nextUndecidedRow, rowById, rowOf } from "./rows.js";
 import { selectAll } from "./selection.js";
 import { closeSheet, dialog, hideSheet, openSheet, problemWith } from "./sheet.js";
@@ -27,10 +27,6 @@ function submitSheet(form, button) {
     return;
   }
   hideSheet();
-  if (form.matches("[data-assign]")) {
-    assignRow(form, values);
-    return;
-  }
   const row = rowById(values.key);
   const next = row && nextUndecidedRow(row);
   if (row) showLeaving(row, values.verb);
@@ -49,7 +45,7 @@ function handlerFor(form, button) {
   if (form.id === "decide" && button && rowOf(button)) return () => decide(rowOf(button), button.dataset.do);
   if (form.matches("[data-tray]") && pageName === "queue") return () => submitTrayForm(form, button);
   if (form.id === "bulk" && button?.dataset.select) return () => selectAll(button.dataset.select);
-  const isSheet = form.matches("[data-sheet-form]:not([action='/assign'])") && dialog.contains(form) && pageName === "queue";
+  const isSheet = form.matches("[data-sheet-form]") && dialog.contains(form) && pageName === "queue";
   return isSheet ? () => submitSheet(form, button) : null;
 }
 
@@ -65,8 +61,7 @@ export function watchForms() {
     const opener = event.target.closest("[data-sheet-url], a[data-sheet], a[data-do]");
     if (opener) {
       event.preventDefault();
-      const ready = opener.closest("#bulk") ? waitForSelection() : null; // every tick is stored first
-      openSheet(opener.dataset.sheetUrl || opener.href, opener, ready);
+      openSheet(opener.dataset.sheetUrl || opener.href, opener);
     } else if (event.target.closest("[data-close]") && dialog.open) {
       event.preventDefault();
       closeSheet();

@@ -2,7 +2,7 @@
 
 import { hideAnnouncement } from "./announcements.js";
 import { find, findAll, pageName } from "./dom.js";
-import { assignByKey, decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
+import { decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
 import { isPageTurning } from "./paging.js";
 import { writeOwnText } from "./reasons.js";
 import { currentRow, focusAlongRow, focusRelative, focusRow } from "./rows.js";
@@ -31,7 +31,6 @@ const QUEUE_KEYS = {
   s: () => decideByKey("reset"),
   r: () => decideByKey("reject"),
   c: () => decideByKey("cancel"),
-  i: assignByKey,
   x: () => toggleRow(currentRow()),
   X: () => toggleRow(currentRow(), { isRange: true }),
   e: () => toggleWhy(currentRow()),

@@ -15,15 +15,14 @@ const MOST_KEYS = 40; // that are kept while a sheet is on its way
 let aboutKey = null; // the row that the sheet is about
 let earlyKeys = null; // pressed while a sheet is on its way; null while none is
 
-/* `url` may be a function, which is called when `ready` has resolved. */
-export function openSheet(url, opener = null, ready = null) {
+export function openSheet(url, opener = null) {
   if (!dialog.contains(opener)) {
     const about = opener ? rowOf(opener) : currentRow();
     aboutKey = about && keyOf(about);
   }
   earlyKeys = [];
-  const getIt = () => getSheet((typeof url === "function" ? url() : url).split("#")[0]); // htmx would scroll to a fragment
-  (ready ? ready.then(getIt) : getIt()).finally(() => {
+  // htmx would scroll to a fragment
+  getSheet(url.split("#")[0]).finally(() => {
     const keys = earlyKeys ?? [];
     earlyKeys = null;
     if (dialog.open) for (const key of keys) pressEarlyKey(key); // without a sheet they would decide rows

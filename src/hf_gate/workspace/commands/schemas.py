@@ -29,7 +29,6 @@ from hf_gate.core.records import (
     RunRecord,
     ShownRequest,
 )
-from hf_gate.decisions.records import AssignmentRecord
 from hf_gate.grants.records import ChangedEndsRecord, ConfirmedEndsRecord
 from hf_gate.grants.service.tables.table_records import (
     TableEditRecord,
@@ -105,7 +104,6 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "runs-stop": HaltRecord,
     "ends-ls": list[GrantEndRecord],
     "ends-set": ChangedEndsRecord,
-    "assign": AssignmentRecord,
     "ends-confirm": ConfirmedEndsRecord,
     "people": list[PersonRecord],
     "plans": list[PlanRecord],

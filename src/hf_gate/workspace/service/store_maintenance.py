@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
-from hf_gate.decisions.service.assignments import pair_with_details
 from hf_gate.errors import StoreDamaged
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.inbox.service.request_records import exported_request
+from hf_gate.inbox.service.row_details import pair_with_details
 from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.privacy.rows.copies import find_written_files, record_file
