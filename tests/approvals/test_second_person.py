@@ -18,7 +18,6 @@ import pytest
 
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.entry_records import text_of_entry
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow
@@ -187,7 +186,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
 
         with store.writing() as write:
             now, zone = to_ms(desk.app_state.now()), desk.app_state.workspace.zone
-            changes = [change_end_by_hand(store, row, "1d", NO_HAND_TERMS, from_ms(now), zone) for row in rows[:499]]
+            changes = [change_end_by_hand(store, row, "1d", from_ms(now), zone) for row in rows[:499]]
             write_end_changes(write, changes, "lena-brandt", now)
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome, OutcomeKind
@@ -21,10 +20,7 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, cre
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, PendingDecision
 from hf_gate.decisions.service.tray import DecisionRequest, TrayService
-from hf_gate.errors import UsageError
 from hf_gate.grants.rows import read_terms_of
-from hf_gate.grants.service.ends.approved_ends import EndChanger
-from hf_gate.grants.service.ends.end_changes import renew_by_rules
 from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
@@ -337,18 +333,6 @@ def test_a_second_approver_cannot_begin_an_approved_length_later(granted: GrantW
     assert days_and_terms(granted) == (199, RULE, 1)
 
 
-def test_one_person_cannot_let_access_wait_for_a_person_at_its_end(granted: GrantWorkspace) -> None:
-    granted.set_policy(policy(TWO, "until: 200d", KEPT, "at_end: human"))
-    row, now = granted.row("ada"), granted.clock.now()
-    terms = load_terms_reader(granted.workspace).read_terms([row], now)[row.id]
-    change = renew_by_rules(row, terms, now, granted.zone)
-    (held,) = EndChanger(granted.approvals, OWNER).record([change], to_ms(now))
-    assert held.why == "approval 1 of 2"
-    assert granted.row("ada").state.at_end == "reset"
-    assert EndChanger(granted.approvals, MIA).record([change], to_ms(now)) == []
-    assert granted.row("ada").state.at_end == "human"
-
-
 def test_a_revoked_member_does_not_lengthen_an_end(granted: GrantWorkspace) -> None:
     granted.change_end("ada", "2y", MIA)
     mia = find_member(granted.store, "mia")
@@ -378,39 +362,3 @@ def test_a_grace_that_has_begun_does_not_begin_again_by_another_end(scene: Grant
     scene.change_end("ada", "300d", OWNER)
     scene.turn()
     assert days_and_terms(scene)[0] == 5
-
-
-# ---- ceilings --------------------------------------------------------------------------------------------------------
-
-
-CEILING = "until: {at_most: 1y}"
-
-
-def test_a_person_may_choose_any_end_up_to_the_ceiling_of_a_rule(scene: GrantWorkspace) -> None:
-    ask(scene, CEILING, KEPT)
-    for until in (LATE, "none", "367d"):
-        with pytest.raises(UsageError, match="at the latest"):
-            accept(scene, "owner", until)
-    with pytest.raises(UsageError, match="at the latest"):
-        tray_of(scene, member(scene, "mia"))
-    assert scene.status_on_hub("ada") == "pending"
-    assert accept(scene, "owner", "300d").kind is OutcomeKind.DONE
-    assert days_and_terms(scene) == (300, RULE, 1)
-    for end in (LATE, None):
-        with pytest.raises(UsageError, match="at the latest"):
-            scene.change_end("ada", end, OWNER)
-    assert scene.change_end("ada", "360d", OWNER) == []
-    assert days_and_terms(scene) == (360, RULE, 1)
-
-
-def test_a_rule_that_accepts_by_itself_uses_the_ceiling_as_the_end(scene: GrantWorkspace) -> None:
-    scene.let_in({"ada": 900}, CEILING)
-    assert days_and_terms(scene) == (365, RULE, 0)
-
-
-def test_a_ceiling_counts_also_where_the_rule_is_not_known(scene: GrantWorkspace) -> None:
-    ask(scene, CEILING)
-    scene.lose_table()
-    with pytest.raises(UsageError, match="at the latest"):
-        accept(scene, "owner", LATE)
-    assert accept(scene, "owner", "30d").kind is OutcomeKind.DONE

@@ -18,7 +18,6 @@ TAGS = {
     e.ChangeSettled: "ChangeSettled",
     e.GrantDated: "GrantDated",
     e.GrantNoticed: "GrantNoticed",
-    e.RenewalBlocked: "RenewalBlocked",
     e.LetterSent: "LetterSent",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",

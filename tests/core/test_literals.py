@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,6 @@ from hf_gate.core.parsing.literals import (
     globs_overlap,
     parse_duration,
     parse_glob,
-    parse_hours,
     parse_rate,
     parse_until,
 )
@@ -135,27 +134,3 @@ def test_globs_of_a_model_and_of_a_dataset_never_meet() -> None:
     assert not globs_overlap("*/*", "datasets/*/*")
     assert globs_overlap("acme/a*", "*/*b")
     assert not globs_overlap("acme/a*", "acme/b*")
-
-
-@pytest.mark.parametrize(
-    ("text", "inside", "outside"),
-    [("08:00-18:00", "08:00", "18:00"), ("22:00-06:00", "23:59", "06:00"), ("18:00-24:00", "23:59", "17:59")],
-)
-def test_hours_hold_from_the_start_to_before_the_end(text: str, inside: str, outside: str) -> None:
-    hours = parse_hours(text)
-    assert hours.includes(time.fromisoformat(inside))
-    assert not hours.includes(time.fromisoformat(outside))
-
-
-def test_the_whole_day_has_every_hour() -> None:
-    assert all(parse_hours("00:00-24:00").includes(time(hour)) for hour in range(24))
-
-
-@pytest.mark.parametrize(
-    ("text", "fix"),
-    [("8-18", "08:00-18:00"), ("8:30 to 17", "08:30-17:00"), ("08:00-08:00", "08:00-18:00"), ("25:00-26:00", None)],
-)
-def test_wrong_hours_are_refused_with_what_was_meant(text: str, fix: str | None) -> None:
-    with pytest.raises(InvalidLiteralError) as caught:
-        parse_hours(text)
-    assert caught.value.fix == fix

@@ -282,14 +282,6 @@ def test_a_changed_policy_changes_no_grant(scene: GrantWorkspace) -> None:
     assert ends(scene) == {"lapsed": 1}, "the condition that was stored with the grant still holds"
 
 
-def test_access_that_a_person_decides_about_at_the_end_stays(scene: GrantWorkspace) -> None:
-    scene.let_in({"ada": 10}, SIGNED, "at_end: human")
-    scene.wait(12)
-    done = scene.turn()
-    assert scene.status_on_hub("ada") == "accepted"
-    assert done.planned.plan.summary["end_human"] == 1
-
-
 # ---- notices -----------------------------------------------------------------------------------------------------------
 
 
@@ -350,19 +342,6 @@ def test_the_guard_of_ends_defers_the_rest(scene: GrantWorkspace) -> None:
     scene.wait(1.1)
     scene.turn()
     assert {scene.status_on_hub(name) for name in "abcde"} == {"reset"}
-
-
-@pytest.mark.parametrize(("zone", "ahead"), [("UTC", 0), ("Asia/Tokyo", 9)])
-def test_access_ends_only_in_the_hours_of_the_workspace(scene: GrantWorkspace, zone: str, ahead: int) -> None:
-    now = scene.now.hour + ahead
-    closed = f"{(now + 2) % 24:02}:00-{(now + 4) % 24:02}:00"
-    scene.let_in({"ada": 10}, SIGNED, guards=f'{{end_hours: "{closed}"}}\ntimezone: {zone}')
-    scene.wait(12)
-    done = scene.turn()
-    assert (done.closed, scene.status_on_hub("ada")) == (1, "accepted")
-    scene.wait(2.1 / 24)
-    assert ends(scene) == {}
-    assert scene.status_on_hub("ada") == "reset"
 
 
 # ---- plans and undo ----------------------------------------------------------------------------------------------------

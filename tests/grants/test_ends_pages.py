@@ -90,37 +90,6 @@ def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Desk) -> 
     )
 
 
-def _renewal(desk: Desk, visitor: Visitor, answer: str) -> Answer:
-    row = desk.row("ada")
-    return visitor.post(f"/requests/{row.state.hub_request}/renewal", {"version": row.version.token, "renewal": answer})
-
-
-def test_a_grant_is_marked_as_not_to_be_renewed_and_the_mark_is_removed(granted: Desk) -> None:
-    lena = granted.visitor()
-    page = f"/requests/{granted.row('ada').state.hub_request}"
-    assert "Do not renew" not in lena.get(page).body, "it has no end"
-    assert _renewal(granted, lena, "no").status == 422
-    _change(granted, lena, until="90d")
-    assert "Do not renew" in lena.get(page).body
-    assert _renewal(granted, lena, "perhaps").status == 422
-    assert _renewal(granted, lena, "no").status == 303
-    marked = lena.get(page).body
-    assert "not to be renewed" in marked
-    assert "access is not to be renewed" in marked
-    assert "Allow renewal" in marked
-    assert granted.row("ada").state.is_final
-    assert _renewal(granted, lena, "yes").status == 303
-    assert "Do not renew" in lena.get(page).body
-    assert not granted.row("ada").state.is_final
-
-
-def test_only_reviewers_mark_a_grant_and_not_their_own(granted: Desk) -> None:
-    _change(granted, granted.visitor(), until="90d")
-    assert _renewal(granted, granted.viewer(), "no").status == 403
-    assert _renewal(granted, granted.visitor(Member(name="ada", role=MemberRole.REVIEWER)), "no").status == 403
-    assert not granted.row("ada").state.is_final
-
-
 def test_an_end_by_a_condition_that_is_unknown_now_is_shown_as_such(granted: Desk) -> None:
     lena = granted.visitor()
     _change(granted, lena, until="day", day="2099-06-30")

@@ -96,7 +96,7 @@ class _Machine(RuleBasedStateMachine):
             e.ChangeSettled(run="r2", kind="gone", after="reset"),
             e.RequestWithdrawn(before=row.state.status),
             e.GrantDated(until=to_ms(self.desk.now + timedelta(days=20)), terms=row.state.terms, at_end="reset"),
-            e.RenewalBlocked(is_blocked=True),
+            e.GrantNoticed(until=to_ms(self.desk.now), step="7d"),
             e.GrantDated(until=None),
         ]
         self.desk.append(row, events[which])

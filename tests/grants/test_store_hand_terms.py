@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.core.events.events import (
-    GrantDated,
     LedgerEntry,
-    RenewalBlocked,
     VerdictReached,
     decode_event,
     encode_event,
@@ -47,23 +45,6 @@ def test_terms_come_back_with_the_verdict_and_are_counted_for_a_selection(store:
     }  # fmt: skip
     _reach(store, idents[0], None)
     assert store.requests(idents[:1])[idents[0]].state.hand_terms is None
-
-
-def test_the_mark_of_a_grant_is_stored_and_goes_with_its_end(store: Store) -> None:
-    (one,) = store_records(store, EEG, [record(1, "accepted")])
-
-    def tell(event: GrantDated | RenewalBlocked) -> bool:
-        with store.writing() as write:
-            write.append(EEG, [LedgerEntry(event=event, at=5, actor="lena", request=one)])
-        return store.requests([one])[one].state.is_final
-
-    assert tell(RenewalBlocked(is_blocked=True)) is False, "without an end there is nothing to renew"
-    assert tell(GrantDated(until=99)) is False
-    assert tell(RenewalBlocked(is_blocked=True)) is True
-    assert tell(GrantDated(until=50)) is True
-    assert tell(RenewalBlocked(is_blocked=False)) is False
-    assert tell(RenewalBlocked(is_blocked=True)) is True
-    assert tell(GrantDated(until=None)) is False
 
 
 @given(

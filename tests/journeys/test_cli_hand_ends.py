@@ -29,7 +29,7 @@ rules:
     when: 'form["{PURPOSE}"].contains("robots")'
     then: accept
     until: 2030-06-30
-    at_end: human
+    at_end: reject
 """
 
 
@@ -55,7 +55,7 @@ def test_an_acceptance_ends_as_the_rule_says_although_people_decide(fresh: Local
     done = Console(fresh).run("accept", f"ada-l@{MODEL}")
     assert done.code == 0, done.err
     assert "1 acceptance: access ends 2030-07-01 00:00 UTC, by rule lantern/robots." in done.err
-    assert _ends(fresh) == {"ada-l": ("lantern/robots", "2030-07-01", "human")}
+    assert _ends(fresh) == {"ada-l": ("lantern/robots", "2030-07-01", "reject")}
     assert Console(fresh).run("accept", f"bob99@{MODEL}").code == 0
     assert list(_ends(fresh)) == ["ada-l"], "no accept rule holds for bob99"
 
@@ -118,22 +118,3 @@ def test_a_grant_without_a_request_needs_a_chosen_end(fresh: LocalHub) -> None:
     assert (refused.code, "the request, which was not read" in refused.error) == (2, True)
     assert console.run("grant", f"dan@{MODEL}", "--until", "90d").code == 0
     assert _ends(fresh)["dan"][0] == "direct"
-
-
-@pytest.mark.usefixtures("desk")
-def test_a_grant_is_marked_as_not_to_be_renewed(fresh: LocalHub) -> None:
-    console = Console(fresh)
-    assert "there is no request" in console.run("ends", "set", f"ada-l@{MODEL}", "--no-renew").error
-    assert console.run("accept", f"ada-l@{MODEL}").code == 0
-    marked = console.run("ends", "set", f"ada-l@{MODEL}", "--no-renew")
-    assert (marked.code, marked.out) == (0, "1 grant will not be renewed.\n"), marked.err
-    assert [each["is_final"] for each in console.run("ends", "ls", "--json").json] == [True]
-    assert "not to be renewed" in console.run("ends", "ls", "--format", "human").out
-    assert console.run("ends", "set", f"ada-l@{MODEL}", "--until", "30d", "--yes").code == 0, "a person may"
-    refused = console.run("ends", "set", f"ada-l@{MODEL}", "--yes")
-    assert "marked as not to be renewed" in refused.error
-    adopted = console.run("ends", "set", "--all", "--with-end", "--yes", "--json").json
-    assert (adopted["changed"], adopted["left"]) == (0, {"a person chose the end": 1})
-    assert console.run("ends", "set", f"ada-l@{MODEL}", "--renew", "--json").json["ends"][0]["is_final"] is False
-    assert console.run("accept", f"bob99@{MODEL}").code == 0
-    assert "has no end" in console.run("ends", "set", f"bob99@{MODEL}", "--no-renew").error

@@ -169,7 +169,7 @@ def test_most_rows_of_a_table_go_only_if_that_is_said(desk: Desk) -> None:
 
 def test_the_terms_of_access_are_in_every_listing(desk: Desk) -> None:
     terms = (
-        '    until: tables.agreements.expires\n    keep_while: tables.agreements.state == "valid"\n    at_end: human\n'
+        '    until: tables.agreements.expires\n    keep_while: tables.agreements.state == "valid"\n    at_end: reject\n'
     )
     (desk.folder / "policies" / "patients.yaml").write_text(POLICY + terms, "utf-8")
     file = desk.signed(f"ada@uni.example.org,2099-01-01,,{HASH},2", header=HEAD)
@@ -180,11 +180,11 @@ def test_the_terms_of_access_are_in_every_listing(desk: Desk) -> None:
     grant = rows["ada-l"]["grant"]
     assert grant["until"] == grant["ends_at"] is not None
     assert grant["keep_while"] == ['tables.agreements.state == "valid"']
-    assert (grant["at_end"], grant["rule"], grant["is_final"]) == ("human", "patients/signed", False)
+    assert (grant["at_end"], grant["rule"]) == ("reject", "patients/signed")
     who = f"ada-l@{DATASET}"
     assert desk.run("show", who, "--json").json["grant"] == grant
     assert [row["grant"] for row in desk.run("person", "show", "ada-l", "--json").json] == [grant]
     (line,) = csv.DictReader(io.StringIO(desk.run("ls", "--status", "accepted", "--format", "csv").out))
-    assert (line["grant.keep_while"], line["grant.is_final"]) == (grant["keep_while"][0], "false")
+    assert line["grant.keep_while"] == grant["keep_while"][0]
     (live,) = desk.run("ls", "--live", "--status", "accepted", "--json").json
     assert live["grant"] is None

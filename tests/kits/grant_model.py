@@ -118,10 +118,9 @@ class GrantModel:
             for table, since in agreement.false_since.items()
         )
 
-    def turn(self, hours: tuple[int, int], rate: int) -> None:
+    def turn(self, rate: int) -> None:
         self.expect()
-        now, opens, closes = self.workspace.now, *hours
-        is_open = opens <= now.hour < closes
+        now = self.workspace.now
         before = {name: self.workspace.status_on_hub(name) for name in self.people}
         self.workspace.turn()
         ended = [
@@ -130,9 +129,8 @@ class GrantModel:
             if before[name] == "accepted" and self.workspace.status_on_hub(name) != "accepted"
         ]
         assert len(ended) <= rate
-        assert is_open or not ended, "nothing ends outside the hours"
         for name in ended:
             assert self.must_have_ended(name, now + LEEWAY), f"{name} lost access too early, or on unknown"
             del self.people[name]
         left = [name for name in self.people if self.must_have_ended(name, now)]
-        assert not left or not is_open or len(ended) == rate, f"{left} keep access after their end"
+        assert not left or len(ended) == rate, f"{left} keep access after their end"

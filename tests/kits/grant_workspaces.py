@@ -11,7 +11,6 @@ from hf_gate.core.events import events as e
 from hf_gate.core.people.approvals import Approver
 from hf_gate.grants.service.ends.approved_ends import EndChanger, HeldChange
 from hf_gate.grants.service.ends.end_changes import change_end_by_hand
-from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.verdicts.service.policy_bundle import load_policies
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import WORKSPACE_FILE, HubWorkspace, write_workspace
@@ -100,8 +99,7 @@ class GrantWorkspace(HubWorkspace):
     def change_end(self, name: str, written: str | None, by: Approver = LENA) -> list[HeldChange]:
         """A person chooses another end of access, or none; what lacks approvals is returned."""
         row, now = self.row(name), self.clock.now()
-        terms = load_terms_reader(self.workspace).read_terms([row], now)[row.id]
-        change = change_end_by_hand(self.store, row, written, terms, now, self.zone)
+        change = change_end_by_hand(self.store, row, written, now, self.zone)
         return EndChanger(self.approvals, by).record([change], to_ms(now))
 
     def notices(self, name: str) -> list[str]:

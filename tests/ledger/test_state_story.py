@@ -65,12 +65,10 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "access lasts while its conditions hold (a condition of `keep_while` has changed)",
     ),
     (
-        e.GrantDated(until=86_400_000, lapses=(0,), at_end="human", cause="fact"),
+        e.GrantDated(until=86_400_000, lapses=(0,), at_end="reject", cause="fact"),
         None,
-        "access ends 1970-01-01 00:00 UTC, then a person decides (the date in `until` has moved)",
+        "access ends 1970-01-01 00:00 UTC, then rejected (the date in `until` has moved)",
     ),
-    (e.RenewalBlocked(is_blocked=True), None, "access is not to be renewed"),
-    (e.RenewalBlocked(is_blocked=False), None, "access may be renewed again"),
     (e.GrantNoticed(until=0, step="30d"), None, "notice 30d before access ends 1970-01-01 00:00 UTC"),
     (
         e.LetterSent(letter="l_1", about="reminder", rule="signed"),

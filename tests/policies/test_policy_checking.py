@@ -383,7 +383,7 @@ def test_an_end_that_cannot_work_is_refused(keys: str, code: str, words: str) ->
         "until: tables.dua.expires",
         "until: 2026-11-27",
         "until: 60d\n  notice: [60d, 7d]",
-        'keep_while: tables.dua.state == "valid"\n  grace: 14d\n  notice: [7d]\n  at_end: human',
+        'keep_while: tables.dua.state == "valid"\n  grace: 14d\n  notice: [7d]\n  at_end: reject',
     ],
 )
 def test_ends_that_work_are_taken(keys: str) -> None:

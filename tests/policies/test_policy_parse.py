@@ -17,7 +17,6 @@ from hf_gate.core.policy_model import Action, PolicyMode, PolicyProblem
 from hf_gate.policies.checks.reasons import fill_reason
 from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy, parse_policy
-from hf_gate.policies.words.descriptions import describe_policies
 from hf_gate.settings.workspace_config import RunGuards
 
 WHOLE = """\
@@ -432,34 +431,3 @@ def test_only_true_lets_the_desk_write_tables(desk: str, may: bool | None, codes
     parsed = parse_config(f"version: 1\nrepos: [a/b]\ndesk: {desk}\n")
     assert [each.code for each in parsed.problems] == codes
     assert (None if parsed.config is None else parsed.config.may_write_tables) is may
-
-
-# ---- ceilings --------------------------------------------------------------------------------------------------------
-
-
-def until(text: str) -> str:
-    """A policy whose accept rule has this end."""
-    return (
-        "version: 1\npolicy: eeg\napplies_to: ['*/*']\nmode: enforce\nrules:\n"
-        f"  - id: all\n    then: accept\n    until: {text}\n"
-    )
-
-
-def test_an_end_may_be_a_ceiling_which_changes_the_meaning_of_a_policy() -> None:
-    fixed, ceiling = (read(until(text)).policy for text in ("1y", "{at_most: 1y}"))
-    assert fixed is not None
-    assert ceiling is not None
-    assert [(rule.until, rule.is_ceiling) for policy in (fixed, ceiling) for rule in policy.rules] == [
-        (Duration(months=12), False),
-        (Duration(months=12), True),
-    ]
-    assert fixed.digest != ceiling.digest
-    said = [" ".join(describe_policies([policy])) for policy in (fixed, ceiling)]
-    assert ["for at most 1 year" in words for words in said] == [False, True]
-
-
-@pytest.mark.parametrize("text", ["{}", "{at_most: tables.dua.expires}", "{at_most: 1 year}", "{at_least: 1y}", "[1y]"])
-def test_a_ceiling_is_a_duration_or_a_date(text: str) -> None:
-    parsed = parse_policy(until(text))
-    assert parsed.policy is None
-    assert parsed.problems

@@ -21,7 +21,7 @@ from tests.kits.in_process_hub import InProcessHub
 
 SIZES = {"dev": (4, 40, 12), "ci": (4, 40, 12), "torture": (50, 730, 200)}
 REPOS, DAYS, PEOPLE = SIZES[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
-HOURS, RATE = (8, 18), 2
+RATE = 2
 
 
 class ManyRepos(GrantWorkspace):
@@ -57,7 +57,7 @@ class Life(GrantModel):
         self.rng, self.days, self.asked, self.ended = rng, dict[str, date | str | None](), 0, 0
         self.workspace.set_policy(
             policy(SIGNED, f"{KEPT}\ngrace: 5d"),
-            f'{{ends: {RATE}/min, end_hours: "{HOURS[0]:02}:00-{HOURS[1]:02}:00"}}',
+            f"{{ends: {RATE}/min}}",
         )
         for _ in range(DAYS):
             if self.asked < PEOPLE and rng.random() < 2 * PEOPLE / DAYS:
@@ -107,7 +107,7 @@ class Life(GrantModel):
 
     def play_turn(self) -> None:
         before = len(self.people)
-        self.turn(HOURS, RATE)
+        self.turn(RATE)
         self.ended += before - len(self.people)
         for name in self.days.keys() - self.people.keys():
             if self.workspace.status_on_hub(name) == "accepted":

@@ -143,7 +143,7 @@ class _Machine(RuleBasedStateMachine):
                 e.NoteWritten(),
                 e.GrantDated(until=to_ms(self.desk.now + timedelta(days=3)), at_end="reset"),
                 e.GrantDated(until=None),
-                e.RenewalBlocked(is_blocked=True),
+                e.GrantNoticed(until=to_ms(self.desk.now), step="7d"),
                 *(e.LetterSent(rule=f"r{n}", letter="l_1", about="reminder") for n in range(3)),
             ]
             self.desk.append(row, events[which])

@@ -49,7 +49,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     at_end: str | None
     terms: GrantTerms | None = None  # what can move the end later
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
-    is_final: bool = False  # the end is not extended
     rests_on: EndRows = {}  # the tables behind the end
     is_chosen: bool = False  # a person chose the end instead of the one that the rule sets
     row: int

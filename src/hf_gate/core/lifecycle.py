@@ -97,7 +97,7 @@ _LABELS: Final = {
     "cancel": "Return to pending",
 }
 
-AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
+AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected"}
 """What happens to a person when access ends."""
 
 

@@ -112,7 +112,7 @@ class RuleTerms(Struct, frozen=True, kw_only=True):
     """What a rule says beside its action: the end of an acceptance, and how people decide."""
 
     until: Until | None = None  # accept
-    at_end: Action | None = None  # accept with an end: reset (default), reject, human
+    at_end: Action | None = None  # accept with an end: reset (default) or reject
     end_reason: str | None = None
     notice: tuple[Duration, ...] = ()  # accept with an end: times before the end
     reviewers: int = 1  # 1 or 2
@@ -132,7 +132,6 @@ class Rule(RuleTerms, frozen=True):
     reason_template: str | None = None
     at_most: Duration | None = None  # wait
     after: Action | None = None  # wait: reset, reject or human
-    is_ceiling: bool = False  # accept: a person may choose any end up to `until`, and none after it
     keep_while: str | None = None  # accept: a CEL source; access ends after `grace` when it turns false
     grace: Duration | None = None
     says: str | None = None  # one sentence that explains the rule to people; the digest does not cover it

@@ -80,9 +80,8 @@ class GrantRecord(Record, frozen=True, kw_only=True):
     until: Annotated[Time | None, Meta(description="the end by date")]
     lapses_at: Annotated[Time | None, Meta(description="the end because a condition of keep_while is false")]
     keep_while: Annotated[Sequence[str], Meta(description="the access ends when one of these conditions turns false")]
-    at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
+    at_end: Annotated[str | None, Meta(description="reset or reject")]
     rule: Annotated[str | None, Meta(description="the rule that set the end, as policy/rule")]
-    is_final: Annotated[bool, Meta(description="a person decided that the end is not extended")]
 
 
 class ApprovalRecord(Record, frozen=True, kw_only=True):
@@ -134,7 +133,6 @@ class TermsRecord(Record, frozen=True, kw_only=True):
     at_end: str | None
     rule: Annotated[str | None, Meta(description="policy/rule")]
     missing: Annotated[list[str], Meta(description="the facts that are not known")]
-    at_most: Annotated[str | None, Meta(description="the latest end that a person may choose, as written in rules")]
 
 
 class AttemptRecord(RequestRecord, frozen=True, kw_only=True):
@@ -209,9 +207,8 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
     request_id: str | None
     repo: str
     repo_type: RepoType
-    at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
+    at_end: Annotated[str | None, Meta(description="reset or reject")]
     rule: Annotated[str | None, Meta(description="null when a person set the end")]
-    is_final: Annotated[bool, Meta(description="a person decided that the end is not extended")]
 
     is_undecided: Annotated[
         bool, Meta(description="the condition is unknown at the last review, so the access stays until it is known")

@@ -139,22 +139,18 @@ def find_undecided_grants(reader: Reader, repo_id: int) -> set[int]:
     return {ident for (ident,) in reader.reads.rows(sql, (repo_id,))}
 
 
-def count_ended(reader: Reader, until: int, *, with_undecided: bool) -> dict[tuple[Repo, bool], int]:
-    """Count the grants that end at or before a time (ms), by repo and by whether a person must decide.
+def count_ended(reader: Reader, until: int, *, with_undecided: bool) -> dict[Repo, int]:
+    """Count the grants that end at or before a time (ms), by repo.
 
     Without a record nothing can be sent, so such a grant does not count. `with_undecided` includes those that wait for
     a condition that is unknown.
     """
-    is_human = "COALESCE(r.at_end, '') = 'human'"
     sql = (
-        f"SELECT o.type, o.namespace, o.name, {is_human}, count(*) FROM requests r JOIN repos o ON o.id = r.repo_id"
-        f" WHERE r.ends_at <= ? AND r.is_current AND r.record_id IS NOT NULL AND ({is_human} OR {IS_ENDABLE})"
-        f"{'' if with_undecided else ' AND NOT r.is_undecided'} GROUP BY o.type, o.namespace, o.name, {is_human}"
+        "SELECT o.type, o.namespace, o.name, count(*) FROM requests r JOIN repos o ON o.id = r.repo_id"
+        f" WHERE r.ends_at <= ? AND r.is_current AND {IS_ENDABLE}"
+        f"{'' if with_undecided else ' AND NOT r.is_undecided'} GROUP BY o.type, o.namespace, o.name"
     )
-    return {
-        (repo_of(kind, namespace, name), bool(person)): count
-        for kind, namespace, name, person, count in reader.reads.rows(sql, (until,))
-    }
+    return {repo_of(kind, namespace, name): count for kind, namespace, name, count in reader.reads.rows(sql, (until,))}
 
 
 def write_reviews(write: Writer, results: Sequence[ReviewResult]) -> None:

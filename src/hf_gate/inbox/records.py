@@ -67,7 +67,6 @@ def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
         repo_type=row.repo.type,
         at_end=state.at_end,
         rule=state.until_rule,
-        is_final=state.is_final,
         is_undecided=row.evaluation.is_undecided,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
-from datetime import time
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +11,7 @@ from msgspec import Struct
 from hf_gate.base.ids import Repo
 from hf_gate.core.letters.letters import LetterConfig
 from hf_gate.core.letters.notices import Destination
-from hf_gate.core.parsing.literals import Hours, Rate, matches_any
+from hf_gate.core.parsing.literals import Rate, matches_any
 from hf_gate.core.people.sign_in import RoleMap
 from hf_gate.core.policy_model import SourcePosition, TableSpec
 
@@ -42,17 +41,12 @@ class RunGuards(Struct, frozen=True):
     reject: Rate = _REJECT
     remove: Rate = _REMOVE
     ends: Rate | None = None
-    end_hours: Hours | None = None
     protected: tuple[str, ...] = ()
 
     @property
     def budgets(self) -> Map[str, Rate]:
         """The rate limits by verb, and `ends` if it is set."""
         return {verb: rate for verb in RATES if (rate := getattr(self, verb)) is not None}
-
-    def may_end_at(self, time_of_day: time) -> bool:
-        """Tell whether grants may end at this time of day in the workspace's zone."""
-        return self.end_hours is None or self.end_hours.includes(time_of_day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,7 @@ class Store(StoreConnections):
     def iterate_due(self, until: int, *, is_endable: bool = False) -> Iterator[RequestRow]:
         """Iterate over the requests whose grants end at or before a time (ms), earliest first.
 
-        With `is_endable`, only those that hf-gate can end: no person must decide, and no change is under way.
+        With `is_endable`, only those that hf-gate can end: no change is under way.
         """
         reader = self._reader()
         where = f"r.ends_at <= ? AND r.is_current{f' AND {IS_ENDABLE}' if is_endable else ''}"

@@ -53,7 +53,6 @@ ROUTES: Final = (
     Route("POST", "/requests/{id}/approval/withdraw", _REVIEWER, approvals.withdraw),
     Route("POST", "/requests/{id}/approval/acknowledge", _ADMIN, approvals.acknowledge),
     Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
-    Route("POST", "/requests/{id}/renewal", _REVIEWER, access_end.change_renewal),
     Route("GET", "/tray", _VIEWER, tray.page),
     Route("POST", "/tray", _REVIEWER, tray.decide_requests),
     Route("POST", "/tray/undo", _REVIEWER, tray.undo),

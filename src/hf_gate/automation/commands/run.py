@@ -501,8 +501,6 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
         yield (
             f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
         )
-    if done.closed:
-        yield f"  {_count_waiting(done.closed)}: grants end only in the hours of `guards.end_hours` in hf-gate.yaml."
     if late := lateness_of(done.planned.plan.changes):
         yield f"  {late}"
 

@@ -38,7 +38,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan import guards
-from hf_gate.verdicts.plan.guards import END_GUARD, PolicyStart
+from hf_gate.verdicts.plan.guards import PolicyStart
 from hf_gate.verdicts.plan.model import make_partial_plan
 from hf_gate.verdicts.service.evaluated_parts import EvaluateList
 from hf_gate.verdicts.service.evaluation import open_fact_sources
@@ -68,7 +68,6 @@ class TurnResult(Struct):
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
-    closed: int = 0  # ends that wait for the hours of `guards.end_hours`
     forgotten: int = 0  # requests whose personal data was kept long enough and is deleted
     stop: UnattendedStop | None = None  # if set, nothing was changed
 
@@ -85,19 +84,16 @@ class TurnResult(Struct):
     @property
     def deferred_by_guard(self) -> Counter[str]:
         """The number of changes that are left for a later turn, by guard."""
-        return Counter(change.guard for change in self.deferred) + self._sendable_left_out
+        return Counter(change.guard for change in self.deferred) + self._left_out
 
     @property
     def deferred_by_verb(self) -> Counter[str]:
         """The number of changes that are left for a later turn, by verb: an end is a reset or a reject."""
-        return Counter(change.verb for change in self.deferred) + self._sendable_left_out
+        return Counter(change.verb for change in self.deferred) + self._left_out
 
     @property
-    def _sendable_left_out(self) -> Counter[str]:
-        left = Counter(self.planned.left_out if self.stop is None else {})
-        if self.closed:
-            del left[END_GUARD]  # these wait for the hours, not for a budget
-        return left
+    def _left_out(self) -> Counter[str]:
+        return Counter(self.planned.left_out if self.stop is None else {})
 
     @property
     def has_changes(self) -> bool:
@@ -139,11 +135,12 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
     moment = clock.now()
     room = _read_room(context, moment)
-    may_end = context.bundle.config.guards.may_end_at(moment.astimezone(context.bundle.zone).time())
-    _make_plan(context, result, profile_budget, room if may_end else room | {END_GUARD: 0})
+    _make_plan(context, result, profile_budget, room)
     store_skew(store, result.planned.skew)
     result.stop = read_stop(store)
-    allowed = _apply_budgets(result, room, may_end=may_end) if result.stop is None else []
+    allowed: list[Change] = []
+    if result.stop is None:
+        allowed, result.deferred = guards.apply_budgets(result.planned.plan.changes, room)
     if allowed:
         plan = make_partial_plan(result.planned.plan, allowed)
         run = create_run(store, plan, run_id=run_id, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
@@ -250,14 +247,6 @@ def _read_room(context: TurnContext, moment: datetime) -> dict[str, int]:
     return {budget.name: max(0, budget.rate.limit - budget.used) for budget in budgets}
 
 
-def _apply_budgets(result: TurnResult, room: Mapping[str, int], *, may_end: bool) -> list[Change]:
-    changes = result.planned.plan.changes
-    timely = [change for change in changes if may_end or not change.is_end]
-    result.closed = len(changes) - len(timely) + (0 if may_end else result.planned.left_out.get(END_GUARD, 0))
-    allowed, result.deferred = guards.apply_budgets(timely, room)
-    return allowed
-
-
 def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     """Record the policy versions that completed their first turn at a repo, including versions without changes.
 
@@ -292,7 +281,7 @@ def count_ends(result: TurnResult) -> dict[str, int]:
     """Return what a turn did with the ends of grants, as counts."""
     ends = result.planned.ends
     moved = {kind.value: ends.counts.get(kind.value, 0) for kind in MoveKind}
-    rest = {"noticed": ends.noticed, "held": ends.held_count, "undecided": len(ends.undecided), "closed": result.closed}
+    rest = {"noticed": ends.noticed, "held": ends.held_count, "undecided": len(ends.undecided)}
     return {**moved, **rest}
 
 

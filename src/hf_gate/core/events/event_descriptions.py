@@ -177,9 +177,6 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     e.ChangeSettled: _describe_outcome,
     e.GrantDated: _describe_end,
     e.GrantNoticed: lambda event, entry: f"notice {event.step} before access ends {entry.time(event.until)}",
-    e.RenewalBlocked: lambda event, _entry: (
-        "access is not to be renewed" if event.is_blocked else "access may be renewed again"
-    ),
     e.LetterSent: _describe_letter,
     e.NoteWritten: lambda _event, entry: f"note{entry.quote('note')}",
     e.PlanApproved: lambda event, _entry: (
@@ -229,7 +226,6 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.ChangeSettled, "change ended"),
         (e.GrantDated, "end of access"),
         (e.GrantNoticed, "notice of end"),
-        (e.RenewalBlocked, "renewal"),
         (e.LetterSent, "letter sent"),
         (e.NoteWritten, "note"),
         (e.PolicyPromoted, "policy promoted"),

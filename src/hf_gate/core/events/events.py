@@ -147,12 +147,6 @@ class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gr
     step: str  # as written in the rule: `30d`
 
 
-class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RenewalBlocked"):
-    """A person decided that the end of a grant is not extended, or that it may be extended again."""
-
-    is_blocked: bool
-
-
 class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="LetterSent"):
     """The mail server took a letter to an applicant, or a person says that it was sent."""
 
@@ -334,7 +328,6 @@ AnyEvent: TypeAlias = (
     | ChangeSettled
     | GrantDated
     | GrantNoticed
-    | RenewalBlocked
     | LetterSent
     | NoteWritten
     | PolicyPromoted

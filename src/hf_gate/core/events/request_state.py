@@ -26,7 +26,6 @@ LIST_LAG: Final = 10_000
 _NO_END: Final[dict[str, Any]] = {
     **dict.fromkeys(("until", "at_end", "until_rule", "terms", "noticed_at")),
     "lapses": (),
-    "is_final": False,
 }
 
 
@@ -58,7 +57,6 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
-    is_final: bool = False  # the end is not extended
     reminders: tuple[tuple[str, int], ...] = ()  # by rule: when the last reminder was accepted
 
     @property
@@ -162,7 +160,6 @@ _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], Reques
     e.ChangeSettled: _settle_change,
     e.GrantDated: _set_end,
     e.GrantNoticed: lambda state, _event, at: replace(state, noticed_at=at),
-    e.RenewalBlocked: lambda state, event, _at: replace(state, is_final=event.is_blocked and state.ends_at is not None),
     e.LetterSent: _remind,
 }
 """What each event changes, given the state before and the time of the event (ms). Other events change nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import MAXYEAR, date, time
+from datetime import MAXYEAR, date
 from functools import lru_cache
 
 from msgspec import Struct
@@ -163,43 +163,6 @@ def parse_rate(text: str) -> Rate:
         period = _PERIODS.get(like[2].lower())
         suggestion = f"{int(number)}/{period}" if number and period else None
     raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", suggestion)
-
-
-# ---- hours of the day ------------------------------------------------------------------------------------------------
-
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)\Z", re.ASCII)
-_LIKE_HOURS = re.compile(r"(\d{1,2})(?::?(\d{2}))?\s*(?:-|–|to|until)\s*(\d{1,2})(?::?(\d{2}))?\Z", re.ASCII)
-
-
-class Hours(Struct, frozen=True):
-    """The hours from `start` to `end` of each day; they may pass midnight."""
-
-    start: time
-    end: time
-
-    def includes(self, moment: time) -> bool:
-        """Tell whether a time of day lies within the hours."""
-        if self.start < self.end:
-            return self.start <= moment < self.end
-        return moment >= self.start or moment < self.end
-
-    def __str__(self) -> str:
-        return f"{self.start:%H:%M}-{self.end:%H:%M}"
-
-
-def parse_hours(text: str) -> Hours:
-    """Parse `08:00-18:00`, or `22:00-06:00` across midnight. Raises InvalidLiteralError."""
-    match = _HOURS.match(text)
-    if match is not None and (match[3] != "24" or match[4] == "00"):
-        start = time(int(match[1]), int(match[2]))
-        end = time(int(match[3]) % 24, int(match[4]))
-        if start != end or match[3] == "24":
-            return Hours(start, end)
-        raise InvalidLiteralError(f"`{text}` is empty: the start and the end are the same.", "08:00-18:00")
-    suggestion = None
-    if (like := _LIKE_HOURS.match(text.strip())) and int(like[1]) < 24 and int(like[3]) <= 24:
-        suggestion = f"{int(like[1]):02}:{like[2] or '00'}-{int(like[3]):02}:{like[4] or '00'}"
-    raise InvalidLiteralError(f"`{text[:40]}` is not a range of hours: write 08:00-18:00.", suggestion)
 
 
 # ---- repo globs ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ person can set another end; the numbers 3 to 5 are about ends that facts move.
 5. No end moves to an earlier time while this machine's clock is wrong or cannot be compared with the Hub's. No access
    ends while it is wrong.
 6. A condition that is false ends access after its grace. If it is true again before, access stays.
-7. A grant that a person marked as not to be renewed gets no later date.
 8. Access never ends early: a late plan ends it late, and an end that moved since the plan is not sent.
 9. Access whose rule says that a person decides at the end stays until a person does.
 """

@@ -10,10 +10,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import astuple, replace
 
-from hf_gate.base.timestamps import format_minute
 from hf_gate.core.end_rows import EndRows
 from hf_gate.core.runs import ChangeOrigin
-from hf_gate.errors import UsageError
 
 from .grants import GrantTerms, parse_grant_end, with_chosen_end
 
@@ -37,9 +35,8 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest`
     is that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on`
-    are the tables behind the end; equal terms of two people rest on different rows. `ceiling` is the latest end that a
-    person may choose, written like `until`; None: the rules set no such limit. `version` is the digest of the policy of
-    `rule`, and `shown_at` (ms) says when the terms were read for a person; terms differ by neither.
+    are the tables behind the end; equal terms of two people rest on different rows. `version` is the digest of the
+    policy of `rule`, and `shown_at` (ms) says when the terms were read for a person; terms differ by neither.
     """
 
     kind: TermsKind = TermsKind.NO_END
@@ -50,7 +47,6 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     digest: str | None = None
     document: GrantTerms | None = None
     rests_on: EndRows = {}
-    ceiling: str | None = None
     version: str | None = None
     shown_at: int | None = None
 
@@ -74,7 +70,6 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def token(self) -> str:
         """8 hex digits that differ if other terms would apply."""
         known = [self.kind, self.until, self.at_end, self.rule, self.digest]
-        known += [self.ceiling] if self.ceiling is not None else []
         return hashlib.blake2b(msgspec.json.encode(known), digest_size=4).hexdigest()
 
     @property
@@ -139,9 +134,8 @@ def end_of_terms(terms: HandTerms) -> GrantEnd | None:
 def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> GrantEnd | None:
     """Return the end that a person chose for an acceptance; None if they chose none, which also drops the conditions.
 
-    The rule and its conditions stay, unless a condition is false or not known. Raises UsageError beyond the ceiling.
+    The rule and its conditions stay, unless a condition is false or not known.
     """
-    check_ceiling(terms, written, now, zone)
     if written == NO_END_WORD:
         return None
     if terms.kind not in (TermsKind.END, TermsKind.PAST):
@@ -160,16 +154,6 @@ def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> G
         version=terms.version,
         shown_at=terms.shown_at,
     )
-
-
-def check_ceiling(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> None:
-    """Raise UsageError if an end that a person chose is later than the rules allow anybody to choose."""
-    if terms.ceiling is not None and is_later(written, terms.ceiling, now, zone):
-        last = format_minute(parse_grant_end(terms.ceiling, now, zone), zone)
-        raise UsageError(
-            f"The rules allow an end until {last} at the latest, and {written} is later.",
-            hint=f"Choose an earlier end, or change `at_most` in the policy ({terms.rule or 'its accept rules'}).",
-        )
 
 
 def is_later(written: str | None, limit: str | None, now: datetime, zone: tzinfo) -> bool:

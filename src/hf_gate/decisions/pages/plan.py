@@ -46,7 +46,6 @@ PAGE_SIZE: Final = 50
 MAX_WAIT: Final = 2.0  # seconds that a page waits for the work that it started
 _LEFT_OUT: Final = (
     "wait",
-    "end_human",
     "ends_held",
     "ends_undecided",
     "protected",

@@ -50,7 +50,7 @@ class BulkEnds(Struct, frozen=True):
     zone: tzinfo = UTC
 
     def end_of(self, terms: HandTerms) -> GrantEnd | None:
-        """Return the end of one acceptance; None if it has none. Raises UsageError for an end beyond the ceiling."""
+        """Return the end of one acceptance; None if it has none."""
         if not (self.for_all or terms.needs_choice):
             return end_of_terms(terms)
         return choose_end(terms, self.chosen or NO_END_WORD, self.now, self.zone)

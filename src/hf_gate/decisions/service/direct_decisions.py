@@ -172,8 +172,3 @@ def _describe_stop(stop: BaseException | None) -> str:
 def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry:
     """Return the ledger entry of a reviewer's note."""
     return entry_about(row, e.NoteWritten(), actor, at, {"note": note})
-
-
-def renewal_entry(row: RequestRow, actor: str, at: int, *, is_blocked: bool) -> e.LedgerEntry:
-    """Return the ledger entry that marks a grant as not to be renewed, or removes the mark."""
-    return entry_about(row, e.RenewalBlocked(is_blocked=is_blocked), actor, at)

@@ -161,7 +161,7 @@ class TrayService(Struct):
     ) -> tuple[dict[int, GrantEnd | None], list[RequestRow]]:
         """Return the end of each acceptance, and the rows whose terms are not those shown. Add to `renamed`.
 
-        Raises an error if terms are not known and the person chose no end, or one beyond the ceiling.
+        Raises an error if terms are not known and the person chose no end.
         """
         if request.verb != ACCEPT:
             return {}, []

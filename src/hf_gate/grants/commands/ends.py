@@ -15,9 +15,9 @@ from hf_gate.cli.framework import CommandEntry, LazyGroup, command, limit_option
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import find_stored_request, read_targets
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import announce_target, find_actor, open_with_policies, open_workspace
+from hf_gate.cli.workspace import find_actor, open_with_policies, open_workspace
 from hf_gate.config import parse_seconds
-from hf_gate.core.lifecycle import AT_END, Status
+from hf_gate.core.lifecycle import AT_END
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
@@ -110,7 +110,6 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
     if row.ends_at is None:
         return "no end"
     words = format_distance(datetime.fromisoformat(row.ends_at), now)
-    words += ", not to be renewed" if row.is_final else ""
     if row.is_undecided:
         return f"{words}, condition unknown: access stays"
     return f"{words}, condition false" if row.is_lapsed else words
@@ -184,16 +183,12 @@ def _move_line(move: EndMove, now: datetime) -> str:
     examples=(
         "hf-gate ends set ada-l@acme/med-7b --until 1y",
         "hf-gate ends set ada-l@acme/med-7b --until none",
-        "hf-gate ends set ada-l@acme/med-7b --no-renew",
         "hf-gate ends set --all acme/med-7b --from-acceptance --dry-run",
     ),
 )
 @click.argument("targets", nargs=-1, metavar="[WHO@REPO]...")
 @click.option(
     "--until", metavar="END", help="The new end: 1y (from now), 2028-11-30 or none. Default: as the policies say."
-)
-@click.option(
-    "--no-renew/--renew", "is_final", default=None, help="Mark access that ends for good, or remove the mark."
 )
 @click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
 @click.option("--with-end", is_flag=True, help="With --all: also people for whom the rules set another end now.")
@@ -205,7 +200,6 @@ def set_ends(
     context: CommandContext,
     targets: tuple[str, ...],
     until: str | None,
-    is_final: bool | None,
     is_all: bool,
     with_end: bool,
     from_acceptance: bool,
@@ -218,21 +212,18 @@ def set_ends(
     Where the rules ask for two people, longer access needs two: the first one approves it, and the second one runs the
     same command.
 
-    With --no-renew, no later date in a table and no policy extends the access. After a reset, the person can ask again;
-    an entry in a deny table prevents that.
-
     With --all, people who got access before the rules set an end get the end of the first accept rule that holds for
     them now. People for whom it is unknown, past or not set stay as they are and are counted; so do people whose end a
     person chose. Nobody's access ends sooner than in 7 days.
     """
-    _check_options(
-        {"--until": until, "--no-renew": is_final},
-        {"--with-end": with_end, "--from-acceptance": from_acceptance},
-        is_all,
-    )
+    if until is not None and is_all:
+        raise UsageError("--until and --all exclude each other.", hint="Use only one of them.")
+    wrong = "--with-end" if with_end else "--from-acceptance" if from_acceptance else ""
+    if wrong and not is_all:
+        raise UsageError(
+            f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the end dates of everybody."
+        )
     how = ChangeOptions(**given)  # type: ignore[arg-type]
-    if is_final is not None:
-        return _mark_final(context, targets, how, is_final=is_final)
     if is_all:
         return _adopt_ends(context, targets, how, with_end=with_end, from_acceptance=from_acceptance)
     return _change_ends(context, targets, until, how)
@@ -246,21 +237,6 @@ class ChangeOptions(Struct, frozen=True):
     max_changes: int | None
 
 
-def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], is_all: bool) -> None:
-    """Raise UsageError for options that exclude each other."""
-    chosen = [name for name, value in by_hand.items() if value is not None]
-    if len(chosen) + is_all > 1:
-        raise UsageError(
-            f"{' and '.join([*chosen, *(['--all'] if is_all else [])])} exclude each other.",
-            hint="Use only one of them.",
-        )
-    wrong = next((name for name, value in of_all.items() if value and not is_all), None)
-    if wrong:
-        raise UsageError(
-            f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the end dates of everybody."
-        )
-
-
 def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
     """Set the end that is written, or the end of the policies."""
     from hf_gate.grants.service.ends.end_changes import change_end_by_hand, renew_by_rules
@@ -270,11 +246,11 @@ def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str |
     zone = bundle.zone
     written = None if until in {None, NO_END_WORD} else parse_end(str(until), now, zone, has_workspace=True)
     rows = _read_rows(workspace, bundle, read_targets(context, targets, None, None, None))
-    terms = _read_terms(workspace, bundle, rows, now)
     if until is None:
+        terms = _read_terms(workspace, bundle, rows, now)
         changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
     else:
-        changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
+        changes = [change_end_by_hand(workspace.store, row, written, now, zone) for row in rows]
     question = "remove {} end dates?" if until == NO_END_WORD else "renew {} end dates?"
     return _apply(context, workspace, bundle, changes, now, question, how)
 
@@ -296,41 +272,6 @@ def _adopt_ends(
     found = plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
     question = "set the end of access of {} people?"
     return _apply(context, workspace, bundle, found.changes, now, question, how, found)
-
-
-def _mark_final(context: CommandContext, targets: tuple[str, ...], how: ChangeOptions, *, is_final: bool) -> int:
-    """Mark access that is not renewed, or remove the mark."""
-    from hf_gate.decisions.service.direct_decisions import renewal_entry
-
-    announce_target(context, writes=not how.dry_run)
-    with open_workspace(context, needs_folder=True, writes=not how.dry_run) as workspace:
-        rows = [_find_grant(workspace, target) for target in read_targets(context, targets, None, None, None)]
-        people = [row.person.identity for row in rows]
-        require_member_for_ends(context, workspace, (row.repo for row in rows))
-        authorize_run(context, workspace, {}, about=[(person.username, person.user_id) for person in people])
-        now = workspace.clock.now()
-        actor = find_actor(context)
-        if not how.dry_run:
-            with workspace.store.writing() as write:
-                for row in rows:
-                    write.append(row.repo, [renewal_entry(row, actor, to_ms(now), is_blocked=is_final)])
-        known = workspace.store.requests([row.id for row in rows]).values()
-    words = "not be renewed" if is_final else "be renewed again"
-    may = "would" if how.dry_run else "will" if is_final else "may"
-    record = _changed_ends_record(known, 0 if how.dry_run else len(rows), len(rows), {}, (), now)
-    context.out.document(record, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
-    return 0
-
-
-def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
-    """Return the stored request of a target. Raises an error unless its access ends."""
-    row = find_stored_request(workspace, target)
-    if row.state.status != Status.ACCEPTED or row.state.ends_at is None:
-        raise UsageError(
-            f"the access of {target} has no end; nothing was changed.",
-            hint="`hf-gate ends ls` lists access that ends.",
-        )
-    return row
 
 
 # ---- people ----------------------------------------------------------------------------------------------------------

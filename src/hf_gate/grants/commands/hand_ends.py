@@ -17,7 +17,6 @@ from hf_gate.core.people.hand_terms import (
     NO_HAND_TERMS,
     GrantEnd,
     HandTerms,
-    check_ceiling,
     choose_end,
     end_of_terms,
 )
@@ -65,8 +64,7 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
     last = format_minute(parse_grant_end(end.written, now, zone), zone)
-    ceiling = "; nobody can choose a later end" if terms.ceiling else ""
-    return f"access ends {last}, by rule {end.rule}{ceiling}"
+    return f"access ends {last}, by rule {end.rule}"
 
 
 def _ask_end(
@@ -89,13 +87,9 @@ def _ask_end(
     while True:
         text = click.prompt("Access ends (1y, 2027-06-30, or none)", err=True).strip()
         try:
-            written = parse_typed_end(context, workspace, text)
-            for _, each in unknown:
-                check_ceiling(each, written, context.now(), workspace.zone)
+            return parse_typed_end(context, workspace, text)
         except UsageError as wrong:
             context.out.say(f"{wrong} {wrong.hint or ''}")
-        else:
-            return written
 
 
 def parse_typed_end(context: CommandContext, workspace: Workspace, text: str) -> str:

@@ -17,7 +17,6 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.decisions.service.direct_decisions import renewal_entry
 from hf_gate.decisions.typed_input import NO_WORKSPACE
 from hf_gate.errors import Guarded, NotAllowed, UsageError
 from hf_gate.grants.service.ends.approved_ends import EndChanger, HeldChange
@@ -56,7 +55,7 @@ class EndChoices(Struct, frozen=True):
     current: str = ""  # the current last day of access
     by_rule: str = ""  # the last day by the policies, for an acceptance
     rule: str = ""  # the rule that sets it
-    rule_at_end: str = ""  # what happens then: reset, reject or human
+    rule_at_end: str = ""  # what happens then: reset or reject
     why_choose: str = ""  # why the policies do not know the end
     approved: tuple[str, ...] = ()  # longer ends that one of two people approved, in words
 
@@ -141,8 +140,7 @@ def write_end(
     changer = EndChanger(
         ApprovalCheck(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
     )
-    terms = app_state.terms_reader.read_terms([row], context.now)[row.id]
-    quorums = changer.read_quorums([change_end_by_hand(store, row, until, terms, context.now, zone)])
+    quorums = changer.read_quorums([change_end_by_hand(store, row, until, context.now, zone)])
     with store.writing() as write:
         fresh = store.request(row.id)
         _check_change(context, fresh, version)
@@ -154,29 +152,13 @@ def write_end(
             raise Guarded(why, hint="Ask another admin to set the other end dates.")
         held = changer.write(
             write,
-            [change_end_by_hand(store, fresh or row, until, terms, context.now, zone)],
+            [change_end_by_hand(store, fresh or row, until, context.now, zone)],
             quorums,
             to_ms(context.now),
         )
         lacking = held[0] if held else None
         record(write, lacking)
     return lacking
-
-
-def change_renewal(context: HttpContext) -> Response:
-    """Mark a grant as not to be renewed, or remove the mark. Nothing is sent."""
-    row = context.find_request(context.params["id"])
-    is_blocked = context.form_value("renewal") == "no"
-    if context.form_value("renewal") not in ("no", "yes"):
-        raise Refused("Nothing was changed.", hint="Use the button on the page of the request.")
-    with context.workspace.store.writing() as write:
-        fresh = context.workspace.store.request(row.id)
-        _check_change(context, fresh, context.form_value("version"))
-        if fresh is None or fresh.state.ends_at is None:
-            raise Refused("This access has no end, so there is nothing to renew.", hint="Set an end first.")
-        entry = renewal_entry(fresh, context.member.name, to_ms(context.now), is_blocked=is_blocked)
-        write.append(row.repo, [entry])
-    return context.redirect_back(f"/requests/{request_key(row)}")
 
 
 def _check_change(context: HttpContext, row: RequestRow | None, version: str) -> None:

@@ -41,7 +41,6 @@ def build_grant_record(state: RequestState, terms: Mapping[str, GrantTerms]) -> 
         keep_while=() if own is None else tuple(condition.expr for condition in own.keep_while),
         at_end=state.at_end,
         rule=state.until_rule,
-        is_final=state.is_final,
     )
 
 
@@ -57,4 +56,4 @@ def describe_access_end(row: RequestRow, now: datetime, zone: tzinfo) -> str:
     elif state.ends_at == state.lapses_at:
         words += ", because a condition is false"
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule {state.until_rule}"
-    return f"{words}, then {AT_END[state.at_end or 'reset']}{rule}{'; not to be renewed' if state.is_final else ''}"
+    return f"{words}, then {AT_END[state.at_end or 'reset']}{rule}"

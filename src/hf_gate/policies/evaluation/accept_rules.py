@@ -6,7 +6,7 @@ They apply whatever the verdict is: a steward may accept a person whom the rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -65,9 +65,7 @@ def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: Evaluatio
     """
     missing = sorted({name for _, (_, names) in found for name in names})
     if missing:
-        every = [rule for policy, _ in found for rule in policy.rules]
-        return HandTerms(TermsKind.UNKNOWN, missing=tuple(missing), ceiling=join_ceilings(every))
-    ceiling = join_ceilings(policy.rules[match[0]] for policy, match in found if match[0] is not None)
+        return HandTerms(TermsKind.UNKNOWN, missing=tuple(missing))
     opinions = [
         opinion_of_rule(policy, match[0], Action.ACCEPT, moment) for policy, match in found if match[0] is not None
     ]
@@ -78,7 +76,7 @@ def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: Evaluatio
         return NO_HAND_TERMS
     unknown = sorted({end.name for end in ends if isinstance(end, FactEnd) and end.at is None})
     if unknown:
-        return HandTerms(TermsKind.UNKNOWN, missing=tuple(unknown), ceiling=ceiling)
+        return HandTerms(TermsKind.UNKNOWN, missing=tuple(unknown))
     kind = TermsKind.END
     if verdict.unmet:
         kind = TermsKind.FALSE
@@ -95,13 +93,7 @@ def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: Evaluatio
         f"{first.policy}/{first.rule}" if kind is not TermsKind.FALSE else verdict.unmet[0],
         digest=None if document is None else document.digest,
         document=document,
-        ceiling=ceiling,
     )
-
-
-def join_ceilings(rules: Iterable[Rule]) -> str | None:
-    """Return the ceilings of accept rules, of which the earliest applies; None without one."""
-    return ",".join(sorted({str(rule.until) for rule in rules if rule.is_ceiling})) or None
 
 
 def _end_or_never(until: Until | None, moment: EvaluationTime) -> datetime:

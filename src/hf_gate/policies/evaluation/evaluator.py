@@ -42,7 +42,7 @@ from hf_gate.policies.expressions.expressions import (
 from hf_gate.policies.facts.fact_table import REMINDERS, CelType
 from hf_gate.policies.facts.facts import RequestFacts
 
-from .accept_rules import AcceptMatch, AcceptRules, find_accept_match, find_accept_rules, join_ceilings, terms_by_hand
+from .accept_rules import AcceptMatch, AcceptRules, find_accept_match, find_accept_rules, terms_by_hand
 from .opinions import (
     EVALUATED_STATUSES,
     Branch,
@@ -287,12 +287,6 @@ class Evaluator:
     def sets_terms_by_hand(self) -> bool:
         """Whether any policy can limit an acceptance by hand."""
         return any(_sets_terms(each) for each in self.policies_for(Status.PENDING))
-
-    @property
-    def ceiling(self) -> str | None:
-        """The latest end that a person may choose for somebody of whom nothing is known; None without a limit."""
-        policies = (each.policy for each in self.policies_for(Status.PENDING) if _sets_terms(each))
-        return join_ceilings(rule for policy in policies for rule in policy.rules)
 
     def terms_by_hand(self, facts: Facts, *, now: datetime, since: datetime | None = None) -> HandTerms:
         """Return the terms of an acceptance by hand, of a request in any status."""

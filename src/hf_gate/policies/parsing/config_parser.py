@@ -10,7 +10,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from hf_gate.base.yaml_parser import Mapping, Node, Scalar
-from hf_gate.core.parsing.literals import Rate, parse_hours, parse_rate
+from hf_gate.core.parsing.literals import Rate, parse_rate
 from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 from hf_gate.core.parsing.strict_yaml import read_yaml
 from hf_gate.core.policy_model import PolicyProblem
@@ -56,7 +56,6 @@ _GUARD_SYNONYMS = {
     **dict.fromkeys(("rejects", "rejections"), "reject"),
     **dict.fromkeys(("removals", "revoke"), "remove"),
     **dict.fromkeys(("end", "expire", "expiries"), "ends"),
-    **dict.fromkeys(("removal_hours", "hours"), "end_hours"),
     **dict.fromkeys(("protect", "never_remove"), "protected"),
 }
 RETENTION_STATUSES = ("rejected", "reset", "withdrawn")
@@ -167,7 +166,7 @@ def _read_timezone(reader: NodeReader, node: Node, name: str, list_zones: Callab
 
 
 def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
-    keys = reader.read_keys(node, "guards", (*RATES, "end_hours", "protected"), synonyms=_GUARD_SYNONYMS)
+    keys = reader.read_keys(node, "guards", (*RATES, "protected"), synonyms=_GUARD_SYNONYMS)
     if keys is None:
         return RunGuards()
     rates: dict[str, Rate] = {}
@@ -185,8 +184,7 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
                 )
             elif name_text is not None:
                 protected.append(name_text)
-    hours = keys.read_value("end_hours", NodeReader.parse, "bad_hours", parse_hours)
-    return RunGuards(**rates, end_hours=hours, protected=tuple(protected))
+    return RunGuards(**rates, protected=tuple(protected))
 
 
 def _read_desk(reader: NodeReader, node: Node) -> dict[str, bool]:

@@ -63,7 +63,7 @@ def canonical_rule(rule: Rule) -> dict[str, object]:
         "reason_template": rule.reason_template,
         "at_most": _duration_text(rule.at_most),
         "after": _action_text(rule.after),
-        "until": f"at most {_end_text(rule.until)}" if rule.is_ceiling else _end_text(rule.until),
+        "until": _end_text(rule.until),
         "keep_while": None if rule.keep_while is None else normalize_expression(rule.keep_while),
         "grace": _duration_text(rule.grace),
         "notice": [_duration_text(each) for each in rule.notice] or None,

@@ -25,7 +25,6 @@ ACTION_SYNONYMS = {
     **dict.fromkeys(("return", "send_back", "retry", "again", "cancel", "pending"), "reset"),
     **dict.fromkeys(("hold", "defer", "later", "delay"), "wait"),
 }
-_END_ACTIONS = ("reset", "reject", "human")
 _REASON_ACTIONS = (Action.RESET, Action.REJECT)
 
 # the actions with which each key is valid
@@ -85,8 +84,8 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
     then = ACTIONS[action]
     _check_key_fits_action(reader, keys, node, then)
     _check_required_keys(reader, keys, node, then)
-    until, is_ceiling = _read_until(reader, keys["until"][1]) if "until" in keys else (None, False)
-    at_end = keys.read_value("at_end", _read_end, _END_SYNONYMS)
+    until = _read_until(reader, keys["until"][1]) if "until" in keys else None
+    at_end = keys.read_value("at_end", _read_end, _REASON_ACTIONS, _END_SYNONYMS)
     return Rule(
         id=name,
         then=then,
@@ -95,9 +94,8 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         reason=read_reasons(reader, keys["reason"][1], "reason") if "reason" in keys else None,
         reason_template=keys.read_value("reason_template", NodeReader.read_id),
         at_most=keys.read_value("at_most", _read_duration),
-        after=keys.read_value("after", _read_end, ACTION_SYNONYMS),
+        after=keys.read_value("after", _read_end, (*_REASON_ACTIONS, Action.HUMAN), ACTION_SYNONYMS),
         until=until,
-        is_ceiling=is_ceiling,
         keep_while=_read_expression(keys, "keep_while"),
         grace=keys.read_value("grace", _read_duration),
         at_end=at_end or (Action.RESET if until is not None or "keep_while" in keys else None),
@@ -219,19 +217,10 @@ def _read_duration(reader: NodeReader, node: Node, name: str) -> Duration | None
     return reader.parse(node, name, "bad_span", parse_duration)
 
 
-def _read_until(reader: NodeReader, node: Node) -> tuple[Until | None, bool]:
-    """Return the end, and whether it is a ceiling: `until: {at_most: 1y}`."""
-    if isinstance(node, Mapping):
-        keys = reader.read_keys(node, "`until`", ("at_most",), synonyms={"max": "at_most", "ceiling": "at_most"})
-        if keys is None or "at_most" not in keys:
-            reader.add_problem(
-                node, "bad_until", "until: the ceiling is missing.", hint="Write `until: {at_most: 1y}`."
-            )
-            return None, False
-        return reader.parse(keys["at_most"][1], "at_most", "bad_until", parse_until), True
+def _read_until(reader: NodeReader, node: Node) -> Until | None:
     if isinstance(node, Scalar) and _FACT_PATTERN.match(node.text):
-        return FactEnd(node.text.strip()), False
-    return reader.parse(node, "until", "bad_until", parse_until), False
+        return FactEnd(node.text.strip())
+    return reader.parse(node, "until", "bad_until", parse_until)
 
 
 def _read_notice(reader: NodeReader, node: Node, name: str) -> tuple[Duration, ...]:
@@ -244,12 +233,14 @@ def _read_notice(reader: NodeReader, node: Node, name: str) -> tuple[Duration, .
     return tuple(sorted({str(step): step for step in found}.values(), key=lambda step: (-step.months, -step.days)))
 
 
-def _read_end(reader: NodeReader, node: Node, name: str, synonyms: Map[str, str]) -> Action | None:
+def _read_end(
+    reader: NodeReader, node: Node, name: str, actions: tuple[Action, ...], synonyms: Map[str, str]
+) -> Action | None:
     if isinstance(node, Scalar) and node.text == "cancel":
         words = f"{name}: `cancel` does not end access: an accept rule would accept the person again."
         reader.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
         return None
-    word = reader.read_choice(node, name, _END_ACTIONS, synonyms)
+    word = reader.read_choice(node, name, actions, synonyms)
     return ACTIONS[word] if word else None
 
 

@@ -30,7 +30,6 @@ _AFTER = {
 _ENDS = {
     Action.RESET: "then access ends, and the person may request it again",
     Action.REJECT: "then access ends, and the person cannot request it again",
-    Action.HUMAN: "then a reviewer decides whether access ends",
 }
 
 
@@ -99,7 +98,7 @@ def _describe_terms(rule: Rule, let: Mapping[str, str]) -> str:
         return f", for at most {format_duration(rule.at_most)}, evaluated again each turn; {_AFTER[rule.after]}"
     by_hand = " (never automatically)" if rule.then is Action.ACCEPT else ""
     terms = [f"by {rule.reviewers} reviewers{by_hand}"] if rule.reviewers > 1 else []
-    lasting = [] if rule.until is None else [format_until(rule.until, is_ceiling=rule.is_ceiling)]
+    lasting = [] if rule.until is None else [format_until(rule.until)]
     if rule.keep_while is not None:
         grace = f" and {format_duration(rule.grace)} longer" if rule.grace else ""
         lasting.append(f"while {describe_when(rule.keep_while, let)}{grace}")
@@ -136,13 +135,8 @@ def format_duration(span: Duration) -> str:
     return f"{number} {_UNITS[text[len(number) :]]}{'' if number == '1' else 's'}"
 
 
-def format_until(until: Until, *, is_ceiling: bool = False) -> str:
+def format_until(until: Until) -> str:
     """Format an end: `for 1 year`, `until the end of 2027-06-30`, `until the date in tables.dua.expires`."""
-    most = "at most " if is_ceiling else ""
     if isinstance(until, FactEnd):
         return f"until the date in {until.name}"
-    return (
-        f"until {most}the end of {until.isoformat()}"
-        if isinstance(until, date)
-        else f"for {most}{format_duration(until)}"
-    )
+    return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {format_duration(until)}"

@@ -347,14 +347,14 @@ def parse_bulk_ends(
 ) -> BulkEnds:
     """Return the ends that the form chose, and those that it showed.
 
-    Raises UsageError for an end that is not valid, or beyond a ceiling.
+    Raises UsageError for an end that is not valid.
     """
     chosen = context.parse_chosen_end()
     for_all = chosen is not None and (not summary.unknown_count or context.form_value("for_all") == "yes")
     reader = context.app_state.terms_reader
     now = context.now
     asks_at = cache(lambda repo: reader.without_request(repo).needs_choice)
-    ends = BulkEnds(
+    return BulkEnds(
         shown,
         chosen,
         for_all,
@@ -363,9 +363,6 @@ def parse_bulk_ends(
         now,
         context.workspace.zone,
     )
-    for terms in summary.terms if chosen is not None else ():
-        ends.end_of(terms)
-    return ends
 
 
 def lacks_choice(summary: EndSummary, ends: BulkEnds) -> bool:

@@ -36,11 +36,8 @@ SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 SELECT_WITH_RECORD: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
 """Select requests with their records."""
 
-IS_ENDABLE: Final = (
-    f"r.status = '{Status.ACCEPTED.value}' AND r.open_after IS NULL AND COALESCE(r.at_end, '') <> 'human'"
-    " AND r.record_id IS NOT NULL"
-)
-"""Grants that hf-gate can end: no person must decide, and no change is under way."""
+IS_ENDABLE: Final = f"r.status = '{Status.ACCEPTED.value}' AND r.open_after IS NULL AND r.record_id IS NOT NULL"
+"""Grants that hf-gate can end: no change is under way."""
 
 
 class RowDecoder:

@@ -42,7 +42,6 @@ COLUMNS: Final = (
     "ends_at",
     "last_moved_at",
     "version",
-    "is_final",
     "reminders",
 )
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
@@ -73,7 +72,6 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
         state.ends_at,
         state.last_moved_at,
         state.version,
-        state.is_final,
         json.dumps(dict(state.reminders)) if state.reminders else None,
     )
 
@@ -102,7 +100,6 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         _,
         last_moved_at,
         version,
-        is_final,
         reminders,
     ) = row[start : start + WIDTH]
     verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
@@ -129,7 +126,6 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         noticed_at,
         last_moved_at,
         version,
-        bool(is_final),
         _decode_reminders(reminders),
     )
 

@@ -140,7 +140,7 @@ def encode_plan(plan: Plan) -> bytes:
 
 _ANY_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
-_AT_END: Final = (None, "reset", "reject", "human")
+_AT_END: Final = (None, "reset", "reject")
 _DECODER = make_json_decoder(Plan)
 
 

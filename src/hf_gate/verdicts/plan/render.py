@@ -25,7 +25,6 @@ _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers", "reset
 _LEFT: Final = {
     "human": "are for you to decide",
     "accept_human": "of these matched an accept rule but need a person (two reviewers, or the end has passed)",
-    "end_human": "ended, but keep access until a person decides: hf-gate ends ls",
     ENDS_HELD: "would end earlier, but wait for a person: hf-gate ends confirm",
     ENDS_UNDECIDED: "would end by a condition that is unknown now",
     "wait": "wait until a fact is known or something outside hf-gate happens",
@@ -36,7 +35,6 @@ _LEFT: Final = {
 _KEYS: Final = {
     "human": "needs review",
     "wait": "on hold",
-    "end_human": "ends",
     "accept_human": "needs review",
     ENDS_HELD: "ends",
     ENDS_UNDECIDED: "ends",

@@ -254,5 +254,4 @@ def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
         at_end=terms.at_end,
         rule=terms.rule,
         missing=list(terms.missing),
-        at_most=terms.ceiling,
     )

@@ -66,17 +66,12 @@ def plan_ends(
 ) -> Counter[str]:
     """Offer the ends of expired grants at governed repos, those that ended first at the top, and count them.
 
-    Also count grants with `at_end: human`; these people keep access until a person decides. Grants in `undecided` (row
-    ids) end by a condition that is unknown now, so they wait. Requests that lose access by a verdict get no second
-    change. What the guards have no room for is counted, not built.
+    Grants in `undecided` (row ids) end by a condition that is unknown now, so they wait. Requests that lose access by a
+    verdict get no second change. What the guards have no room for is counted, not built.
     """
-    ended = {
-        key: count
-        for key, count in count_ended(store, to_ms(now), with_undecided=not undecided).items()
-        if governs(key[0])
-    }
-    counts = Counter(end_human=sum(count for (_, is_human), count in ended.items() if is_human))
-    left = sum(count for (_, is_human), count in ended.items() if not is_human)
+    ended = count_ended(store, to_ms(now), with_undecided=not undecided)
+    counts = Counter[str]()
+    left = sum(count for repo, count in ended.items() if governs(repo))
     reasons = _list_end_reasons(policies)
     rows = (row for row in store.iterate_due(to_ms(now), is_endable=True) if governs(row.repo))
     for row, is_removed in _pair_with_removed(rows if buffer.has_room(END_GUARD) else (), find_removed):
@@ -198,7 +193,6 @@ SUMMARY_KEYS: Final = (
     "reset",
     "remove",
     "end",
-    "end_human",
     "human",
     "accept_human",
     "wait",

@@ -235,13 +235,12 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
         if request is None or record is None or not request.is_current or request.state.status != change.after:
             moved += 1
             continue
-        end, is_final = _end_before(store, run, request) if change.before == Status.ACCEPTED else (None, False)
+        end = _end_before(store, run, request) if change.before == Status.ACCEPTED else None
         if end is not None and min(end.until or _NEVER, first_lapse(end.lapses) or _NEVER) <= to_ms(now):
             over += 1
             continue
         terms = None if end is None else read_terms_of(store, end.terms)
-        reverse = _reverse_change(change, PlanSubject(record, request.state, request.id), end, terms)
-        reversed_changes.append(msgspec.structs.replace(reverse, is_final=is_final))
+        reversed_changes.append(_reverse_change(change, PlanSubject(record, request.state, request.id), end, terms))
         mailed += change.after == Status.RESET
         seen += change.after == Status.ACCEPTED
     notes = [
@@ -271,32 +270,22 @@ def _granted_request(store: Store, change: Change) -> RequestRow | None:
     return max(rows, key=lambda row: row.state.asked_at, default=None)
 
 
-def _end_before(store: Store, run: RunRow, request: RequestRow) -> tuple[e.GrantDated | None, bool]:
-    """Return the end of the access that a run removed (None if it had no end), and whether it was not to be renewed."""
+def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated | None:
+    """Return the end of the access that a run removed; None if it had no end."""
     is_before = False
-    end = None
-    is_final = None
     for entry in store.entries(request=request.id, limit=_BATCH):
         match e.decode_event(entry.link.body):
             case e.ChangeStarted(run=run.id):
                 is_before = True
             case e.GrantDated() as dated if is_before:
-                end = end or dated
-                if (dated.until, first_lapse(dated.lapses), dated.terms) == (
-                    None,
-                    None,
-                    None,
-                ):  # removes the end and the mark
-                    is_final = bool(is_final)
-            case e.RenewalBlocked() as mark if is_before and is_final is None:
-                is_final = mark.is_blocked
+                return dated
             case (
                 e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY, after=after) | e.StatusMoved(after=after)
             ) if is_before and after != Status.ACCEPTED:
                 break  # what was set before this time belongs to an earlier grant
             case _:
                 pass
-    return end, end is not None and bool(is_final)
+    return None
 
 
 def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None, terms: GrantTerms | None) -> Change:

@@ -192,8 +192,6 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
         )
         rows = {"rows": change.rests_on} if change.rests_on else None
         entries.append(_make_entry(settled.item, dated, at, actor, rows))
-        if change.is_final:
-            entries.append(_make_entry(settled.item, e.RenewalBlocked(is_blocked=True), at, actor, None))
     return entries
 
 

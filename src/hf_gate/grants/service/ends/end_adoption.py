@@ -114,8 +114,6 @@ def _adopt(
     change = change_by_rules(row, hand_terms, since, now, zone, "adopt")
     if is_same or _is_same_end(row, change):
         adoption.left["the same end as now"] += 1
-    elif row.state.is_final and change.is_longer:
-        adoption.left["marked as not to be renewed"] += 1
     else:
         adoption.changes.append(change)
 

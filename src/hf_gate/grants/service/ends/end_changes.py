@@ -3,7 +3,6 @@
 Guarantees:
 1. The rule, its conditions of `keep_while` and its notices stay, except when the end is removed.
 2. One person can shorten access. Longer access needs the approvals that the acceptance needs (`approved_ends`).
-3. No end that a person chooses is later than the ceiling of the rules.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from hf_gate.core.end_rows import EndRows, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import GrantTerms, fix_terms, last_day, parse_grant_end, with_chosen_end
-from hf_gate.core.people.hand_terms import NO_END_WORD, HandTerms, TermsKind, check_ceiling
-from hf_gate.core.policy_model import Action
+from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import UsageError
@@ -62,16 +60,13 @@ class EndChange(Struct, frozen=True):
         return before is not None and (self.end is None or self.end > before)
 
     def gives_more(self, old: GrantTerms | None) -> bool:
-        """Whether the date is later, a condition of the old terms is gone or begins again, or the end waits for a
-        person.
-        """
+        """Whether the date is later, or a condition of the old terms is gone or begins again."""
         state = self.row.state
         event = self.event
         kept = () if self.terms is None else self.terms.keep_while
         is_kept = old is None or all(one in kept for one in old.keep_while)
         is_later = state.until is not None and (event.until is None or event.until > state.until)
-        waits = event.at_end == Action.HUMAN and state.at_end != Action.HUMAN
-        return is_later or not is_kept or waits or (state.lapses_at is not None and event.lapses != state.lapses)
+        return is_later or not is_kept or (state.lapses_at is not None and event.lapses != state.lapses)
 
 
 def check_has_access(row: RequestRow) -> None:
@@ -86,22 +81,14 @@ def check_has_access(row: RequestRow) -> None:
         raise UsageError(f"a change of {name} is under way; nothing was changed.", hint="Try again in a minute.")
 
 
-def change_end_by_hand(
-    store: Store, row: RequestRow, written: str | None, by_rules: HandTerms, now: datetime, zone: tzinfo
-) -> EndChange:
-    """Return the change to an end as written in rules (`1y`, `2027-06-30`), counted from now; None removes the end.
-
-    `by_rules` are the terms that the rules set now. Raises UsageError for a later end than their ceiling.
-    """
-    state = row.state
-    old = read_terms_of(store, row.state.terms)
-    until = None if written is None else to_ms(parse_grant_end(written, now, zone))
-    is_within = until is not None and (state.until is None or until <= state.until)
-    if not is_within:
-        check_ceiling(by_rules, written or NO_END_WORD, now, zone)
+def change_end_by_hand(store: Store, row: RequestRow, written: str | None, now: datetime, zone: tzinfo) -> EndChange:
+    """Return the change to an end as written in rules (`1y`, `2027-06-30`), counted from now; None removes the end."""
     if written is None:
         return EndChange(row, e.GrantDated(until=None, rule=ChangeOrigin.DIRECT, cause="drop"))
-    terms = with_chosen_end(old, written, is_within=is_within)
+    state = row.state
+    until = to_ms(parse_grant_end(written, now, zone))
+    is_within = state.until is None or until <= state.until
+    terms = with_chosen_end(read_terms_of(store, state.terms), written, is_within=is_within)
     terms = None if terms is None else fix_terms(terms, now, zone)
     event = e.GrantDated(
         until=until,
@@ -123,13 +110,7 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
             f"The end of access of {row.person.identity.username or 'this person'} is {why}; nothing was changed.",
             hint="Give an end: --until 1y, or --until 2028-11-30.",
         )
-    change = change_by_rules(row, hand_terms, now, now, zone, "renew")
-    if row.state.is_final and change.is_longer:
-        raise UsageError(
-            f"The access of {row.person.identity.username or 'this person'} is marked as not to be renewed.",
-            hint="Give an end (--until 1y), or remove the mark: hf-gate ends set WHO@REPO --renew",
-        )
-    return change
+    return change_by_rules(row, hand_terms, now, now, zone, "renew")
 
 
 def change_by_rules(

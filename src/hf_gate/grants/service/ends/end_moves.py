@@ -125,8 +125,6 @@ def _next_date(
             return state.until
         found.append(to_ms(moment))
     wanted = min(found)
-    if state.until is not None and wanted >= state.until and state.is_final:
-        return state.until
     if state.until is None or wanted >= state.until:
         return wanted
     return min(state.until, max(wanted, to_ms(now + SHORTEN_AHEAD)))

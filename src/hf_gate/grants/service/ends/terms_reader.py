@@ -93,7 +93,7 @@ class TermsReader(Struct, frozen=True):
             return NO_POLICIES
         if policies is None or not policies.evaluator.sets_terms_by_hand:
             return NO_HAND_TERMS
-        return replace(NO_RECORD, ceiling=policies.evaluator.ceiling)
+        return NO_RECORD
 
     def of_unevaluated(self, repo: str) -> HandTerms:
         """Return the terms of requests that no policy evaluated yet: unknown if a policy sets terms at this repo."""
@@ -139,7 +139,7 @@ class TermsReader(Struct, frozen=True):
             return {row.id: NO_POLICIES for row in rows}
         if policies is None or not policies.evaluator.sets_terms_by_hand:
             return dict.fromkeys((row.id for row in rows), replace(NO_HAND_TERMS, shown_at=to_ms(now)))
-        found = dict.fromkeys((row.id for row in rows), replace(NO_RECORD, ceiling=policies.evaluator.ceiling))
+        found = dict.fromkeys((row.id for row in rows), NO_RECORD)
         versions = _versions_of(policies)
         for case in build_inputs(self.workspace.store, policies, open_fact_sources(self.workspace), rows, now):
             terms = policies.evaluator.terms_by_hand(case.facts, now=now)
