@@ -186,6 +186,22 @@ def build_scale() -> str:
     return scale_table.build_table()
 
 
+def build_faults() -> str:
+    """Return the table of the local Hub's faults."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from hf_gate.localhub.faults import FAULT_KINDS
+
+    rows = ["| name | its keys | on | what happens |", "|---|---|---|---|"]
+    for name, kind in FAULT_KINDS.items():
+        keys = ", ".join(
+            f"`{key}={default:g}`" if isinstance(default, float) else f"`{key}={default}`"
+            for key, default in kind.keys.items()
+        )
+        routes = ", ".join(f"`{route}`" for route in sorted(kind.on or ())) or "any"
+        rows.append(f"| `{name}` | {keys or '-'} | {routes} | {kind.description} |")
+    return "\n".join(rows)
+
+
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
@@ -197,6 +213,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "events": build_events,
     "facts errors": build_fact_errors,
     "scale": build_scale,
+    "faults": build_faults,
 }
 PAGES: Final = (
     "docs/internals/code-map.md",
@@ -206,6 +223,7 @@ PAGES: Final = (
     "docs/facts.md",
     "docs/events.md",
     "docs/scale.md",
+    "docs/local-hub.md",
 )
 
 

@@ -17,7 +17,6 @@ from hf_gate.localhub.faults import BAD_RECORDS, FAULT_KINDS, FaultSet, parse_sp
 from hf_gate.localhub.handlers.dispatch import find_call
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import ACCESS, LocalHubKit
-from tests.kits.paths import ROOT
 
 HANDLE, PENDING, ACCEPT = f"{ACCESS}/handle", f"{ACCESS}/pending", {"user": "bea", "status": "accepted"}
 
@@ -379,11 +378,3 @@ def test_every_documented_fault_exists() -> None:
         "bad_sign_in",
     ]
     assert set(FAULT_KINDS) == set(contract)
-
-
-def test_the_page_about_the_local_hub_has_a_line_for_each_fault() -> None:
-    page = (ROOT / "docs" / "local-hub.md").read_text(encoding="utf-8")
-    for name, kind in FAULT_KINDS.items():
-        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
-        assert line.endswith(f" | {kind.description} |")
-        assert all(f"`{key}=" in line for key in kind.keys)
