@@ -1,4 +1,4 @@
-"""Prints the table of docs/forms.md: how `rate_answer` classifies the hand-labelled answers."""
+"""Prints the table of docs/internals/answer-quality.md: how `rate_answer` classifies the hand-labelled answers."""
 
 from __future__ import annotations
 

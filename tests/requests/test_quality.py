@@ -18,7 +18,7 @@ from hf_gate.requests.answer_word_lists import PLACE_PARTS
 from tests.kits.paths import DATA, ROOT
 from tools.quality_table import SETS, build_table, rate_answers
 
-DOCS = ROOT / "docs" / "forms.md"
+DOCS = ROOT / "docs" / "internals" / "answer-quality.md"
 GOOD, JUNK, THIN, EMPTY, MISSING = Quality.GOOD, Quality.JUNK, Quality.THIN, Quality.EMPTY, Quality.MISSING
 
 
@@ -51,7 +51,7 @@ def test_the_sets_share_no_answer_with_the_same_question() -> None:
 def test_the_document_shows_the_tables_that_the_command_prints() -> None:
     text = DOCS.read_text("utf-8")
     for name in SETS:
-        assert build_table(name) in text, "run: python tools/quality_table.py, and put its tables into docs/forms.md"
+        assert build_table(name) in text, f"run python tools/quality_table.py, and put its tables into {DOCS}"
 
 
 # ---- roles -----------------------------------------------------------------------------------------------------------
