@@ -222,7 +222,7 @@ PAGES: Final = (
     "docs/api.md",
     "docs/facts.md",
     "docs/events.md",
-    "docs/scale.md",
+    "docs/internals/scale.md",
     "docs/local-hub.md",
 )
 

@@ -1,4 +1,4 @@
-"""Computes the table of docs/scale.md from the figures of docs/internals/benchmarks.md and the limits of the Hub."""
+"""Computes the table of docs/internals/scale.md from the figures of docs/internals/benchmarks.md and the limits of the Hub."""
 
 from __future__ import annotations
 
