@@ -27,7 +27,7 @@ from hf_gate.core.people.approvals import Approver
 from hf_gate.core.people.hand_terms import NO_END_WORD, GrantEnd, choose_end
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.ports import ClockPort, HubPort, SendPort
-from hf_gate.core.requests import AccessRequest, Decision, Target, target_of
+from hf_gate.core.requests import AccessRequest, Decision, Target
 from hf_gate.core.runs import ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, unstored_row, update_row
 from hf_gate.decisions.service.runs.run_executor import make_executor
@@ -228,16 +228,6 @@ class DecisionSender(Struct):
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
         return [choose_end(each, written, now, self.zone) for each in terms]
-
-    def add_note(self, request: AccessRequest, text: str) -> None:
-        """Store a reviewer's note about a request read from the Hub; send nothing."""
-        at = self._at()
-        row = self._find_stored(request.repo, target_of(request))
-        if row is None:
-            row = self.store.request(store_records(self.store, request.repo, [request], at, self.hub.skew or 0.0)[0])
-        if row is not None:
-            with self.store.writing() as write:
-                write.append(request.repo, [note_entry(row, text, self.actor, at)])
 
     # ---- finding requests --------------------------------------------------------------------------------------------
 

@@ -87,12 +87,12 @@ def _ask_end(
     while True:
         text = click.prompt("Access ends (1y, 2027-06-30, or none)", err=True).strip()
         try:
-            return parse_typed_end(context, workspace, text)
+            return _parse_typed_end(context, workspace, text)
         except UsageError as wrong:
             context.out.say(f"{wrong} {wrong.hint or ''}")
 
 
-def parse_typed_end(context: CommandContext, workspace: Workspace, text: str) -> str:
+def _parse_typed_end(context: CommandContext, workspace: Workspace, text: str) -> str:
     """Return a typed end as written in rules, or `none`. Raises UsageError if it is not valid."""
     from hf_gate.decisions.typed_input import parse_end_or_none
 
