@@ -94,13 +94,6 @@ def test_the_list_and_a_table_show_what_the_files_hold(desk: Desk) -> None:
     assert rob.get("/tables/nothing").status == 404
 
 
-def test_viewers_see_no_row(desk: Desk) -> None:
-    page = desk.viewer().get("/tables/dua?q=ada").body
-    assert "Rows are hidden from viewers" in page
-    assert "ethz" not in page
-    assert "by post" not in page
-
-
 def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(desk: Desk) -> None:
     rob = desk.reviewer()
     page = rob.get("/tables/dua?q=by+post").body

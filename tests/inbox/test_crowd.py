@@ -222,10 +222,11 @@ def test_the_same_order_in_a_file(three: Desk) -> None:
     assert names == ["bob", *["ada"] * len(_repos(three)), "cyd"]
 
 
-def test_a_viewer_sees_pseudonyms_and_decides_nothing(three: Desk) -> None:
+def test_a_viewer_reads_names_and_decides_nothing(three: Desk) -> None:
     body = three.viewer().get(BY).body
     assert _people(body) == [_key(three, name) for name in ("bob", "ada", "cyd")]
-    for text in (">ada<", "ada@ethz.ch", GOOD, 'name="pick"', "data-do"):
+    assert ">ada<" in body
+    for text in ('name="pick"', "data-do"):
         assert text not in body
 
 

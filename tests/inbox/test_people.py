@@ -160,19 +160,6 @@ def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Desk) -> N
     assert only_elsewhere.get(_href(three, "bob")).status == 404
 
 
-def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Desk) -> None:
-    vic, person = three.viewer(), three.row("ada").person
-    for path in ("/people", f"/people?q={person.pseudonym}", f"/people/{person.pseudonym}"):
-        body = vic.get(path).body
-        for text in ("ada@ethz.ch", "Institute", GOOD, ">ada<"):
-            assert text not in body, (path, text)
-    assert "No people found" in vic.get("/people?q=ada").body
-    assert vic.get(f"/people?q={person.pseudonym}").body.count(person.pseudonym) > 1
-    for path in ("/people/ada", "/people/ada@ethz.ch", f"/people/{person.pseudonym}.json", "/people.json"):
-        assert vic.get(path).status == 404, path
-    assert vic.post(f"/people/{person.pseudonym}", {"verb": "accept"}).status == 403
-
-
 def test_an_address_is_described_although_a_policy_cannot_be_read(tmp_path: Path) -> None:
     with open_desk(tmp_path, "version: 1\npolicy: [\n") as desk:
         desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})

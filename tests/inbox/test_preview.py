@@ -73,11 +73,11 @@ def test_what_was_decided_stands_first(desk: Desk) -> None:
     assert shown.index("Please ask as your group.") < shown.index(GOOD)
 
 
-def test_a_viewer_gets_no_buttons_and_no_names(desk: Desk) -> None:
+def test_a_viewer_gets_no_buttons(desk: Desk) -> None:
     desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
     shown = desk.viewer().get(f"/requests/n{desk.row('ada').id}", hx_request="true").body
-    assert desk.row("ada").person.pseudonym in shown
-    for text in ("<button", "<form", "data-key", "ada@ethz.ch", "ethz", ">ada<", GOOD):
+    assert GOOD in shown
+    for text in ("<button", "<form", "data-key"):
         assert text not in shown
 
 

@@ -130,7 +130,7 @@ def test_a_facet_counts_what_it_leads_to(crowded: Desk, query: str) -> None:
 
 
 def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(crowded: Desk) -> None:
-    visitor, viewer = crowded.visitor(), crowded.viewer("wim")
+    visitor = crowded.visitor()
 
     def choices(visitor: Visitor, query: str) -> dict[str, str | None]:
         found = links_of(visitor.get(f"/queue?{urlencode({'q': query})}").body, "facets")
@@ -146,7 +146,6 @@ def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(
     assert None not in in_one.values()
     assert sum(int(n or 0) for n in in_one.values()) < sum(int(n or 0) for n in everywhere.values())
     assert set(choices(visitor, "status:pending robot").values()) == {None}, "nobody counted those"
-    assert choices(viewer, "status:pending") == {}
 
 
 def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(desk: Desk) -> None:
@@ -252,7 +251,7 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(desk: Desk) -> N
     assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
 
 
-def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_see_it(desk: Desk) -> None:
+def test_rejected_people_who_described_a_purpose_are_a_view(desk: Desk) -> None:
     desk.ask([{"username": "ada"}], {"Purpose": GOOD})
     desk.ask([{"username": "bob"}], {"Purpose": "asdf"})
     for name in ("ada", "bob"):
@@ -261,7 +260,6 @@ def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_s
     lena = desk.visitor()
     path = links_of(lena.get("/queue").body, "views")["Second chance 1"]
     assert [row["user"] for row in lena.get(path.replace("/queue?", "/queue.json?")).json] == ["ada"]
-    assert "Second chance" not in desk.viewer().get("/queue").body
 
 
 def test_a_clear_queue_says_what_was_decided_and_how_fast(desk: Desk) -> None:
@@ -358,9 +356,6 @@ def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -
     with open_desk(tmp_path, SHADOW) as desk:
         desk.ask([{"username": "bob"}], {"Purpose": "test"})
         _judge(desk)
-        body = desk.viewer().get("/queue").body
-        assert ('<span class="v v-human">Needs review</span>' in body, ">human<" in body) == (True, False)
-        assert 'title="No rule of an enforced policy matches">no rule<' in body
         for path in ("/queue", "/queue?by=person"):
             body = desk.visitor().get(path).body
             assert 'title="No rule of an enforced policy matches">Needs review: <bdi>' in body

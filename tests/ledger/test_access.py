@@ -67,15 +67,6 @@ def test_a_long_list_is_shown_page_by_page(desk: Desk) -> None:
     assert len(lena.get("/access.json").json) == 130
 
 
-def test_a_viewer_sees_pseudonyms_and_gets_no_file(desk: Desk) -> None:
-    lena, vic = desk.visitor(), desk.viewer()
-    _accept(desk, lena, "ada")
-    body = vic.get("/access").body
-    assert not [word for word in ("ada", "Lovelace", "ethz.ch") if word in body]
-    assert "p_" in body
-    assert vic.get("/access.csv").status == 404
-
-
 def test_a_member_of_one_repo_is_not_shown_another(crowded: Desk) -> None:
     mia = crowded.reviewer("mia", str(crowded.repo))
     others = [row.repo for row in crowded.app_state.workspace.store.repos() if row.repo != crowded.repo]

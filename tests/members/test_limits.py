@@ -68,18 +68,6 @@ def test_a_right_link_opens_also_while_somebody_guesses(desk: Desk) -> None:
     assert Visitor(desk.app).get(f"/sign-in?t={desk.authenticator.make_link()}").status == 303
 
 
-def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(desk: Desk) -> None:
-    desk.ask([{"username": "p_smith", "email": "p_smith@uni.example"}], {"Purpose": GOOD})
-    vic, person = desk.viewer(), desk.row("p_smith").person
-    assert person.identity.email == "p_smith@uni.example"
-    for name in ("p_smith", "p_smith@uni.example"):
-        assert vic.get(f"/people/{name}").status == 404
-        assert person.pseudonym not in vic.get(f"/people?q={name}").body
-        assert "There is no person with that name." in vic.get(f"/audit?person={name}").body
-    assert vic.get(f"/people/{person.pseudonym}").status == 200
-    assert "There is no person with that name." not in vic.get(f"/audit?person={person.pseudonym}").body
-
-
 @pytest.mark.parametrize(
     "then",
     [

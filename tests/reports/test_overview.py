@@ -1,4 +1,4 @@
-"""The overview: what is counted, from both databases, and what viewers do not see of it."""
+"""The overview: what is counted, from both databases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hf_gate.core.events.events import (
     StatusMoved,
     VerdictReached,
 )
-from hf_gate.reports.service.overview import OverviewRecord, WeekRecord, mask_small_counts, read_overview
+from hf_gate.reports.service.overview import OverviewRecord, WeekRecord, read_overview
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, MED, place, record, store, store_records
 
@@ -119,14 +119,3 @@ def test_only_the_repos_that_are_asked_for_are_counted(store: Store) -> None:
     assert (read_overview(store, NOW).waiting, read_overview(store, NOW, {MED}).waiting) == (2, 1)
     assert read_overview(store, NOW, set()).waiting == 0
     assert [each.repo for each in read_overview(store, NOW, {MED}).unproved] == ["acme/med-7b"]
-
-
-def test_a_viewer_sees_no_count_below_five_and_no_part_that_would_reveal_one(store: Store) -> None:
-    idents = store_records(store, EEG, [record(n, day=6) for n in range(1, 13)])
-    _decide(store, idents[:8], "pending", "accepted")
-    _decide_by_rule(store, idents[8:10], "accepted")
-    masked = mask_small_counts(read_overview(store, NOW))
-    week = _week(masked, "2026-01-26")
-    assert (week.answered, week.by_people, week.by_rules, week.outside) == (10, None, None, None)
-    assert [(rule.decided, rule.reversed) for rule in masked.rules] == [(None, 0)]
-    assert _week(masked, "2026-01-05").asked == 12

@@ -38,14 +38,6 @@ def test_who_asks_again_with_the_same_answers_is_told_apart(desk: Desk) -> None:
     assert "No answer changed." in _page(desk, desk.visitor())
 
 
-def test_viewers_see_neither_attempt(desk: Desk) -> None:
-    desk.ask([{"username": "ada"}], ASKED)
-    _ask_again(desk, Purpose=GOOD)
-    page = _page(desk, desk.viewer())
-    assert "Since attempt" not in page
-    assert GOOD not in page
-
-
 def test_what_was_written_stays_text(desk: Desk) -> None:
     desk.ask([{"username": "ada"}], ASKED)
     _ask_again(desk, Purpose="<script>alert(1)</script>")

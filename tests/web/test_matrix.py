@@ -276,15 +276,6 @@ def test_what_is_not_theirs_is_in_no_list_and_no_file(halves: Halves, path: str,
         assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("who", ["viewer", "viewer of one"])
-def test_a_viewer_reads_nobodys_name_and_words_on_any_page(halves: Halves, who: str) -> None:
-    for method, path in PATHS:
-        if method == "GET":
-            for side in ("own", "other"):
-                body = _call(halves, who, method, path, side).body
-                assert not [word for word in SECRETS if word in body], (path, side)
-
-
 # ---- what stands in the body ---------------------------------------------------------------------------------------------------
 
 

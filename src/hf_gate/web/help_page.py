@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from hf_gate.core.parsing.query import KEYS, VIEWER_KEYS
+from hf_gate.core.parsing.query import KEYS
 
 from .http_context import HttpContext
 
@@ -14,7 +14,7 @@ def page(context: HttpContext) -> Response:
     return context.render(
         "parts/keys.html" if context.is_part else "keys.html",
         title="Keys and words",
-        query_keys=[(key, words) for key, words in KEYS.items() if not context.is_masked or key in VIEWER_KEYS],
+        query_keys=KEYS.items(),
     )
 
 

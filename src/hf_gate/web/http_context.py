@@ -101,9 +101,9 @@ class HttpContext:
         return (self.form.get(name) or [otherwise])[-1]
 
     @property
-    def is_masked(self) -> bool:
-        """Whether names, e-mail addresses and answers are hidden from the member."""
-        return not self.member.role.covers(MemberRole.REVIEWER)
+    def can_decide(self) -> bool:
+        """Whether the member's role may decide requests; viewers only read."""
+        return self.member.role.covers(MemberRole.REVIEWER)
 
     def can_see(self, repo: Repo) -> bool:
         """Return whether the member can see a repo."""

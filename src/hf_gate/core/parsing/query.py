@@ -209,39 +209,7 @@ KEYS: Final[dict[str, str]] = {
 }
 """The keys of terms and their meaning."""
 
-VIEWER_KEYS: Final = frozenset(
-    {
-        "status",
-        "repo",
-        "age",
-        "asked",
-        "reviewed",
-        "ends",
-        "rule",
-        "verdict",
-        "shadow",
-        "approval",
-    }
-)
-"""Keys that reveal no names, answers or reasons. Viewers can also use `user` with pseudonyms."""
-
-
-def is_open_to_viewers(term: Term) -> bool:
-    """Tell whether a term is allowed for members who see no personal data; the matches of other terms would reveal
-    some.
-    """
-    if term.key == "user":
-        return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
-    return term.key in VIEWER_KEYS
-
-
-def is_pseudonym(text: str) -> bool:
-    """Tell whether a word has the whole form of a ledger pseudonym. A name or an address can begin like one."""
-    return _PSEUDONYM.match(text) is not None
-
-
 UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30 * 86400, "y": 365 * 86400}
-_PSEUDONYM: Final = re.compile(r"p_[0-9a-f]{16}\Z")
 _NEEDS_QUOTES = re.compile(r"[\s,]|^[<>]")
 _NO_BARE = re.compile(r"[:,]|^-")
 

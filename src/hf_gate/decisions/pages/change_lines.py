@@ -16,7 +16,6 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.stored_rows import ChangeRow
 from hf_gate.requests.pages.request_lines import AnswerLine, list_answers
 from hf_gate.requests.pages.verdicts import read_repos_of_requests
-from hf_gate.verdicts.pages.policy_texts import can_read_policy
 from hf_gate.verdicts.plan.words import describe_change_rule, describe_counts, describe_reasons
 from hf_gate.web.http_context import HttpContext
 
@@ -54,22 +53,21 @@ class ChangeLine(Struct, frozen=True):
 
 
 def change_line(context: HttpContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
-    """Return the row of a change; viewers see no names, reasons and values."""
-    masked = context.is_masked
+    """Return the row of a change."""
     return ChangeLine(
         n=n,
-        who="(hidden from viewers)" if masked else change.person_name,
+        who=change.person_name,
         key=change.request_id or (f"n{change.row}" if change.row else None),
         repo=str(change.repo_ref),
         verb=change.verb,
         before=change.before or "no request",
         after=change.after,
         rule=change.rule_label,
-        why="" if masked else describe_reasons(change),
-        reason=None if masked else change.reason,
+        why=describe_reasons(change),
+        reason=change.reason,
         age=context.format_age(datetime.fromisoformat(change.asked_at)) if change.asked_at else "",
         outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,
-        note="" if row is None or masked else row.why or _NOT_YET.get(row.state, ""),
+        note="" if row is None else row.why or _NOT_YET.get(row.state, ""),
     )
 
 
@@ -110,7 +108,7 @@ class PlanGroup(Struct):
     n: int = 0
     reason: str | None = None  # of the first change
     differs: bool = False  # other changes have another reason
-    sentence: str = ""  # the rule in words; empty if the member may not read it, or if it has changed since
+    sentence: str = ""  # the rule in words; empty if it has changed since
     changes: list[tuple[int, Change]] = field(default_factory=list)  # the first ones, with their numbers in the plan
     examples: Sequence[PlanExample] = ()
 
@@ -128,25 +126,25 @@ class PlanGroup(Struct):
         return describe_counts({self.verb: self.n})
 
 
-def group_changes(context: HttpContext, changes: Iterable[tuple[int, Change]]) -> list[PlanGroup]:
+def group_changes(changes: Iterable[tuple[int, Change]]) -> list[PlanGroup]:
     """Group numbered changes by verb and rule, the largest groups of a verb first; `add_examples` completes some."""
     found: dict[tuple[str, str], PlanGroup] = {}
     for n, change in changes:
         key = (change.verb, change.rule_label)
         group = found.get(key)
         if group is None:
-            group = found[key] = PlanGroup(*key, change, reason=None if context.is_masked else change.reason)
+            group = found[key] = PlanGroup(*key, change, reason=change.reason)
         group.n += 1
-        group.differs |= not context.is_masked and change.reason != group.reason
+        group.differs |= change.reason != group.reason
         if len(group.changes) < MAX_EXAMPLES:
             group.changes.append((n, change))
     return sorted(found.values(), key=lambda group: (VERB_ORDER.index(group.verb), -group.n, group.rule))
 
 
 def add_examples(context: HttpContext, groups: Sequence[PlanGroup]) -> None:
-    """Complete groups with the rule as a sentence and the answers of a few people; viewers see neither."""
+    """Complete groups with the rule as a sentence and the answers of a few people."""
     wanted = [change.row for group in groups for _, change in group.changes if change.row]
-    rows = {} if context.is_masked else context.workspace.store.requests(wanted)
+    rows = context.workspace.store.requests(wanted)
     repos = read_repos_of_requests(context.app_state, rows.values())
     for group in groups:
         group.sentence = _describe_rule(context, group.first)
@@ -166,9 +164,6 @@ def _find_telling(answers: Sequence[AnswerLine]) -> list[AnswerLine]:
 
 
 def _describe_rule(context: HttpContext, change: Change) -> str:
-    """Return the rule behind a change as a sentence; empty if the member may not read it, or if it has changed."""
+    """Return the rule behind a change as a sentence; empty if it has changed."""
     bundle = context.app_state.policies.current
-    if context.is_masked:
-        return ""
-    policies = () if bundle is None else bundle.policies
-    return describe_change_rule(change, [policy for policy in policies if can_read_policy(context, policy)])
+    return describe_change_rule(change, () if bundle is None else bundle.policies)

@@ -111,7 +111,7 @@ def page(context: HttpContext) -> Response:
 
 
 def _page(context: HttpContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
-    groups = group_changes(context, view.changes)
+    groups = group_changes(view.changes)
     chosen = context.query_value("group")
     after = parse_number(context.query_value("after")) or 0
     lines, following = _list_lines(context, view, chosen, after) if chosen else ([], None)

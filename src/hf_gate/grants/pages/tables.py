@@ -117,7 +117,7 @@ def page(context: HttpContext) -> Response:
         tables=desk.tables,
         is_writable=is_writable,
         allows=desk.allows,
-        command="" if is_writable or context.is_masked else command_to_add(first),
+        command="" if is_writable or not context.can_decide else command_to_add(first),
     )
 
 
@@ -137,7 +137,7 @@ def export(context: HttpContext) -> Response:
 
 
 def table_page(context: HttpContext) -> Response:
-    """Show the rows of one table. Viewers see how many there are, and no row."""
+    """Show the rows of one table."""
     desk = read_visible_tables(context)
     return render_table(context, desk, desk.find(context.params["name"]))
 
@@ -166,7 +166,7 @@ def render_table(
 ) -> Response:
     """Show the rows of one table. `wrong` says why nothing was written."""
     text = _search_text(context)
-    rows = [] if context.is_masked else find_rows(own, text)
+    rows = find_rows(own, text)
     start = parse_number(context.query_value("after")) or 0
     shown = [row for row in rows if row.line > start][: PAGE_SIZE + 1]
     bindings = context.workspace.store.bindings(own.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -15,7 +14,7 @@ from hf_gate.base.ids import Repo, group_by_repo, id_time
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.lifecycle import VERBS, Status
-from hf_gate.core.parsing.query import Query, is_pseudonym, one_of
+from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import AttemptRecord, HistoryRecord, PersonRecord
 from hf_gate.core.stored_rows import PersonRow, RequestRow
@@ -49,9 +48,7 @@ def person_url(person: PersonRow) -> str:
 
 
 def find_by_name(context: HttpContext, text: str) -> list[PersonRow]:
-    """Return people with exactly this name who asked at visible repos; viewers can search pseudonyms only."""
-    if context.is_masked and not is_pseudonym(text):
-        return []
+    """Return people with exactly this name who asked at visible repos."""
     found = {
         row.person.id: row.person
         for row in context.workspace.store.find_by_identity(None, text)
@@ -74,10 +71,6 @@ def _list_attempts(context: HttpContext, person: PersonRow) -> list[RequestRow]:
     return sorted(attempts, key=lambda row: (row.repo, row.state.asked_at))
 
 
-def _display_name(context: HttpContext, row: RequestRow) -> str:
-    return row.person.pseudonym if context.is_masked else row.person_name
-
-
 # ---- the list --------------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +83,6 @@ def page(context: HttpContext) -> Response:
         people=_find_people(context),
         most=PAGE_SIZE,
         person_url=person_url,
-        display_name=partial(_display_name, context),
         describe=lambda row: describe_requester(row, context.now),
     )
 
@@ -108,10 +100,9 @@ def _find_people(context: HttpContext) -> list[list[RequestRow]]:
     """Return the current requests of each person that matches the search."""
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
     people = {each.id: each for each in find_by_name(context, text)} if text else {}
-    if not text or not context.is_masked:
-        terms = (one_of("", text),) if text else ()
-        page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
-        people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
+    terms = (one_of("", text),) if text else ()
+    page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
+    people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
     shown = list(people.values())[:PAGE_SIZE]
     return [[row for row in _list_attempts(context, person) if row.is_current] for person in shown]
 
@@ -163,23 +154,23 @@ def _render_person(context: HttpContext, person: PersonRow) -> Response:
     places = _list_repos(context, attempts)
     acts = _list_events(context, attempts)
     latest = max(attempts, key=lambda row: row.state.asked_at)
-    shown = [] if context.is_masked else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
+    shown = sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
     with_answers = [row for row in shown if row.request is not None and row.request.answers][:MAX_COMPARED]
     identity = latest.person.identity
     return context.render(
         "person.html",
-        title=_display_name(context, latest),
-        name=_display_name(context, latest),
+        title=latest.person_name,
+        name=latest.person_name,
         person=person,
-        identity=None if context.is_masked else identity,
-        made=None if context.is_masked or not identity.user_id else id_time(identity.user_id),
+        identity=identity,
+        made=None if not identity.user_id else id_time(identity.user_id),
         places=places,
         never=len(context.list_visible_repos().rows) - len(places),
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(request_key(row), row) for row in with_answers],
         asked=compare_answers(context, with_answers),
         acts=[(repo, act) for repo, act in acts if act.kind != kind_of(NoteWritten)],
-        notes=[] if context.is_masked else [(repo, act) for repo, act in acts if act.kind == kind_of(NoteWritten)],
+        notes=[(repo, act) for repo, act in acts if act.kind == kind_of(NoteWritten)],
         href=person_url(person),
         can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
         asked_at=lambda row: from_ms(row.state.asked_at),
@@ -202,7 +193,7 @@ def _list_events(context: HttpContext, attempts: Sequence[RequestRow]) -> list[t
 
 def _export_person(context: HttpContext, name: str, kind: str) -> Response:
     people = find_by_name(context, name)
-    if context.is_masked or not people:
+    if not people:
         raise NotFound
     verdicts = context.app_state.policies.current_verdicts
     attempts = (row for person in people for row in _list_attempts(context, person))

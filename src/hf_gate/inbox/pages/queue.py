@@ -211,8 +211,6 @@ def _is_worth_showing(context: HttpContext, view: Mapping[str, object], pending:
         return bool(pending) and all(count_up_to(context, parse_query(text), 0) for text in (_OLDEST, _NOT_OLDEST))
     if view["query"] == _SECOND_APPROVAL:
         return has_half_approved_request(context)
-    if view["query"] == _SECOND_CHANCE and context.is_masked:
-        return False
     is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending
     return view["query"] == PENDING or not (view["n"] == 0 or is_same)
 

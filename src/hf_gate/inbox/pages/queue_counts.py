@@ -27,18 +27,14 @@ _MAX_CHOICES: Final = 12  # of one facet
 
 
 def list_counts(context: HttpContext) -> Counters:
-    """Return the counters of the repos that the member can see; viewers see no classes."""
+    """Return the counters of the repos that the member can see."""
     counters = read_counters(context.workspace.store)
     visible = context.list_visible_repos()
-    if visible.are_all and not context.is_masked:
+    if visible.are_all:
         return counters
-    cells = counters.cells
-    classes = counters.classes
-    if not visible.are_all:
-        seen = {str(row.repo) for row in visible.rows}
-        cells = [cell for cell in cells if cell.repo in seen]
-        classes = {kind: [each for each in rows if each.repo in seen] for kind, rows in classes.items()}
-    return Counters(cells, {} if context.is_masked else classes)
+    seen = {str(row.repo) for row in visible.rows}
+    classes = {kind: [each for each in rows if each.repo in seen] for kind, rows in counters.classes.items()}
+    return Counters([cell for cell in counters.cells if cell.repo in seen], classes)
 
 
 def count_matching(query: Query, counters: Counters) -> int | None:

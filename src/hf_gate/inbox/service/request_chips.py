@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple
 
 from hf_gate.base.ids import Repo, id_time
@@ -39,10 +40,6 @@ class ChipKind(StrEnum):
     ADDRESSES_SOFTWARE = "addresses-software"
 
 
-VIEWER_CHIPS: Final = frozenset({ChipKind.NEW_ACCOUNT, ChipKind.ASKED_BEFORE})
-"""The chips that reveal no answer and no e-mail address."""
-
-
 class Chip(NamedTuple):
     """One exception; `number` is None for kinds without one."""
 
@@ -51,24 +48,18 @@ class Chip(NamedTuple):
 
 
 def read_chips(
-    store: Store,
-    rows: Sequence[RequestRow],
-    repos: Mapping[Repo, RepoRow],
-    *,
-    now: datetime,
-    masks: bool,
+    store: Store, rows: Sequence[RequestRow], repos: Mapping[Repo, RepoRow], *, now: datetime
 ) -> dict[int, tuple[Chip, ...]]:
     """Return at most `MAX_CHIPS` chips for each request, by request number, the most important first.
 
-    One query serves the whole page. `masks` is for members who see no names, e-mail addresses and answers.
+    One query serves the whole page.
     """
-    classes = {} if masks else read_row_classes(store, [row.id for row in rows])
+    classes = read_row_classes(store, [row.id for row in rows])
     found: dict[int, tuple[Chip, ...]] = {}
     for row in rows:
         repo = repos.get(row.repo)
         chips = _find_chips(row, None if repo is None else repo.form_card, classes.get(row.id), now)
-        shown = [chip for chip in chips if not masks or chip.kind in VIEWER_CHIPS]
-        found[row.id] = tuple(shown[:MAX_CHIPS])
+        found[row.id] = tuple(islice(chips, MAX_CHIPS))
     return found
 
 

@@ -24,7 +24,6 @@ from hf_gate.core.events.entry_records import audit_record
 from hf_gate.core.events.event_descriptions import KIND_LABELS
 from hf_gate.core.events.events import KINDS, ChangeSettled, NoteWritten, RunEnded, StatusMoved, VerdictReached, kind_of
 from hf_gate.core.events.ledger import WORKSPACE_CHAIN
-from hf_gate.core.parsing.query import is_pseudonym
 from hf_gate.core.records import AuditRecord
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
 from hf_gate.decisions.typed_input import parse_event_kind
@@ -108,9 +107,7 @@ def _repos_named(context: HttpContext, text: str) -> list[Repo]:
 
 
 def _requests_of(context: HttpContext, text: str) -> list[int]:
-    """Return the attempts of the people with this name; viewers can search pseudonyms only."""
-    if context.is_masked and not is_pseudonym(text):
-        return []
+    """Return the attempts of the people with this name."""
     people = {row.person.id for row in context.workspace.store.find_by_identity(None, text)}
     return [
         row.id for ident in people for row in context.workspace.store.attempts(None, ident) if context.can_see(row.repo)

@@ -52,9 +52,8 @@ def entry_lines(context: HttpContext, rows: Sequence[LedgerRow]) -> list[EntryLi
 def entry_line(
     context: HttpContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
 ) -> EntryLine:
-    """Return the row of an entry about a request; names and private parts are hidden from viewers."""
+    """Return the row of an entry about a request."""
     at = from_ms(link.at)
-    who = "" if row is None else row.person_name
     return EntryLine(
         name=name_of_entry(link),
         href=f"/audit/{link.chain}/{link.seq}",
@@ -64,8 +63,8 @@ def entry_line(
         word=KIND_LABELS.get(link.kind, link.kind),
         actor=link.actor,
         repo=repo_of_chain(link.chain),
-        text=text_of_entry(link, None if context.is_masked else private),
-        who=row.person.pseudonym if row is not None and context.is_masked else who,
+        text=text_of_entry(link, private),
+        who="" if row is None else row.person_name,
         about="" if row is None else f"/requests/{request_key(row)}",
         is_outside=link.kind == kind_of(StatusMoved),
         verb=_verb(link),
@@ -85,7 +84,7 @@ def _verb(link: LedgerLink) -> str:
 
 
 def entry_page(context: HttpContext) -> Response:
-    """Show one entry: its public part, its private part unless masked, and its hashes."""
+    """Show one entry: its public part, its private part, and its hashes."""
     chain = (
         WORKSPACE_CHAIN
         if "type" not in context.params
@@ -94,7 +93,7 @@ def entry_page(context: HttpContext) -> Response:
     seq = require(parse_number(context.params["seq"]) if _can_see_chain(context, chain) else None)
     found = require(read_entry(context.workspace.store, chain, seq))
     link = found.link
-    private = None if found.private is None or context.is_masked else json.loads(found.private)
+    private = None if found.private is None else json.loads(found.private)
     row = None if link.request is None else context.workspace.store.request(link.request)
     length = context.workspace.store.chains()[chain][0]
     return context.render(

@@ -32,8 +32,8 @@ from .terminal import account_name, describe_link, parse_invitation
 
 PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
-    ("read names, e-mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
-    ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
+    ("read names, e-mail addresses, answers, reasons and notes", MemberRole.VIEWER, "GET /requests/{id}"),
+    ("download rows as a file", MemberRole.VIEWER, "GET /people.{kind}"),
     ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
     ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
     ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
@@ -53,7 +53,7 @@ _MAX_REPOS: Final = 12  # repos shown by name
 
 def _visible_repos(context: HttpContext) -> list[tuple[Repo, str]]:
     """Return the repos that the member can see, and what the member can do there."""
-    may = "see" if context.is_masked else "see and decide"
+    may = "see and decide" if context.can_decide else "see"
     return [(row.repo, may) for row in context.list_visible_repos().rows]
 
 

@@ -16,7 +16,6 @@ from hf_gate.grants.pages.held_ends import count_held
 from hf_gate.reports.service.overview import (
     OverviewCell,
     OverviewRecord,
-    mask_small_counts,
     overview_cells,
     read_overview,
 )
@@ -38,9 +37,8 @@ def page(context: HttpContext) -> Response:
         held=count_held(context),
         decisions=decisions_chart(overview),
         asked=asked_chart(overview),
-        links=_list_queries(overview) if not context.is_masked else {},
-        ends_total=sum(week.ends or 0 for week in overview.ends),
-        are_ends_masked=any(week.ends is None for week in overview.ends),
+        links=_list_queries(overview),
+        ends_total=sum(week.ends for week in overview.ends),
     )
 
 
@@ -74,21 +72,17 @@ def export(context: HttpContext) -> Response:
 def _read_numbers(context: HttpContext) -> OverviewRecord:
     member = context.member
     repos = None if member.repos is None else {row.repo for row in context.app_state.membership.repos(member)}
-    overview = read_overview(context.workspace.store, context.now, repos)
-    return mask_small_counts(overview) if context.is_masked else overview
+    return read_overview(context.workspace.store, context.now, repos)
 
 
 def decisions_chart(overview: OverviewRecord) -> Chart:
-    """Draw the decisions of each week, by who made them. Without the parts, for viewers, the total is drawn."""
+    """Draw the decisions of each week, by who made them."""
     weeks = overview.weeks
-    if any(week.by_people is None for week in weeks):
-        series = [Series("all", "ch-all", [week.answered for week in weeks])]
-    else:
-        series = [
-            Series("by people", "ch-people", [week.by_people for week in weeks]),
-            Series("by rules", "ch-rules", [week.by_rules for week in weeks]),
-            Series("elsewhere", "ch-outside", [week.outside for week in weeks]),
-        ]
+    series = [
+        Series("by people", "ch-people", [week.by_people for week in weeks]),
+        Series("by rules", "ch-rules", [week.by_rules for week in weeks]),
+        Series("elsewhere", "ch-outside", [week.outside for week in weeks]),
+    ]
     return draw_stacked_bars([week.starts for week in weeks], series)
 
 
@@ -125,11 +119,11 @@ _CHARACTER: Final = 7  # width of a character of a number above a bar
 
 
 class Series(Struct, frozen=True):
-    """One value a week with the class that colours it. None: hidden from this reader, drawn as nothing."""
+    """One value a week with the class that colours it."""
 
     name: str
     css: str
-    values: Sequence[int | None]
+    values: Sequence[int]
 
 
 class Bar(Struct, frozen=True):
@@ -177,7 +171,7 @@ class Chart(Struct, frozen=True):
 
 def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
     """Draw one bar a week, with the values of all series on top of each other."""
-    totals = [sum(one.values[n] or 0 for one in series) for n in range(len(starts))]
+    totals = [sum(one.values[n] for one in series) for n in range(len(starts))]
     scale = _Scale(len(starts), totals)
     bars = []
     below = [0] * len(starts)
@@ -192,21 +186,15 @@ def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
 
 
 def draw_lines(starts: Sequence[str], series: Sequence[Series]) -> Chart:
-    """Draw one line a series. A hidden value interrupts its line."""
-    highest = [max(one.values[n] or 0 for one in series) for n in range(len(starts))]
-    scale = _Scale(len(starts), [value or 0 for one in series for value in one.values])
-    lines = [(one.css, points) for one in series for points in _segments(scale, one.values)]
+    """Draw one line a series."""
+    highest = [max(one.values[n] for one in series) for n in range(len(starts))]
+    scale = _Scale(len(starts), [value for one in series for value in one.values])
+    lines = [(one.css, _points(scale, one.values)) for one in series]
     return Chart(series, (), lines, scale.value_labels(), scale.date_labels(starts), scale.breaks(highest))
 
 
-def _segments(scale: _Scale, values: Sequence[int | None]) -> list[str]:
-    segments: list[list[str]] = [[]]
-    for n, value in enumerate(values):
-        if value is None:
-            segments.append([])
-        else:
-            segments[-1].append(f"{_round(scale.x(n) + scale.bar / 2)},{_round(scale.y(value))}")
-    return [" ".join(points) for points in segments if points]
+def _points(scale: _Scale, values: Sequence[int]) -> str:
+    return " ".join(f"{_round(scale.x(n) + scale.bar / 2)},{_round(scale.y(value))}" for n, value in enumerate(values))
 
 
 class _Scale:

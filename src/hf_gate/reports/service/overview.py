@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
@@ -23,18 +23,15 @@ from hf_gate.store.writing.weekly import read_weekly_counts
 # ---- records ---------------------------------------------------------------------------------------------------------
 
 
-MaskedCount = Annotated[Count | None, Meta(description="null: fewer than 5, hidden from viewers")]
-
-
 class WeekRecord(Record, frozen=True, kw_only=True):
     """What happened in one week."""
 
     starts: Annotated[str, Meta(description="the Monday (UTC)")]
-    asked: MaskedCount
-    answered: MaskedCount
-    by_people: MaskedCount
-    by_rules: MaskedCount
-    outside: Annotated[Count | None, Meta(description="by another tool, or before the first sync")]
+    asked: Count
+    answered: Count
+    by_people: Count
+    by_rules: Count
+    outside: Annotated[Count, Meta(description="by another tool, or before the first sync")]
 
 
 class RuleUseRecord(Record, frozen=True, kw_only=True):
@@ -42,15 +39,15 @@ class RuleUseRecord(Record, frozen=True, kw_only=True):
 
     policy: str
     rule: str
-    decided: MaskedCount
-    reversed: MaskedCount
+    decided: Count
+    reversed: Count
 
 
 class EndsRecord(Record, frozen=True, kw_only=True):
     """How many grants end in a week."""
 
     starts: Annotated[str, Meta(description="the Monday (UTC)")]
-    ends: MaskedCount
+    ends: Count
 
 
 class UnprovedRecord(RepoReference, frozen=True, kw_only=True):
@@ -68,8 +65,8 @@ class OverviewRecord(Record, frozen=True, kw_only=True):
     oldest: Annotated[str | None, Meta(description="the day (UTC) on which the oldest of them asked")]
     wait_median_s: Annotated[Count | None, Meta(description="of those who asked in these weeks; within 12 %")]
     wait_p95_s: Annotated[Count | None, Meta(description="as wait_median_s")]
-    waits_ended: MaskedCount
-    waits_open: Annotated[Count | None, Meta(description="how many of them still wait; their wait so far counts")]
+    waits_ended: Count
+    waits_open: Annotated[Count, Meta(description="how many of them still wait; their wait so far counts")]
     weeks: list[WeekRecord]
     rules: list[RuleUseRecord]
     ends: list[EndsRecord]
@@ -91,11 +88,7 @@ class OverviewCell(Record, frozen=True, kw_only=True):
 WEEKS: Final = 26
 ENDS_AHEAD: Final = timedelta(days=90)
 MOST_RULES: Final = 20
-SMALL: Final = 5
-"""Viewers do not see counts below this."""
-
 _PAST: Final = (Activity.ASKED, Activity.ANSWERED, Activity.WAIT, Activity.RULE, Activity.REVERSED)
-R = TypeVar("R", bound=Record)
 K = TypeVar("K")
 
 
@@ -138,18 +131,6 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
     )
 
 
-def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
-    """Return the overview without counts below 5, for members who see no names."""
-    return replace(
-        overview,
-        waits_ended=_mask(overview.waits_ended),
-        waits_open=_mask(overview.waits_open),
-        weeks=[_mask_week(week) for week in overview.weeks],
-        rules=[_mask_fields(rule, ("decided", "reversed")) for rule in overview.rules],
-        ends=[_mask_fields(week, ("ends",)) for week in overview.ends],
-    )
-
-
 def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
     """Yield every value of the overview with its position, for CSV."""
     values = asdict(overview)
@@ -163,24 +144,6 @@ def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
             yield from (OverviewCell(part=part, key=key, name=name, value=value) for name, value in cells.items())
     for each in unproved:
         yield OverviewCell(part="unproved", key=str(parse_repo(each.repo, each.repo_type)), name="why", value=each.why)
-
-
-def _mask_week(week: WeekRecord) -> WeekRecord:
-    """Hide all parts if one is small, because the total would reveal it."""
-    parts = ("by_people", "by_rules", "outside")
-    week = _mask_fields(week, ("asked", "answered"))
-    if any(_mask(getattr(week, part)) is None for part in parts):
-        return replace(week, **dict.fromkeys(parts))
-    return week
-
-
-def _mask_fields(record: R, names: Sequence[str]) -> R:
-    values = asdict(record)
-    return replace(record, **{name: _mask(values[name]) for name in names})
-
-
-def _mask(count: int | None) -> int | None:
-    return None if count is not None and 0 < count < SMALL else count
 
 
 def _sum_counts(counts: Iterable[WeeklyCount], kind: Activity, key: Callable[[WeeklyCount], K]) -> Counter[K]:

@@ -35,7 +35,7 @@ def find_rule_url(context: HttpContext, line: RequestLine, explanation: Explanat
     """
     bundle = context.app_state.policies.current
     shown = (explanation and explanation.checklist) or line.verdict
-    if bundle is None or context.is_masked or shown is None or not shown.policy:
+    if bundle is None or shown is None or not shown.policy:
         return None
     policy = next((one for one in bundle.policies if one.name == shown.policy), None)
     if policy is None or not can_read_policy(context, policy):
@@ -46,12 +46,12 @@ def find_rule_url(context: HttpContext, line: RequestLine, explanation: Explanat
 def evaluate_for_page(context: HttpContext, row: RequestRow) -> Evaluation | None:
     """Evaluate a request with the policies of its repo.
 
-    None for viewers, without policies, and if the answers are not kept.
+    None without policies, and if the answers are not kept.
     """
     app_state = context.app_state
     bundle = app_state.policies.current
     repo = app_state.workspace.store.repo(row.repo)
-    if context.is_masked or bundle is None or repo is None or row.request is None:
+    if bundle is None or repo is None or row.request is None:
         return None
     try:
         return evaluate_request(

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from hf_gate.approvals.service.approval_status import has_half_approved, resolve_approvals
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.parsing.query import VIEWER_KEYS, Age, Day, Pattern, Query, Term, Value, is_open_to_viewers, one_of
+from hf_gate.core.parsing.query import Age, Day, Pattern, Query, Term, Value, one_of
 from hf_gate.core.stored_rows import QueryPage
 from hf_gate.errors import InvalidQuery, QueryTooLarge
 from hf_gate.inbox.rows import count_matches
@@ -23,7 +23,7 @@ _MAX_ENDS: Final = 40  # places where the valid part of a query is searched to e
 
 
 class QueueQuery(Struct, frozen=True):
-    """A query as written and as parsed. `problem` names the first invalid or forbidden term; `query` omits it.
+    """A query as written and as parsed. `problem` names the first invalid term; `query` omits it.
 
     `rest` is the text that `query` omits.
     """
@@ -68,13 +68,12 @@ def parse_queue_query(context: HttpContext, text: str | None = None) -> QueueQue
     """
     text = (context.query_value("q", PENDING) if text is None else text).strip()
     try:
-        asked = QueueQuery(text, parse_query(text))
+        return QueueQuery(text, parse_query(text))
     except QueryTooLarge:
         raise
     except InvalidQuery as wrong:
         query, end = _parse_before(text, wrong.at)
-        asked = QueueQuery(text, query, wrong, text[end:].strip())
-    return _drop_terms_closed_to_viewers(asked) if context.is_masked else asked
+        return QueueQuery(text, query, wrong, text[end:].strip())
 
 
 def merge_search(terms: str, typed: str) -> str:
@@ -115,22 +114,6 @@ def _parse_before(text: str, at: int) -> tuple[Query, int]:
         except InvalidQuery:
             continue
     return Query(), 0
-
-
-def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
-    """Drop terms on names, e-mail addresses and answers: a match would reveal them to a viewer."""
-    closed = [term for term in asked.query.terms if not is_open_to_viewers(term)]
-    if not closed:
-        return asked
-    kept = Query(tuple(term for term in asked.query.terms if is_open_to_viewers(term)))
-    what = f"{closed[0].key}:" if closed[0].key else f"the word {closed[0]}"
-    problem = InvalidQuery(
-        f"{what} searches data that viewers cannot see.",
-        hint=f"Viewers can use {', '.join(sorted(VIEWER_KEYS))}, and for user: with a pseudonym from the audit log.",
-        at=closed[0].at,
-        suggestion=str(kept),
-    )
-    return QueueQuery(asked.text, kept, problem, f"{Query(tuple(closed))} {asked.rest}".strip())
 
 
 def limit_to_visible_repos(context: HttpContext, query: Query) -> Query:

@@ -192,9 +192,9 @@ def repo_page(context: HttpContext) -> Response:
 
 
 def _describe_policies(context: HttpContext, policies: Sequence[Policy]) -> list[str]:
-    """Return the policies in sentences, without those that could name people or other repos to this member."""
+    """Return the policies in sentences, without those that could name other repos to this member."""
     lines = list(describe_policies(policies)) if policies else []
-    if context.is_masked or not all(can_read_policy(context, policy) for policy in policies):
+    if not all(can_read_policy(context, policy) for policy in policies):
         return [line for line in lines if not has_constant(line)]
     return lines
 

@@ -185,8 +185,6 @@ def explanation_part(context: HttpContext) -> Response:
 
 def list_other_requests(context: HttpContext, row: RequestRow) -> list[RequestLine]:
     """Return the person's current requests at other visible repos."""
-    if context.is_masked:
-        return []
     others = context.workspace.store.attempts(None, row.person.id)
     return build_request_lines(
         context,
@@ -260,7 +258,7 @@ class RequesterFact(NamedTuple):
 
 
 class RequesterSummary(Struct, frozen=True):
-    """What is known of a person: `address`, `account` and `earlier` are one line together. Empty for viewers."""
+    """What is known of a person: `address`, `account` and `earlier` are one line together."""
 
     address: str | None
     account: str
@@ -268,10 +266,8 @@ class RequesterSummary(Struct, frozen=True):
     facts: Sequence[RequesterFact]
 
 
-def summarize_requester(context: HttpContext, row: RequestRow) -> RequesterSummary | None:
-    """Return what is known of the person; None for viewers."""
-    if context.is_masked:
-        return None
+def summarize_requester(context: HttpContext, row: RequestRow) -> RequesterSummary:
+    """Return what is known of the person."""
     who = row.person.identity
     created = row.request.person.created_at if row.request else None
     age = None if created is None else describe_age(max(0, (context.now - created).days))

@@ -20,7 +20,7 @@ from hf_gate.core.records import HistoryRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.requests.service.request_history import LastTransition, history_records
 from hf_gate.web.formatting import DONE
-from hf_gate.web.http_context import HttpContext, NotFound
+from hf_gate.web.http_context import HttpContext
 
 from .queue_query import run_query
 from .request_lines import AnswerLine, RequestLine, build_request_lines, list_answers, possible_verbs, request_key
@@ -31,7 +31,6 @@ def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[H
     history = history_records(
         context.workspace.store,
         attempts,
-        is_masked=context.is_masked,
         quotes_notes=False,
         format_time=lambda at: context.format_time(from_ms(at)),
     )
@@ -95,27 +94,22 @@ class LastDecision(Struct, frozen=True):
 def describe_last_decision(
     context: HttpContext, row: RequestRow, transition: LastTransition | None
 ) -> LastDecision | None:
-    """Return the decision that gave a request its status; None if it is pending.
-
-    Viewers see no reason, and no account of the Hub.
-    """
+    """Return the decision that gave a request its status; None if it is pending."""
     if row.state.status == Status.PENDING or transition is None:
         return None
     actor, way = transition.decided_by
-    if context.is_masked and transition.run_id is None:
-        actor = ""
     return LastDecision(
         DONE[VERB_FOR_STATUS[row.state.status]],
         "you" if actor == context.member.name and transition.run_id is not None else actor,
         way,
         "" if transition.is_first else context.format_time(from_ms(transition.at)),
-        None if context.is_masked else transition.reason,
+        transition.reason,
     )
 
 
 def find_reversal(context: HttpContext, row: RequestRow, how: LastTransition | None) -> Reversal | None:
     """Return the reversal of the transition to the current status; None if that is not from this desk."""
-    if context.is_masked or not row.is_current or how is None or how.before is None:
+    if not context.can_decide or not row.is_current or how is None or how.before is None:
         return None
     verb = VERB_FOR_STATUS.get(how.before, "reset")
     if verb not in possible_verbs(row.state.status):
@@ -148,8 +142,6 @@ class SimilarRequests(Struct, frozen=True):
 def similar_part(context: HttpContext) -> Response:
     """Show similar requests as a part, or as a page without a script."""
     row = context.find_request(context.params["id"])
-    if context.is_masked:
-        raise NotFound
     line = build_request_lines(context, [row])[0]
     template = "parts/similar.html" if context.is_part else "similar.html"
     groups = [_find_by_domain(context, row), _find_by_words(context, line)]
@@ -228,9 +220,9 @@ class AttemptChanges(Struct, frozen=True):
 
 
 def find_changes(context: HttpContext, row: RequestRow, attempts: Sequence[RequestRow]) -> AttemptChanges | None:
-    """Compare an attempt with the one before it. None for a first attempt, or if answers are not stored or hidden."""
+    """Compare an attempt with the one before it. None for a first attempt, or if answers are not stored."""
     before = next((attempt for attempt in attempts if attempt.state.attempt == row.state.attempt - 1), None)
-    if context.is_masked or before is None or before.request is None or row.request is None:
+    if before is None or before.request is None or row.request is None:
         return None
     compared = compare_answers(context, [before, row])
     changed = [one for one in compared if len({_text_of(answer) for answer in one.answers}) > 1]

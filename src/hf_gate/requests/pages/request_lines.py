@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from hf_gate.approvals.service.approval_status import ApprovalStatus, read_approval_status
 from hf_gate.approvals.service.approvals import as_approver
@@ -104,13 +103,12 @@ class RequestLine(Struct):
     age: str
     answers: list[AnswerLine]
     verdict: VerdictSummary | None
-    account: str = ""  # what is known of the person's account; "" for viewers
+    account: str = ""  # what is known of the person's account
     chips: tuple[ChipLabel, ...] = ()
     flags: list[str] = field(default_factory=list)
     decision: QueuedDecision | None = None
     seconds_left: int | None = None
     verbs: tuple[str, ...] = ()
-    is_masked: bool = False
     terms: HandTerms | None = None  # of an acceptance; None if the member cannot accept
     accept_until: str = ""  # the last day of access that an acceptance would give now; "" without an end
     approval: ApprovalStatus | None = None  # if two people must approve
@@ -249,7 +247,7 @@ def build_request_lines(context: HttpContext, rows: Sequence[RequestRow]) -> lis
     approvals = read_approval_status(
         app_state.workspace, open_rows, as_approver(context.member), lambda: app_state.policies.current
     )
-    chips = read_chips(app_state.workspace.store, rows, repos, now=context.now, masks=context.is_masked)
+    chips = read_chips(app_state.workspace.store, rows, repos, now=context.now)
     lines = [
         _line(context, row, repos.get(row.repo), said.get(row.id), decisions.get(row.id), chips[row.id]) for row in rows
     ]
@@ -301,8 +299,6 @@ def _line(
 ) -> RequestLine:
     who = row.person.identity
     asked = from_ms(row.state.asked_at)
-    masked = context.is_masked
-    said = replace(said, why=None, shadow_why=None, reason=None) if masked and said is not None else said
     is_seen = decision is not None and decision.row.state in FAILED and not decision.run.is_unseen
     decision = None if is_seen else decision
     left = (
@@ -314,20 +310,19 @@ def _line(
         row=row,
         key=request_key(row),
         version=row.version.token,
-        who=row.person.pseudonym if masked else row.person_name,
-        fullname=None if masked else other_name(who),
+        who=row.person_name,
+        fullname=other_name(who),
         is_hidden=who.username is None,
         asked_at=asked,
         age=context.format_age(asked),
-        answers=[] if masked else list_answers(row, repo),
+        answers=list_answers(row, repo),
         verdict=said,
-        account="" if masked else describe_account(row, chips, context.now),
+        account=describe_account(row, chips, context.now),
         chips=tuple(map(label_chip, chips)),
-        flags=["note:has a note"] if row.has_notes and not masked else [],
+        flags=["note:has a note"] if row.has_notes else [],
         decision=decision,
         seconds_left=left,
-        verbs=() if masked else possible_verbs(row.state.status),
-        is_masked=masked,
+        verbs=possible_verbs(row.state.status) if context.can_decide else (),
     )
 
 

@@ -25,7 +25,6 @@ def history_records(
     store: Store,
     attempts: Sequence[RequestRow],
     *,
-    is_masked: bool = False,
     quotes_notes: bool = True,
     format_time: Callable[[int], str] | None = None,
 ) -> list[HistoryRecord]:
@@ -39,10 +38,9 @@ def history_records(
     history: dict[int, HistoryRecord] = {}
     for row in sorted(rows, key=lambda row: row.id):
         event = decode_event(row.link.body)
-        private = None if is_masked else row.private
-        text = describe_event(event, private, format_time=format_time)
+        text = describe_event(event, row.private, format_time=format_time)
         if isinstance(event, NoteWritten) and not quotes_notes:
-            text = str((private or {}).get("note", "a note"))
+            text = str((row.private or {}).get("note", "a note"))
         elif isinstance(event, e.ChangeStarted):
             started[row.link.request, event.run] = row.id
         elif isinstance(event, e.ChangeSettled) and (first := started.pop((row.link.request, event.run), None)):

@@ -109,7 +109,7 @@ def policy_page(context: HttpContext) -> Response:
     )
     # with its reason templates filled in, a policy has the digest that verdicts name
     policy = None if text.policy is None else fill_templates(text.policy, folder.config.templates)
-    hides_text = context.is_masked or (text.policy is not None and not can_read_policy(context, text.policy))
+    hides_text = text.policy is not None and not can_read_policy(context, text.policy)
     return context.render(
         "policy.html",
         title=f"Policy {text.name}",
