@@ -68,7 +68,6 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/approvals/test_approval_machine.py",
         "tests/messages/test_letters.py",
         "tests/messages/test_outbox.py",
-        "tests/messages/test_reminder_machine.py",
         "tests/store/test_store_machine.py",
         "tests/requests/test_sync_machine.py",
     ),

@@ -14,8 +14,8 @@ from hf_gate.messages.reason_templates import ReasonTemplate, check_templates, f
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
-TEMPLATES: Mapping[str, str | Mapping[str, str]] = {
-    "more": {"en": "Please say more, {user}.", "de": "Bitte mehr."},
+TEMPLATES: Mapping[str, str] = {
+    "more": "Please say more, {user}.",
     "rule": "By {rule}.",
     "long": "{user} " * 30,
     "bye": "Bye.",
@@ -62,17 +62,16 @@ def test_a_count_is_confirmed_by_itself_alone() -> None:
     assert not is_confirmed("yes", 1)
 
 
-def test_a_template_is_named_with_its_language() -> None:
-    assert find_template(TEMPLATES, "more:de", [REPO]) == ReasonTemplate("more:de", "Bitte mehr.")
+def test_a_template_that_cannot_be_sent_is_refused() -> None:
     assert find_template(TEMPLATES, "more", [REPO]).fill(REPO, "ada") == "Please say more, ada."
-    for word in ("none", "more:fr", "bye:de", "rule", "long"):
+    for word in ("none", "rule", "long"):
         with pytest.raises(UsageError):
             find_template(TEMPLATES, word, [REPO])
 
 
-def test_templates_are_offered_in_each_language_if_they_can_be_sent() -> None:
+def test_templates_are_offered_if_they_can_be_sent() -> None:
     usable = [each.name for each in check_templates(TEMPLATES, [REPO]) if isinstance(each, ReasonTemplate)]
-    assert usable == ["more:en", "more:de", "bye"]
+    assert usable == ["more", "bye"]
 
 
 def test_a_kind_of_entry_is_known_in_any_case() -> None:

@@ -20,7 +20,7 @@ repos: [{MODEL}, {OTHER}, {DATASET}]
 timezone: Europe/Zurich
 templates:
   say-more: "Hello {{user}}, say what you will do with {{repo}}, then ask again."
-  closed: {{en: We are closed., de: Wir haben zu.}}
+  closed: We are closed.
   by-rule: "Decided by {{rule}}."
 """
 
@@ -187,34 +187,25 @@ def test_a_template_is_filled_for_each_and_refused_before_anything_is_sent(fresh
     sent = [move for move in fresh.journal() if move["to"] == "reset"]
     assert len(sent) == 3
     assert "Hello cem-k, say what" in mails(fresh)
-    german = console.run("reject", f"ada-l@{MODEL}", "--reason-template", "closed:de")
-    assert 'reason sent: "Wir haben zu."' in german.out
     moves = len(fresh.journal())
-    for word, what in (("say-les", "say-more"), ("closed:fr", "en, de"), ("by-rule", "--reason TEXT")):
+    for word, what in (("say-les", "say-more"), ("by-rule", "--reason TEXT")):
         ended = console.run("reject", f"bob99@{MODEL}", "--reason-template", word)
         assert (ended.code, what in ended.hint) == (2, True), ended.err
     assert console.run("reject", f"bob99@{MODEL}", "--reason-template", "closed", "--reason", "No.").code == 2
-    for words in (
-        ("--lang", "de"),
-        ("--reason-template", "closed:de", "--lang", "de"),
-        ("--reason-template", "closed", "--lang", "fr"),
-    ):
-        assert console.run("reject", f"bob99@{MODEL}", *words).code == 2
     assert len(fresh.journal()) == moves
-    chosen = console.run("reject", f"bob99@{MODEL}", "--reason-template", "closed", "--lang", "de")
-    assert 'reason sent: "Wir haben zu."' in chosen.out
+    chosen = console.run("reject", f"bob99@{MODEL}", "--reason-template", "closed")
+    assert 'reason sent: "We are closed."' in chosen.out
 
 
 def test_a_text_that_comes_with_hf_gate_needs_no_template(fresh: LocalHub, desk: Path) -> None:
     request_access(fresh, ["ada-l", "bob99"])
     console = Console(fresh)
-    ended = console.run("reset", f"ada-l@{MODEL}", "--reason-template", "full-name", "--lang", "de")
-    assert "Bitte geben Sie Ihren vollen Namen an" in ended.out, ended.err
+    ended = console.run("reset", f"ada-l@{MODEL}", "--reason-template", "full-name")
+    assert "Please give your full name" in ended.out, ended.err
     (desk / "hf-gate.yaml").unlink()
     ended = console.run("reset", f"bob99@{MODEL}", "--reason-template", "full-name")
     assert "Please give your full name" in ended.out, ended.err
     for verb, word, why in (
-        ("reset", "full-name:xx", "en, zh"),
         ("reset", "ful-name", "full-name"),
         ("reject", "full-name", "other-purpose"),
     ):

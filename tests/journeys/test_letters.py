@@ -220,13 +220,13 @@ def test_the_preview_names_recipients_and_shows_each_text(console: Console) -> N
 
 def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> None:
     page = (ROOT / "docs" / "letters.md").read_text("utf-8")
-    example, _ = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
+    (example,) = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
     configure(example)
     assert console.run("policy", "check").code == 0
     samples = console.run("messages", "preview", "--json").json["samples"]
     assert [one["kind"] for one in samples] == ["received", "needed", "ends", "ended"]
     assert samples[3]["subject"] == "Your access to datasets/acme/example is over"
-    assert "Ihr Zugang zu datasets/acme/example ist beendet" in samples[3]["text"]
+    assert "Ada Lovelace" in samples[3]["text"]
     ask(console, "bob")
     assert "only to a mail server on this machine" in run_once(console)
     assert mailbox.mails == []
@@ -238,10 +238,8 @@ def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> No
         ("{}", "needs `kinds`"),
         ("{kinds: [receive]}", "Did you mean `received`"),
         ("{kinds: [needed]}", "require `needs`"),
-        ("{kinds: [reminder]}", "kind reminder require `needs`"),
-        ("{kinds: [needed, reminder], needs: {agreement: Sign.}}", "say the same at the same time"),
-        ('{kinds: [received], texts: {reminder: "Hi\\n{days}"}}', "{days} is not a placeholder of reminder"),
-        ("{kinds: [received], languages: [xx]}", "languages must be"),
+        ("{kinds: [needed], needs: {agreement: {en: Sign.}}}", "needs of agreement"),
+        ("{kinds: [received], languages: [en]}", "languages"),
         ('{kinds: [received], texts: {received: "Hi\\n{nam}"}}', "{nam} is not a placeholder of received"),
         ('{kinds: [received], texts: {received: "Hi\\n{days}"}}', "{days} is not a placeholder of received"),
         ('{kinds: [received], texts: {received: "Hi\\n{ name"}}', "{ is not a placeholder of received"),

@@ -136,13 +136,6 @@ class EvaluatedWorkspace:
 
     # ---- what happens ------------------------------------------------------------------------------------------------
 
-    def turn_reminders(self, *, on: bool) -> None:
-        """Turn reminders to people on hold on or off in hf-gate.yaml."""
-        mail = "smtp: 127.0.0.1:2525, from: access@example.org, per_person: 30"
-        letters = f"letters: {{kinds: [reminder], needs: {{r0: Sign it.}}, {mail}}}\n" if on else ""
-        (self.folder / "hf-gate.yaml").write_text(WORKSPACE + letters)
-        self.open_workspace()
-
     def write_policy(self, rules: str, name: str = "main", **more: str) -> None:
         """Write a policy with these rules, in flow style."""
         head = {"mode": "enforce", "applies_to": '["*/*", "datasets/*/*"]', **more}
@@ -261,7 +254,6 @@ class EvaluatedWorkspace:
             evaluate,
             now=self.now,
             policies=bundle.policies,
-            has_reminders=bundle.has_reminders,
             protected=bundle.config.guards.protected,
             should_record=not is_full,
             change_filter=turn,

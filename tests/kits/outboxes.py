@@ -13,7 +13,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.letters.letters import LetterText
 from hf_gate.core.letters.messages import Delivery, DeliveryKind, MessageState, OutboxRow
 from hf_gate.core.letters.notices import NoticeEvent, NoticeItem, NoticeMode
-from hf_gate.messages.records import MarkedMessagesRecord, MessageRecord
+from hf_gate.messages.records import MessageRecord
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.messages.rows.outbox import read_messages
 from hf_gate.messages.service.message_records import list_messages, mark_messages_sent, retry_messages
@@ -75,10 +75,10 @@ def list_open(workspace: Workspace, limit: int) -> list[MessageRecord]:
     return [one for one in list_messages(workspace, limit, is_letter=True) if one.state != MessageState.WAITING]
 
 
-def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageState, actor: str) -> MarkedMessagesRecord:
-    """A person sends letters again, or says that they were sent."""
+def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageState, actor: str) -> list[str]:
+    """A person sends letters again, or says that they were sent. Returns the ids of those that changed."""
     if state is MessageState.WAITING:
-        return MarkedMessagesRecord(messages=retry_messages(workspace, idents), reminders=0)
+        return retry_messages(workspace, idents)
     return mark_messages_sent(workspace, idents, actor)
 
 

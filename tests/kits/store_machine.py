@@ -91,9 +91,7 @@ class StoreMachine(RuleBasedStateMachine):
                     terms=st.none() | st.just("t"),
                 ),
                 st.builds(e.GrantNoticed, until=_times, step=st.just("7d")),
-                st.builds(
-                    e.LetterSent, rule=st.sampled_from(["a", "b"]), letter=st.just("l_1"), about=st.just("reminder")
-                ),
+                st.builds(e.LetterSent, letter=st.just("l_1"), about=st.just("needed")),
                 st.builds(e.NoteWritten),
             )
         )  # fmt: skip

@@ -70,16 +70,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "access ends 1970-01-01 00:00 UTC, then rejected (the date in `until` has moved)",
     ),
     (e.GrantNoticed(until=0, step="30d"), None, "notice 30d before access ends 1970-01-01 00:00 UTC"),
-    (
-        e.LetterSent(letter="l_1", about="reminder", rule="signed"),
-        None,
-        "reminder of rule signed accepted by the mail server",
-    ),
-    (
-        e.LetterSent(letter="l_1", about="reminder", rule="signed", how="hand"),
-        None,
-        "reminder of rule signed sent by hand",
-    ),
+    (e.LetterSent(letter="l_1", about="needed", how="hand"), None, "letter `needed` sent by hand"),
     (e.LetterSent(letter="l_2", about="received"), None, "letter `received` accepted by the mail server"),
     (e.NoteWritten(), {"note": "met in Basel"}, 'note "met in Basel"'),
     (e.RunResumed(run="r", changes=1), None, "run r resumed: 1 change left"),

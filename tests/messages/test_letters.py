@@ -21,7 +21,6 @@ from msgspec.structs import replace
 from hf_gate.automation.service.unattended import start_unattended, stop_unattended
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Settings, resolve_paths
-from hf_gate.core.events.events import LedgerEntry, VerdictReached
 from hf_gate.core.letters.letter_texts import LETTER_TEXTS
 from hf_gate.core.letters.letters import (
     ON_HOLD,
@@ -30,14 +29,14 @@ from hf_gate.core.letters.letters import (
     LetterKind,
     LetterText,
     fill_text,
+    find_obstacle,
     find_text_fault,
 )
-from hf_gate.core.letters.messages import APPLICANTS, DeliveryKind, MessageState
+from hf_gate.core.letters.messages import DeliveryKind, MessageState
 from hf_gate.core.letters.notices import MailServer
 from hf_gate.errors import StoreBusy
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.messages.channels.letter_mail import open_letter_channel
-from hf_gate.messages.reason_texts import LANGUAGES
 from hf_gate.messages.service.letters import render_letter, store_subscription
 from hf_gate.messages.service.message_records import preview_letters
 from hf_gate.privacy.rows.erasure import delete_expired
@@ -58,7 +57,7 @@ __all__ = ["place", "store"]
 
 T0 = 1_767_225_600_000  # 2026-01-01, before every request
 MAIL = MailServer(host="127.0.0.1", port=2525, sender="access@example.org", to=())
-CONFIG = LetterConfig(kinds=tuple(LetterKind), needs={"agreement": {"en": "Sign."}}, mail=MAIL, per_person=30)
+CONFIG = LetterConfig(kinds=tuple(LetterKind), needs={"agreement": "Sign."}, mail=MAIL, per_person=30)
 DAY = 86_400
 
 
@@ -119,11 +118,24 @@ def test_a_letter_names_the_last_day_of_access_as_pages_do(desk: Workspace) -> N
     assert text.subject.endswith(" ends on 2027-06-30")
 
 
-def test_each_language_has_each_kind_of_letter_and_all_can_be_filled() -> None:
-    for kind in LetterKind:
-        assert set(LETTER_TEXTS[kind]) == set(LANGUAGES)
-        for text in LETTER_TEXTS[kind].values():
-            assert find_text_fault(text, kind) is None
+def test_a_letter_about_a_rule_for_which_nothing_is_needed_any_more_is_dropped(desk: Workspace) -> None:
+    read_in(desk, [record(1)])
+    (letter,) = list_letters(desk.store, [MessageState.WAITING], 1)
+    case = LetterCase(
+        letter=replace(letter, kind=LetterKind.NEEDED.value, key="agreement"),
+        status="pending",
+        is_current=True,
+        ends_at=None,
+        verdict=(ON_HOLD, "agreement"),
+        email="user1@example.org",
+    )
+    assert find_obstacle(case, CONFIG, T0) is None
+    assert find_obstacle(case, replace(CONFIG, needs={"other": "Sign."}), T0) == "the request has changed since"
+
+
+def test_each_kind_of_letter_has_a_text_that_can_be_filled() -> None:
+    assert set(LETTER_TEXTS) == set(LetterKind)
+    assert [find_text_fault(text, kind) for kind, text in LETTER_TEXTS.items()] == [None] * len(LetterKind)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +199,7 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
     (letter,) = list_open(desk, 10)
     assert letter.problem == "the process that sent it ended before it stored the outcome"
     assert post.arrived.total() == arrives
-    assert mark_letters(desk, [letter.id], MessageState.WAITING, "lena").messages == [letter.id]
+    assert mark_letters(desk, [letter.id], MessageState.WAITING, "lena") == [letter.id]
     send_letters(desk, post)
     assert post.arrived.total() == arrives + 1, "a person said so"
 
@@ -242,24 +254,6 @@ def test_a_turn_sends_a_bounded_number(desk: Workspace) -> None:
     assert post.arrived.total() == 100
     send_letters(desk, post)
     assert post.arrived.total() == 120
-
-
-def test_many_reminders_do_not_stop_other_letters_while_no_policy_can_be_read(store: Store) -> None:
-    kinds = (LetterKind.REMINDER, LetterKind.RECEIVED)
-    desk = open_desk(store, ManualClock.at_ms(T0), replace(CONFIG, kinds=kinds))  # its folder has no policies
-    store_subscription(desk)
-    read_in(desk, [record(number) for number in range(120)])
-    verdict = VerdictReached(action=ON_HOLD, rule="agreement", policy="house", digest="d")
-    with store.writing() as write:
-        rows = write.db.rows("SELECT id FROM requests")
-        entries = [LedgerEntry(event=verdict, at=T0 - 1, actor="house", request=ident) for (ident,) in rows]
-        write.append(REPO, entries)
-    post = LetterServer()
-    problems = send_letters(desk, post).problems
-    assert "a policy could not be read" in problems.get(APPLICANTS, "")
-    send_letters(desk, post)
-    assert post.arrived.total() == 120
-    assert states(desk) == ["sent"] * 120 + ["waiting"] * 120
 
 
 def test_nothing_is_sent_while_unattended_work_is_stopped(desk: Workspace) -> None:
@@ -412,7 +406,7 @@ class LetterMachine(RuleBasedStateMachine):
         idents = [one.id for one in list_open(self.desk, 10)]
         done = mark_letters(self.desk, idents, state, "lena")
         if state is MessageState.WAITING:
-            self.retried |= set(done.messages)
+            self.retried |= set(done)
 
     @precondition(lambda self: self.people > 3)
     @rule()

@@ -75,9 +75,9 @@ rules:
 """
 
 
-def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tmp_path: Path) -> None:
+def test_pages_say_when_a_wait_ends_and_which_letter_was_sent(mailbox: Mailbox, tmp_path: Path) -> None:
     mail = f"smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org"
-    letters = f"letters: {{kinds: [reminder], needs: {{agreement: '{HOSTILE}'}}, {mail}}}\n"
+    letters = f"letters: {{kinds: [needed], needs: {{agreement: '{HOSTILE}'}}, {mail}}}\n"
     with open_desk(tmp_path, WAITING, repos=1, config=letters) as desk:
         workspace, store = desk.app_state.workspace, desk.app_state.workspace.store
         store_subscription(workspace)
@@ -88,15 +88,13 @@ def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tm
         with store.writing() as write:
             write.append(row.repo, [LedgerEntry(event=event, at=row.state.asked_at, actor="house", request=row.id)])
         admin, page = desk.visitor(), f"/requests/{row.state.hub_request}"
-        assert "No reminder was accepted yet. Without one before" in words_of(admin.get(page).body)
-        body = admin.get("/letters").body
-        assert "counted from this reminder. After" in words_of(body)
-        assert "<img src=x" not in body
-        (due,) = preview_letters(workspace, 10)
-        mark_messages_sent(workspace, [due.id], "lena")
         found = words_of(admin.get(page).body)
-        assert "counted from the reminder that was accepted" in found
-        assert "reminder of rule agreement sent by hand" in found
+        assert "The wait ends" in found
+        assert "Then the request is sent back." in found
+        assert "<img src=x" not in admin.get("/letters").body
+        (due,) = preview_letters(workspace, 10)
+        assert mark_messages_sent(workspace, [due.id], "lena") == [due.id]
+        assert "letter `needed` sent by hand" in words_of(admin.get(page).body)
         assert mailbox.mails == []
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate.core.requests import check_reason
-from hf_gate.messages.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
+from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
 
 RESET = [(one.text, one.name) for one in list_ready_texts("reset")]
 REJECT = [(one.text, one.name) for one in list_ready_texts("reject")]
-OWN = "templates: {closed: {en: We are closed., de: Wir haben zu.}, more: 'Say more about {repo}, {user}.'}\n"
+OWN = "templates: {closed: We are closed., more: 'Say more about {repo}, {user}.'}\n"
 
 
 @pytest.fixture
@@ -80,48 +80,26 @@ def test_seven_texts_come_with_every_workspace_each_where_it_is_true(asked: Desk
     assert all(check_reason(text) == text and "{" not in text for text, _ in RESET + REJECT)
 
 
-def test_every_ready_text_fits_in_every_language() -> None:
-    for texts in READY_TEXTS.values():
-        for one in texts:
-            assert list(one.texts) == list(LANGUAGES)
-            assert len(set(one.texts.values())) == len(LANGUAGES)
-            assert all(check_reason(text) == text and "{" not in text for text in one.texts.values())
-
-
-def test_a_language_is_chosen_by_hand(asked: Desk) -> None:
-    lena = asked.visitor()
-    page = lena.get(f"/requests/{_key(asked, 'ada')}?verb=reset&lang=ja").body
-    japanese = [(one.text, one.name) for one in list_ready_texts("reset", "ja")]
-    assert _offered(page) == japanese
-    assert _chosen(page) == [japanese[0][0]]
-    assert f"The Hub e-mails ada this text: {japanese[0][0]}" in _words(page)
-    assert _offered(lena.get(f"/requests/{_key(asked, 'ada')}?verb=reset&lang=xx").body) == RESET
-
-
 def test_the_workspaces_own_texts_come_first_filled_in(tmp_path: Path) -> None:
     with open_desk(tmp_path, config=OWN) as desk:
         desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-        own = [("We are closed.", "closed:en"), ("Wir haben zu.", "closed:de"),
-               (f"Say more about {desk.repo.id}, ada.", "more")]  # fmt: skip
+        own = [("We are closed.", "closed"), (f"Say more about {desk.repo.id}, ada.", "more")]
         sheet = _sheet(desk, desk.visitor(), "ada")
         assert _offered(sheet) == own + RESET
         assert _chosen(sheet) == ["We are closed."]
 
 
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
-def test_the_reason_of_a_rule_comes_before_all_in_each_of_its_languages(tmp_path: Path, mode: str) -> None:
-    written = "reason: Please say what you will use it for, {user}, then ask again."
-    assert written in POLICY
-    policy = POLICY.replace(written, "reason: {en: 'Say more, {user}.', de: 'Bitte mehr, {user}.'}")
-    policy = policy.replace("mode: enforce", f"mode: {mode}")
+def test_the_reason_of_a_rule_comes_before_all(tmp_path: Path, mode: str) -> None:
+    policy = POLICY.replace("mode: enforce", f"mode: {mode}")
     with open_desk(tmp_path, policy=policy, config="templates: {closed: We are closed.}\n") as desk:
         desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": "test"})
         lena = desk.visitor()
         _decide(desk, lena, "reset", "ada", reason="We are closed.")
         sheet = _sheet(desk, lena, "bob")
-        rules = [("Say more, bob.", "rule say-more:en"), ("Bitte mehr, bob.", "rule say-more:de")]
-        assert _offered(sheet) == [*rules, ("We are closed.", "closed last used"), *RESET]
-        assert _chosen(sheet) == ["Say more, bob."]
+        first = "Please say what you will use it for, bob, then ask again."
+        assert _offered(sheet) == [(first, "rule say-more"), ("We are closed.", "closed last used"), *RESET]
+        assert _chosen(sheet) == [first]
 
 
 def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
@@ -130,7 +108,7 @@ def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
         lena = desk.visitor()
         _decide(desk, lena, "reset", "ada", reason=f"Say more about {desk.repo.id}, ada.")
         sheet = _sheet(desk, lena, "bob")
-        assert _offered(sheet)[2] == (f"Say more about {desk.repo.id}, bob.", "more last used")
+        assert _offered(sheet)[1] == (f"Say more about {desk.repo.id}, bob.", "more last used")
         assert _chosen(sheet) == [f"Say more about {desk.repo.id}, bob."]
         assert _chosen(_sheet(desk, lena, "bob", "reject")) == ["We are closed."]
         assert _chosen(_sheet(desk, desk.reviewer("mia"), "bob")) == ["We are closed."]

@@ -212,7 +212,6 @@ def test_a_judge_names_all_facts_that_it_wants() -> None:
         "tables.partners",
         "person.account_days",
         "request.asked_at",
-        "request.reminders",
     }
 
 

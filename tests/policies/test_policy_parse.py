@@ -34,7 +34,7 @@ rules:
   - id: say-more
     when: answers.purpose.quality in ["empty", "junk"]
     then: reset
-    reason: {en: Please say more., de: Bitte mehr.}
+    reason: Please say more.
   - id: missing
     when: tables.dua.state != "valid"
     then: wait
@@ -88,7 +88,7 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
     assert policy.roles == {"affiliation": "Institution (Lab)"}
     assert policy.let == {"institutional": "email.academic || tables.mit"}
     say_more, missing, signed, rest = policy.rules
-    assert say_more.reason == {"en": "Please say more.", "de": "Bitte mehr."}
+    assert say_more.reason == "Please say more."
     assert (missing.at_most, missing.after) == (Duration(days=30), Action.RESET)
     assert (signed.until, signed.at_end, signed.unless) == (
         date(2027, 6, 30),
@@ -152,11 +152,11 @@ REFUSED = (
     ("id: missing", "id: none", "taken_name"),
     ("- id: missing\n    when", "- when", "no_id"),
     ("then: reset\n", "then: cancel\n", "bad_value"),
-    ("    reason: {en: Please say more., de: Bitte mehr.}\n", "", "no_reason"),
-    ("{en: Please say more., de: Bitte mehr.}", "Dear {username}", "bad_placeholder"),
-    ("{en: Please say more., de: Bitte mehr.}", "{English: x}", "bad_language"),
-    ("{en: Please say more., de: Bitte mehr.}", "x" * 201, "reason_too_long"),
-    ("{en: Please say more., de: Bitte mehr.}", "\N{PARTY POPPER}" * 101, "reason_too_long"),
+    ("    reason: Please say more.\n", "", "no_reason"),
+    ("Please say more.", "Dear {username}", "bad_placeholder"),
+    ("reason: Please say more.", "reason: {en: Please say more.}", "not_text"),
+    ("Please say more.", "x" * 201, "reason_too_long"),
+    ("Please say more.", "\N{PARTY POPPER}" * 101, "reason_too_long"),
     ("    at_most: 30d\n", "", "wait_incomplete"),
     ("    after: reset\n", "", "wait_incomplete"),
     ("after: reset", "after: accept", "bad_value"),

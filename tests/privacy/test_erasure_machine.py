@@ -46,7 +46,7 @@ _decided = st.sampled_from(["rejected", "reset", "accepted"])
 _NAMES = ("quokka-zzyx", "wzkqj-vjqxh", "kxqjz-yxwvu", "jvqkx-zwxqy", "xqvjz-kzwyj")
 LETTERS = LetterConfig(
     kinds=tuple(LetterKind),
-    needs={"agreement": {"en": "Sign."}},
+    needs={"agreement": "Sign."},
     mail=MailServer(host="127.0.0.1", port=2525, sender="access@example.org", to=()),
 )
 _AGAIN: dict[str, str] = {"accepted": "pending", "rejected": "pending", "reset": "pending"}
@@ -178,7 +178,7 @@ class ErasureMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.hub)
     @rule(data=st.data())
     def put_on_hold(self, data: st.DataObject) -> None:
-        """A rule puts a request on hold, which queues a reminder."""
+        """A rule puts a request on hold, which queues a letter."""
         repo, person = data.draw(st.sampled_from(sorted(self.hub)))
         row = self._row(repo, person)
         if row is not None:
@@ -327,10 +327,10 @@ def test_letters_to_an_erased_person_leave_nothing_of_what_the_mail_server_said(
         state.ask(EEG, 0)
         state.sync()
         state.put_on_hold(cast("st.DataObject", _Drawn((EEG, 0))))
-        for _ in range(3):
+        for _ in range(2):
             state.write_to_somebody(kind)
         found = outbox.read_letters_to(state.store, 1)
-        assert {one.kind for one in found} == {LetterKind.RECEIVED, LetterKind.NEEDED, LetterKind.REMINDER}
+        assert {one.kind for one in found} == {LetterKind.RECEIVED, LetterKind.NEEDED}
         assert {one.attempts for one in found} == {1}
         state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
         assert state.forgotten == {0}

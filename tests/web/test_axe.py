@@ -22,7 +22,7 @@ from tests.kits.hostile_desk import open_hostile_desk
 from tests.kits.outboxes import leave_dead_letters
 
 pytestmark = pytest.mark.slow
-LETTERS: Final = "letters: {kinds: [received, ends], languages: [en, ar, ja]}\n"
+LETTERS: Final = "letters: {kinds: [received, ends]}\n"
 TABLES: Final = "desk: {may_write_tables: true}\ntables: {people: {file: tables/people.csv, key: email}}\n"
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")

@@ -128,7 +128,7 @@ class Rule(RuleTerms, frozen=True):
     then: Action
     when: str | None = None
     unless: str | None = None
-    reason: str | Mapping[str, str] | None = None  # one text, or one per language
+    reason: str | None = None
     reason_template: str | None = None
     at_most: Duration | None = None  # wait
     after: Action | None = None  # wait: reset, reject or human
@@ -268,7 +268,6 @@ class Opinion(OpinionTerms, frozen=True):
     rule_index: int  # index of the rule in its policy
     at_most: Duration | None = None
     after: Action | None = None
-    lacks_reminder: bool = False  # a `wait` is over without a reminder, so a person decides
     rule_traces: tuple[RuleTrace, ...] = ()
     can_abstain: bool = False  # whether it is also possible that no rule matches
 
@@ -288,13 +287,10 @@ class Abstention(Struct, frozen=True):
 
 
 class WaitEnd(Struct, frozen=True):
-    """When the time of a `wait` is over, what follows, and what the time counts from."""
+    """When the time of a `wait` is over, and what follows."""
 
     at: datetime
     action: Action
-    counts_from: datetime
-    is_reminded: bool = False  # the time counts from a reminder
-    lacks_reminder: bool = False  # no reminder was accepted in time, so a person decides
 
 
 class Verdict(OpinionTerms, frozen=True):

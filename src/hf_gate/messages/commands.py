@@ -16,12 +16,12 @@ from hf_gate.core.letters.messages import DeliveryKind
 from hf_gate.core.letters.notices import NoticeEvent, NoticeItem
 from hf_gate.errors import UsageError
 from hf_gate.messages.records import (
+    ChangedMessagesRecord,
     DestinationRecord,
     MessageRecord,
     NoticeTestRecord,
     NoticeTestsRecord,
     PreviewRecord,
-    RequeuedMessagesRecord,
     SampleRecord,
 )
 
@@ -55,7 +55,6 @@ messages = LazyGroup(
 _LISTED: Final = 10_000
 _PREVIEWED: Final = 50
 _NO_DESTINATION: Final = "Name one in hf-gate.yaml under `notify`; see docs/notices.md."
-_REMINDED: Final = "These include {}: the time in `at_most` counts from now, unless the wait has already ended."
 
 
 @command(
@@ -135,8 +134,6 @@ def _lines(
     samples: Sequence[SampleRecord],
     due: Sequence[MessageRecord],
 ) -> Iterator[str]:
-    from hf_gate.messages.service.message_records import describe_times
-
     if not destinations:
         yield f"There is no destination. {_NO_DESTINATION}"
     for lane in destinations:
@@ -159,9 +156,6 @@ def _lines(
     for letter in due:
         yield f"--- {letter.id}: {letter.kind}, to {_receiver(letter)}"
         yield from _text_lines(letter.subject or "", letter.text or "")
-        if times := describe_times(letter, workspace.zone):
-            yield f"  {times}"
-            yield ""
     if samples and not due:
         yield "No letter is due."
 
@@ -233,7 +227,7 @@ def messages_retry(context: CommandContext, idents: tuple[str, ...], is_all: boo
         raise UsageError("name the ids of messages, or write --all.", hint="hf-gate messages ls lists them.")
     with _open(context, idents) as workspace:
         done = retry_messages(workspace, None if is_all else list(idents))
-    record = RequeuedMessagesRecord(messages=done)
+    record = ChangedMessagesRecord(messages=done)
     context.out.document(record, lambda: [f"{pluralize(len(done), 'message')} queued again."], quiet=done)
     return _warn_of_others(context, idents, done, "failed, bounced or unknown")
 
@@ -249,22 +243,14 @@ def messages_retry(context: CommandContext, idents: tuple[str, ...], is_all: boo
 def messages_mark_sent(context: CommandContext, idents: tuple[str, ...]) -> int:
     """Record messages that you sent yourself, or that arrived although their outcome is unknown. hf-gate does not send
     them.
-
-    A wait counts from the moment when you mark its reminder as sent.
     """
     from hf_gate.messages.service.message_records import mark_messages_sent
 
     with _open(context, idents) as workspace:
         done = mark_messages_sent(workspace, idents, find_actor(context))
-    context.out.document(
-        done,
-        lambda: [
-            f"{pluralize(len(done.messages), 'message')} marked as sent.",
-            *([_REMINDED.format(pluralize(done.reminders, "reminder"))] if done.reminders else []),
-        ],
-        quiet=done.messages,
-    )
-    return _warn_of_others(context, idents, done.messages, "waiting, failed, bounced or unknown")
+    record = ChangedMessagesRecord(messages=done)
+    context.out.document(record, lambda: [f"{pluralize(len(done), 'message')} marked as sent."], quiet=done)
+    return _warn_of_others(context, idents, done, "waiting, failed, bounced or unknown")
 
 
 def _open(context: CommandContext, idents: Sequence[str]) -> Workspace:

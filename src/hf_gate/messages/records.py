@@ -36,13 +36,6 @@ class MessageRecord(Record, frozen=True, kw_only=True):
     ]
     outcome: Annotated[str | None, Meta(description="of the last attempt: delivered, failed, unknown, refused")]
     problem: str | None
-    wait_ends_at: Annotated[
-        Time | None, Meta(description="when the wait ends if this reminder is sent now; null for other messages")
-    ]
-    counts_until: Annotated[
-        Time | None,
-        Meta(description="a reminder that is accepted after this time does not count; null for other messages"),
-    ]
 
     @property
     def is_dead(self) -> bool:
@@ -99,14 +92,7 @@ class NoticeTestsRecord(Record, frozen=True, kw_only=True):
     results: list[NoticeTestRecord]
 
 
-class MarkedMessagesRecord(Record, frozen=True, kw_only=True):
-    """The ids of messages that a person marked, and how many of them are reminders that now count as accepted."""
-
-    messages: list[str]
-    reminders: Count
-
-
-class RequeuedMessagesRecord(Record, frozen=True, kw_only=True):
-    """The ids of messages that are sent again."""
+class ChangedMessagesRecord(Record, frozen=True, kw_only=True):
+    """The ids of messages that are sent again, or that a person marked as sent."""
 
     messages: list[str]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping as Map
 from typing import Final
 
-from hf_gate.base.yaml_parser import Node, Scalar
-from hf_gate.core.letters.letter_texts import LETTER_TEXTS
-from hf_gate.core.letters.letters import OF_RULES, PER_PERSON, LetterConfig, LetterKind, find_text_fault
+from hf_gate.base.yaml_parser import Node
+from hf_gate.core.letters.letters import PER_PERSON, LetterConfig, LetterKind, find_text_fault
 from hf_gate.core.parsing.node_reader import KnownKeys, NodeReader
 from hf_gate.core.parsing.strict_yaml import pairs_of, position_of, value_of
 from hf_gate.core.policy_model import SourcePosition
@@ -15,10 +14,9 @@ from hf_gate.core.policy_model import SourcePosition
 from .notice_config import read_mail_server
 
 LETTER_KEYS: Final = (
-    "kinds", "languages", "texts", "needs", "per_person", "smtp", "from", "user", "password",
+    "kinds", "texts", "needs", "per_person", "smtp", "from", "user", "password",
 )  # fmt: skip
-LETTER_LANGUAGES: Final = tuple(LETTER_TEXTS[LetterKind.RECEIVED])
-_SYNONYMS: Final = {"events": "kinds", "on": "kinds", "language": "languages", "templates": "texts", "sender": "from"}
+_SYNONYMS: Final = {"events": "kinds", "on": "kinds", "templates": "texts", "sender": "from"}
 _MAX_NEED: Final = 500  # characters; longer values are cut when a text is filled
 
 
@@ -30,26 +28,15 @@ def read_letter_config(reader: NodeReader, node: Node) -> LetterConfig:
     if "kinds" not in keys:
         reader.add_problem(node, "no_kinds", "letters needs `kinds`.", hint="Write `kinds: [received, ends]`.")
     kinds = _read_choices(reader, keys, "kinds", tuple(kind.value for kind in LetterKind))
-    languages = _read_choices(reader, keys, "languages", LETTER_LANGUAGES) or ("en",)
-    needs: Map[str, Map[str, str]] = keys.read_part("needs", _read_needs, {})
-    about_rules = [kind for kind in OF_RULES if kind in kinds]
-    if about_rules and not needs:
-        words = (
-            f"letters of the kind {about_rules[0]} require `needs`: what people must send, for each rule with "
-            "`then: wait`."
-        )
+    needs: Map[str, str] = keys.read_part("needs", _read_needs, {})
+    if LetterKind.NEEDED in kinds and "needs" not in keys:
+        words = "letters of the kind needed require `needs`: what people must send, for each rule with `then: wait`."
         reader.add_problem(keys["kinds"][1], "no_needs", words, hint="Write `needs: {RULE: Send ... to ...}`.")
-    if len(about_rules) > 1:
-        words = "letters of the kinds needed and reminder say the same at the same time."
-        reader.add_problem(
-            keys["kinds"][1], "kinds_clash", words, hint="Remove `needed`: a reminder also names a date."
-        )
     mail = [name for name in ("from", "user", "password") if name in keys and "smtp" not in keys]
     if mail:
         reader.add_problem(keys[mail[0]][0], "no_server", f"letters has `{mail[0]}` but no `smtp`.")
     return LetterConfig(
         kinds=tuple(LetterKind(kind) for kind in kinds),
-        languages=languages,
         texts=keys.read_part("texts", _read_texts, {}),
         needs=needs,
         per_person=keys.read_value("per_person", NodeReader.read_number, 30) or PER_PERSON,
@@ -71,34 +58,25 @@ def _read_choices(reader: NodeReader, keys: KnownKeys, name: str, known: tuple[s
     return tuple(dict.fromkeys(text for text in found if text in known))
 
 
-def _read_texts(reader: NodeReader, node: Node) -> dict[LetterKind, dict[str, str]]:
-    texts: dict[LetterKind, dict[str, str]] = {}
+def _read_texts(reader: NodeReader, node: Node) -> dict[LetterKind, str]:
+    texts: dict[LetterKind, str] = {}
     keys = reader.read_keys(node, "texts", [kind.value for kind in LetterKind]) or KnownKeys(reader)
     for name, (_, value) in keys.items():
-        kind = LetterKind(name)
-        texts[kind] = _read_languages(reader, value, f"texts of {name}")
-        faults = (find_text_fault(text, kind) for text in texts[kind].values())
-        if fault := next((fault for fault in faults if fault), None):
+        text = reader.read_text(value, f"texts of {name}")
+        if text is None:
+            continue
+        texts[LetterKind(name)] = text
+        if fault := find_text_fault(text, LetterKind(name)):
             reader.add_problem(value, "bad_text", f"letters: {fault}")
     return texts
 
 
-def _read_needs(reader: NodeReader, node: Node) -> Map[str, Map[str, str]]:
-    needs: dict[str, Map[str, str]] = {}
+def _read_needs(reader: NodeReader, node: Node) -> Map[str, str]:
+    needs: dict[str, str] = {}
     for rule, value in reader.read_ids(node, "Write needs as `rule: text` lines.", "A rule's name"):
-        texts = _read_languages(reader, value, f"needs of {rule}")
-        if any(len(text) > _MAX_NEED for text in texts.values()):
+        text = reader.read_text(value, f"needs of {rule}")
+        if text is not None and len(text) > _MAX_NEED:
             reader.add_problem(value, "too_long", f"needs of {rule} has more than {_MAX_NEED} characters.")
-        if texts:
-            needs[rule] = texts
+        if text is not None:
+            needs[rule] = text
     return needs
-
-
-def _read_languages(reader: NodeReader, node: Node, what: str) -> dict[str, str]:
-    """Read one text for each language; a text alone is in English."""
-    if isinstance(node, Scalar):
-        text = reader.read_text(node, what)
-        return {} if text is None else {"en": text}
-    keys = reader.read_keys(node, what, LETTER_LANGUAGES) or KnownKeys(reader)
-    texts = {name: reader.read_text(value, f"{what} in {name}") for name, (_, value) in keys.items()}
-    return {name: text for name, text in texts.items() if text is not None}

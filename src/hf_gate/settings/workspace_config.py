@@ -59,7 +59,7 @@ class WorkspaceConfig:
     tables: tuple[TableSpec, ...] = ()
     timezone: str = "UTC"
     guards: RunGuards = field(default_factory=RunGuards)
-    templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
+    templates: Map[str, str] = field(default_factory=dict)
     may_write_tables: bool = False  # whether admins may change tables from the desk
     shared: bool = False  # whether all machines have the same folder, so that a desk may save where several run
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`

@@ -124,8 +124,7 @@ _END_CAUSES: Final = {
 
 
 def _describe_letter(event: e.LetterSent, _entry: _Entry) -> str:
-    what = f"letter `{event.about}`" if event.rule is None else f"reminder of rule {event.rule}"
-    return f"{what} {'sent by hand' if event.how == 'hand' else 'accepted by the mail server'}"
+    return f"letter `{event.about}` {'sent by hand' if event.how == 'hand' else 'accepted by the mail server'}"
 
 
 def _describe_approval(event: e.ApprovalGiven, entry: _Entry) -> str:

@@ -152,7 +152,6 @@ class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Lett
 
     letter: str  # id
     about: str  # kind of the letter
-    rule: str | None = None  # of a reminder: the `wait` rule, whose time counts from now
     how: str = "server"  # server; hand: a person said so
 
 

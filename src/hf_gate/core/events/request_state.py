@@ -57,7 +57,6 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
-    reminders: tuple[tuple[str, int], ...] = ()  # by rule: when the last reminder was accepted
 
     @property
     def lapses_at(self) -> int | None:
@@ -143,12 +142,6 @@ def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
     return dated if is_earlier else replace(dated, noticed_at=at)
 
 
-def _remind(state: RequestState, event: e.LetterSent, at: int) -> RequestState:
-    if event.rule is None:
-        return state
-    return replace(state, reminders=tuple(sorted({**dict(state.reminders), event.rule: at}.items())))
-
-
 _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], RequestState]]] = {
     e.RequestChanged: _change_record,
     e.StatusMoved: lambda state, event, at: _move(state, event.after, at, reviewed_at=event.reviewed_at),
@@ -160,7 +153,6 @@ _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], Reques
     e.ChangeSettled: _settle_change,
     e.GrantDated: _set_end,
     e.GrantNoticed: lambda state, _event, at: replace(state, noticed_at=at),
-    e.LetterSent: _remind,
 }
 """What each event changes, given the state before and the time of the event (ms). Other events change nothing."""
 

@@ -22,13 +22,10 @@ class LetterKind(StrEnum):
 
     RECEIVED = "received"  # the request arrived
     NEEDED = "needed"  # what is still missing, and how to send it
-    REMINDER = "reminder"  # the same, with a date; the time of a `wait` counts from it
     ENDS = "ends"  # access ends soon
     ENDED = "ended"  # access ended, and the person may ask again
 
 
-OF_RULES: Final = (LetterKind.NEEDED, LetterKind.REMINDER)
-"""The kinds that a `wait` rule causes: each says what `needs` has for the rule."""
 SAME_KIND_MS: Final = 7 * DAY_MS
 """In this time, a person gets at most one letter of a kind."""
 PERSON_MS: Final = 30 * DAY_MS
@@ -44,7 +41,6 @@ _COMMON: Final = ("name", "user", "repo", "link")
 PLACEHOLDERS: Final[Mapping[LetterKind, tuple[str, ...]]] = {
     LetterKind.RECEIVED: _COMMON,
     LetterKind.NEEDED: (*_COMMON, "needed"),
-    LetterKind.REMINDER: (*_COMMON, "needed", "date"),
     LetterKind.ENDS: (*_COMMON, "days", "date"),
     LetterKind.ENDED: _COMMON,
 }
@@ -58,16 +54,10 @@ class LetterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The key `letters` of hf-gate.yaml. Without kinds, there are no letters; without `mail`, nothing is sent."""
 
     kinds: tuple[LetterKind, ...] = ()
-    languages: tuple[str, ...] = ("en",)
-    texts: Mapping[LetterKind, Mapping[str, str]] = {}  # by kind and language
-    needs: Mapping[str, Mapping[str, str]] = {}  # what people on hold must send, by rule and language
+    texts: Mapping[LetterKind, str] = {}
+    needs: Mapping[str, str] = {}  # what people on hold must send, by rule
     per_person: int = PER_PERSON
     mail: MailServer | None = None
-
-    @property
-    def has_reminders(self) -> bool:
-        """Whether the time of a `wait` counts from a reminder."""
-        return LetterKind.REMINDER in self.kinds
 
 
 class LetterText(NamedTuple):
@@ -137,12 +127,6 @@ def fill_text(template: str, values: Mapping[str, str]) -> LetterText:
     return LetterText(line[: 2 * MAX_SUBJECT], fill(body).strip())
 
 
-def join_languages(parts: list[LetterText]) -> LetterText:
-    """Return one letter with each language below the other; the subject is that of the first one."""
-    bodies = [parts[0].body, *(f"{part.subject}\n\n{part.body}" for part in parts[1:])]
-    return LetterText(parts[0].subject, "\n\n-----\n\n".join(bodies))
-
-
 def is_mail_address(text: str | None) -> bool:
     """Tell whether a letter can be addressed to this. Lists, names, comments and line breaks are not addresses."""
     return bool(text and MAILBOX.match(text))
@@ -156,22 +140,15 @@ def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | Non
         return "letters of this kind are off"
     if not is_mail_address(case.email):
         return "the Hub gave no e-mail address that a letter can go to"
-    lacks = is_pending and case.verdict == (ON_HOLD, case.letter.key) and case.letter.key in config.needs
     applies = {
         LetterKind.RECEIVED: is_pending,
-        LetterKind.NEEDED: lacks,
-        LetterKind.REMINDER: lacks,
+        LetterKind.NEEDED: is_pending
+        and case.verdict == (ON_HOLD, case.letter.key)
+        and case.letter.key in config.needs,
         LetterKind.ENDS: case.status == Status.ACCEPTED and case.ends_at is not None and case.ends_at > now,
         LetterKind.ENDED: case.status == Status.RESET and case.is_current,
     }
     return None if applies[kind] else "the request has changed since"
-
-
-def find_free_time(kind: LetterKind, past: list[PastLetter], per_person: int) -> int:
-    """Return from when on (ms) the limits allow another letter of a kind to a person, if none is sent until then."""
-    times = sorted((one.at for one in past), reverse=True)
-    full = [times[per_person - 1] + PERSON_MS] if len(times) >= per_person else []
-    return max([0, *full, *(one.at + SAME_KIND_MS for one in past if one.kind == kind)])
 
 
 def find_limit(kind: LetterKind, past: list[PastLetter], per_person: int, now: int) -> str | None:

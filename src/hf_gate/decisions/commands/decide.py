@@ -64,9 +64,8 @@ def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
             click.option(
                 "--reason-template",
                 metavar="NAME",
-                help="A text of the workspace or of hf-gate, e.g. say-more; NAME:de for one language.",
+                help="A text of the workspace or of hf-gate, e.g. say-more.",
             ),
-            click.option("--lang", metavar="LANGUAGE", help="Language of --reason-template, e.g. de."),
             click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
         )
     ):
@@ -241,16 +240,8 @@ def _read_template(
         raise UsageError(
             "--reason, --reason-template and --no-reason exclude each other.", hint="Use only one of them."
         )
-    language = given.get("lang")
-    if language and (name is None or ":" in str(name)):
-        raise UsageError(
-            "--lang needs --reason-template NAME without a language.",
-            hint="For example: --reason-template NAME --lang de",
-        )
     if name is None:
         return None
-    if language:
-        name = f"{name}:{language}"
     own = {} if context.location.folder is None else context.location.config.templates
     effect = str(given.get("how", "reset")) if verb == "revoke" else verb
     return find_reason_text(own, str(name), effect, list(dict.fromkeys(target.repo for target in targets)))

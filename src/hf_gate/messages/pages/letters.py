@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.messages.service.letters import list_samples
-from hf_gate.messages.service.message_records import describe_times, list_messages, preview_letters
+from hf_gate.messages.service.message_records import list_messages, preview_letters
 from hf_gate.web.http_context import HttpContext, require_all_repos
 
 _SHOWN: Final = 50
@@ -27,7 +27,7 @@ def page(context: HttpContext) -> Response:
         title="Letters",
         config=config,
         samples=list_samples(workspace),
-        due=[(one, describe_times(one, workspace.zone)) for one in preview_letters(workspace, _SHOWN)],
+        due=preview_letters(workspace, _SHOWN),
         problems=[
             letter
             for letter in list_messages(workspace, _SHOWN, is_letter=True)

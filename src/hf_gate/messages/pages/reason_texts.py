@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import Response
 
@@ -14,8 +14,8 @@ from hf_gate.core.lifecycle import VERBS_WITH_REASON
 from hf_gate.core.requests import check_reason
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import UsageError
-from hf_gate.messages.reason_templates import ReasonTemplate, texts_by_language
-from hf_gate.messages.reason_texts import LANGUAGES, list_ready_texts, list_reason_texts
+from hf_gate.messages.reason_templates import ReasonTemplate
+from hf_gate.messages.reason_texts import list_reason_texts
 from hf_gate.policies.checks.reasons import fill_reason
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine
@@ -62,14 +62,13 @@ def list_choices(
 ) -> list[ReasonChoice]:
     """Return the texts for a verb: suggested ones, the workspace's own, the ready ones, and the free text used last.
 
-    One is chosen: the first suggested, else the one used last, else the first. If a language was asked for, it is the
-    first ready text. Without a repo, for many people, texts with placeholders are left out.
+    One is chosen: the first suggested, else the one used last, else the first. Without a repo, for many people, texts
+    with placeholders are left out.
     """
     if verb not in VERBS_WITH_REASON:
         return []
     first = list(suggested)
-    language = asked_language(context)
-    templates = list(_usable_texts(context, verb, repo, language or "en"))
+    templates = list(_usable_texts(context, verb, repo))
     last = _find_last_used(context, verb, templates)
     found = first + [
         ReasonChoice(
@@ -80,21 +79,12 @@ def list_choices(
     if last is not None and not any(one.is_last or one.text == last for one in found):
         found = [*found[: _MAX_CHOICES - 1], ReasonChoice("Your last text", last, is_last=True)]
     chosen = 0 if first else next((n for n, one in enumerate(found) if one.is_last), 0)
-    if language is not None:
-        ready = {template.text for template in list_ready_texts(verb, language)}
-        chosen = next((n for n, one in enumerate(found) if one.text in ready), chosen)
     return [replace(one, is_chosen=n == chosen) for n, one in enumerate(found[:_MAX_CHOICES])]
 
 
-def asked_language(context: HttpContext) -> str | None:
-    """Return the language of the ready texts that the address asks for; None if it asks for none that exists."""
-    language = context.query_value("lang")
-    return language if language in LANGUAGES else None
-
-
-def _usable_texts(context: HttpContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
+def _usable_texts(context: HttpContext, verb: str, repo: Repo | None) -> Iterator[ReasonTemplate]:
     templates = context.workspace.location.config.templates
-    for template in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
+    for template in list_reason_texts(templates, [] if repo is None else [repo], verb):
         if isinstance(template, ReasonTemplate) and (repo is not None or "{" not in template.text):
             yield template
 
@@ -150,8 +140,6 @@ class Sheet(Struct, frozen=True):
     line: RequestLine
     choices: Sequence[ReasonChoice]
     preview: ReasonPreview | None  # None if the verb takes no reason
-    language: str = "en"  # of the ready texts
-    languages: Mapping[str, str] = field(default_factory=lambda: LANGUAGES)
     reversal: Reversal | None = None  # the decision of the desk that it reverses
     still_selected: int = 0  # other selected requests, which this decision does not include
 
@@ -161,8 +149,8 @@ def make_sheet(context: HttpContext, line: RequestLine, verb: str) -> Sheet:
     user = line.row.person.identity.username or "you"
     repo = line.row.repo
     suggested = [
-        ReasonChoice(label, fill_reason(text, repo=repo.id, user=user, rule=rule))
-        for rule, label, text in _suggest_reasons(context, line.verdict, verb)
+        ReasonChoice(f"rule {rule}", fill_reason(text, repo=repo.id, user=user, rule=rule))
+        for rule, text in _suggest_reasons(line.verdict, verb)
     ]
     choices = list_choices(context, verb, repo, user, suggested)
     chosen = next((choice.text for choice in choices if choice.is_chosen), "")
@@ -176,7 +164,6 @@ def make_sheet(context: HttpContext, line: RequestLine, verb: str) -> Sheet:
         line,
         choices,
         preview_reason(verb, line.who, chosen) if verb in VERBS_WITH_REASON else None,
-        language=asked_language(context) or "en",
         reversal=back if back is not None and back.verb == verb else None,
         still_selected=count_other_selected(context, line.row),
     )
@@ -189,21 +176,11 @@ def count_other_selected(context: HttpContext, row: RequestRow) -> int:
     return count_selected(context.workspace.store, context.selection_name, besides=row.id)
 
 
-def _suggest_reasons(context: HttpContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:
-    """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
+def _suggest_reasons(said: VerdictSummary | None, verb: str) -> list[tuple[str, str]]:
+    """Return the rule that asks for this verb, and its reason; empty if none does."""
     if said is None or said.reason is None:
         return []
-    if said.action == verb:
-        policy = said.policy
-        ident = said.rule
-    elif said.shadow is not None and said.shadow[0] == verb:
-        _, policy, ident = said.shadow
-    else:
-        return []
-    bundle = context.app_state.policies.current
-    policies = () if bundle is None else bundle.policies
-    rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
-    rule = next(rules, None)
-    texts = texts_by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
-    texts.sort(key=lambda each: each[1] != said.reason)  # the reason that the policy would send comes first
-    return [(ident, label, text) for label, text in texts]
+    rule = said.rule if said.action == verb else None
+    if rule is None and said.shadow is not None and said.shadow[0] == verb:
+        rule = said.shadow[2]
+    return [] if rule is None else [(rule, said.reason)]

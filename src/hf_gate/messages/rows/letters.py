@@ -13,9 +13,7 @@ from hf_gate.core.letters.letters import (
     PERSON_MS,
     LetterCase,
     LetterConfig,
-    LetterKind,
     PastLetter,
-    find_free_time,
     find_limit,
     find_obstacle,
 )
@@ -53,11 +51,6 @@ def write_subscription(store: Store, config: LetterConfig, now: int) -> None:
             write.db.run(sql, (now, "letters of this kind were turned off", kind))
 
 
-def reminders_since(store: Store) -> int | None:
-    """Return since when people who ask are reminded (ms); None before a turn found reminders in hf-gate.yaml."""
-    return _read_subscription(store).since.get(LetterKind.REMINDER)
-
-
 def _read_subscription(store: Store) -> LetterSubscription:
     text = store.setting(SETTING)
     return LetterSubscription({}) if text is None else decode_json(text, LetterSubscription)
@@ -66,38 +59,26 @@ def _read_subscription(store: Store) -> LetterSubscription:
 # ---- sending ---------------------------------------------------------------------------------------------------------
 
 
-def find_due_letters(store: Store, now: int, limit: int, *, other_than: str = "") -> list[LetterCase]:
-    """Return the letters of all kinds but one whose time has come, the oldest first. Some may no longer apply."""
-    more = "AND m.next_at <= ? AND m.kind <> ? ORDER BY m.made_at, m.id LIMIT ?"
-    return _read_cases(store.reads, more, (now, other_than, limit))
+def find_due_letters(store: Store, now: int, limit: int) -> list[LetterCase]:
+    """Return the letters whose time has come, the oldest first. Some may no longer apply."""
+    return _read_cases(store.reads, "AND m.next_at <= ? ORDER BY m.made_at, m.id LIMIT ?", (now, limit))
 
 
-def claim_letter(
-    store: Store, ident: str, config: LetterConfig, worker: str, now: int, *, is_wait_over: bool = False
-) -> LetterCase | None:
+def claim_letter(store: Store, ident: str, config: LetterConfig, worker: str, now: int) -> LetterCase | None:
     """Store the intent to send a letter, and return it as it is then.
 
-    Return None for one that waits no longer. A letter that does not apply is dropped; a reminder that a limit forbids
-    waits, and one whose wait is over has failed, because a person decides then.
+    Return None for one that waits no longer. A letter that does not apply, or that a limit forbids, is dropped.
     """
     with store.writing() as write:
         case = next(iter(_read_cases(write.db, "AND m.id = ?", (ident,))), None)
         if case is None:
             return None
         past = _read_past(write.db, {case.person}, now)[case.person]
-        limit = find_limit(case.kind, past, config.per_person, now)
-        end = "UPDATE messages SET state = ?, ended_at = ?, problem = ? WHERE id = ?"
-        if problem := find_obstacle(case, config, now):
-            write.db.run(end, (MessageState.DROPPED, now, problem, ident))
-        elif limit is not None and case.kind is LetterKind.REMINDER:  # later is better than never
-            free_at = find_free_time(case.kind, past, config.per_person)
-            write.db.run("UPDATE messages SET next_at = ? WHERE id = ?", (free_at, ident))
-        elif limit is not None:
-            write.db.run(end, (MessageState.DROPPED, now, limit, ident))
-        elif is_wait_over:
-            write.db.run(end, (MessageState.FAILED, now, "the wait has ended, so a reminder no longer counts", ident))
-        else:
+        problem = find_obstacle(case, config, now) or find_limit(case.kind, past, config.per_person, now)
+        if problem is None:
             return replace(case, letter=start_sending(write.db, case.letter, worker, now))
+        end = "UPDATE messages SET state = ?, ended_at = ?, problem = ? WHERE id = ?"
+        write.db.run(end, (MessageState.DROPPED, now, problem, ident))
     return None
 
 

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.events.events import LedgerEntry, LetterSent
-from hf_gate.core.letters.letters import LetterKind
 from hf_gate.core.letters.messages import (
     APPLICANTS,
     DEAD,
@@ -205,13 +204,6 @@ def settle_message(store: Store, row: OutboxRow, worker: str, result: Delivery, 
 # ---- what people say -------------------------------------------------------------------------------------------------
 
 
-class MarkedMessages(NamedTuple):
-    """The ids of messages that a person marked, and how many of them are reminders that now count as accepted."""
-
-    ids: list[str]
-    reminders: int
-
-
 def requeue_messages(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
     """Let dead messages to these destinations wait again; None means all notices. Return the ids of the messages."""
     changes = "state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
@@ -219,14 +211,13 @@ def requeue_messages(store: Store, idents: Sequence[str] | None, now: int, desti
         return _mark(write.db, idents, DEAD, destinations, changes, (now, now))
 
 
-def mark_sent(
-    store: Store, idents: Sequence[str], actor: str, now: int, destinations: Collection[str]
-) -> MarkedMessages:
-    """Store that a person sent messages that wait or are dead, or knows that they arrived."""
+def mark_sent(store: Store, idents: Sequence[str], actor: str, now: int, destinations: Collection[str]) -> list[str]:
+    """Store that a person sent messages that wait or are dead, or knows that they arrived. Return their ids."""
     changes = "state = 'marked_sent', ended_at = ?, tried_at = CASE state WHEN 'unknown' THEN tried_at ELSE ? END"
     with store.writing(is_short=True) as write:
         done = _mark(write.db, idents, (MessageState.WAITING, *DEAD), destinations, changes, (now, now))
-        return MarkedMessages(done, _record_letters(write, done, actor, now))
+        _record_letters(write, done, actor, now)
+    return done
 
 
 def _mark(
@@ -249,25 +240,21 @@ def _mark(
     return done
 
 
-def _record_letters(write: Writer, idents: Sequence[str], actor: str, now: int) -> int:
-    """Record in the ledger that the letters among these messages were sent; return how many are reminders."""
+def _record_letters(write: Writer, idents: Sequence[str], actor: str, now: int) -> None:
+    """Record in the ledger that the letters among these messages were sent."""
     among, value = write.db.in_clause(list(idents))
     sql = (
-        "SELECT m.id, m.kind, m.key, m.request_id, m.person_id, o.type, o.namespace, o.name FROM messages m"
+        "SELECT m.id, m.kind, m.request_id, m.person_id, o.type, o.namespace, o.name FROM messages m"
         " JOIN requests r ON r.id = m.request_id JOIN repos o ON o.id = r.repo_id"
         f" WHERE m.id {among} ORDER BY m.id"
     )
     how = "server" if actor == MAIL_ACTOR else "hand"
     entries = []
-    reminders = 0
-    for ident, kind, key, request, person, *place in write.db.rows(sql, (value,)):
-        is_reminder = kind == LetterKind.REMINDER
-        event = LetterSent(letter=ident, about=kind, rule=key if is_reminder else None, how=how)
+    for ident, kind, request, person, *place in write.db.rows(sql, (value,)):
+        event = LetterSent(letter=ident, about=kind, how=how)
         entry = LedgerEntry(event=event, at=now, actor=actor, request=request, person=person)
         entries.append((repo_of(*place), entry))
-        reminders += is_reminder
     write.append_to_chains(entries)
-    return reminders
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

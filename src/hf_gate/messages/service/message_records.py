@@ -5,23 +5,21 @@ do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Final
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import format_minute, format_span, ms_to_iso, to_iso, to_ms
+from hf_gate.base.timestamps import format_span, ms_to_iso, to_ms
 from hf_gate.core.letters.letters import LetterText
 from hf_gate.core.letters.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
 from hf_gate.core.letters.notices import Destination, describe_item, subject_of
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.errors import HfGateError
-from hf_gate.messages.records import DestinationRecord, MarkedMessagesRecord, MessageRecord
+from hf_gate.messages.records import DestinationRecord, MessageRecord
 from hf_gate.messages.rows import letters, outbox
 from hf_gate.settings.service.workspace import Workspace
 
 from .letters import render_letter
 from .notifications import describe_place
-from .reminders import ReminderTimes, read_reminder_times
 
 _NEVER_TRIED: Final = "hf-gate run did not send it"
 _LIST: Final = "hf-gate messages ls"
@@ -54,18 +52,11 @@ def preview_letters(workspace: Workspace, limit: int) -> list[MessageRecord]:
     now = workspace.now()
     cases = letters.list_next_letters(store, config, to_ms(now), limit)
     rows = store.requests([case.request for case in cases])
-    try:
-        times = read_reminder_times(workspace, cases, rows, now)
-    except HfGateError:
-        times = {}  # policy check tells which policy cannot be read
     records = []
     for case in cases:
-        own = times.get(case.letter.id)
-        ends_at = None if own is None else own.ends_at
-        text = render_letter(case, rows[case.request], config, store.endpoint, workspace.zone, now, ends_at)
         row = rows[case.request]
-        next_at = case.letter.next_at
-        records.append(_record(case.letter, row, next_at=next_at, email=case.email, letter=text, times=own))
+        text = render_letter(case, row, config, store.endpoint, workspace.zone, now)
+        records.append(_record(case.letter, row, next_at=case.letter.next_at, email=case.email, letter=text))
     return records
 
 
@@ -76,9 +67,8 @@ def _record(
     next_at: int | None,
     email: str | None = None,
     letter: LetterText | None = None,
-    times: ReminderTimes | None = None,
 ) -> MessageRecord:
-    """Return the record of a message. `request`, `email`, `letter` and `times` are those of a letter."""
+    """Return the record of a message. `request`, `email` and `letter` are those of a letter."""
     identity = None if request is None else request.person.identity
     notice = (
         None
@@ -106,8 +96,6 @@ def _record(
         next_at=ms_to_iso(next_at),
         outcome=None if message.outcome is None else message.outcome.value,
         problem=message.problem,
-        wait_ends_at=None if times is None else to_iso(times.ends_at),
-        counts_until=None if times is None else to_iso(times.last_at),
     )
 
 
@@ -121,17 +109,6 @@ def describe_next_attempt(message: MessageRecord, now: datetime, format_moment: 
     return "at the next turn" if moment <= now else format_moment(moment)
 
 
-def describe_times(letter: MessageRecord, zone: tzinfo) -> str:
-    """Return when the wait of a reminder that is due ends, and what that counts from; empty for other messages."""
-    if letter.wait_ends_at is None or letter.counts_until is None:
-        return ""
-    end, last = (format_minute(datetime.fromisoformat(at), zone) for at in (letter.wait_ends_at, letter.counts_until))
-    return (
-        f"If it is sent now, the wait ends {end}, counted from this reminder."
-        f" After {last} it no longer counts, and a person decides."
-    )
-
-
 # ---- people's decisions ----------------------------------------------------------------------------------------------
 
 
@@ -140,10 +117,9 @@ def retry_messages(workspace: Workspace, idents: Sequence[str] | None) -> list[s
     return outbox.requeue_messages(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace))
 
 
-def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> MarkedMessagesRecord:
-    """Store that a person sent messages, or knows that they arrived."""
-    done = outbox.mark_sent(workspace.store, idents, actor, to_ms(workspace.now()), _receivers(workspace))
-    return MarkedMessagesRecord(messages=done.ids, reminders=done.reminders)
+def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> list[str]:
+    """Store that a person sent messages, or knows that they arrived. Return the ids of those that were changed."""
+    return outbox.mark_sent(workspace.store, idents, actor, to_ms(workspace.now()), _receivers(workspace))
 
 
 def _receivers(workspace: Workspace) -> set[str]:

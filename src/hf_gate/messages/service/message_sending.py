@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.letters.letters import LetterCase, LetterKind
+from hf_gate.core.letters.letters import LetterCase
 from hf_gate.core.letters.messages import APPLICANTS, Delivery, DeliveryKind, OutboxRow
 from hf_gate.core.letters.notices import Destination
 from hf_gate.core.ports import ChannelPort, ClockPort, LetterPort
@@ -29,7 +29,6 @@ from hf_gate.store.write_lock import Work
 
 from .letters import render_letter
 from .notifications import OpenChannel, channel_opener, describe_missing_channel, name_workspace, render_notice
-from .reminders import ReminderTimes, read_reminder_times
 
 DRAIN_S: Final = 60.0
 """How long one call of `drain` sends. The message in progress may take 30 seconds more."""
@@ -193,7 +192,6 @@ class LetterLane:
         self._channel = channel
         self._batch: list[LetterCase] = []
         self._rows: Mapping[int, RequestRow] = {}
-        self._times: Mapping[str, ReminderTimes] = {}
         self._claimed: LetterCase | None = None
         self._count = 0
 
@@ -202,18 +200,11 @@ class LetterLane:
         config = self._workspace.location.config.letters
         while self._count < MAX_LETTERS and (self._batch or self._read_batch(now)):
             case = self._batch.pop(0)
-            self._claimed = letters.claim_letter(
-                self._workspace.store, case.letter.id, config, worker, now, is_wait_over=self._is_wait_over(case, now)
-            )
+            self._claimed = letters.claim_letter(self._workspace.store, case.letter.id, config, worker, now)
             if self._claimed is not None:
                 self._count += 1
                 return self._claimed.letter
         return None
-
-    def _is_wait_over(self, case: LetterCase, now: int) -> bool:
-        """Return whether this is a reminder that no longer counts."""
-        times = self._times.get(case.letter.id)
-        return case.kind is LetterKind.REMINDER and (times is None or to_ms(times.last_at) <= now)
 
     def _read_batch(self, now: int) -> bool:
         """Read the next letters that are due, with what their texts need; return whether there are any."""
@@ -232,12 +223,6 @@ class LetterLane:
             return False
         self._batch = letters.find_due_letters(workspace.store, now, _BATCH)
         self._rows = workspace.store.requests([case.request for case in self._batch])
-        try:
-            self._times = read_reminder_times(workspace, self._batch, self._rows, workspace.now())
-        except HfGateError:
-            self.problem = "a policy could not be read, so the date of the reminder is not known"
-            self._batch = letters.find_due_letters(workspace.store, now, _BATCH, other_than=LetterKind.REMINDER.value)
-            self._rows = workspace.store.requests([case.request for case in self._batch])
         return bool(self._batch)
 
     def prepare(self, row: OutboxRow) -> Send:
@@ -246,13 +231,9 @@ class LetterLane:
         channel = self._channel
         workspace = self._workspace
         assert case is not None and channel is not None, "a letter was claimed"  # noqa: S101, PT018 - for mypy
-        times = self._times.get(row.id)
-        ends_at = None if times is None else times.ends_at
         config = workspace.location.config.letters
-        now = workspace.now()
-        text = render_letter(
-            case, self._rows[case.request], config, workspace.store.endpoint, workspace.zone, now, ends_at
-        )
+        request = self._rows[case.request]
+        text = render_letter(case, request, config, workspace.store.endpoint, workspace.zone, workspace.now())
         return lambda: channel.send(row.id, case.email or "", text, workspace.now())
 
 

@@ -1,6 +1,4 @@
-"""Checks a parsed policy: compiles its expressions and checks names, constants, form labels, tests, ends of access and
-reminders.
-"""
+"""Checks a parsed policy: compiles its expressions, checks names, constants, form labels, tests and ends of access."""
 
 from __future__ import annotations
 
@@ -33,29 +31,8 @@ from hf_gate.policies.parsing.policy_parser import ParsedPolicy
 from hf_gate.settings.workspace_config import WorkspaceConfig
 
 from .lint import lint_policy
-from .reasons import choose_text, reason_length_problem
+from .reasons import reason_length_problem
 from .reference_checks import check_constants, check_labels, check_roles
-
-
-def check_reminders(policy: Policy, config: WorkspaceConfig | None) -> Iterator[PolicyProblem]:
-    """Yield warnings if reminders are on. A rule with `after: human` ends with a person anyway."""
-    letters = None if config is None else config.letters
-    if letters is None or not letters.has_reminders:
-        return
-    for rule in policy.rules:
-        if rule.then is not Action.WAIT or rule.after in (None, Action.HUMAN):
-            continue
-        lead = f"rule {rule.id}: reminders are on, but `letters` has no"
-        if rule.id not in letters.needs:
-            words = f"{lead} `needs` for this rule. Nobody is reminded, and a person decides after `at_most`."
-            yield _warning(policy, rule, "no_reminder_text", words, f"Add `needs: {{{rule.id}: Send ... to ...}}`.")
-        elif letters.mail is None:
-            words = (
-                f"{lead} `smtp`. Only reminders that you mark as sent count; otherwise, a person decides after "
-                "`at_most`."
-            )
-            hint = "Add `smtp` to `letters`, or see hf-gate messages mark-sent --help."
-            yield _warning(policy, rule, "no_reminder_server", words, hint)
 
 
 def check_needs(config: WorkspaceConfig, policies: Collection[Policy]) -> Iterator[PolicyProblem]:
@@ -271,7 +248,6 @@ class _PolicyChecker:
         found += check_tests(self.parsed.document, self.policy, self.declared)
         if not any(each.is_error for each in found):
             found += lint_policy(self.parsed.document, self.policy, self.lets, self.conditions)
-            found += check_reminders(self.policy, self.config)
         return found
 
     # ---- expressions -------------------------------------------------------------------------------------------------
@@ -399,25 +375,18 @@ class _PolicyChecker:
 
     def _check_reasons(self) -> Iterator[PolicyProblem]:
         for rule in self.policy.rules:
-            for key, value in (("reason", rule.reason), ("end_reason", rule.end_reason)):
-                texts = [value] if isinstance(value, str) else list(value.values()) if value else []
-                yield from self._check_filled_length(texts, rule.id, key)
             template = self.config.templates.get(rule.reason_template or "") if self.config else None
-            if template:
-                texts = [template] if isinstance(template, str) else [choose_text(template, each) for each in template]
-                yield from self._check_filled_length(texts, rule.id, "reason_template")
-
-    def _check_filled_length(self, texts: list[str], rule: str, key: str) -> Iterator[PolicyProblem]:
-        for text in texts:
-            words = reason_length_problem(text, self.forms, rule)
-            node = value_of(self.rule_nodes.get(rule), key)
-            if words and node is not None:
-                yield PolicyProblem(
-                    "reason_too_long",
-                    f"rule {rule}: with placeholders filled in, this can have {words}",
-                    self.policy.source,
-                    position_of(node),
-                )
+            texts = {"reason": rule.reason, "end_reason": rule.end_reason, "reason_template": template}
+            for key, text in texts.items():
+                words = reason_length_problem(text or "", self.forms, rule.id)
+                node = value_of(self.rule_nodes.get(rule.id), key)
+                if words and node is not None:
+                    yield PolicyProblem(
+                        "reason_too_long",
+                        f"rule {rule.id}: with placeholders filled in, this can have {words}",
+                        self.policy.source,
+                        position_of(node),
+                    )
 
     def _check_repos(self) -> Iterator[PolicyProblem]:
         globs = value_of(self.parsed.document.root, "applies_to")

@@ -105,13 +105,6 @@ def reason_length_problem(text: str, repos: Iterable[str], rule: str) -> str | N
     return _length_message(units) if units > REASON_LIMIT else None
 
 
-def choose_text(reason: str | Mapping[str, str], language: str | None = None) -> str:
-    """Return the text in a language, or else the first text."""
-    if isinstance(reason, str):
-        return reason
-    return reason.get(language or "") or next(iter(reason.values()))
-
-
 def _length_message(units: int) -> str:
     return f"{units} characters; the Hub allows {REASON_LIMIT}. Shorten it by {units - REASON_LIMIT}."
 

@@ -7,7 +7,6 @@ the same verdict with the reasons.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from typing import TypeAlias
 
@@ -39,7 +38,7 @@ from hf_gate.policies.expressions.expressions import (
     compile_lets,
     evaluate_condition,
 )
-from hf_gate.policies.facts.fact_table import REMINDERS, CelType
+from hf_gate.policies.facts.fact_table import CelType
 from hf_gate.policies.facts.facts import RequestFacts
 
 from .accept_rules import AcceptMatch, AcceptRules, find_accept_match, find_accept_rules, terms_by_hand
@@ -171,18 +170,6 @@ def _find_known_in(facts: Facts) -> Callable[[str], FactValue | None]:
     return lambda name: None if (fact := facts.get(name)) is None else fact.value
 
 
-def _read_reminders(facts: Facts) -> dict[str, datetime] | None:
-    """Return when the reminder of each rule was accepted; None if reminders are off. Other texts count as none."""
-    fact = facts.get(REMINDERS)
-    if fact is None or not isinstance(fact.value, Mapping):
-        return None
-    reminders = {}
-    for rule, text in fact.value.items():
-        with suppress(ValueError):
-            reminders[rule] = datetime.fromisoformat(text)
-    return reminders
-
-
 def _find_wait_end(policies: Iterable[CompiledPolicy], verdict: Verdict, moment: EvaluationTime) -> WaitEnd | None:
     """Return the end of the wait of the rule that decided; None if that rule does not wait."""
     for compiled in policies:
@@ -217,7 +204,7 @@ class Evaluator:
         self.policies = tuple(sorted(policies, key=lambda each: each.policy.name))
         self.zone = zone
         names = frozenset[str]().union(*(compiled.facts for compiled in self.policies))
-        self.facts: frozenset[str] = names | {_ASKED_AT, REMINDERS} if self._has_wait_rule() else names
+        self.facts: frozenset[str] = names | {_ASKED_AT} if self._has_wait_rule() else names
         self._ends = frozenset[str]().union(*(compiled.ends for compiled in self.policies))
         self._has_terms = bool(self._ends) or any(keep for compiled in self.policies for keep in compiled.keep)
         self._cache: dict[tuple[object, ...], Verdict] = {}
@@ -341,7 +328,7 @@ class Evaluator:
         known = ((name, find_known(name)) for name in (self._ends if own else ()))
         ends = {name: value for name, value in known if isinstance(value, datetime)}
         kept = frozenset(key for each in own for key in _find_kept_rules(each, facts))
-        return EvaluationTime(now, since, self.zone, ends, kept, _read_reminders(facts))
+        return EvaluationTime(now, since, self.zone, ends, kept)
 
     def _find_results(
         self,

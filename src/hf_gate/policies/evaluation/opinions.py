@@ -38,7 +38,7 @@ class EvaluationTime(Struct, frozen=True):
     """The time of an evaluation, the start of the request's wait (None if unknown), and the time zone.
 
     `ends` has the known values of the facts that `until` names; `kept` has the rules whose `keep_while` is true, as
-    policy and rule. `reminders` has when the reminder of each rule was accepted; None: reminders are off.
+    policy and rule.
     """
 
     now: datetime
@@ -46,7 +46,6 @@ class EvaluationTime(Struct, frozen=True):
     zone: tzinfo
     ends: Mapping[str, datetime] = field(default_factory=dict)
     kept: frozenset[tuple[str, str]] = frozenset()
-    reminders: Mapping[str, datetime] | None = None
 
 
 class Branch(Struct, frozen=True):
@@ -59,19 +58,10 @@ class Branch(Struct, frozen=True):
 
 
 def find_wait_end(rule: Rule, moment: EvaluationTime) -> WaitEnd | None:
-    """Return the end of a rule's wait; None if the rule does not wait, or the start is not known.
-
-    With reminders on, the time counts from the reminder. Without one in the first `at_most`, a person decides.
-    """
+    """Return the end of a rule's wait; None if the rule does not wait, or the start is not known."""
     if rule.then is not Action.WAIT or not rule.at_most or not rule.after or moment.since is None:
         return None
-    limit = rule.at_most.after(moment.since)
-    if moment.reminders is None:
-        return WaitEnd(limit, rule.after, moment.since)
-    accepted = moment.reminders.get(rule.id)
-    if accepted is None or accepted >= limit:
-        return WaitEnd(limit, Action.HUMAN, moment.since, lacks_reminder=True)
-    return WaitEnd(rule.at_most.after(accepted), rule.after, accepted, is_reminded=True)
+    return WaitEnd(rule.at_most.after(moment.since), rule.after)
 
 
 def current_action(rule: Rule, moment: EvaluationTime) -> Action:
@@ -211,7 +201,7 @@ def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: Eva
         action,
         rule.id,
         rule_index,
-        reason=default_reason(rule) if action in (Action.REJECT, Action.RESET, Action.WAIT) else None,
+        reason=rule.reason if action in (Action.REJECT, Action.RESET, Action.WAIT) else None,
         until=resolve_end(rule.until, moment) if accepts and rule.until is not None else None,
         keep_while=_conditions_of(policy, rule) if accepts else (),
         unmet=(f"{policy.name}/{rule.id}",) if accepts and is_unmet else (),
@@ -221,7 +211,6 @@ def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: Eva
         reviewers=rule.reviewers,
         at_most=rule.at_most if waits else None,
         after=rule.after if waits else None,
-        lacks_reminder=action is Action.HUMAN and rule.then is Action.WAIT and rule.after is not Action.HUMAN,
     )
 
 
@@ -246,13 +235,6 @@ def _merge_notices(groups: Iterable[tuple[Duration, ...]]) -> tuple[Duration, ..
 def resolve_end(until: Until, moment: EvaluationTime) -> Until:
     """Return the end with the value of its fact, if it names one that is known."""
     return replace(until, at=moment.ends.get(until.name)) if isinstance(until, FactEnd) else until
-
-
-def default_reason(rule: Rule) -> str | None:
-    """Return the reason of a rule without filling placeholders: the English text, or else the first text."""
-    if isinstance(rule.reason, Mapping):
-        return rule.reason.get("en") or next(iter(rule.reason.values()), None)
-    return rule.reason
 
 
 # ---- all policies of a repo ------------------------------------------------------------------------------------------

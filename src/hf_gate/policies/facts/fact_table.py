@@ -165,14 +165,6 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
     _fact("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
 )
 
-REMINDERS: Final = "request.reminders"
-_INPUTS: Final[Mapping[str, FactDeclaration]] = MappingProxyType(
-    {
-        REMINDERS: FactDeclaration(REMINDERS, _M, _YOURS, "letters", "When the reminder of each rule was accepted."),
-    }
-)
-"""What an evaluation reads besides facts. No expression can name it."""
-
 _IDENTITY: Final = frozenset({"person.hidden", "person.username", "person.fullname"})
 FACTS: Mapping[str, FactDeclaration] = MappingProxyType({each.name: each for each in _DECLARATIONS})
 
@@ -193,9 +185,7 @@ def tables_of(names: Iterable[str]) -> set[str]:
 
 
 def find_declaration(name: str) -> FactDeclaration | None:
-    """Return the declaration of the fact or input with a dotted name; None if there is none."""
-    if name in _INPUTS:
-        return _INPUTS[name]
+    """Return the declaration of the fact with a dotted name; None if there is none."""
     if name in FACTS:
         return FACTS[name] if "ROLE" not in name and "NAME" not in name else None
     head, _, rest = name.partition(".")

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from hf_gate.base.decoding import make_json_decoder
 from hf_gate.base.display_text import SURROGATE
-from hf_gate.base.timestamps import from_ms, to_iso
+from hf_gate.base.timestamps import from_ms
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.people.accounts import Profile
 from hf_gate.core.policy_model import FactValue, UnknownReason
@@ -20,7 +20,6 @@ from hf_gate.core.stored_rows import HistoryRow
 from hf_gate.requests.answer_ratings import Quality
 
 from .countries import country_code
-from .fact_table import REMINDERS
 from .form_facts import AnswerLayout, FormRoles, QualityCache, best_answer, contains_address, is_ticked, layout_answers
 
 
@@ -101,7 +100,6 @@ _NO_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail addr
 _BAD_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the account's e-mail address is not valid")
 _NO_FIELD = UnknownValue(UnknownReason.UNAVAILABLE, "the form has no such field")
 _NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history has not been read")
-_NO_REMINDERS = UnknownValue(UnknownReason.UNAVAILABLE, "reminders are off")
 _NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "no full sync has been done: run hf-gate sync --full")
 
 
@@ -131,7 +129,6 @@ class FactInputs:
         "memo",
         "now",
         "profile",
-        "reminders",
         "request",
         "tables",
     )
@@ -147,8 +144,6 @@ class FactInputs:
         history: DecisionHistory | None,
         countries: Mapping[str, str],
         memo: QualityCache | None,
-        *,
-        reminders: Mapping[str, datetime] | None = None,  # by rule, when accepted; None: reminders are off
     ) -> None:
         self.request = request
         self.now = now
@@ -159,7 +154,6 @@ class FactInputs:
         self.history = history
         self.countries = countries
         self.memo = memo
-        self.reminders = reminders
         self._layout: AnswerLayout | None = None
         self._raw_account: _RawAccount | None = None
         self._best_answers: dict[Role, tuple[Quality, str | None]] = {}
@@ -376,12 +370,6 @@ def _since_last(at: FactInputs) -> int | UnknownValue:
     )
 
 
-def _reminders(at: FactInputs) -> Mapping[str, str] | UnknownValue:
-    if at.reminders is None:
-        return _NO_REMINDERS
-    return {rule: to_iso(accepted) or "" for rule, accepted in at.reminders.items()}
-
-
 GETTERS: Mapping[str, Getter] = {
     "request.id": lambda at: at.request.request_id or _NOT_SENT,
     "request.status": lambda at: clean_text(str(at.request.status)),
@@ -418,7 +406,6 @@ GETTERS: Mapping[str, Getter] = {
     "history.elsewhere": _history_getter(lambda at: at.elsewhere),
     "history.last_decision": _history_getter(lambda at: at.last_decision),
     "history.days_since_last": _since_last,
-    REMINDERS: _reminders,
     "now": lambda at: at.now,
 }
 """The getters by fact name; `answer_getters`, `table_getters` and `source_getter` make those of roles, tables and

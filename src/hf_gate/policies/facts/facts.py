@@ -56,11 +56,10 @@ class FactReader:
         profile: ProfileFact | None = None,
         tables: Mapping[str, TableHit] = _NO_TABLES,
         history: DecisionHistory | None = None,
-        reminders: Mapping[str, datetime] | None = None,
     ) -> RequestFacts:
         """Return the facts of one request; unknown ones have a reason."""
         more = (self._countries, self._memo)
-        at = FactInputs(request, now, form, email, profile, tables, history, *more, reminders=reminders)
+        at = FactInputs(request, now, form, email, profile, tables, history, *more)
         return RequestFacts(at, self._declarations)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from collections.abc import Mapping as Map
 from functools import lru_cache
 
 from msgspec import Struct
@@ -20,7 +19,7 @@ from hf_gate.settings.sign_in_config import read_sign_in
 from hf_gate.settings.workspace_config import RATES, RunGuards, WorkspaceConfig
 
 from .policy_parser import read_globs, read_table_specs, read_version
-from .rule_parser import read_reasons
+from .rule_parser import read_text_for_people
 
 KEYS = (
     "version",
@@ -210,10 +209,10 @@ def _suggest_username(text: str) -> str | None:
     return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) else None
 
 
-def _read_templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
-    templates: dict[str, str | Map[str, str]] = {}
+def _read_templates(reader: NodeReader, node: Node) -> dict[str, str]:
+    templates: dict[str, str] = {}
     for name, value in reader.read_ids(node, "Write templates as `name: text` lines.", "A template's name"):
-        text = read_reasons(reader, value, f"template {name}")
+        text = read_text_for_people(reader, value, f"template {name}")
         if text is not None:
             templates[name] = text
     return templates

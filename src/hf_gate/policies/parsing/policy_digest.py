@@ -59,7 +59,7 @@ def canonical_rule(rule: Rule) -> dict[str, object]:
         "then": rule.then.value,
         "when": None if rule.when is None else normalize_expression(rule.when),
         "unless": None if rule.unless is None else normalize_expression(rule.unless),
-        "reason": list(map(list, rule.reason.items())) if isinstance(rule.reason, Mapping) else rule.reason,
+        "reason": rule.reason,
         "reason_template": rule.reason_template,
         "at_most": _duration_text(rule.at_most),
         "after": _action_text(rule.after),

@@ -91,7 +91,7 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         then=then,
         when=_read_expression(keys, "when"),
         unless=_read_expression(keys, "unless"),
-        reason=read_reasons(reader, keys["reason"][1], "reason") if "reason" in keys else None,
+        reason=keys.read_value("reason", read_text_for_people),
         reason_template=keys.read_value("reason_template", NodeReader.read_id),
         at_most=keys.read_value("at_most", _read_duration),
         after=keys.read_value("after", _read_end, (*_REASON_ACTIONS, Action.HUMAN), ACTION_SYNONYMS),
@@ -258,25 +258,6 @@ def _read_sentence(reader: NodeReader, node: Node, name: str) -> str | None:
         words = f"{name}: {len(text)} characters; at most {MAX_SAYS} are shown. Shorten it by {len(text) - MAX_SAYS}."
         reader.add_problem(node, "says_too_long", words)
     return text
-
-
-def read_reasons(reader: NodeReader, node: Node, what: str) -> str | dict[str, str] | None:
-    """Read one text for people, or one for each language."""
-    if not isinstance(node, Mapping):
-        return read_text_for_people(reader, node, what)
-    found: dict[str, str] = {}
-    for key, value in node.pairs:
-        if not isinstance(key, Scalar) or not _is_language(key.text):
-            reader.add_problem(key, "bad_language", f"{what}: write a language code such as `en`, `de` or `zh`.")
-            continue
-        text = read_text_for_people(reader, value, f"{what} in {key.text}")
-        if text is not None:
-            found[key.text] = text
-    return found or None
-
-
-def _is_language(text: str) -> bool:
-    return 2 <= len(text) <= 3 and text.isascii() and text.isalpha() and text.islower()
 
 
 def read_text_for_people(reader: NodeReader, node: Node, what: str) -> str | None:

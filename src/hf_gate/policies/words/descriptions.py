@@ -117,12 +117,8 @@ def _describe_reason(rule: Rule) -> str:
     parts = []
     if rule.reason_template:
         parts.append(f"with the template {rule.reason_template}")
-    elif isinstance(rule.reason, str):
-        parts.append(f"with the reason \u201c{rule.reason}\u201d")
     elif rule.reason:
-        parts.append(
-            "with the reasons " + " / ".join(f"{lang}: \u201c{text}\u201d" for lang, text in rule.reason.items())
-        )
+        parts.append(f"with the reason \u201c{rule.reason}\u201d")
     if rule.end_reason:
         parts.append(f"at the end with the reason \u201c{rule.end_reason}\u201d")
     return f", {', '.join(parts)}" if parts else ""

@@ -27,7 +27,6 @@ from hf_gate.core.policy_model import (
     Rule,
     RuleTrace,
     Verdict,
-    WaitEnd,
 )
 from hf_gate.policies.evaluation.evaluator import Evaluator
 from hf_gate.policies.evaluation.opinions import why_people_decide
@@ -43,7 +42,6 @@ MAX_EXPRESSION: Final = 160  # the most columns of an expression in a checklist
 NO_RULE_MATCHES: Final = "no rule matches"
 NO_POLICY: Final = "no policy covers this repo"
 ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
-NO_REMINDER: Final = "no reminder reached this person; you decide"
 _CONSTANTS: Final = frozenset({"true", "false"})
 _LEADS: Final[Mapping[Action, str]] = MappingProxyType(
     {
@@ -105,7 +103,7 @@ class Checklist(Struct, frozen=True):
 class Explanation(Struct, frozen=True):
     """Why a request has its verdict, as of `now`. `verdict` has the rules that were tried.
 
-    `shadow` has the sentence of each opinion in shadow mode, `wait` says when the wait of the deciding rule is over.
+    `shadow` has the sentence of each opinion in shadow mode.
     """
 
     verdict: Verdict
@@ -113,7 +111,15 @@ class Explanation(Struct, frozen=True):
     zone: tzinfo
     sentence: WhySentence
     shadow: tuple[tuple[Opinion, WhySentence], ...]
-    wait: str = ""
+
+    @property
+    def wait(self) -> str:
+        """When the wait of the deciding rule is over, and what follows; empty if it does not wait."""
+        end = self.verdict.wait_end
+        if end is None:
+            return ""
+        lead = "The wait ended" if end.at <= self.now else "The wait ends"
+        return f"{lead} {format_minute(end.at, self.zone)}. Then {_AFTER_WAIT.get(end.action, 'a person decides')}."
 
     @property
     def checklist(self) -> Checklist | None:
@@ -203,8 +209,6 @@ def _describe_cause(known: Verdict | Opinion, parts: Sequence[Opinion | Abstenti
     opinion = parts[0]
     if isinstance(opinion, Opinion):
         trace = opinion.deciding_trace
-        if opinion.lacks_reminder:
-            return NO_REMINDER
         if trace is not None and trace.says:
             return trace.says
         leaves = [] if trace is None else [leaf for condition in trace.conditions for leaf in find_support(condition)]
@@ -271,19 +275,6 @@ _AFTER_WAIT: Final[Mapping[Action, str]] = MappingProxyType(
         Action.HUMAN: "a person decides",
     }
 )
-
-
-def describe_wait_end(end: WaitEnd, now: datetime, zone: tzinfo) -> str:
-    """Return when a wait is over, what it counts from, and what follows, as one or two sentences."""
-    at, start = (format_minute(moment, zone) for moment in (end.at, end.counts_from))
-    if end.lacks_reminder:
-        if end.at <= now:
-            return f"No reminder was accepted before {at}, so a person decides."
-        return f"No reminder was accepted yet. Without one before {at}, a person decides."
-    source = "the reminder that was accepted" if end.is_reminded else "the request"
-    follows = _AFTER_WAIT.get(end.action, "a person decides")
-    lead = "The wait ended" if end.at <= now else "The wait ends"
-    return f"{lead} {at}, counted from {source} {start}. Then {follows}."
 
 
 # ---- what decided ----------------------------------------------------------------------------------------------------

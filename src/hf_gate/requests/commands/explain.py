@@ -79,7 +79,7 @@ def explain(
         )
     transition = last_transition(workspace.store, evaluation.row)
     says = _describe_rule(policies, evaluation.verdict)
-    explanation = explain_evaluation(workspace.store, evaluation, workspace.clock.now(), workspace.zone)
+    explanation = explain_evaluation(evaluation, workspace.clock.now(), workspace.zone)
     context.out.document(
         explanation_record(evaluation, explanation, transition, says),
         lambda: map(style_mark, _lines(evaluation, explanation, transition, says)),
@@ -167,7 +167,6 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
         tables,
         open_fact_sources(workspace),
         zone=workspace.zone,
-        has_reminders=drafts.config.letters.has_reminders,
     )
     if policy_set is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)

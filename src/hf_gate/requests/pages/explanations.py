@@ -24,8 +24,7 @@ def explain_for_page(context: HttpContext, found: Evaluation | None) -> Explanat
         return None
     if context.member.repos is not None:
         found = replace(found, verdict=redact_verdict(found.verdict))
-    workspace = context.workspace
-    return explain_evaluation(workspace.store, found, context.now, workspace.zone)
+    return explain_evaluation(found, context.now, context.workspace.zone)
 
 
 def find_rule_url(context: HttpContext, line: RequestLine, explanation: Explanation | None) -> str | None:

@@ -105,7 +105,6 @@ CREATE TABLE requests (
     ends_at INTEGER,  -- the earlier of `until_at` and the first of `lapses`
     last_moved_at INTEGER DEFAULT 0 NOT NULL,
     version INTEGER NOT NULL,
-    reminders TEXT,  -- by rule: when the last reminder was accepted, as JSON
     is_current BOOLEAN NOT NULL,
     has_notes BOOLEAN DEFAULT FALSE NOT NULL,
     first_seen_at INTEGER NOT NULL,

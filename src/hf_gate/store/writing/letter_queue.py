@@ -13,7 +13,7 @@ import msgspec
 
 from hf_gate.base.decoding import decode_json
 from hf_gate.core.events import events as e
-from hf_gate.core.letters.letters import OF_RULES, ON_HOLD, LetterKind
+from hf_gate.core.letters.letters import ON_HOLD, LetterKind
 from hf_gate.core.letters.messages import APPLICANTS
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
@@ -63,7 +63,7 @@ class LetterCollector:
         wanted = {
             key: at
             for key, at in found.items()
-            if key[1] in on.since and (key[1] not in OF_RULES or key[2] in on.rules)
+            if key[1] in on.since and (key[1] is not LetterKind.NEEDED or key[2] in on.rules)
         }
         among, value = self._db.in_clause(list({request for request, _, _ in wanted}))
         sql = (
@@ -89,7 +89,7 @@ def _kinds_of(event: e.AnyEvent) -> tuple[LetterKind, ...]:
         case e.RequestSeen(status=Status.PENDING):
             return (LetterKind.RECEIVED,)
         case e.VerdictReached(action=action) if action == ON_HOLD:
-            return OF_RULES
+            return (LetterKind.NEEDED,)
         case e.GrantNoticed():
             return (LetterKind.ENDS,)
         case e.ChangeSettled(kind=OutcomeKind.DONE, after=Status.RESET, is_end=True):

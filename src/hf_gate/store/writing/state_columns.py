@@ -42,7 +42,6 @@ COLUMNS: Final = (
     "ends_at",
     "last_moved_at",
     "version",
-    "reminders",
 )
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
 """The columns of a state, from `requests r` and `people p`; there are `WIDTH` of them."""
@@ -72,7 +71,6 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
         state.ends_at,
         state.last_moved_at,
         state.version,
-        json.dumps(dict(state.reminders)) if state.reminders else None,
     )
 
 
@@ -100,7 +98,6 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         _,
         last_moved_at,
         version,
-        reminders,
     ) = row[start : start + WIDTH]
     verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
     return RequestState(
@@ -126,16 +123,11 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerd
         noticed_at,
         last_moved_at,
         version,
-        _decode_reminders(reminders),
     )
 
 
 def _decode_lapses(stored: str | None) -> tuple[int | None, ...]:
     return () if stored is None else tuple(json.loads(stored))
-
-
-def _decode_reminders(stored: str | None) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(json.loads(stored).items())) if stored else ()
 
 
 def encode_hand_terms(terms: HandTerms | None) -> str | None:

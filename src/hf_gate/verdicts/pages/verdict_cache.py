@@ -74,4 +74,4 @@ class ShownVerdicts:
 
 
 def _versions_of(row: RequestRow) -> tuple[object, ...]:
-    return row.version, row.evaluation.version, row.state.reminders
+    return row.version, row.evaluation.version

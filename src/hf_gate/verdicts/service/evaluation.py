@@ -15,7 +15,6 @@ from hf_gate.base.batches import split_into_batches
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.end_rows import EndRows
-from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.forms.forms import GateForm, form_from_json
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
@@ -74,7 +73,6 @@ class RepoPolicies(Struct, frozen=True):
     tables: Mapping[str, Table]
     statuses: tuple[str, ...]
     list_versions: Mapping[str, str] = field(default_factory=dict)
-    has_reminders: bool = False  # letters remind people on hold
 
     @property
     def should_read_profiles(self) -> bool:
@@ -100,7 +98,6 @@ def policies_of_repo(
     sources: SourcesPort,
     *,
     zone: tzinfo,
-    has_reminders: bool,
     cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
     """Return the policies of a repo; None if no policy applies.
@@ -119,7 +116,7 @@ def policies_of_repo(
     lists = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
     versions = {name: version for name, version in sources.list_versions().items() if name in lists}
     versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders)
+    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions)
 
 
 def policies_for_terms(
@@ -166,7 +163,7 @@ def count_table_matches(
     return found
 
 
-def fill_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
+def fill_templates(policy: Policy, templates: Mapping[str, str]) -> Policy:
     """Replace the names of reason templates with their texts. A changed text gives the policy another digest."""
     named = [(rule, templates.get(rule.reason_template or "")) for rule in policy.rules]
     rules = tuple(rule if text is None else replace(rule, reason=text) for rule, text in named)
@@ -255,7 +252,6 @@ def build_inputs(
             profile=profile,
             tables=hits,
             history=past,
-            reminders=_reminders_of(row.state) if policy_set.has_reminders else None,
         )
         listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
         yield EvaluationInput(row, facts, listed)
@@ -276,11 +272,6 @@ def find_end_rows(names: Iterable[str], facts: Facts) -> EndRows:
         name: {"table": hit.source.rpartition("@")[2]} | ({} if row is None else {"row": row.digest})
         for name, hit, row in hits
     }
-
-
-def _reminders_of(state: RequestState) -> dict[str, datetime]:
-    """Return when the reminder of each rule was accepted."""
-    return {rule: from_ms(at) for rule, at in state.reminders}
 
 
 def _make_history(attempt: int, past: HistoryRow, read_at: int | None) -> DecisionHistory:

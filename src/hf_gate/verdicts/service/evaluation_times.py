@@ -53,7 +53,6 @@ def compute_basis(
             [policy.name, policy.digest, policy.mode.value, sorted(policy.judges)]
             for policy in (compiled.policy for compiled in policy_set.evaluator.policies)
         ],
-        "reminders": policy_set.has_reminders,
         "form": _form_document(policy_set.form),
         "zone": str(policy_set.evaluator.zone),
         "complete": policy_set.should_read_history and row is not None and row.full_at is not None,
@@ -151,9 +150,8 @@ class EvaluationTimes:
         """Yield when the facts that count days, and the actions of waiting rules, change next."""
         yield from iterate_day_changes(at, self._thresholds, self._now)
         for span in self._waits:
-            for start in (at.request.asked_at, *(at.reminders or {}).values()):
-                if (over := span.after(start)) > self._now:
-                    yield over
+            if (over := span.after(at.request.asked_at)) > self._now:
+                yield over
 
     def _sources(self, at: FactInputs) -> Iterator[datetime]:
         """Yield when a row of a table starts or expires, and when a profile becomes too old."""

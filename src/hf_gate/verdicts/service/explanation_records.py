@@ -7,7 +7,6 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
-from msgspec.structs import replace
 
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import Status
@@ -15,13 +14,11 @@ from hf_gate.core.people.grants import parse_grant_end
 from hf_gate.core.people.hand_terms import HandTerms, end_of_terms
 from hf_gate.core.policy_model import Action, ConditionFlip, Opinion, PolicyMode, Trust
 from hf_gate.core.records import Count, Record, RecordedVerdict, RequestReference, TermsRecord, Time
-from hf_gate.messages.service.reminders import describe_wait
 from hf_gate.policies.words.explanations import Explanation, explain_verdict
 
 if TYPE_CHECKING:
     from hf_gate.core.policy_model import Abstention, ConditionTrace, Verdict
     from hf_gate.requests.service.request_history import LastTransition
-    from hf_gate.store.store import Store
 
     from .evaluation import Evaluation
 
@@ -63,9 +60,6 @@ class WaitRecord(Record, frozen=True, kw_only=True):
 
     ends_at: Time
     then: str
-    counts_from: Time
-    is_reminded: Annotated[bool, Meta(description="whether the time counts from a reminder")]
-    lacks_reminder: Annotated[bool, Meta(description="whether a person decides, because no reminder was accepted")]
 
 
 class FactRecord(Record, frozen=True, kw_only=True):
@@ -131,14 +125,10 @@ class ExplanationRecord(RequestReference, frozen=True, kw_only=True):
 # ---- builders --------------------------------------------------------------------------------------------------------
 
 
-def explain_evaluation(store: Store, evaluation: Evaluation, now: datetime, zone: tzinfo) -> Explanation:
+def explain_evaluation(evaluation: Evaluation, now: datetime, zone: tzinfo) -> Explanation:
     """Explain an evaluation for commands and pages."""
-    verdict = evaluation.verdict
     status = evaluation.row.state.status if evaluation.is_judged else Status.PENDING
-    explanation = explain_verdict(verdict, now, zone, status)
-    if verdict.wait_end is None:
-        return explanation
-    return replace(explanation, wait=describe_wait(store, evaluation.row, verdict.wait_end, now, zone))
+    return explain_verdict(evaluation.verdict, now, zone, status)
 
 
 def explanation_record(
@@ -178,15 +168,7 @@ def explanation_record(
         ),
         ledger=None if state.verdict is None else _recorded_verdict(*state.verdict),
         by_hand=terms_record(verdict.by_hand, explanation.now, explanation.zone),
-        wait=None
-        if wait is None
-        else WaitRecord(
-            ends_at=to_iso(wait.at),
-            then=str(wait.action),
-            counts_from=to_iso(wait.counts_from),
-            is_reminded=wait.is_reminded,
-            lacks_reminder=wait.lacks_reminder,
-        ),
+        wait=None if wait is None else WaitRecord(ends_at=to_iso(wait.at), then=str(wait.action)),
         policies=[_policy_record(part) for part in verdict.parts],
     )
 

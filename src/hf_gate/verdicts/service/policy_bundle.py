@@ -62,11 +62,6 @@ class PolicyBundle(Struct, frozen=True):
         return hashlib.sha256(canonical_json([self.digest, *tables])).hexdigest()
 
     @property
-    def has_reminders(self) -> bool:
-        """Whether the time of a `wait` counts from a reminder."""
-        return self.config.letters.has_reminders
-
-    @property
     def zone(self) -> tzinfo:
         """The time zone in which days end."""
         return self.folder.zone
@@ -79,7 +74,6 @@ class PolicyBundle(Struct, frozen=True):
             self.tables,
             sources,
             zone=self.zone,
-            has_reminders=self.has_reminders,
             cache=self.cache,
         )
 
@@ -111,7 +105,7 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
             raise UsageError(format_problem(foreign[0]))
     policies = _check_policies(_Identity(folder.config), files, cards)
     tables = load_tables(folder, policies, store, workspace.now())
-    digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
+    digest = policies_digest(policies)
     compiled = _compile_policies(_Identity(policies), frozenset(tables))
     return PolicyBundle(folder, policies, compiled, tables, digest)
 
@@ -205,10 +199,6 @@ def read_current_policies(workspace: Workspace) -> list[Policy] | None:
     return current if len(current) == len(parsed) else None
 
 
-def policies_digest(policies: Iterable[Policy], *, has_reminders: bool) -> str:
-    """Return the digest of all policies together. A plan becomes invalid when this digest changes.
-
-    Reminders count too: a plan without them may end waits of people whom nobody reminded.
-    """
-    pairs: list[object] = [*sorted((policy.name, policy.digest) for policy in policies)]
-    return hashlib.sha256(canonical_json([*pairs, "reminders"] if has_reminders else pairs)).hexdigest()
+def policies_digest(policies: Iterable[Policy]) -> str:
+    """Return the digest of all policies together. A plan becomes invalid when this digest changes."""
+    return hashlib.sha256(canonical_json(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()

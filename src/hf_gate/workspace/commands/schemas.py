@@ -52,11 +52,10 @@ from hf_gate.members.records import (
     SessionsRecord,
 )
 from hf_gate.messages.records import (
-    MarkedMessagesRecord,
+    ChangedMessagesRecord,
     MessageRecord,
     NoticeTestsRecord,
     PreviewRecord,
-    RequeuedMessagesRecord,
 )
 from hf_gate.privacy.service.person_export import PersonExportRecord
 from hf_gate.reports.records import StatusRecord
@@ -116,8 +115,8 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "messages-test": NoticeTestsRecord,
     "messages-ls": list[MessageRecord],
     "messages-preview": PreviewRecord,
-    "messages-mark-sent": MarkedMessagesRecord,
-    "messages-retry": RequeuedMessagesRecord,
+    "messages-mark-sent": ChangedMessagesRecord,
+    "messages-retry": ChangedMessagesRecord,
     "notice": OutgoingMessage,
     "status-check": HealthRecord,
     "stop": StopRecord,

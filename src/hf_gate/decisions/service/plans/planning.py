@@ -139,7 +139,6 @@ def propose_plan(
     *,
     now: datetime,
     policies: Collection[Policy],
-    has_reminders: bool = False,
     protected: Collection[str] = (),
     is_governed: Callable[[Repo], bool] = lambda _: True,
     valid: timedelta = VALIDITY,
@@ -169,7 +168,7 @@ def propose_plan(
     waiting = count_pending(store.repos())
     plan = build_plan(
         changes,
-        policy_digest=policies_digest(policies, has_reminders=has_reminders),
+        policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
         summary={
@@ -238,7 +237,6 @@ def make_plan(
             evaluate,
             now=now,
             policies=bundle.policies,
-            has_reminders=bundle.has_reminders,
             protected=bundle.config.guards.protected,
             is_governed=bundle.is_governed if skew is None else lambda _: False,
             valid=valid,
