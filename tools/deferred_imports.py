@@ -94,7 +94,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.automation.service.turn": "one turn of `run`; loads everything but the web",
     "hf_gate.messages.service.message_records": "loads the store",
     "hf_gate.messages.service.message_sending": "loads the store",
-    "hf_gate.grants.service.ends.unknown_conditions": "evaluates the terms of grants; loads CEL",
     "hf_gate.settings.service.workspace": "opens a workspace; loads settings and stores",
     "hf_gate.reports.service.workspace_status": "loads the store's rows and the sync",
     "hf_gate.workspace.service.bootstrap": "builds Hub, store and sources",

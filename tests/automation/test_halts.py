@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
+from hf_gate.automation.service.health import list_problems
 from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.base.timestamps import to_ms
@@ -18,7 +19,6 @@ from hf_gate.decisions.rows import delete_halts_of
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs.run_executor import halt_run
-from hf_gate.reports.service.workspace_status import read_workspace_status
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
     HubWorkspace,
@@ -147,10 +147,11 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
 def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: HubWorkspace) -> None:
     scene.ask([f"p{n}" for n in range(60)])
     scene.turn()
-    assert read_workspace_status(scene.store, {}, scene.clock.now()).held_counts == {"wishes": 60}
+    (held,) = [one for one in list_problems(scene.workspace) if one.kind == "held_policy"]
+    assert held.sentence.startswith("60 changes of policy wishes held")
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", 1)
-    assert read_workspace_status(scene.store, {}, scene.clock.now()).held_counts == {}
+    assert [one for one in list_problems(scene.workspace) if one.kind == "held_policy"] == []
     assert to_builtins(turn_result_record(scene.turn()))["held"] == {}
     assert scene.store.setting("held") is None
 

@@ -152,7 +152,7 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
     before = file.read_bytes() if file.exists() else None
     file.write_text(text, "utf-8")
     desk.app_state.policies.expire()
-    paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/first-steps", "/policies")
+    paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/policies")
     try:
         whole, parts = [[text_of(each.get(path).body) for path in paths] for each in (lena, rob)]
     finally:

@@ -157,7 +157,7 @@ def test_doctor_warns_when_git_keeps_what_a_desk_holds_of_people(busy: LocalHub,
     def desk() -> Any:
         return next(each for each in console.run("doctor", "--json").json["checks"] if each["check"] == "workspace")
 
-    assert (desk()["ok"], desk()["detail"]) == (True, f"{place}, 1 repo entry")
+    assert (desk()["ok"], desk()["detail"]) == (True, str(place))
     subprocess.run([*git, "add", "--force", "desk.db"], check=True)
     assert desk()["ok"] is None
     assert "desk.db" in desk()["detail"]
@@ -280,18 +280,16 @@ def test_a_decision_that_the_token_may_not_send_leaves_no_run_to_look_after(fres
     assert "is stopped" not in shown.out
 
 
-def test_status_tells_who_waits_what_was_read_and_how_the_token_is(busy: LocalHub) -> None:
+def test_status_tells_who_waits_and_what_was_read_whatever_the_token(busy: LocalHub) -> None:
     console = Console(busy)
     console.run("sync")
     doc = fits("status", console.run("status", "--json").json)
     assert sum(one["waiting"] for one in doc["repos"]) == sum(line["pending"] for line in busy.repos)
-    assert doc["token"]["ok"] is True
+    assert (doc["problems"], doc["health"]["state"]) == ([], "idle")
     shown = console.run("status")
     assert shown.code == 0
     assert "Answered: every complete request made before" in shown.out
-    dead = console.run("status", env={"HF_TOKEN": "hf_local_nobody"})
-    assert dead.code == 4
-    assert "TOKEN" in dead.out
+    assert console.run("status", env={"HF_TOKEN": "hf_local_nobody"}).code == 0
 
 
 def test_the_lines_for_a_card_name_nobody(busy: LocalHub) -> None:

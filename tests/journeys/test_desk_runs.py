@@ -109,7 +109,7 @@ def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fre
     place.write_text(place.read_text("utf-8").replace("reset: 200/h", "reset: 1/h"), "utf-8")
     said = console.run("run", "--once").out
     assert re.search(r"1 to reset exceed a guard.+`hf-gate status`.+`hf-gate apply plan.json`\.\n", said), said
-    assert "STUCK: the guard `reset: 1/h` is used up" in console.run("status").out
+    assert "STUCK: The guard `reset: 1/h` is used up" in console.run("status").out
     assert console.run("plan", "--out", "plan.json").code == 0
     assert "1 done: 1 reset (say-more)" in console.run("apply", "plan.json", "--yes").out
 

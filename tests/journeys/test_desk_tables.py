@@ -80,14 +80,15 @@ def test_a_table_that_lost_rows_is_refused_everywhere_until_it_is_accepted(desk:
         assert "every rule that uses it is unknown" in ended.out + ended.err, command
     status = desk.run("status", "--json").json
     jsonschema.validate(status, schema_of("status"))
-    (refused,) = status["refused_tables"]
-    assert refused["table"] == "partners"
+    (refused,) = status["problems"]
+    assert (refused["kind"], refused["subject"], refused["is_stuck"]) == ("table", "partners", True)
+    assert desk.run("doctor", "--json").json["problems"] == [refused]
     accepted = desk.run("policy", "check", "--accept-table", "partners")
     assert accepted.code == 0
     assert f"table partners: accepted with {len(left)} row" in accepted.err
     assert desk.checked()["refused"] is None
     assert "is unknown" not in desk.run("plan").err
-    assert desk.run("status", "--json").json["refused_tables"] == []
+    assert desk.run("status", "--json").json["problems"] == []
 
 
 def test_who_accepted_a_table_that_lost_rows_is_in_the_ledger(desk: Desk) -> None:

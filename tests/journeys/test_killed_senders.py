@@ -42,8 +42,8 @@ def test_a_letter_of_a_killed_turn_is_unknown_and_the_next_one_is_sent(console: 
         run_once(console)
     assert sorted(to for to, _ in mailbox.mails) == [("bob@example.org",), ("cy@example.org",)]
     assert UNKNOWN in console.run("status").out
-    (found,) = console.run("status", "--json").json["undelivered"]
-    assert (found["name"], found["waiting"], found["dead"]) == (None, 0, 1)
+    (found,) = console.run("status", "--json").json["problems"]
+    assert (found["kind"], found["is_stuck"], "1 letter" in found["sentence"]) == ("undelivered", True, True)
 
 
 def test_notices_of_a_killed_turn_are_sent_again_in_order(

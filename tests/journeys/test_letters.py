@@ -115,7 +115,7 @@ def test_a_letter_that_failed_can_be_marked_as_sent_by_hand(console: Console, ma
     assert console.run("messages", "mark-sent", failed["id"]).out == "1 message marked as sent.\n"
     assert console.run("status", "--check").code == 0
     assert console.run("messages", "ls", "--json").json == []
-    assert console.run("status", "--json").json["undelivered"] == []
+    assert console.run("status", "--json").json["problems"] == []
 
 
 def test_a_letter_that_bounced_a_month_ago_is_no_alarm_any_more(console: Console, mailbox: Mailbox) -> None:
@@ -126,7 +126,7 @@ def test_a_letter_that_bounced_a_month_ago_is_no_alarm_any_more(console: Console
     console.hub.clock.advance("31d")
     run_once(console)
     assert console.run("status", "--check").code == 0
-    assert console.run("status", "--json").json["undelivered"][0]["dead"] == 1
+    assert console.run("status", "--json").json["problems"][0]["kind"] == "undelivered"
 
 
 def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(
@@ -150,7 +150,7 @@ def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(
     run_once(console)
     run_once(console)
     assert sorted(to for to, _ in mailbox.mails) == [("bob@example.org",), ("cy@example.org",)]
-    assert console.run("status", "--json").json["undelivered"] == []
+    assert console.run("status", "--json").json["problems"] == []
 
 
 def test_a_letter_that_no_longer_applies_or_exceeds_a_limit_is_dropped(console: Console, mailbox: Mailbox) -> None:

@@ -92,13 +92,13 @@ def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(co
         True,
     )
     assert console.run("status").out.count("notices to team wait") == 1
-    (one,) = console.run("status", "--json").json["undelivered"]
-    assert (one["name"], one["late"], one["dead"]) == ("team", 3, 0)
+    (one,) = console.run("status", "--json").json["problems"]
+    assert (one["kind"], "3 notices to team" in one["sentence"]) == ("undelivered", True)
     hook.answer = 200
     console.hub.clock.advance("10m")
     run_once(console)
     assert console.run("status", "--check").code == 0
-    assert console.run("status", "--json").json["undelivered"] == []
+    assert console.run("status", "--json").json["problems"] == []
     hook.answer = 400
     assert console.run("stop").code == 0
     assert console.run("start").code == 0
@@ -369,7 +369,7 @@ def test_old_requests_and_an_emptied_table_are_told_by_the_turn_that_finds_them(
     assert old.startswith("1 request at")
     assert DATASET in old
     (refused,) = [text for text in hook.texts if "partners" in text]
-    assert "stays in force" in refused
+    assert "is unknown" in refused
     console.hub.clock.advance("1m")
     run_once(console)
     assert len(hook.calls) == 1, "each is told once while it lasts"

@@ -283,7 +283,7 @@ def _spoil_the_lists(console: Console, folder: Path) -> None:
     ("prepare", "sentence"),
     [
         (_hold_a_first_turn, "52 changes of policy voices held: this version would change more than 50 requests"),
-        (_empty_a_table, "stays in force"),
+        (_empty_a_table, "is unknown"),
         (_spoil_the_lists, f"The lists of {DATASET} have not been proved complete for a day: "),
     ],
 )

@@ -219,7 +219,6 @@ class HostileDesk:
             "/audit/{type}/{ns}/{name}/{seq}": [f"/audit/{row.link.chain}/{row.link.seq}" for row in entries] + [f"{chain}/1?{asked}"],
             "/keys": [f"/keys?{asked}"],
             "/settings": [f"/settings?{asked}"],
-            "/first-steps": ["/first-steps", f"/first-steps?{asked}"],
         }  # fmt: skip
 
 

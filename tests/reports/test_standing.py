@@ -12,7 +12,7 @@ from hf_gate.automation.service.health import list_unfinished_runs
 from hf_gate.core.events.events import LedgerEntry, VerdictReached
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.reports.service.workspace_status import find_oldest_waiting, read_workspace_status
+from hf_gate.reports.service.workspace_status import find_oldest_waiting, read_repo_status
 from hf_gate.store.store import Store
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, record, store_records
@@ -41,7 +41,8 @@ def _judged(store: Store, idents: list[int], action: str) -> None:
 def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -> None:
     store_records(store, EEG, [record(number, day=number) for number in range(1, count + 1)])
     store_records(store, EEG, [record(90, "accepted", day=1)])
-    (found,) = read_workspace_status(store, {}, NOW).repos
+    (row,) = store.repos()
+    found = read_repo_status(store, row, NOW)
     waits = sorted(NOW - row.request.asked_at for row in store.iterate_requests(EEG, "pending") if row.request)
     assert found.waiting == count
     assert found.median == (waits[(count - 1) // 2] if count else None)

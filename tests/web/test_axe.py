@@ -111,7 +111,6 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),
         "/keys": ("/keys",),
         "/settings": ("/settings",),
-        "/first-steps": ("/first-steps",),
         "elsewhere": ("/nothing", "the sheet", "a link", "another device", "signed out", "a link of another site", "a link at another address",
                       "a proof"),
     }  # fmt: skip

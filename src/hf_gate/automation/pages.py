@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from hf_gate.automation.service.health import Health, read_health
+from hf_gate.automation.service.health import Health, list_problems, read_health
 from hf_gate.automation.service.unattended import record_stop, start_unattended, stop_unattended
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
@@ -29,8 +29,9 @@ class Banner(Struct, frozen=True):
 
 
 def describe_health(context: HttpContext) -> Health:
-    """Return the health as a member may see it, for the settings page."""
-    health = read_health(context.workspace.store, context.now)
+    """Return the health as a member may see it, for the settings page: only members of all repos see the problems."""
+    problems = list_problems(context.workspace) if sees_all_repos(context) else ()
+    health = read_health(context.workspace.store, context.now, problems)
     return replace(health, sentence=_sentence_for(context, health).replace("`", ""))
 
 

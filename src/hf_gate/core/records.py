@@ -320,6 +320,15 @@ class TurnRecord(Record, frozen=True, kw_only=True):
     deferred: Annotated[Count, Meta(description="changes left for a later turn because of a guard")]
 
 
+class OpenProblemRecord(Record, frozen=True, kw_only=True):
+    """A problem that needs a person. `subject` names it among the problems of its kind."""
+
+    kind: str
+    subject: str
+    sentence: str
+    is_stuck: Annotated[bool, Meta(description="whether no further turn solves it")]
+
+
 class HealthRecord(Record, frozen=True, kw_only=True):
     """Whether unattended work is alive."""
 

@@ -17,7 +17,6 @@ from hf_gate.privacy import pages as privacy
 from hf_gate.reports.pages import overview
 from hf_gate.requests.pages import repos, request, request_history, selection
 from hf_gate.verdicts.pages import policies
-from hf_gate.workspace import pages as first_steps
 
 from . import help_page
 from .http_context import PageHandler
@@ -111,7 +110,6 @@ ROUTES: Final = (
     Route("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, audit_entries.entry_page),
     Route("GET", "/keys", _VIEWER, help_page.page),
     Route("POST", "/theme", _VIEWER, help_page.set_theme),
-    Route("GET", "/first-steps", _VIEWER, first_steps.page),
     Route("GET", "/settings", _VIEWER, settings_page.page),
     Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
     Route("POST", "/settings/device", _VIEWER, settings_page.make_device_link),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from hf_gate.core.records import Count, Record
+from hf_gate.core.records import Count, OpenProblemRecord, Record
 from hf_gate.requests.records import SyncRecord
 
 
@@ -32,10 +32,11 @@ class FindingRecord(Record, frozen=True, kw_only=True):
 
 
 class DoctorRecord(Record, frozen=True, kw_only=True):
-    """The results of the checks of an installation."""
+    """The results of the checks of an installation, and what needs a person in its store."""
 
     ok: bool
     checks: list[FindingRecord]
+    problems: list[OpenProblemRecord]
 
 
 class DemoStepRecord(Record, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_span, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.events import PolicyPromoted, VerdictReached, decode_event, kind_of
 from hf_gate.core.policy_model import Action, Policy
-from hf_gate.core.records import HealthRecord, TurnRecord
+from hf_gate.core.records import HealthRecord, OpenProblemRecord, TurnRecord
 from hf_gate.core.runs import UNSETTLED, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
@@ -34,7 +34,7 @@ from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables, read_current_policies
 
-from .turn_permissions import read_held_counts
+from .turn_permissions import read_budgets, read_held_counts
 from .unattended import LEDGER_HINT
 
 MAX_AGE: Final = timedelta(minutes=30)
@@ -193,6 +193,7 @@ class ProblemKind(StrEnum):
     CLOCK = "clock"
     HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
+    GUARD = "guard"
     RUN = "run"
     OUTSIDE = "outside"
     UNPROVED = "unproved"
@@ -216,6 +217,13 @@ class OpenProblem(NamedTuple):
     def key(self) -> str:
         """What stays the same while the problem lasts."""
         return f"{self.kind} {self.subject}"
+
+    @property
+    def record(self) -> OpenProblemRecord:
+        """The problem as it leaves in JSON."""
+        return OpenProblemRecord(
+            kind=self.kind.value, subject=self.subject, sentence=self.sentence, is_stuck=self.is_stuck
+        )
 
     @property
     def line(self) -> str:
@@ -293,7 +301,14 @@ def _problem_of_run(run: RunRow) -> OpenProblem:
 
 
 def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
-    """Yield which policies wait for a promotion."""
+    """Yield which policies wait for a promotion, and which guards defer changes."""
+    for budget in read_budgets(workspace.store, workspace.location.config.guards.budgets, workspace.now()):
+        if budget.is_used_up:
+            words = (
+                f"The guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` defers such changes."
+                " Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
+            )
+            yield OpenProblem(ProblemKind.GUARD, budget.name, words, is_stuck=False)
     for policy, count in read_held_counts(workspace.store).items():
         words = (
             f"{pluralize(count, 'change')} of policy {policy} held: this version would change more than 50 "

@@ -5,7 +5,7 @@ The status contains only counts and times and names no person, so it can be show
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
@@ -13,11 +13,9 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from hf_gate.automation.service.turn_permissions import BudgetUse, read_budgets, read_held_counts
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import MONTHS, from_ms
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.parsing.literals import Rate
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.records import RepoStatusRecord, extend_record
 from hf_gate.core.stored_rows import RepoRow
@@ -50,19 +48,21 @@ class RepoStatus(Struct, frozen=True):
         return self.row.repo
 
 
-class WorkspaceStatus(Struct, frozen=True):
-    """The status of the workspace at one moment."""
+def read_workspace_status(workspace: Workspace) -> list[RepoStatus]:
+    """Return the status of each repo from the store, with what the people on hold lack.
 
-    at: datetime
-    repos: Sequence[RepoStatus] = ()
-    budgets: Sequence[BudgetUse] = ()
-    held_counts: Mapping[str, int] = field(default_factory=dict)  # changes that wait for a promotion, by policy
-
-
-def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
-    """Return the status from the store, without a call to the Hub."""
-    repos = [read_repo_status(store, row, now) for row in store.repos()]
-    return WorkspaceStatus(now, repos, read_budgets(store, rates, now), read_held_counts(store))
+    Rules of policies that cannot be read are named by their id.
+    """
+    policies: list[Policy] = []
+    if workspace.location.folder is not None:
+        with suppress(HfGateError):  # reported elsewhere
+            policies = read_folder(workspace.location.folder).policies
+    store = workspace.store
+    needs = count_holds(read_counters(store).cells, policies)
+    return [
+        replace(read_repo_status(store, row, workspace.now()), on_hold=needs.get(str(row.repo), {}))
+        for row in store.repos()
+    ]
 
 
 def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
@@ -106,19 +106,6 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
     today = now.astimezone(zone)
     year = "" if day.year == today.year else f" {day.year}"
     return f"Answered: every complete request made before {day.day} {MONTHS[day.month - 1]}{year}"
-
-
-def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
-    """Return the status with what the people on hold lack.
-
-    Rules of policies that cannot be read are named by their id.
-    """
-    policies: list[Policy] = []
-    if workspace.location.folder is not None:
-        with suppress(HfGateError):  # reported elsewhere
-            policies = read_folder(workspace.location.folder).policies
-    needs = count_holds(read_counters(workspace.store).cells, policies)
-    return replace(status, repos=[replace(each, on_hold=needs.get(str(each.repo), {})) for each in status.repos])
 
 
 def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:

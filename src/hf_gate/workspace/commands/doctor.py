@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from msgspec import Struct
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from hf_gate import __version__
 from hf_gate.base.batches import group_pairs
-from hf_gate.base.display_text import name_first, pluralize
+from hf_gate.base.display_text import name_first
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import describe_clock_skew
 from hf_gate.cli.framework import CommandContext, command, explain_refused_token, repo_type_option
@@ -32,6 +32,9 @@ from hf_gate.hub.commands.token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPA
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.hub.protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
 from hf_gate.workspace.records import DoctorRecord, FindingRecord
+
+if TYPE_CHECKING:
+    from hf_gate.automation.service.health import OpenProblem
 
 _TRIED: Final = 3  # the most owners; the token is tried at one repo of each
 _WHY_HINT: Final = "To see whether you can download: hf-gate why REPO"
@@ -63,12 +66,29 @@ def doctor(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | 
     download.
     """
     findings = list(_run_checks(context, repos, repo_type))
+    problems = list(_list_problems(context, findings))
     bad = [finding for finding in findings if finding.exit_code]
     checks = [FindingRecord(check=f.check, ok=f.ok, detail=f.detail, hint=f.hint) for f in findings]
     context.out.document(
-        DoctorRecord(ok=not bad, checks=checks), lambda: _finding_lines(findings), quiet=[f.check for f in bad]
+        DoctorRecord(ok=not bad, checks=checks, problems=[problem.record for problem in problems]),
+        lambda: (*_finding_lines(findings), *(problem.line for problem in problems)),
+        quiet=[f.check for f in bad],
     )
     return bad[0].exit_code if bad else 0
+
+
+def _list_problems(context: CommandContext, findings: list[Finding]) -> Iterator[OpenProblem]:
+    """Yield what needs a person in the store. A store that cannot be opened is a finding."""
+    from hf_gate.automation.service.health import list_problems
+
+    try:
+        workspace = open_stored_workspace(context)
+        if workspace is not None:
+            yield from list_problems(workspace)
+    except StoreMissing as problem:
+        findings.append(Finding("store", None, str(problem), to_command_hint(problem.hint)))
+    except HfGateError as problem:
+        findings.append(_describe_problem(context, "store", problem))
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -88,7 +108,6 @@ def _run_checks(context: CommandContext, repos: Sequence[str], repo_type: str | 
     if token.ok is False:
         return  # the Hub does not answer, so asking for repos would only wait again
     yield from _check_clock(context)
-    yield _run_check(context, "store", lambda: _check_store(context))
     for text in repos:
         yield _run_check(context, "repo", lambda text=text: _check_repo(context, text, repo_type))  # type: ignore[misc]
     if token.ok is None:
@@ -146,27 +165,13 @@ def _check_workspace(context: CommandContext) -> Finding:
     if folder is None:
         return Finding("workspace", True, "no workspace here; commands use your personal store")
     if names := list_tracked_personal_files(folder):
-        shown = name_first(names, 3)
         return Finding(
             "workspace",
             None,
-            f"{context.location.title}: git tracks {shown}, with people's names and answers",
+            f"{context.location.title}: git tracks {name_first(names, 3)}, with people's names and answers",
             "Run `git rm --cached` on these files and commit. Earlier versions stay in the history.",
         )
-    return Finding(
-        "workspace",
-        True,
-        f"{context.location.title}, {pluralize(len(context.location.config.repos), 'repo entry', 'repo entries')}",
-    )
-
-
-def _check_store(context: CommandContext) -> Finding:
-    try:
-        workspace = open_stored_workspace(context)
-        repos = [] if workspace is None else workspace.store.repos()
-    except StoreMissing as problem:
-        return Finding("store", None, str(problem), to_command_hint(problem.hint))
-    return Finding("store", True, f"can be read, {pluralize(len(repos), 'repo')}" if workspace else "none yet")
+    return Finding("workspace", True, context.location.title)
 
 
 def _check_environment() -> Iterator[Finding]:
@@ -194,7 +199,9 @@ def _check_token(context: CommandContext) -> Finding:
     account = context.connection.account = context.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
-    return Finding("token", True, f"{where} accepts it as {account.name}, role {role}{orgs}")
+    outlook = context.hub.outlook()
+    left = "" if outlook.quota is None else f", {outlook.remaining:,} of {outlook.quota:,} calls left"
+    return Finding("token", True, f"{where} accepts it as {account.name}, role {role}{orgs}{left}")
 
 
 def _check_reach(context: CommandContext) -> Iterator[Finding]:
