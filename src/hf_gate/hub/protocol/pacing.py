@@ -168,11 +168,6 @@ class Ceiling(Struct):
         elif not self.refusals_in_a_row:
             self.refused_rate = min(self.rate, max(self._successes_per_s(now, 10.0), self.rate * _FIRST_CUT))
             self.rate = max(_MIN_RATE_PER_S, self.refused_rate * _LATER_CUT)
-        elif (
-            now - self.success_times[-1] > 1 if self.success_times else True
-        ):  # a per-second limit would have let this call pass
-            self.refused_rate = self.rate
-            self.rate = max(_MIN_RATE_PER_S, self.rate * _FIRST_CUT)
         pause = chance * min(_MAX_JITTER_S, 2.0 ** min(self.refusals_in_a_row, 6)) if asked is None else asked + chance
         self.refusals_in_a_row += 1
         self.next_at = self.grew_at = now + max(pause, min(1.0, 1 / self.rate))

@@ -21,17 +21,7 @@ _STRING: Final = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
 _TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*")
 _COUNT: Final = re.compile(r"[0-9]{1,15}")
 _SECONDS: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?")
-
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_CLOCK: Final = r"(?P<h>[0-9]{2}):(?P<m>[0-9]{2}):(?P<s>[0-9]{2})"
-_DATES: Final = tuple(  # HTTP requires accepting three date formats; only the first is still written
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"[a-z]{{3}}, (?P<day>[0-9]{{2}}) (?P<month>[a-z]{{3}}) (?P<year>[0-9]{{4}}) {_CLOCK} GMT",
-        rf"[a-z]{{6,9}}, (?P<day>[0-9]{{2}})-(?P<month>[a-z]{{3}})-(?P<year>[0-9]{{2}}) {_CLOCK} GMT",
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ 0-9][0-9]) {_CLOCK} (?P<year>[0-9]{{4}})",
-    )
-)
+_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"  # the one of the three formats of HTTP that is still written
 
 
 class AnnouncedLimit(Struct, frozen=True):
@@ -79,8 +69,11 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     text = headers.get("retry-after", "")[:_MAX_TEXT].strip(" \t")
     if _SECONDS.fullmatch(text):
         return min(float(text), MAX_WAIT_S)
-    moment = _parse_http_date(text)
-    return None if moment is None else min(max(moment - now, 0.0), MAX_WAIT_S)
+    try:
+        moment = datetime.strptime(text, _DATE).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+    return min(max(moment - now, 0.0), MAX_WAIT_S)
 
 
 def _build_limit(name: str, parameters: Mapping[str, str], policy: _LimitPolicy) -> AnnouncedLimit | None:
@@ -134,18 +127,3 @@ def _parse_count(text: str | None) -> int | None:
 def _parse_window(text: str | None) -> int | None:
     seconds = _parse_count(text) or 0
     return seconds if 0 < seconds <= MAX_WAIT_S else None
-
-
-def _parse_http_date(text: str) -> float | None:
-    for pattern in _DATES:
-        parts = pattern.fullmatch(text)
-        if parts and parts["month"].lower() in _MONTHS:
-            year = int(parts["year"]) + (2000 if len(parts["year"]) == 2 else 0)
-            month = _MONTHS.index(parts["month"].lower()) + 1
-            try:
-                second = min(int(parts["s"]), 59)  # treat a leap second as the second before it
-                clock = int(parts["h"]), int(parts["m"]), second
-                return datetime(year, month, int(parts["day"]), *clock, tzinfo=UTC).timestamp()
-            except ValueError:
-                return None
-    return None
