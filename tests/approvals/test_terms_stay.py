@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome, OutcomeKind
@@ -21,6 +22,8 @@ from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, PendingDecision
 from hf_gate.decisions.service.tray import DecisionRequest, TrayService
 from hf_gate.grants.rows import read_terms_of
+from hf_gate.grants.service.ends.approved_ends import EndChanger
+from hf_gate.grants.service.ends.end_changes import renew_by_rules
 from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
@@ -331,6 +334,18 @@ def test_a_second_approver_cannot_begin_an_approved_length_later(granted: GrantW
     assert "mia approved access until " in held.why
     assert granted.change_end("ada", "199d", OWNER) == []
     assert days_and_terms(granted) == (199, RULE, 1)
+
+
+def test_one_person_cannot_drop_a_condition_by_a_renewal(granted: GrantWorkspace) -> None:
+    granted.set_policy(policy(TWO, "until: 200d"))
+    row, now = granted.row("ada"), granted.clock.now()
+    terms = load_terms_reader(granted.workspace).read_terms([row], now)[row.id]
+    change = renew_by_rules(row, terms, now, granted.zone)
+    (held,) = EndChanger(granted.approvals, OWNER).record([change], to_ms(now))
+    assert held.why == "approval 1 of 2"
+    assert days_and_terms(granted) == (365, RULE, 1)
+    assert EndChanger(granted.approvals, MIA).record([change], to_ms(now)) == []
+    assert days_and_terms(granted) == (200, RULE, 0)
 
 
 def test_a_revoked_member_does_not_lengthen_an_end(granted: GrantWorkspace) -> None:

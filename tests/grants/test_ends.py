@@ -13,8 +13,13 @@ from hf_gate.automation.service.health import list_problems
 from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
+from hf_gate.decisions.service.decision_sender import DecisionSender
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.plans.planning import PlanResult
+from hf_gate.decisions.service.runs.runs import plan_undo
 from hf_gate.errors import HubUnavailable
 from hf_gate.grants.service.ends.end_reviews import review_ends
 from hf_gate.grants.service.ends.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
@@ -357,6 +362,20 @@ def test_an_end_that_moved_after_the_plan_is_not_sent(scene: GrantWorkspace) -> 
     run = scene.execute(scene.approve(plan, RunKind.PLAN))
     assert scene.states(run) == {scene.row("ada").state.hub_request: "stale"}
     assert scene.status_on_hub("ada") == "accepted"
+
+
+def test_the_undo_of_a_removal_restores_the_end(scene: GrantWorkspace) -> None:
+    scene.let_in({"ada": 100}, SIGNED)
+    for end in (None, "90d"):
+        assert scene.change_end("ada", end) == []
+    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
+    done = sender.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x")
+    assert scene.status_on_hub("ada") == "reset"
+    run = scene.store.run(str(done.run))
+    assert run is not None
+    scene.execute(scene.approve(plan_undo(scene.store, run, now=scene.now)[0], RunKind.UNDO))
+    assert scene.status_on_hub("ada") == "accepted"
+    assert scene.days_left("ada") == about(90)
 
 
 def test_an_end_says_how_late_it_is_and_what_caused_it(scene: GrantWorkspace) -> None:

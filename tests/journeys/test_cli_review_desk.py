@@ -116,7 +116,8 @@ def test_an_end_of_a_policy_that_was_switched_off_under_the_review_is_not_sent(f
         terminal.until("Not sent yet: accept ada-l")
         (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("mode: enforce", "mode: shadow"))
         terminal.press(" ")
-        terminal.until("Not sent: the policy lantern, which set the end of access, no longer applies")
+        words = "Not sent: the policy lantern, which set the end of access, no longer applies"
+        assert "Request 1 of 2" in terminal.until(words)
         assert status_of(fresh, "ada-l") == "pending"
         terminal.press("q")
         terminal.end()
