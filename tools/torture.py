@@ -81,6 +81,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/requests/test_request_version.py",
         "tests/policies/test_sources_tables.py",
         "tests/hub/test_why_hostile.py",
+        "tests/grants/test_people_files.py",
         "tests/grants/test_table_edits.py",
         "tests/store/test_store_deeds.py",
         "tests/grants/test_store_hand_terms.py",

@@ -12,7 +12,7 @@ import pytest
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.errors import UsageError
 from hf_gate.grants.service.tables.own_tables import find_own_table
-from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
+from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import, read_people_file
 from hf_gate.settings.service.workspace import Workspace, WorkspaceLocation
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
@@ -39,7 +39,7 @@ def desk(store: Store, tmp_path: Path) -> Workspace:
 
 def read(desk: Workspace, text: str, **columns: str) -> TableImport:
     own = find_own_table(desk, "partners")
-    return prepare_import(desk, own, text.encode(), is_json=False, replaces=False, columns=columns)
+    return prepare_import(desk, own, read_people_file(text.encode(), columns), replaces=False)
 
 
 def count_calls(desk: Workspace, number: int) -> int:
@@ -60,7 +60,7 @@ def count_calls(desk: Workspace, number: int) -> int:
         found = read(desk, text)
     finally:
         sys.setprofile(before)
-    assert (found.matched, list(found.unmatched)) == (number, [])
+    assert (found.found, list(found.not_found)) == (number, [])
     return calls
 
 
@@ -77,7 +77,7 @@ def test_a_row_that_names_a_person_by_another_column_gets_the_key_of_their_reque
         ("p2@mit.edu", ""),
     ]
     assert found.draft.content == b"email,name\np1@mit.edu,Ada\np2@mit.edu,\n"
-    assert found.matched == 2
+    assert found.found == 2
     by_id = read(desk, f"user_id,name\n{record_id(desk)},x\n")
     assert [row.email for row in by_id.draft.after.rows] == ["p1@mit.edu"]
     with pytest.raises(UsageError, match="line 3: the email of 'nobody' is not known"):
@@ -93,7 +93,7 @@ def record_id(desk: Workspace) -> str:
 def test_columns_are_read_under_the_names_that_the_file_has(desk: Workspace) -> None:
     found = read(desk, "E-Mail-Adresse;Name\nada@mit.edu;Ada\n", **{"E-Mail-Adresse": "email", "Name": "name"})
     assert [(row.email, row.columns["name"]) for row in found.draft.after.rows] == [("ada@mit.edu", "Ada")]
-    assert [row.email for row in found.unmatched] == ["ada@mit.edu"]
+    assert [row.email for row in found.not_found] == ["ada@mit.edu"]
     with pytest.raises(UsageError, match="the file has no column Adresse"):
         read(desk, "mail\nada@mit.edu\n", Adresse="email")
 
@@ -114,7 +114,7 @@ def test_a_new_file_has_every_column_of_the_rows(desk: Workspace, tmp_path: Path
     (tmp_path / "tables" / "partners.csv").unlink()
     own = find_own_table(desk, "partners")
     lines = b'{"email": "ada@mit.edu"}\n{"email": "bob@mit.edu", "note": "x"}\n'
-    found = prepare_import(desk, own, lines, is_json=True, replaces=False)
+    found = prepare_import(desk, own, read_people_file(lines, {}, is_json=True), replaces=False)
     assert found.draft.content == b"email,note\nada@mit.edu,\nbob@mit.edu,x\n"
 
 

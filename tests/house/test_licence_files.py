@@ -55,7 +55,7 @@ def _licence_of(name: str) -> str:
 def test_the_notice_names_the_licence_of_every_package_a_user_gets() -> None:
     rows = re.findall(r"^  ([\w.-]+) {2,}(.+?)(?: \(.*\))?$", (ROOT / "NOTICE").read_text("utf-8"), re.MULTILINE)
     noted: dict[str, str] = {canonicalize_name(name): licence for name, licence in rows}
-    names = list_installed([*_project()["dependencies"], "psycopg", "apprise", "joserfc"])
+    names = list_installed([*_project()["dependencies"], "psycopg", "apprise", "joserfc", "openpyxl"])
     installed = {name: _licence_of(name) for name in names}
     assert {name: noted.get(name) for name in installed} == installed
     assert set(noted) - set(installed) <= {"colorama"}, "the notice names a package that nobody gets"

@@ -94,8 +94,8 @@ def test_an_import_accepts_whom_it_means_and_lists_what_fits_nobody_both_ways(de
     ended = desk.run("table", "import", "agreements", file, "--yes", "--json")
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, schema_of("table-import"))
-    assert (ended.json["matched"], ended.json["added"]) == (1, 5)
-    assert [(row["line"], row["who"]) for row in ended.json["unmatched"]] == [
+    assert (ended.json["found"], ended.json["added"]) == (1, 5)
+    assert [(row["line"], row["who"]) for row in ended.json["likely"] + ended.json["not_found"]] == [
         (3, "chen.wei@clinic.example.org"),
         (4, "dora@lab.example.org"),
         (5, "stranger@else.example.org"),
@@ -122,7 +122,7 @@ def test_people_on_hold_are_told_apart_by_what_they_lack(desk: Desk) -> None:
 def test_rows_that_match_nobody_are_listed_and_the_account_can_be_written_into_the_file(desk: Desk) -> None:
     row = "chen.wei@clinic.example.org,2099-01-01,,,2"
     text = desk.run("table", "import", "agreements", desk.signed(row, header=HEAD), "--dry-run").out
-    assert "rows that match nobody: 1\n    line 2, chen.wei@clinic.example.org\n" in text
+    assert "likely: 1; not found: 0\n    line 2, chen.wei@clinic.example.org: did you mean chen-w?\n" in text
     file = desk.signed(f"chen-w,{row}", header=f"username,{HEAD}")
     assert desk.run("table", "import", "agreements", file, "--yes").code == 0
     desk.turn()

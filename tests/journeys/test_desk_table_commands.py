@@ -131,7 +131,7 @@ def test_the_first_import_makes_the_file(desk: Desk, tmp_path: Path, folder: str
     made = desk.folder / folder / "partners.csv"
     assert not made.exists()
     assert desk.document(*words, "--yes")["added"] == 2
-    assert made.read_text("utf-8") == "Name,username\nAda,ada-l\nBob,bob\n"
+    assert made.read_text("utf-8") == "username,Name\nada-l,Ada\nbob,Bob\n"
     assert made.stat().st_mode & 0o077 == 0
     assert desk.document(*words, "--yes")["added"] == 0
 
@@ -183,10 +183,13 @@ def test_a_dry_run_shows_what_an_import_changes_and_it_writes_after_yes(desk: De
     ("content", "words"),
     [
         (b"", "the file is empty"),
-        (b"name\nada\n", "no column username"),
-        (b"username\nada-l\nzo\xeb\n", "not UTF-8 (line 3)"),
-        (b"username\nada-l\nb b\n", "line 3: 'b b' is not a Hub username"),
-        (b"username,note\nada-l,x\nada-l,y\n", "line 3: username of line 2 is repeated with other values"),
+        (b"name,room\nada,1\n", "no column with usernames or e-mail addresses"),
+        (b"username\nada-l\nzo\xeb\n", "line 3: 'zoë' is not a username, e-mail address or profile on the Hub"),
+        (b"username\nada-l\nb b\n", "line 3: 'b b' is not a username, e-mail address or profile on the Hub"),
+        (
+            b"username,expires\nada-l,2030-01-01\nada-l,2031-01-01\n",
+            "line 3: The row has a key of line 2, but another expires.",
+        ),
         (b'username\n"ada-l\n', "the file may be incomplete"),
     ],
 )

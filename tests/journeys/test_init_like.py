@@ -13,16 +13,9 @@ from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.service.example_policies import fit_example
 from tests.kits.command_line import DATASET, CommandResult, Console, request_access, status_of
+from tests.kits.course_answers import ANSWERS
 
 LISTED = [f"student-{n:03}" for n in range(120)]
-CONSENT = (
-    "I will not try to find out who a speaker is, will not clone a voice, will delete the recordings when my project ends"
-    " or when a speaker withdraws, and will tell the maintainers of Harbour Voices if anybody else got hold of them"
-)
-ANSWERS = {
-    "Usecase": "Exercise 3 of the lecture on speech: we train a small recogniser on the recordings of the harbour.",
-    CONSENT: "on",
-}
 
 
 @pytest.fixture
@@ -50,7 +43,7 @@ def test_a_course_of_120_is_accepted_until_the_term_ends_by_init_and_apply(hub: 
     made = _init(hub, folder, "class", "--roster", file, "--until", "2099-06-30")
     assert made.code == 0, made.err
     assert "column E-Mail-Adresse is read as email" in made.out
-    assert "rows that match a requester: 120; rows that match nobody: 0" in made.out
+    assert "found: 120; likely: 0; not found: 0" in made.out
     assert "Nothing was changed on the Hub." in made.out
     assert status_of(hub, LISTED[0]) == "pending"
     assert not (folder / "policies" / "starter.yaml").exists()
@@ -123,17 +116,12 @@ def test_a_roster_whose_addresses_are_not_plain_is_refused_before_anything_is_wr
     assert not (tmp_path / "w").exists()
 
 
-def test_a_roster_without_column_names_is_refused_because_its_first_person_would_be_lost(
-    hub: LocalHub, tmp_path: Path
-) -> None:
-    file = _write_roster(tmp_path, "ada@x.example", ["bea@x.example", "cy@x.example"])
+def test_a_roster_without_column_names_loses_nobody(hub: LocalHub, tmp_path: Path) -> None:
+    file = _write_roster(tmp_path, "ada@x.example", ["bea@x.example", "@cy"])
     made = _init(hub, tmp_path / "w", "class", "--roster", file)
-    assert made.code == 2
-    assert "no column email" in made.error
-    assert "Write a first line with the names of the columns, such as email." in made.hint
-    assert not (tmp_path / "w").exists()
-    named = _init(hub, tmp_path / "w", "class", "--roster", _write_roster(tmp_path, "Mail", ["ada@x.example"]))
-    assert named.code == 0, named.err
+    assert made.code == 0, made.err
+    rows = (tmp_path / "w" / "tables" / "roster.csv").read_text("utf-8").splitlines()
+    assert rows == ["email,username", "ada@x.example,", "bea@x.example,", ",cy"]
 
 
 def test_init_makes_the_workspace_that_the_environment_names(

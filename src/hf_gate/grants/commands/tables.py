@@ -29,7 +29,7 @@ from hf_gate.grants.service.tables.own_tables import (
     read_own_tables,
     save_table_draft,
 )
-from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
+from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import, read_people_file
 from hf_gate.grants.service.tables.table_records import (
     TableRecord,
     TableRowRecord,
@@ -237,12 +237,11 @@ def table_import(
 ) -> int:
     """Add the rows of FILE to a table: new rows at its end, known ones with their new values.
 
-    FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used. The
-    first import makes the file of the table.
+    FILE is a CSV file, an .xlsx workbook, JSON lines, or - for stdin. Without TABLE, the table with the name of the
+    file is used. The first import makes the file of the table.
 
-    Rows are matched by account id, e-mail address or username with the people who asked. Rows that match nobody, and
-    people on hold without a row, are listed. A row that names a person by another column than the key gets the key of
-    that person's request.
+    A row names a person by username, e-mail address, profile, account id or @domain, in any column. Each row is found,
+    likely or not found among the people who asked. A row without the key of the table gets it from their request.
     """
     workspace = open_workspace(context, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     found = _read_import(workspace, names, columns, replaces=replaces)
@@ -260,17 +259,23 @@ def _read_import(
     own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
     is_json = is_json_lines(own.path if file == "-" else Path(file))
     new_names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    return prepare_import(
-        workspace, own, read_named_file(file, most=MAX_BYTES), is_json=is_json, replaces=replaces, columns=new_names
-    )
+    people = read_people_file(read_named_file(file, most=MAX_BYTES), new_names, is_json=is_json)
+    return prepare_import(workspace, own, people, replaces=replaces)
 
 
 def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
-    """Return which columns were recognised and whom the rows mean, as lines of text, naming at most `most`."""
+    """Return how a list was read and whom its rows mean, as lines of text, naming at most `most`."""
+    yield from (f"  {note}" for note in found.notes)
     for name, column in found.columns.items():
         yield f"  column {name} is read as {column}"
-    yield f"  rows that match a requester: {found.matched:,}; rows that match nobody: {len(found.unmatched):,}"
-    lines = limit_lines(found.unmatched, most, lambda row: f"line {row.line}, {name_row(row)}")
+    for domain in found.domains[:most]:
+        yield f"  {name_row(domain.row)}: {pluralize(domain.people, 'person', 'people')} who asked"
+    yield f"  found: {found.found:,}; likely: {len(found.likely):,}; not found: {len(found.not_found):,}"
+    likely = limit_lines(
+        found.likely, most, lambda each: f"line {each.row.line}, {name_row(each.row)}: did you mean {each.near}?"
+    )
+    yield from (f"    {line}" for line in likely)
+    lines = limit_lines(found.not_found, most, lambda row: f"line {row.line}, {name_row(row)}: not found")
     yield from (f"    {line}" for line in lines)
     if found.without_row:
         names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]

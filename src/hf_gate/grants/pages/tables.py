@@ -14,6 +14,7 @@ from hf_gate.base.display_text import make_visible
 from hf_gate.core.people.grants import last_day
 from hf_gate.core.people.members import MemberRole
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
+from hf_gate.grants.people_files import format_people
 from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     RowDiff,
@@ -25,7 +26,7 @@ from hf_gate.grants.service.tables.own_tables import (
     read_own_tables,
     save_table_draft,
 )
-from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import
+from hf_gate.grants.service.tables.table_imports import TableImport, prepare_import, read_people_file
 from hf_gate.grants.service.tables.table_records import (
     TableRecord,
     TableRowRecord,
@@ -228,15 +229,10 @@ def import_rows(context: HttpContext) -> Response:
     check_may_write(context, desk)
     try:
         text = _read_upload(context, own.name)
-        found = prepare_import(
-            context.workspace,
-            own,
-            text.encode("utf-8", "surrogateescape"),
-            is_json=is_json_lines(own.path),
-            replaces=context.form_value("replaces") == "yes",
-        )
+        people = read_people_file(text.encode("utf-8", "surrogateescape"), {}, is_json=is_json_lines(own.path))
+        found = prepare_import(context.workspace, own, people, replaces=context.form_value("replaces") == "yes")
         if context.form_value("do") != "write":
-            return _preview(context, own, found, text)
+            return _preview(context, own, found, format_people(people, is_json=is_json_lines(own.path)))
         _write(context, found.draft)
     except (UsageError, Stale, Guarded) as problem:
         words = f"{problem} {problem.hint or ''}".strip()

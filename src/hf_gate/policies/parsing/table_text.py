@@ -46,12 +46,6 @@ class ParsedFile(Struct, frozen=True):
     skipped: tuple[int, ...] = ()
     refused: str = ""
 
-    def with_records(
-        self, records: Sequence[tuple[int, Mapping[str, str]]], header: tuple[str, ...] | None = None
-    ) -> ParsedFile:
-        """Return the file with other cells in its records."""
-        return replace(self, records=tuple(records), header=self.header if header is None else header)
-
 
 class TextRecord(NamedTuple):
     """One record of a CSV file: its first line, its place in the text, and its cells."""
@@ -102,20 +96,6 @@ def spread_key(cells: Mapping[str, str]) -> dict[str, str]:
     name = "user_id" if is_id(text) else "email" if "@" in text.lstrip("@") else "username"
     rest = {column: cell for column, cell in cells.items() if column != KEY_COLUMN}
     return rest if name == "email" and rest.get("email", "").strip() else {**rest, name: text}
-
-
-def rename_columns(read: ParsedFile, names: Mapping[str, str]) -> ParsedFile:
-    """Return a file with these columns under their new names. A column that had such a name before goes."""
-    if not names or read.refused:
-        return read
-    new = {name: column_name(to) for name, to in names.items()}
-    gone = {*new.values()} - {*new}
-    header = tuple(new.get(name, name) for name in read.header if name not in gone)
-    records = [
-        (line, {new.get(name, name): text for name, text in cells.items() if name not in gone})
-        for line, cells in read.records
-    ]
-    return read.with_records(records, header)
 
 
 def header_line(columns: Sequence[str]) -> bytes:

@@ -28,11 +28,11 @@ from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan
 from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.grants.commands.tables import match_lines, parse_pairs
+from hf_gate.grants.people_files import PeopleFile
 from hf_gate.grants.service.tables.own_tables import find_own_table, save_table_draft
-from hf_gate.grants.service.tables.table_imports import check_rows, prepare_import, read_rows
+from hf_gate.grants.service.tables.table_imports import check_list, prepare_import, read_people_file
 from hf_gate.hub.commands.token_rights import list_own_repos, read_rights, rights_warnings, summarize_rights
 from hf_gate.policies.drivers.table_files import MAX_BYTES, is_json_lines
-from hf_gate.policies.facts.tables import KEYS
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
 from hf_gate.verdicts.commands.policy import describe_missing_table
@@ -52,13 +52,11 @@ _MAX_NAMED: Final = 5  # the most rows and people named in the report on a roste
 
 
 class _Roster(Struct, frozen=True):
-    """A file with the rows of the table of an example policy. `columns` are its columns under other names."""
+    """The rows of the table of an example policy."""
 
     table: str
     key: tuple[str, ...]
-    content: bytes
-    is_json: bool
-    columns: Mapping[str, str]
+    people: PeopleFile
 
 
 class _FirstPlan(Struct, frozen=True):
@@ -81,7 +79,7 @@ class _FirstPlan(Struct, frozen=True):
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 @click.option("--like", type=click.Choice(EXAMPLES), help="Start with this example policy, enforced, and a first plan.")
-@click.option("--roster", metavar="FILE", help="With --like: the people of the example's table, as a CSV file.")
+@click.option("--roster", metavar="FILE", help="With --like: the people of the example's table (CSV, .xlsx).")
 @click.option(
     "--column",
     "columns",
@@ -229,15 +227,11 @@ def _read_roster(like: str, file: str, columns: tuple[str, ...]) -> _Roster:
     tables = [table for table in list_policy_tables(fit_example(like, like, _SOME_REPO, set(Role))) if table.file]
     if not tables:
         raise UsageError(f"the example {like} has no table for --roster.", hint="Leave it out, or use --like class.")
-    is_json = is_json_lines(Path(file))
     names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    content = read_named_file(file, most=MAX_BYTES)
-    key = tables[0].key
-    read, _ = read_rows(content, key, names, is_json=is_json)
-    if not {*key} & {*read.header}:
-        key = tuple(name for name in KEYS if name in read.header) or key
-    check_rows(read, tables[0].name, key, UTC)
-    return _Roster(tables[0].name, key, content, is_json, names)
+    people = read_people_file(read_named_file(file, most=MAX_BYTES), names, is_json=is_json_lines(Path(file)))
+    key = people.keys or tables[0].key
+    check_list(people, tables[0].name, key, UTC)
+    return _Roster(tables[0].name, key, people)
 
 
 def _policy_text(
@@ -278,9 +272,7 @@ def _make_first_plan(context: CommandContext, workspace: Workspace, folder: Path
     rows = None
     if people is not None:
         own = find_own_table(workspace, people.table)
-        found = prepare_import(
-            workspace, own, people.content, is_json=people.is_json, replaces=False, columns=people.columns
-        )
+        found = prepare_import(workspace, own, people.people, replaces=False)
         save_table_draft(workspace, found.draft, find_actor(context))
         rows = len(found.draft.after.rows)
         lines += [f"Wrote {own.spec.file} with {pluralize(rows, 'row')}.", *match_lines(found, _MAX_NAMED)]

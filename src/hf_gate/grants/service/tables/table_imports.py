@@ -1,161 +1,148 @@
-"""Imports a file into a table: reads it, says whom its rows mean, and drafts the new version."""
+"""Imports a list of people into a table: reads it, says whom its rows mean, and drafts the new version."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from hf_gate.base.display_text import make_visible
+from hf_gate.base.display_text import limit_lines, make_visible, pluralize
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.errors import UsageError
+from hf_gate.grants.drivers.workbooks import read_workbook
+from hf_gate.grants.near_names import find_near_names
+from hf_gate.grants.people_files import PeopleFile, read_people_lines, read_people_text
 from hf_gate.policies.drivers.table_files import build_table_of_file
-from hf_gate.policies.facts.email_addresses import parse_address
-from hf_gate.policies.facts.tables import KEYS, Table, TableRow
-from hf_gate.policies.parsing.table_text import (
-    KEY_COLUMN,
-    ParsedFile,
-    has_key_column,
-    parse_file,
-    rename_columns,
-    spread_key,
-)
+from hf_gate.policies.facts.email_addresses import parent_domains, parse_address
+from hf_gate.policies.facts.tables import KEYS, Table, TableProblem, TableRow
+from hf_gate.policies.parsing.table_text import KEY_COLUMN, ParsedFile
 from hf_gate.settings.service.workspace import Workspace
 
 from .own_tables import OwnTable, TableDraft, columns_of, draft_import
 from .people_lists import PeopleIndex
 
 _MAX_COMPARED: Final = 50_000  # the most requests that are compared with a file
-_NOTHING_WRITTEN: Final = "Correct it. Nothing was written."
+_MAX_LISTED: Final = 20  # the most lines that an error names
+_MAX_NEAR: Final = 1_000  # the most rows for which near names are looked up
+_WORKBOOK: Final = b"PK\x03\x04"
+_OLD_WORKBOOK: Final = b"\xd0\xcf\x11\xe0"
+_NAME_COLUMNS: Final = ("name", "fullname", "full_name", "full name")
+
+
+class LikelyRow(NamedTuple):
+    """A row that means nobody who asked, and the name of somebody whom it may mean."""
+
+    row: TableRow
+    near: str
+
+
+class DomainRow(NamedTuple):
+    """A row with a domain, and how many people who asked have an address there."""
+
+    row: TableRow
+    people: int
 
 
 class TableImport(Struct, frozen=True):
     """A drafted import, and whom its rows mean.
 
-    `unmatched` are the rows that mean nobody who asked, `without_row` the people who wait and whom no row means.
-    `columns` are columns that were recognised by their content, each with the column of the table that it means.
+    Of the rows, `found` mean somebody who asked, `likely` may mean the person whom they name, and `not_found` mean
+    nobody. `without_row` are the people who wait and whom no row means. `columns` are columns that were recognised,
+    each with the column of the table that it means. `notes` say what was read in another way than it is written.
     """
 
     draft: TableDraft
-    matched: int
-    unmatched: Sequence[TableRow]
+    found: int
+    likely: Sequence[LikelyRow]
+    not_found: Sequence[TableRow]
+    domains: Sequence[DomainRow]
     without_row: Sequence[PersonRow]
     columns: Mapping[str, str]
+    notes: Sequence[str]
 
 
-def read_rows(
-    content: bytes, key: Sequence[str], columns: Mapping[str, str], *, is_json: bool
-) -> tuple[ParsedFile, Mapping[str, str]]:
-    """Return the records of a file under the names of the table's columns, and the columns recognised by their content.
+def read_people_file(content: bytes, names: Mapping[str, str], *, is_json: bool = False) -> PeopleFile:
+    """Read a list of people: CSV, JSON lines or an .xlsx workbook.
 
-    `key` are the key columns of the table. `columns` are names of columns in the file, each with its name in the table.
-    If the file has no column of a key, the only column that holds nothing but e-mail addresses is `email`. Raises
-    UsageError for a name that the file does not have.
+    `names` are names of columns in the file, each with its column in the table. Raises UsageError if it cannot be read.
     """
-    read = parse_file(content, (*key, *columns), is_json=is_json)
-    absent = next((name for name in columns if name not in read.header), None)
-    if absent is not None and not read.refused:
-        known = make_visible(", ".join(read.header), one_line=True)[:200]
-        raise UsageError(
-            f"the file has no column {make_visible(absent, one_line=True)[:60]}.", hint=f"It has: {known}."
-        )
-    read = rename_columns(read, columns)
-    recognised = recognise_email_column(read) if "email" in key else {}
-    read = rename_columns(read, recognised)
-    if not has_key_column(read.header, key):
-        return read, recognised
-    header = tuple(dict.fromkeys((*key, *(name for name in read.header if name != KEY_COLUMN))))
-    return read.with_records([(line, spread_key(cells)) for line, cells in read.records], header), recognised
+    if content.startswith(_OLD_WORKBOOK):
+        raise UsageError("the file is an old or a protected workbook.", hint="Save it as CSV UTF-8.")
+    if content.startswith(_WORKBOOK):
+        return read_people_lines(read_workbook(content), names)
+    return read_people_text(content, names, is_json=is_json)
 
 
-def check_rows(read: ParsedFile, name: str, key: Sequence[str], zone: tzinfo) -> Table:
-    """Return the records of a file as a table. Raises UsageError with the place of a mistake, or if there are none."""
-    table = build_table_of_file(read, name, key, zone, previous_rows=0)
-    wrong = next((problem for problem in table.problems if problem.is_error and problem.line), None)
-    if table.refusal or wrong is not None:
-        message = table.refusal.partition(": ")[2] if wrong is None else f"line {wrong.line}: {wrong.message[:-1]}"
-        raise UsageError(
-            f"the file cannot be used: {message}.",
-            hint=_NOTHING_WRITTEN if wrong is not None or {*key} & {*read.header} else _suggest_names(read),
-        )
+def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) -> Table:
+    """Return the rows of a list as a table. Raises UsageError with all wrong lines, or if there is no row."""
+    read = people.read
+    table = build_table_of_file(structs.replace(read, problems=()), name, key, zone, previous_rows=0)
+    wrong = [problem for problem in (*read.problems, *table.problems) if problem.is_error and problem.line]
+    if wrong:
+        raise UsageError(_describe_problems(wrong), hint="Correct the file. Nothing was written.")
     if not read.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
+    if table.refusal:
+        raise UsageError(f"the file cannot be used: {table.refusal.partition(': ')[2]}.", hint="Nothing was written.")
     return table
 
 
-def _suggest_names(read: ParsedFile) -> str:
-    if not has_column_names(read):
-        return "Write a first line with the names of the columns, such as email. Nothing was written."
-    return "Rename a column, or say what one means, as in --column email=E-Mail-Adresse. Nothing was written."
+def _describe_problems(problems: Sequence[TableProblem]) -> str:
+    """Return all lines that are wrong, a line of text for each, at most `_MAX_LISTED`."""
+    ordered = sorted(problems, key=lambda problem: problem.line)
+    lines = limit_lines(ordered, _MAX_LISTED, lambda problem: f"line {problem.line}: {problem.message}")
+    count = len({problem.line for problem in problems})
+    return "\n  ".join([f"{pluralize(count, 'line')} of the file cannot be used.", *lines])
 
 
-def has_column_names(read: ParsedFile) -> bool:
-    """Whether the first line can be one of names of columns. With an address, it is a row like the others."""
-    return not any("@" in name for name in read.header)
-
-
-def recognise_email_column(read: ParsedFile) -> dict[str, str]:
-    """Return the only column that holds nothing but e-mail addresses; nothing for a file with a column of a key, or
-    without names of columns.
-    """
-    if {*KEYS, KEY_COLUMN} & {*read.header} or not has_column_names(read):
-        return {}
-    names = [
-        name for name in read.header if name and _holds_addresses([cells.get(name, "") for _, cells in read.records])
-    ]
-    return {names[0]: "email"} if len(names) == 1 else {}
-
-
-def _holds_addresses(cells: Sequence[str]) -> bool:
-    texts = [cell.strip() for cell in cells if cell.strip()]
-    return bool(texts) and all(parse_address(text) is not None for text in texts)
-
-
-def prepare_import(
-    workspace: Workspace,
-    own: OwnTable,
-    content: bytes,
-    *,
-    is_json: bool,
-    replaces: bool,
-    columns: Mapping[str, str] | None = None,
-) -> TableImport:
-    """Read a file and draft its import; nothing is written. Raises UsageError with the place of a mistake.
-
-    `columns` are names of columns in the file, each with the column of the table that it means.
-    """
-    people = PeopleIndex()
+def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, replaces: bool) -> TableImport:
+    """Draft the import of a list; nothing is written. Raises UsageError with all lines that are wrong."""
+    index = PeopleIndex()
+    known: dict[int, PersonRow] = {}
     waiting: dict[int, PersonRow] = {}
     for request in islice(_iterate_concerned(workspace, own), _MAX_COMPARED):
-        people.add(request.person)
+        index.add(request.person)
+        known[request.person.id] = request.person
         if request.state.status == Status.PENDING:
             waiting[request.person.id] = request.person
-    read, recognised = read_rows(content, own.spec.key, columns or {}, is_json=is_json)
-    parsed = _add_keys(own, people, read)
-    table = check_rows(parsed, own.name, own.spec.key, own.folder.zone)
-    draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)
-    found = [(row, _identify(people, row)) for row in table.rows]
-    matched = {person.id for _, person in found if person is not None}
+    fitted, dropped = _fit_columns(own, _add_keys(own, index, people))
+    table = check_list(fitted, own.name, own.spec.key, own.folder.zone)
+    draft = draft_import(own, dict(fitted.read.records), table, fitted.read.header, replaces=replaces)
+    means = {row.line: _identify(index, row) for row in table.rows}
+    matched = {person.id for person in means.values() if person is not None}
+    counts = _count_domains(table, known.values())
+    covered = {row.line for row in table.rows if row.domain}
+    missing = [row for row in table.rows if means[row.line] is None and row.line not in covered]
+    near = _find_near(missing, [person for ident, person in known.items() if ident not in matched])
+    dropped_note = [f"left out columns that the table does not have: {', '.join(dropped)[:200]}"] if dropped else []
     return TableImport(
         draft,
-        matched=sum(person is not None for _, person in found),
-        unmatched=[row for row, person in found if person is None and row.domain is None],
+        found=len(table.rows) - len(missing) - len(covered),
+        likely=[LikelyRow(row, near[row.line]) for row in missing if row.line in near],
+        not_found=[row for row in missing if row.line not in near],
+        domains=[DomainRow(row, counts[row.domain]) for row in table.rows if row.domain],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
-        columns=recognised,
+        columns=people.columns,
+        notes=[*people.notes, *dropped_note],
     )
 
 
 def _iterate_concerned(workspace: Workspace, own: OwnTable) -> Iterator[RequestRow]:
-    """Yield the pending and accepted requests at the table's repos, the oldest of each repo first."""
-    for repo in sorted(row.repo for row in workspace.store.repos()):
-        if own.folder.config.includes(repo) and matches_any(own.globs, repo):
-            for status in (Status.PENDING, Status.ACCEPTED):
+    """Yield the requests at the table's repos: those that wait first, and the oldest of each repo first."""
+    repos = sorted(row.repo for row in workspace.store.repos())
+    for status in (Status.PENDING, Status.ACCEPTED, Status.RESET, Status.REJECTED):
+        for repo in repos:
+            if own.folder.config.includes(repo) and matches_any(own.globs, repo):
                 yield from workspace.store.iterate_requests(repo, status.value)
+
+
+# ---- whom rows mean --------------------------------------------------------------------------------------------------
 
 
 def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:
@@ -166,39 +153,94 @@ def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:
 
 def _identify_cells(people: PeopleIndex, cells: Mapping[str, str]) -> PersonRow | None:
     """Return whom the cells of a row mean, although none is a key of its table; None if they name two people."""
-    address = parse_address(cells.get("email", "").strip())
-    texts = {column: cells.get(column, "").strip().removeprefix("@").lower() for column in KEYS}
+    address = parse_address(cells.get("email", ""))
+    texts = {column: cells.get(column, "").lower() for column in KEYS}
     found = people.identify(texts | {"email": "" if address is None else str(address)})
     return found[0] if len(found) == 1 else None
 
 
-def _add_keys(own: OwnTable, people: PeopleIndex, read: ParsedFile) -> ParsedFile:
+def _count_domains(table: Table, people: Iterable[PersonRow]) -> Counter[str | None]:
+    """Return how many people have an address in each domain of the table."""
+    counts: Counter[str | None] = Counter()
+    domains = table.rows_by("domain")
+    for person in people if domains else ():
+        address = parse_address(person.identity.email or "")
+        if address is not None:
+            above = [f"*.{domain}" for domain in parent_domains(address.domain)[1:]]
+            counts.update(domain for domain in (address.domain, *above) if domain in domains)
+    return counts
+
+
+def _find_near(rows: Sequence[TableRow], people: Sequence[PersonRow]) -> dict[int, str]:
+    """Return by line the name of a person whose name or address is almost that of a row."""
+    wanted = {
+        row.line: [
+            *filter(None, (row.username, (row.email or "").partition("@")[0])),
+            *(text for name, text in row.columns.items() if name.lower() in _NAME_COLUMNS and text),
+        ]
+        for row in rows[:_MAX_NEAR]
+    }
+    spelled = [
+        (person.identity.username or person.identity.email or "", _list_spellings(person))
+        for person in people
+        if person.identity.username or person.identity.email
+    ]
+    return find_near_names(wanted, spelled)
+
+
+def _list_spellings(person: PersonRow) -> list[str]:
+    identity = person.identity
+    local = (identity.email or "").partition("@")[0]
+    return [text for text in (identity.username, identity.fullname, local) if text]
+
+
+# ---- the columns of the table ----------------------------------------------------------------------------------------
+
+
+def _add_keys(own: OwnTable, index: PeopleIndex, people: PeopleFile) -> PeopleFile:
     """Look up the key of rows that name a person by another column: by a username, where the table asks for an address.
 
-    Raises UsageError for a row whose person did not ask, or whose key is not known.
+    A row whose person did not ask, or whose key is not known, is a problem.
     """
     key = own.spec.key
-    others = {column for column in KEYS if column not in key and column in read.header}
-    if not others or read.refused:
-        return read
-    kept = {*columns_of(own), *(() if own.exists else read.header)}
+    read = people.read
     records = []
+    problems = list(read.problems)
     for line, cells in read.records:
-        new = {column: text for column, text in cells.items() if column not in others or column in kept}
-        if not any(cells.get(column, "").strip() for column in key):
-            person = _identify_cells(people, cells)
-            known = {} if person is None else {column: getattr(person.identity, column) or "" for column in key}
-            if not any(known.values()):
-                name = make_visible(next(filter(None, map(cells.get, others)), ""), one_line=True)[:60]
-                raise UsageError(
-                    f"line {line}: the {' or '.join(key)} of {name!r} is not known: no request names it,"
-                    " or it means two people.",
-                    hint=(
-                        "Write it into the file, or remove the line. Nothing was written. The key is "
-                        f"{' or '.join(key)}."
-                    ),
-                )
-            new |= known
-        records.append((line, new))
-    header = tuple(column for column in dict.fromkeys((*read.header, *key)) if column not in others or column in kept)
-    return read.with_records(records, header)
+        if any(cells.get(column) for column in key):
+            records.append((line, cells))
+            continue
+        person = _identify_cells(index, cells)
+        known = {} if person is None else {column: getattr(person.identity, column) or "" for column in key}
+        if any(known.values()):
+            records.append((line, {**cells, **known}))
+            continue
+        name = make_visible(next(filter(None, map(cells.get, KEYS)), ""), one_line=True)[:60]
+        words = f"the {' or '.join(key)} of {name!r} is not known: no request names it, or it means two people."
+        problems.append(TableProblem(line, "no_key", words))
+    header = tuple(dict.fromkeys((*(name for name in KEYS if name in key or name in read.header), *read.header)))
+    return structs.replace(people, read=ParsedFile(header, tuple(records), tuple(problems)))
+
+
+def _fit_columns(own: OwnTable, people: PeopleFile) -> tuple[PeopleFile, list[str]]:
+    """Return the rows with the columns that the table's file has, and the names of the others.
+
+    A new file gets every column, and of the keys those of the table. A file with the column `key` takes all but
+    addresses there.
+    """
+    read = people.read
+    if own.exists:
+        kept = {*columns_of(own)}
+        kept |= {"user_id", "username"} if KEY_COLUMN in kept else set()
+    else:
+        kept = {*read.header} - ({*KEYS} - {*own.spec.key})
+    columns = tuple(name for name in read.header if name in kept)
+    records = tuple((line, {name: cells.get(name, "") for name in columns}) for line, cells in read.records)
+    problems = [
+        TableProblem(line, "no_column", f"the table has no column for {' or '.join(own.spec.key)}, as the row has.")
+        for line, cells in records
+        if not any(cells.get(name) for name in own.spec.key)
+    ]
+    fitted = ParsedFile(columns, tuple(records), (*read.problems, *problems))
+    dropped = [make_visible(name, one_line=True) for name in read.header if name not in kept and name not in KEYS]
+    return structs.replace(people, read=fitted), dropped

@@ -47,11 +47,23 @@ class TableRowRecord(Record, frozen=True, kw_only=True):
     row: Annotated[dict[str, str] | None, Meta(description="the other columns; null: hidden from viewers")]
 
 
-class UnmatchedRowRecord(Record, frozen=True, kw_only=True):
+class ListedRowRecord(Record, frozen=True, kw_only=True):
     """One row that means nobody who asked."""
 
     line: Count
     who: str
+
+
+class LikelyRowRecord(ListedRowRecord, frozen=True, kw_only=True):
+    """One row that may mean somebody who asked."""
+
+    near: Annotated[str, Meta(description="the name of this person")]
+
+
+class DomainRowRecord(ListedRowRecord, frozen=True, kw_only=True):
+    """One row with a domain."""
+
+    people: Annotated[Count, Meta(description="people who asked with an address of this domain")]
 
 
 class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
@@ -75,9 +87,12 @@ class TableEditRecord(Record, frozen=True, kw_only=True):
 class TableImportRecord(TableEditRecord, frozen=True, kw_only=True):
     """What an import changes, and whom its rows mean."""
 
-    columns: Annotated[dict[str, str], Meta(description="columns recognised by their content")]
-    matched: Count
-    unmatched: list[UnmatchedRowRecord]
+    columns: Annotated[dict[str, str], Meta(description="columns that were recognised")]
+    notes: Annotated[list[str], Meta(description="what was read in another way than it is written")]
+    found: Annotated[Count, Meta(description="rows that mean somebody who asked")]
+    likely: list[LikelyRowRecord]
+    not_found: list[ListedRowRecord]
+    domains: list[DomainRowRecord]
     without_row: list[PersonWithoutRowRecord]
 
 
@@ -98,8 +113,17 @@ def table_import_record(table_import: TableImport, edit: TableEditRecord | None 
         edit or table_edit_record(table_import.draft, is_written=False),
         TableImportRecord,
         columns=dict(table_import.columns),
-        matched=table_import.matched,
-        unmatched=[UnmatchedRowRecord(line=row.line, who=name_row(row)) for row in table_import.unmatched[:MAX_LISTED]],
+        notes=list(table_import.notes),
+        found=table_import.found,
+        likely=[
+            LikelyRowRecord(line=each.row.line, who=name_row(each.row), near=each.near)
+            for each in table_import.likely[:MAX_LISTED]
+        ],
+        not_found=[ListedRowRecord(line=row.line, who=name_row(row)) for row in table_import.not_found[:MAX_LISTED]],
+        domains=[
+            DomainRowRecord(line=each.row.line, who=name_row(each.row), people=each.people)
+            for each in table_import.domains[:MAX_LISTED]
+        ],
         without_row=[
             PersonWithoutRowRecord(
                 user=person.identity.username, user_id=person.identity.user_id, person=person.pseudonym

@@ -1,0 +1,1 @@
+"""Reads workbooks of spreadsheets."""

@@ -1,0 +1,390 @@
+"""Reads lists of people as offices and spreadsheets write them: any delimiter and encoding, titles above the names of
+columns, and a username, an address, a profile or a domain in any of several columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from hf_gate.base.display_text import limit_lines, make_visible, pluralize
+from hf_gate.base.ids import is_id
+from hf_gate.errors import UsageError
+from hf_gate.policies.facts.email_addresses import parse_address
+from hf_gate.policies.facts.tables import KEYS, TableProblem
+from hf_gate.policies.parsing.table_text import (
+    KEY_COLUMN,
+    KNOWN_COLUMNS,
+    MAX_COLUMNS,
+    ParsedFile,
+    column_name,
+    iterate_csv,
+    parse_json_lines,
+)
+
+MAX_PEOPLE: Final = 100_000  # rows of a list; a table itself may have more
+_MAX_TITLES: Final = 20  # lines that can stand above the names of the columns
+_MAX_NAMED: Final = 5  # the most lines that a note names
+_DELIMITERS: Final = ",;\t"
+_NOTHING: Final = frozenset({"", "-", "--", "–", "—", "?", "n/a", "na", "none", "null", "keine", "k.a.", "#n/a"})
+_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", "localhost", "127.0.0.1"})
+_NOT_PEOPLE: Final = frozenset({"datasets", "spaces", "models", "docs", "settings", "papers", "collections"})
+_BEHIND_NAME: Final = re.compile(r"[^<>]*<\s*(?:mailto:)?([^<>]+)>\s*\Z")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
+_PAGE: Final = re.compile(r"(?:https?://|www\.|huggingface\.co/|hf\.co/)", re.IGNORECASE)
+_SYNONYMS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("user", "login", "account", "konto", "hf_user", "hf_username", "hub_username"), "username"),
+    **dict.fromkeys(("benutzername", "benutzer", "handle", "profile", "profil", "hf_account", "hf_name"), "username"),
+    **dict.fromkeys(("hugging_face", "huggingface", "hugging_face_username", "huggingface_username"), "username"),
+    **dict.fromkeys(("hugging_face_account", "huggingface_account", "hugging_face_profile"), "username"),
+    **dict.fromkeys(("e_mail_address", "email_address", "e_mail_adresse", "mailadresse", "address"), "email"),
+    **dict.fromkeys(("start", "start_date", "valid_from"), "from"),
+    **dict.fromkeys(("until", "end", "end_date", "valid_until", "expiry"), "expires"),
+}
+
+
+class SheetLine(NamedTuple):
+    """One record of a file: its first line and its cells."""
+
+    line: int
+    cells: list[str]
+
+
+class PeopleFile(Struct, frozen=True):
+    """The rows of a list. `columns` are those that were recognised, each with the column that it means.
+
+    `notes` say what was read in another way than it is written.
+    """
+
+    read: ParsedFile
+    columns: Mapping[str, str]
+    notes: Sequence[str] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that identify people."""
+        return tuple(name for name in KEYS if name in self.read.header)
+
+
+def read_people_text(content: bytes, names: Mapping[str, str], *, is_json: bool = False) -> PeopleFile:
+    """Read a list as text: CSV with comma, semicolon or tab, one name a line, or JSON lines.
+
+    `names` are names of columns in the file, each with its column in the table. Raises UsageError if it is no list.
+    """
+    text, notes = _decode(content)
+    if is_json:
+        return _read_json(text, names, notes)
+    return read_people_lines(_split_lines(text), names, notes)
+
+
+def read_people_lines(lines: Sequence[SheetLine], names: Mapping[str, str], notes: Sequence[str] = ()) -> PeopleFile:
+    """Read a list from its lines, which may begin with titles."""
+    if not lines:
+        raise UsageError("the file is empty.", hint="Nothing was written.")
+    place = _find_header(lines, names)
+    if place is None:
+        header = [""] * max(len(each.cells) for each in lines)
+        header = [KEY_COLUMN] if len(header) == 1 else header
+        rows: Sequence[SheetLine] = lines
+    else:
+        header = [cell.strip() for cell in lines[place].cells]
+        rows = [each for each in lines[place + 1 :] if [cell.strip() for cell in each.cells] != header]
+        if place:
+            skipped = "line" if place == 1 else f"{place} lines"
+            notes = [*notes, f"skipped the first {skipped}, above the names of the columns"]
+    if len(header) > MAX_COLUMNS:
+        raise UsageError(f"the file has more than {MAX_COLUMNS} columns; keep those that the policies read.")
+    return _make_file(header, rows, names, notes)
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def _decode(content: bytes) -> tuple[str, list[str]]:
+    """Return the text of a file, and a note if it is not UTF-8."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UsageError("the file is UTF-16, not UTF-8; save it as CSV UTF-8.", hint="Nothing was written.")
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise UsageError(f"the file is not text: line {line} has a NUL byte.", hint="Save it as CSV UTF-8.")
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        note = "the file is not UTF-8; it was read as Windows-1252, as Excel writes it. Check the umlauts"
+        return content.decode("cp1252", "replace"), [note]
+
+
+def _split_lines(text: str) -> list[SheetLine]:
+    delimiter = _find_delimiter(text)
+    found: list[SheetLine] = []
+    try:
+        for record in iterate_csv(text, delimiter):
+            found.append(SheetLine(record.line, record.cells))
+            if len(found) > MAX_PEOPLE:
+                raise UsageError(f"the file has more than {MAX_PEOPLE:,} rows.", hint="Nothing was written.")
+    except csv.Error as problem:
+        line = found[-1].line + 1 if found else 1
+        raise UsageError(
+            f"line {line}: {problem}; the file may be incomplete.", hint="Look for a quote that is not closed."
+        ) from None
+    return found
+
+
+def _find_delimiter(text: str) -> str:
+    """Return the delimiter that finds the most names of columns in a line, else the most frequent one."""
+    lines = [line for line in text[: 1 << 16].splitlines() if line.strip()][: 2 * _MAX_TITLES]
+
+    def rank(sign: str) -> tuple[int, int]:
+        names = max((sum(bool(_mean(cell.strip('" '))) for cell in line.split(sign)) for line in lines), default=0)
+        return names, sum(line.count(sign) for line in lines)
+
+    return max(_DELIMITERS, key=rank)
+
+
+def _read_json(text: str, names: Mapping[str, str], notes: Sequence[str]) -> PeopleFile:
+    read = parse_json_lines(text)
+    if read.refused:
+        raise UsageError(f"the file cannot be used: {read.refused}.", hint="Nothing was written.")
+    header = list(read.header)
+    rows = [SheetLine(line, [cells.get(name, "") for name in header]) for line, cells in read.records]
+    found = _make_file(header, rows, names, notes)
+    problems = (*read.problems, *found.read.problems)
+    return PeopleFile(ParsedFile(found.read.header, found.read.records, problems), found.columns, found.notes)
+
+
+# ---- columns ---------------------------------------------------------------------------------------------------------
+
+
+def _mean(name: str) -> str:
+    """Return the column of a table that a name of a column means; empty if it is not known."""
+    known = column_name(name)
+    if known in KNOWN_COLUMNS or known == KEY_COLUMN:
+        return known
+    return _SYNONYMS.get(re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_"), "")
+
+
+def _find_header(lines: Sequence[SheetLine], names: Mapping[str, str]) -> int | None:
+    """Return the place of the line with the names of the columns; None if the list has none."""
+    top = lines[:_MAX_TITLES]
+    for place, each in enumerate(top):
+        cells = [cell.strip() for cell in each.cells]
+        if any(name in cells for name in names) or any(_mean(cell) in {*KEYS, KEY_COLUMN} for cell in cells):
+            return place
+    if max(len(each.cells) for each in lines) == 1 or any("@" in cell for cell in lines[0].cells):
+        return None
+    usual = Counter(_count_filled(each) for each in lines).most_common(1)[0][0]
+    return next((place for place, each in enumerate(top) if _count_filled(each) >= usual), 0)
+
+
+def _count_filled(line: SheetLine) -> int:
+    return sum(bool(cell.strip()) for cell in line.cells)
+
+
+def _find_meanings(header: Sequence[str], rows: Sequence[SheetLine], names: Mapping[str, str]) -> list[str]:
+    """Return what each column means: by the names that were given, by its own name, or by what it holds."""
+    absent = next((name for name in names if name not in header), None)
+    if absent is not None:
+        known = make_visible(", ".join(header), one_line=True)[:200]
+        raise UsageError(
+            f"the file has no column {make_visible(absent, one_line=True)[:60]}.", hint=f"It has: {known}."
+        )
+    given = {name: column_name(to) for name, to in names.items()}
+    meanings = [given.get(name, "" if name in given else _mean(name)) for name in header]
+    meanings = [
+        "" if meaning in given.values() and name not in given else meaning
+        for name, meaning in zip(header, meanings, strict=True)
+    ]
+    for kind, holds in (("email", _is_address), ("username", _is_page)):
+        if kind in meanings or KEY_COLUMN in meanings:
+            continue
+        found = [place for place, meaning in enumerate(meanings) if not meaning and _holds(rows, place, holds)]
+        if len(found) == 1:
+            meanings[found[0]] = kind
+        elif found and not {*KEYS} & {*meanings}:
+            both = " and ".join(make_visible(header[place], one_line=True)[:40] for place in found[:2])
+            raise UsageError(
+                f"the file has two columns with people: {both}.", hint=f"Say which one counts: --column {kind}=NAME"
+            )
+    if not {*KEYS, KEY_COLUMN} & {*meanings}:
+        known = make_visible(", ".join(filter(None, header)), one_line=True)[:200]
+        raise UsageError(
+            f"the file has no column with usernames or e-mail addresses; its columns are: {known or 'none'}.",
+            hint="Rename a column, or say what one means: --column email=NAME. Nothing was written.",
+        )
+    return meanings
+
+
+def _holds(rows: Iterable[SheetLine], place: int, holds: Callable[[str], bool]) -> bool:
+    """Return whether a column holds nothing but texts of one kind."""
+    texts = [each.cells[place].strip() for each in rows if place < len(each.cells)]
+    filled = [text for text in texts if text.lower() not in _NOTHING]
+    return bool(filled) and all(holds(text) for text in filled)
+
+
+def _is_address(text: str) -> bool:
+    return parse_address(text.removeprefix("mailto:")) is not None
+
+
+def _is_page(text: str) -> bool:
+    return _PAGE.match(text) is not None
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+class _Rows:
+    """Collects rows, merges those of one person, and says what is wrong with others."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, str]] = {}
+        self.problems: list[TableProblem] = []
+        self.merged: list[int] = []
+        self._lines: dict[tuple[str, str], int] = {}
+
+    def add(self, line: int, cells: dict[str, str]) -> None:
+        """Add a row, or merge it into the row with the same key."""
+        keys = [(name, cells[name].lower()) for name in KEYS if cells.get(name)]
+        known = {self._lines[key] for key in keys if key in self._lines}
+        if len(known) > 1:
+            lines = " and ".join(map(str, sorted(known)))
+            self.refuse(line, f"The keys belong to lines {lines}.")
+            return
+        first = next(iter(known), line)
+        before = self.rows.setdefault(first, {})
+        for name in (*KEYS, "from", "expires"):
+            if cells.get(name) and before.get(name) and cells[name].lower() != before[name].lower():
+                self.refuse(line, f"The row has a key of line {first}, but another {name}.")
+                return
+        if known:
+            self.merged.append(line)
+        self.rows[first] = {**before, **{name: text for name, text in cells.items() if text and not before.get(name)}}
+        self._lines.update(dict.fromkeys(keys, first))
+
+    def refuse(self, line: int, words: str) -> None:
+        """Note what is wrong with a line."""
+        self.problems.append(TableProblem(line, "bad_line", words))
+
+
+def _make_file(
+    header: Sequence[str], lines: Sequence[SheetLine], names: Mapping[str, str], notes: Sequence[str]
+) -> PeopleFile:
+    meanings = _find_meanings(header, lines, names)
+    rows = _Rows()
+    without_key: list[int] = []
+    for line, cells in lines:
+        if any(cell.strip() for cell in cells[len(header) :]):
+            rows.refuse(line, f"{len(cells)} cells where the header has {len(header)}.")
+            continue
+        found = _read_row(rows, line, header, meanings, cells)
+        if found is None:
+            continue
+        if any(found.get(name) for name in KEYS):
+            rows.add(line, found)
+        else:
+            without_key.append(line)
+    kinds = [name for name in KEYS if any(row.get(name) for row in rows.rows.values())]
+    others = [name for name in dict.fromkeys(map(_name_column, header, meanings)) if name and name not in KEYS]
+    columns = (*kinds, *others)
+    records = tuple((line, {name: row.get(name, "") for name in columns}) for line, row in rows.rows.items())
+    recognised = {
+        name: meaning
+        for name, meaning in zip(header, meanings, strict=True)
+        if name and meaning and meaning != column_name(name) and name not in names
+    }
+    return PeopleFile(
+        ParsedFile(columns, records, tuple(rows.problems)),
+        recognised,
+        [
+            *notes,
+            *_name_lines(rows.merged, "repeats a row and was merged", "repeat a row and were merged"),
+            *_name_lines(without_key, "names nobody and was left out", "name nobody and were left out"),
+        ],
+    )
+
+
+def _name_column(name: str, meaning: str) -> str:
+    """Return the name of a column in the table; empty for a column with keys or without a name."""
+    return "" if meaning in {*KEYS, KEY_COLUMN} else meaning or name
+
+
+def _name_lines(lines: Sequence[int], one: str, many: str) -> list[str]:
+    if not lines:
+        return []
+    named = ", ".join(limit_lines(lines, _MAX_NAMED, str))
+    return [f"{pluralize(len(lines), 'line')} {one if len(lines) == 1 else many}: {named}"]
+
+
+def _read_row(
+    rows: _Rows, line: int, header: Sequence[str], meanings: Sequence[str], cells: Sequence[str]
+) -> dict[str, str] | None:
+    """Return the cells of a row by the columns of the table; None if its keys contradict each other."""
+    found: dict[str, str] = {}
+    for name, meaning, cell in zip(header, meanings, cells, strict=False):
+        text = cell.strip()
+        column = _name_column(name, meaning)
+        if column:
+            found.setdefault(column, text)
+            continue
+        if meaning not in {*KEYS, KEY_COLUMN} or text.lower() in _NOTHING:
+            continue
+        kind, key = classify_key(text)
+        if not kind:
+            rows.refuse(
+                line,
+                f"{make_visible(text, one_line=True)[:60]!r} is not a username, e-mail address or profile on the Hub.",
+            )
+            return None
+        if found.get(kind, key).lower() != key.lower():
+            rows.refuse(line, f"Two values of {kind}: {found[kind][:60]!r} and {key[:60]!r}.")
+            return None
+        found[kind] = key
+    return found
+
+
+def classify_key(text: str) -> tuple[str, str]:
+    """Return the column of a key by its form, and the key; an empty column if it is none.
+
+    An address, `@domain`, an account id, a profile on the Hub, or else a username.
+    """
+    text = text.removeprefix("mailto:").strip()
+    if behind := _BEHIND_NAME.match(text):
+        text = behind[1].strip()
+    if _PAGE.match(text):
+        return _read_profile(text)
+    if text.startswith("@"):
+        return ("email", text) if "." in text else classify_key(text[1:])
+    if "@" in text:
+        return "email", text
+    if is_id(text):
+        return "user_id", text
+    return ("username" if _NAME.match(text) else ""), text
+
+
+def _read_profile(text: str) -> tuple[str, str]:
+    try:
+        page = urlsplit(text if "://" in text else f"https://{text}")
+        host, path = page.hostname or "", page.path.strip("/").split("/")
+    except ValueError:
+        return "", text
+    is_profile = host in _HOSTS and len(path) == 1 and path[0] and path[0] not in _NOT_PEOPLE
+    return ("username", path[0]) if is_profile else ("", text)
+
+
+def format_people(people: PeopleFile, *, is_json: bool) -> str:
+    """Return the rows of a list as the text that reads as the same rows."""
+    read = people.read
+    if is_json:
+        return "".join(f"{json.dumps(cells, ensure_ascii=False)}\n" for _, cells in read.records)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(read.header)
+    writer.writerows(cells.values() for _, cells in read.records)
+    return text.getvalue()
