@@ -284,7 +284,7 @@ SAME = (
     ("when: institutional\n", "when: >-\n      institutional\n"),
     ('tables.dua.state != "valid"', "'tables.dua.state   !=   \"valid\" // signed'"),
     ("until: 2027-06-30", "until: 2027-06-30\n    at_end: reset"),
-    ("at_most: 30d", "at_most: 030d"),
+    ("at_most: 30d", 'at_most: "30d"'),
     ("id: rest\n    then: human\n", "then: human\n    id: rest\n"),
     ("- name: nobody", "- name: somebody"),
     ("says: Institutes get access until June 2027.", "says: Others too."),
