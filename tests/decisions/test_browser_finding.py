@@ -116,23 +116,3 @@ def test_words_and_typed_terms_become_a_search_with_chips(browser: Browser, junk
         page.locator("#q-text").press("Enter")
         expect(rows).to_have_count(40)
         expect(chips).to_have_text(["Remove Purpose answered ×"])
-
-
-def test_the_last_term_of_an_empty_list_is_cleared(browser: Browser, junk: Desk) -> None:
-    with _page(browser, junk) as page:
-        page.goto("/queue?q=status:rejected")
-        expect(page.locator(".calm")).to_contain_text("No requests match.")
-        expect(page.locator(".calm .term")).to_have_count(0)
-        page.locator(".calm").get_by_role("link", name="Clear").click()
-        expect(page.locator("#rows > .row")).to_have_count(50)
-
-
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_the_longest_query_in_words_fits_every_width(browser: Browser, junk: Desk, width: int) -> None:
-    with _page(browser, junk, width=width) as page:
-        repos = ",".join(["verylongname" * 4] * 9)
-        page.goto(f"/queue?q=status:pending user:{'x' * 300} repo:{repos} {'y' * 200}")
-        expect(page.locator("main")).to_contain_text("No requests match.")
-        if width > 640:  # on a phone, terms are typed into the search
-            page.get_by_text("Advanced", exact=True).click()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -44,25 +44,3 @@ def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Brows
             page.keyboard.press("z")
             expect(page.locator("#tray")).to_contain_text("1 decision ")
             assert [one.change.until for one in list_waiting_decisions(desk.app_state.workspace.store)] == ["1y"]
-
-
-def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: Path) -> None:
-    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y")) as desk:
-        desk.ask(TERMS_PEOPLE, {"Purpose": GOOD})
-        with serve_desk(desk) as url, open_page(browser, desk, url) as page:
-            expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
-            page.keyboard.press("*")
-            page.keyboard.press("a")
-            expect(page.locator("#bulk")).to_contain_text("3 selected")
-            page.keyboard.press("a")
-            expect(page.get_by_text("Choose an end for 1", exact=True)).to_be_visible()
-            assert find_accessibility_problems(page) == []
-            page.wait_for_load_state()
-            page.keyboard.press("y")
-            expect(page.get_by_role("alert")).to_contain_text("Choose an end for 1 request")
-            page.wait_for_load_state()
-            page.get_by_label("no end").check()
-            page.keyboard.press("y")
-            expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
-            held = {one.request: one.change.until for one in list_waiting_decisions(desk.app_state.workspace.store)}
-            assert [held[desk.row(name).id] for name in ("ada", "bob", "cyd")] == ["1y", None, None]

@@ -100,16 +100,6 @@ def test_bad_input_gives_one_line_the_next_step_and_changes_nothing(
     assert waiting.journal() == before
 
 
-@pytest.mark.parametrize("token", ["owner_read", "fine_access", "reader", "stranger", "hf_nobodys_token"])
-def test_a_token_that_may_not_decide_is_told_what_is_needed(waiting: LocalHub, token: str) -> None:
-    before = waiting.journal()
-    ended = Console(waiting, token).run("accept", f"waiting@{MODEL}")
-    assert ended.code == 4
-    assert "token" in ended.error
-    assert "write" in ended.hint
-    assert waiting.journal() == before
-
-
 def test_no_token_at_all_is_exit_4(waiting: LocalHub) -> None:
     console = Console(waiting)
     ended = console.run("accept", f"waiting@{MODEL}", env={"HF_TOKEN": ""})

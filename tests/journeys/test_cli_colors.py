@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -50,32 +49,6 @@ def test_a_plan_and_its_run_have_a_colour_for_each_action(console: Console) -> N
     assert f"bob at {DATASET}: {RED}rejected{END} (resale)" in shown
     back = console.run("undo", "--color", "always").out
     assert f"  {RED}-{END} return to pending, with access" in back
-
-
-def test_lists_and_requests_colour_the_status_and_the_verdict(console: Console) -> None:
-    console.run("plan")
-    listed = console.run("ls", "--color", "always", "--no-truncate").out
-    assert f"{RED}Reject · resale{END}" in listed
-    assert f"{GREEN}Accept · all{END}" in listed
-    shown = console.run("show", f"cy@{DATASET}", "--color", "always").out
-    assert f"  verdict   {CYAN}Send back · say-more{END}\n" in shown
-    done = console.run("accept", f"ada-l@{DATASET}", "--color", "always")
-    assert done.out == f"ada-l at {DATASET}: {GREEN}accepted{END}; can download now.\n"
-    assert f"{GREEN}accepted{END}" in console.run("ls", "--status", "all", "--color", "always").out
-    assert f"  status    {GREEN}accepted{END}:" in console.run("show", f"ada-l@{DATASET}", "--color", "always").out
-    explained = console.run("explain", f"bob@{DATASET}", "--color", "always").out
-    assert f"{GREEN}✓{END} resale" in explained
-    assert f"{RED}✗{END} say-more" in explained
-
-
-def test_colours_change_no_text_and_only_a_terminal_shows_them(console: Console) -> None:
-    for command in (["plan"], ["ls"], ["explain", f"bob@{DATASET}"], ["show", f"bob@{DATASET}"]):
-        plain = console.run(*command)
-        assert "\x1b" not in plain.out + plain.err
-        assert "\x1b" not in console.run(*command, env={"NO_COLOR": "1", "FORCE_COLOR": "1"}).out
-        colored = console.run(*command, "--color", "always").out
-        ages = r"\d+ ?s"  # seconds pass between two commands
-        assert re.sub(ages, "", re.sub(r"\x1b\[\d+m", "", colored)) == re.sub(ages, "", plain.out)
 
 
 def test_only_a_leading_mark_has_a_colour() -> None:

@@ -256,53 +256,6 @@ def test_a_dry_run_of_a_decision_ends_as_the_decision_does(fresh: LocalHub, fold
     assert real.code == code, real.err
 
 
-def test_a_dry_run_leaves_out_who_changed_since_the_list_was_made(fresh: LocalHub, folder: Path) -> None:
-    console = Console(fresh)
-    listed = console.run("ls", MODEL, "--format", "jsonl").out
-    (folder / "chosen.jsonl").write_text(listed)
-    with Hub(fresh.tokens["owner"], fresh.url) as hub:
-        hub.reject(parse_repo(MODEL), "ada-l", reason="No.")
-    with Hub(fresh.tokens["bob99"], fresh.url) as hub:
-        hub.withdraw(parse_repo(MODEL))
-    real = _compare(console, folder, "accept", "--from", "chosen.jsonl", "--yes")
-    assert sorted(kind for kind, _ in _kinds(real)) == ["gone", "stale"]
-
-
-def test_a_dry_run_of_somebody_accepted_says_no_change(fresh: LocalHub, folder: Path) -> None:
-    _accepted(fresh, folder)
-    shown = Console(fresh).run("approve", ADA, "--dry-run")
-    assert shown.out.splitlines() == [
-        f"ada-l at {MODEL}: already accepted; nothing would change.",
-        "Dry run: 0 changes, 1 already; nothing was sent.",
-    ]
-
-
-def test_a_dry_run_of_a_first_approval_says_that_it_is_the_first(fresh: LocalHub, folder: Path) -> None:
-    _two_people(fresh, folder)
-    shown = Console(fresh).run("accept", ADA, "--dry-run")
-    assert f"ada-l at {MODEL}: deferred: approval 1 of 2" in shown.out
-    assert "a second person with a proven account must accept too" in shown.err
-
-
-def test_without_a_store_a_dry_run_makes_none(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    request_access(fresh, ["ada-l"])
-    before = _content(Path.home())
-    shown = Console(fresh).run("accept", ADA, f"nobody-at-all@{MODEL}", "--dry-run")
-    assert (shown.code, "would accept ada-l" in shown.out) == (5, True), shown.err
-    assert f"nobody-at-all at {MODEL}: refused: no account named nobody-at-all on the Hub." in shown.out
-    assert {name for name in _content(Path.home()) if name.endswith(".db")} == {
-        name for name in before if name.endswith(".db")
-    }
-    assert fresh.journal()[1:] == []
-
-
-def test_a_dry_run_says_what_the_confirmation_will_need(fresh: LocalHub, folder: Path) -> None:
-    _crowd(fresh, folder)
-    shown = Console(fresh).run("reject", MODEL, *CROWD, "--no-reason", "--dry-run")
-    assert (shown.code, "--yes --max-changes 21" in shown.err) == (0, True), shown.err
-
-
 # ---- other commands ------------------------------------------------------------------------------------------------------
 
 

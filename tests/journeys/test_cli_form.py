@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
-from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console
+from tests.kits.command_line import DATASET, HOSTILE, Console
 
 _BROKEN = """\
 ---
@@ -40,46 +36,10 @@ def _without_token(hub: LocalHub) -> dict[str, str]:
     return {"HF_TOKEN": "", "HF_ENDPOINT": hub.url}
 
 
-def test_a_public_gate_is_checked_without_a_token(fresh: LocalHub) -> None:
-    ended = Console(fresh).run("form", "check", DATASET, env=_without_token(fresh))
-    assert ended.code == 0, ended.err
-    assert f"{DATASET}: gated: a reviewer decides each request." in ended.out
-    assert "  question 1   " in ended.out
-    assert "  always       the username, the full name and the e-mail address of the account" in ended.out
-    assert "No problems." in ended.out
-    assert [line["route"] for line in fresh.journal()] == []
-
-
-def test_a_broken_card_is_told_with_line_column_and_fix_and_ends_with_1(fresh: LocalHub, tmp_path: Path) -> None:
-    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, _BROKEN))
-    assert ended.code == 1
-    assert "2 errors, 1 warning." in ended.out
-    assert "  4:3 error nested_key: extra_gated_fields is nested below another key, so it has no effect." in ended.out
-    assert "      Fix: Move it to the first column." in ended.out
-    assert "  7:3 error options_missing: This select has no choices." in ended.out
-    assert "  11:5 warning undocumented_key: " in ended.out
-
-
 def test_warnings_alone_end_with_0(fresh: LocalHub, tmp_path: Path) -> None:
     text = "---\ngated: manual\nextra_gated_prompt: Terms.\nextra_gated_fields:\n  Why: text\n---\n"
     ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text))
     assert (ended.code, "1 warning." in ended.out) == (0, True)
-
-
-def test_json_has_the_problems_with_severity_and_fix(fresh: LocalHub, tmp_path: Path) -> None:
-    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, _BROKEN), "--json")
-    assert ended.code == 1
-    doc: Any = ended.json
-    jsonschema.validate(doc, schema_of("form-check"))
-    assert (doc["repo"], doc["gated"], doc["errors"], doc["warnings"]) == (None, None, 2, 1)
-    assert doc["problems"][0] == {
-        "line": 4,
-        "column": 3,
-        "code": "nested_key",
-        "severity": "error",
-        "message": "extra_gated_fields is nested below another key, so it has no effect.",
-        "fix": "Move it to the first column.",
-    }
 
 
 def test_markdown_is_inert_whatever_the_card_says(fresh: LocalHub, tmp_path: Path) -> None:
@@ -91,14 +51,6 @@ def test_markdown_is_inert_whatever_the_card_says(fresh: LocalHub, tmp_path: Pat
     for piece in ("<img", "**bold**", "[x](", "@maintainer", "\x1b", "\u202e", "Name | "):
         assert piece not in ended.out
     assert Console(fresh).run("form", "check", DATASET, "--markdown", "--json").code == 2
-
-
-def test_a_repo_without_a_gate_says_so(fresh: LocalHub) -> None:
-    with Hub(fresh.tokens["owner"], endpoint=fresh.url) as hub:
-        hub.set_gate(MODEL, mode=False)
-    ended = Console(fresh).run("form", "check", MODEL, env=_without_token(fresh))
-    assert ended.code == 0, ended.err
-    assert "not gated: the form is not used" in ended.out
 
 
 def test_a_repo_that_nobody_sees_names_the_token_and_the_card(fresh: LocalHub) -> None:

@@ -15,7 +15,6 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, PROGRAM, Console, request_access
 
 DOCUMENTS = [
@@ -52,46 +51,6 @@ def test_every_json_document_parses_and_fits_its_schema(crowded_hub: LocalHub, n
         jsonschema.validate(console.run(*args, *flags).json, schema)
 
 
-def test_show_and_the_verbs_fit_their_schemas_too(fresh: LocalHub) -> None:
-    ids = request_access(fresh, ["ada-l"])
-    console = Console(fresh)
-    shown = console.run("show", f"ada-l@{MODEL}", "--json").json
-    jsonschema.validate(shown, schema_of("show"))
-    assert (shown["request_id"], shown["quality"]) == (ids["ada-l"], {"Purpose": "thin"})
-    for verb in ("accept", "cancel", "reset", "reject", "grant", "revoke"):
-        silent = ["--no-reason"] if verb in {"reset", "reject", "revoke"} else []
-        jsonschema.validate(console.run(verb, f"ada-l@{MODEL}", *silent, "--json").json, schema_of("verbs"))
-
-
-REQUEST_KEYS = (
-    "repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at", "reviewed_at",
-    "answers", "quality", "verdict", "grant", "assigned_to", "approvals",
-)  # fmt: skip
-
-
-def test_the_keys_that_scripts_rely_on_are_all_there(crowded_hub: LocalHub) -> None:
-    row = Console(crowded_hub).run("ls", MODEL, "--json").json[0]
-    assert list(row) == list(REQUEST_KEYS)
-    assert (row["repo"], row["repo_type"], row["reviewed_at"], row["verdict"]) == (MODEL, "model", None, None)
-    assert set(row["quality"]) <= set(row["answers"])
-
-
-def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crowded_hub: LocalHub) -> None:
-    console = Console(crowded_hub)
-    everything = len(console.run("ls", MODEL, "--json").json)
-    assert everything > 30
-    people = console.run("ls", MODEL)
-    assert (people.code, len(people.out.splitlines())) == (0, 31)
-    assert f"Showing 30 of {everything} (pending, newest first, from the Hub just now). All: --all" in people.err
-    assert len(console.run("ls", MODEL, "--format", "agent").out.splitlines()) == 31
-    assert len(console.run("ls", MODEL, "--all").out.splitlines()) == everything + 1
-    assert len(console.run("ls", MODEL, "--limit", "2").out.splitlines()) == 3
-    for name in ("jsonl", "quiet"):
-        assert len(console.run("ls", MODEL, "--format", name).out.splitlines()) == everything
-    assert len(list(csv.reader(io.StringIO(console.run("ls", MODEL, "--format", "csv").out)))) == everything + 1
-    assert len(console.run("ls", MODEL, "--json", "--limit", "2").json) == 2
-
-
 def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded_hub: LocalHub) -> None:
     console = Console(crowded_hub)
     calls = crowded_hub.stats()["calls"].get("GET list", 0)
@@ -106,11 +65,6 @@ def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded_hub: Loca
     assert "(pending, newest first in each list" in whole
     assert "more" not in whole
     assert "Showing" not in console.run("ls", MODEL, "--json", "--limit", "2").err
-
-
-def test_an_order_that_is_not_newest_first_is_not_called_so() -> None:
-    with LocalHub(requests=60, faults=["shuffle"]) as hub:
-        assert "(pending, in the Hub's order, from" in Console(hub).run("ls", MODEL, "--allow-incomplete").err
 
 
 def test_the_repo_stands_in_the_table_unless_one_alone_was_named(fresh: LocalHub) -> None:
@@ -129,50 +83,12 @@ def test_the_repo_stands_in_the_table_unless_one_alone_was_named(fresh: LocalHub
     assert console.run("ls", DATASET).out == f"No pending requests at {DATASET}.\n"
 
 
-def test_the_answers_that_tell_most_are_shown_and_neither_names_nor_boxes(fresh: LocalHub) -> None:
-    answers = {"Full name": "Ada", "E-mail": "a@example.org", "I agree to the terms": "true", "Country": "UK"}
-    request_access(fresh, ["ada-l"], answers={**answers, "Company": "Lovelace Ltd", "Purpose": "to count"})
-    assert Console(fresh).run("ls", MODEL).out.splitlines()[0].split() == [
-        "AGE",
-        "WHO",
-        "Purpose",
-        "Company",
-        "Country",
-        "ID",
-    ]
-
-
-def test_several_repos_have_a_column_for_what_it_is_for_and_one_more_however_their_labels_differ(
-    fresh: LocalHub,
-) -> None:
-    request_access(
-        fresh, ["ada-l"], answers={"Purpose": "to count", "Company": "Lovelace Ltd", "Country": "UK", "Colour": "red"}
-    )
-    request_access(
-        fresh, ["bob99"], DATASET, {"Intended use": "to listen", "Affiliation": "Uni Basel", "I agree": "true"}
-    )
-    request_access(fresh, ["chen-w"], DATASET, {"I agree": "true"})
-    head, *rows = Console(fresh).run("ls", MODEL, DATASET).out.splitlines()
-    assert head.split() == ["AGE", "WHO", "REPO", "PURPOSE", "AFFILIATION", "ID"]
-    told = {row.split()[1]: re.split(r" {2,}", row.strip())[3:5] for row in rows}
-    assert told == {"ada-l": ["to count", "Lovelace Ltd"], "bob99": ["to listen", "Uni Basel"], "chen-w": ["-", "-"]}
-
-
 def test_quiet_prints_ids_that_are_targets_again(fresh: LocalHub) -> None:
     ids = request_access(fresh, ["ada-l", "bob99"])
     console = Console(fresh)
     listed = console.run("ls", MODEL, "-q")
     assert sorted(listed.out.split()) == sorted(ids.values())
     assert console.run("accept", "-", "--repo", MODEL, "--yes", "-q", stdin=listed.out).code == 0
-
-
-def test_a_hub_before_request_ids_gives_targets_by_name() -> None:
-    with LocalHub(requests=0, protocol="2026-08") as hub:
-        request_access(hub, ["ada-l"], DATASET)
-        console = Console(hub)
-        listed = console.run("ls", DATASET, "-q")
-        assert listed.out.strip() == f"ada-l@{DATASET}"
-        assert console.run("accept", "-", stdin=listed.out).code == 0
 
 
 def test_agents_get_tabs_whole_times_and_a_warning_about_what_strangers_wrote(hostile: LocalHub) -> None:
@@ -205,24 +121,11 @@ def test_nothing_from_outside_acts_on_a_terminal_in_any_format(hostile: LocalHub
         assert "\x1b[31mEvil" not in ended.out
 
 
-def test_json_keeps_what_was_written_behind_its_escapes(hostile: LocalHub) -> None:
-    row = Console(hostile).run("ls", MODEL, "--json").json[0]
-    assert (row["fullname"], row["answers"][HOSTILE]) == (HOSTILE, HOSTILE)
-
-
 def test_no_cell_of_a_csv_is_a_formula_and_each_answer_has_its_column(hostile: LocalHub) -> None:
     rows = list(csv.DictReader(io.StringIO(Console(hostile).run("ls", MODEL, "--format", "csv").out)))
     assert rows[0]["email"] == "'=1+1@example.org"
     assert rows[0]["answers.Purpose"] == "a\nb\tc"
     assert not [cell for cell in rows[0].values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
-
-
-def test_a_csv_without_a_workspace_has_no_column_that_only_a_store_can_fill(hostile: LocalHub) -> None:
-    ended = Console(hostile).run("ls", MODEL, "--live", "--format", "csv")
-    (row,) = csv.DictReader(io.StringIO(ended.out))
-    columns = {column.partition(".")[0] for column in row}
-    assert {"repo", "user", "status", "answers"} <= columns
-    assert not columns & {"verdict", "grant", "assigned_to", "approvals"}
 
 
 def test_an_error_that_quotes_outside_text_is_one_visible_line(hostile: LocalHub) -> None:
@@ -270,25 +173,6 @@ def test_names_survive_whatever_encoding_the_terminal_has(crowded_hub: LocalHub,
         capture_output=True, env={**Console(crowded_hub).environment(), "PYTHONIOENCODING": encoding}, check=True,
     )  # fmt: skip
     assert ended.stdout.decode(encoding)
-
-
-def test_the_account_is_asked_once_and_then_remembered(fresh: LocalHub, private_home: Path) -> None:
-    console = Console(fresh)
-    for _ in range(3):
-        console.run("repos", "ls", "lumen-labs")
-    assert fresh.stats()["calls"]["GET whoami"] == 1
-    kept = private_home / ".cache" / "hf-gate" / "accounts.json"
-    assert fresh.tokens["owner"] not in kept.read_text()
-    assert kept.stat().st_mode & 0o777 == 0o600
-
-
-def test_ages_follow_a_local_hubs_clock_when_told_to() -> None:
-    with LocalHub(requests=0) as hub:
-        request_access(hub, ["ada-l"])
-        hub.clock.advance("72h")
-        console = Console(hub)
-        assert console.run("ls", MODEL, env={"HF_GATE_CLOCK": "hub"}).out.splitlines()[1].split()[0] == "3d"
-        assert console.run("ls", MODEL).out.splitlines()[1].split()[0].endswith("s")
 
 
 def test_the_picture_of_the_overview_is_xml(fresh: LocalHub, tmp_path: Path) -> None:

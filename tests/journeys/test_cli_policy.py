@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import HOSTILE, CommandResult, Console
 from tests.kits.workspace_folders import DESK, EEG, write_desk_folder
 
@@ -25,63 +23,6 @@ def run(hub: LocalHub, folder: Path, *args: str) -> CommandResult:
 
 
 # ---- check -------------------------------------------------------------------------------------------------------------
-
-WRONG = [
-    # what stands in EEG, what is written instead, what is said, the marked text, the advice
-    ("then: accept", "then: acept", "not `acept`", "acept", "Did you mean `accept`?"),
-    ("until: 1y", "until: 1year", "`1year`", "1year", "1y"),
-    (
-        "institutional && person.account_days > 30",
-        "!institutional",
-        "leading `!`",
-        "!institutional",
-        '"!institutional"',
-    ),
-    ('["empty", "junk"', '["empty", "jnuk"', "never 'jnuk'", '"jnuk"', 'Did you mean "junk"?'),
-    ("person.account_days", "person.acount_days", "unknown fact", "person.acount_days", "`person.account_days`"),
-    ("account_days > 30", 'account_days > "30"', "write a number without quotes", "", "30"),
-    ("email.academic ||", "emial.academic ||", "let institutional", "emial.academic", "`email.academic`"),
-]
-
-
-@pytest.mark.parametrize(("right", "wrong", "said", "marked", "advice"), WRONG, ids=[row[1] for row in WRONG])
-def test_a_mistake_is_told_with_its_place_its_line_and_what_to_write(
-    fresh: LocalHub, folder: Path, right: str, wrong: str, said: str, marked: str, advice: str
-) -> None:
-    text = EEG.replace(right, wrong, 1)
-    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), "check")
-    assert ended.code == 2
-    head, line, *rest = ended.out.splitlines()
-    place = re.match(r"(.*/policies/eeg\.yaml):(\d+):(\d+): error: (.+)", head)
-    assert place, head
-    assert Path(place[1]).read_text("utf-8").splitlines()[int(place[2]) - 1] == line.partition("\u2502 ")[2]
-    assert said in place[4]
-    marks = rest[0].partition("\u2502 ")[2]
-    under = line.partition("\u2502 ")[2][marks.index("^") : marks.rindex("^") + 1]
-    assert under.startswith(marked)
-    assert marks.index("^") + 1 == int(place[3])
-    assert advice in " ".join((head, *rest))
-    assert "1 policy: 1 error" in ended.out
-
-
-def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, write_desk_folder(folder), "check")
-    assert ended.code == 0
-    assert "signed accepts; at minimum: account data from the Hub" in ended.out
-    assert ended.out.endswith("1 policy: no problems.\n")
-    assert ended.err == f"workspace {folder}\n"
-
-
-def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, folder: Path) -> None:
-    text = EEG.replace("institutional && person.account_days > 30", 'answers.affiliation.text == "ETH"')
-    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text.partition("tests:")[0]}), "check")
-    assert ended.code == 0
-    assert (
-        'warning: rule signed accepts on the requester\'s own claims: anyone who writes "ETH" is accepted' in ended.out
-    )
-    shown = run(fresh, folder, "check", "--json").json
-    assert shown["policies"][0]["accepts"][0]["trust"] == "claimed"
-    assert [each["code"] for each in shown["problems"] if each["level"] == "error"] == []
 
 
 def test_a_check_says_which_tests_fail(fresh: LocalHub, folder: Path) -> None:
@@ -125,12 +66,6 @@ def test_a_link_in_a_desk_shows_nothing_of_a_file_of_another_kind(fresh: LocalHu
     assert "canary" not in ended.out + ended.err
 
 
-def test_two_policies_of_one_name_are_one_too_many(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, write_desk_folder(folder, {"a.yaml": EEG, "b.yaml": EEG}), "check")
-    assert ended.code == 2
-    assert "also has the policy name `eeg`" in ended.out
-
-
 def test_a_file_is_checked_with_the_tables_of_the_desk_above_it_or_with_none(fresh: LocalHub, tmp_path: Path) -> None:
     inside = write_desk_folder(tmp_path / "desk") / "policies" / "eeg.yaml"
     assert Console(fresh).run("policy", "check", str(inside)).code == 0
@@ -171,17 +106,6 @@ def test_a_long_line_is_shown_around_the_place(fresh: LocalHub, folder: Path) ->
 # ---- lint, test, show --------------------------------------------------------------------------------------------------
 
 
-def test_lint_asks_whether_a_reject_on_claims_was_meant_as_a_reset(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": EEG.replace("then: reset", "then: reject")}), "lint")
-    assert ended.code == 0
-    assert "Did you mean reset?" in ended.out
-    assert run(fresh, folder, "lint", "--json").json["problems"][0]["fix"] == "reset"
-    (folder / "policies" / "eeg.yaml").write_text(EEG.replace("then: accept", "then: acept", 1), "utf-8")
-    wrong = run(fresh, folder, "lint")
-    assert (wrong.code, wrong.out) == (2, "")
-    assert wrong.error == "Error: 1 error in the policies; nothing was done."
-
-
 def test_tests_beside_the_rules_are_run_and_one_that_fails_says_what_came_out_and_why(
     fresh: LocalHub, folder: Path
 ) -> None:
@@ -206,13 +130,6 @@ def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub,
     assert other.out == "1. No policy applies to this repo: a person decides each request.\n"
     model = run(fresh, folder, "show", "acme/eeg-2")
     assert (model.code, model.hint) == (2, "Hint: Did you mean datasets/acme/eeg-2?")
-
-
-@pytest.mark.parametrize("args", [["check"], ["lint"], ["test"], ["show", "datasets/acme/eeg-1"]], ids=" ".join)
-def test_each_document_fits_its_schema(fresh: LocalHub, folder: Path, args: list[str]) -> None:
-    text = EEG.replace("then: reset", "then: reject").replace("account_days: 400", "account_days: 3")
-    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), *args, "--json")
-    jsonschema.validate(ended.json, schema_of(f"policy-{args[0]}"))
 
 
 def test_the_policy_commands_need_neither_token_nor_hub(folder: Path, fresh: LocalHub) -> None:

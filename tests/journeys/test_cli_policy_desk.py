@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -77,43 +75,6 @@ def at(hub: LocalHub, tmp_path: Path) -> Desk:
 # ---- explain ------------------------------------------------------------------------------------------------------------
 
 
-def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ(at: Desk) -> None:
-    ended = at.run("explain", f"bob99@{DATASET}")
-    assert ended.code == 0
-    lines = [line.strip() for line in ended.out.splitlines()]
-    assert lines[0].startswith(f"bob99 at {DATASET}: pending, asked ")
-    assert lines[1] == "Needs review: e-mail domain is “mail.example”."
-    assert lines[2] == "Needs review: rule `rest` of policy `voices`"
-    assert "\u2717 known (accept) does not match" in lines
-    assert '\u2717 email.domain == "example.org"' in lines
-    assert any(re.fullmatch(r'email\.domain = "mail\.example" \(.*account, just read\)', line) for line in lines)
-    assert 'it matches if `email.domain == "example.org"` is true' in lines
-    assert "\u2713 rest (human) matches, because it has no condition" in lines
-
-
-ENOUGH = """\
-  - id: clear
-    when: answers.purpose.quality == "good" && email.disposable
-    then: human
-  - id: enough
-    when: answers.purpose.quality in ["good", "thin"] && email.domain == "sora.example"
-    then: accept
-"""
-
-
-def test_explain_and_plan_do_not_say_a_thing_and_its_opposite(at: Desk, hub: LocalHub) -> None:
-    hub.add_people([{"username": "sora", "email": "sora@sora.example"}])
-    request_access(hub, ["sora"], DATASET, {"Purpose": "academic"})
-    at.write(f"{RULES.format(repo=DATASET).partition('rules:')[0]}rules:\n{ENOUGH}")
-    assert at.run("sync").code == 0
-    explained = at.run("explain", f"sora@{DATASET}").out
-    planned = at.run("plan").out
-    assert 'answers.purpose.quality = "thin"' in explained
-    assert "Would accept: something written about use (thin), e-mail domain is" in explained
-    assert "enough: something written about use (thin)" in planned
-    assert "little written" not in explained + planned
-
-
 def test_explain_reads_a_profile_that_a_rule_needs_and_stores_nothing(at: Desk) -> None:
     at.write(RULES.format(repo=DATASET).replace('email.domain == "example.org"', "person.models >= 0"))
     before = (at.folder / "desk.db").read_bytes()
@@ -121,35 +82,6 @@ def test_explain_reads_a_profile_that_a_rule_needs_and_stores_nothing(at: Desk) 
     assert ended.code == 0, ended.err
     assert re.search(r"person\.models = \d+ \(.*just read\)", ended.out)
     assert (at.folder / "desk.db").read_bytes() == before
-
-
-def _parts(because: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for each in because:
-        yield each
-        yield from _parts(each["parts"])
-
-
-def test_explain_plan_and_ledger_tell_the_same_story_about_one_person(at: Desk) -> None:
-    told = {name: at.run("explain", f"{name}@{DATASET}", "--json").json for name in ("ada-l", "bob99", "chen-w")}
-    assert all(each["ledger"] is None for each in told.values())
-    planned = {each["user"]: each for each in at.run("plan", "--json").json["changes"]}
-    assert set(planned) == {"ada-l", "chen-w"}
-    for name, change in planned.items():
-        verdict = told[name]["verdict"]
-        assert told[name]["why"].startswith("Would accept: " if name == "ada-l" else "Would send back: ")
-        assert (verdict["policy"], verdict["rule"], verdict["digest"]) == (
-            change["policy"],
-            change["rule"],
-            change["policy_digest"],
-        )
-        assert (verdict["reason"], verdict["until"]) == (change["reason"], change["until"])
-        own = next(each for each in told[name]["policies"][0]["tried"] if each["matched"])
-        seen = {part["expr"]: part["value"] for part in _parts(own["because"])}
-        assert {each["expr"]: each["value"] for each in change["because"]}.items() <= seen.items()
-    for name in told:
-        after = at.run("explain", f"{name}@{DATASET}", "--json").json
-        assert after["ledger"]["rule"] == after["verdict"]["rule"]
-        jsonschema.validate(after, schema_of("explain"))
 
 
 def test_a_verdict_that_moved_since_the_ledgers_last_is_said(at: Desk) -> None:
@@ -191,45 +123,6 @@ def test_who_is_not_judged_is_told_what_they_would_be(at: Desk) -> None:
     assert at.run("explain", f"bob99@{DATASET}", "--json").json["is_judged"] is False
 
 
-def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: Desk, hub: LocalHub) -> None:
-    at.run("plan", "--out", str(at.folder / "plan.json"))
-    applied = at.run("apply", str(at.folder / "plan.json"), "--yes", "--json").json
-    shown = at.run("explain", f"ada-l@{DATASET}").out
-    by = rf"policy:voices@[0-9a-f]{{8}}, by rule `known`, in run {applied['run']}"
-    assert re.search(rf"^accepted \d{{4}}-\d\d-\d\d \d\d:\d\d UTC by {by}$", shown, re.MULTILINE)
-    assert re.search(
-        r"^Access ends after \d{1,2} [A-Z][a-z]{2} \d{4} \(in 1[12] mo\), then sent back, by rule [a-z-]+/known\.$",
-        shown,
-        re.MULTILINE,
-    )
-    doc = at.run("explain", f"ada-l@{DATASET}", "--json").json
-    jsonschema.validate(doc, schema_of("explain"))
-    assert (doc["came"]["run"], doc["came"]["rule"], doc["at_end"]) == (applied["run"], "known", "reset")
-    opinion = ["action", "rule", "reason", "until", "at_end", "reviewers", "needs", "missing", "possible"]
-    assert list(doc["verdict"]) == [*opinion, "policy", "digest", "says"]
-    (policy,) = (each for each in doc["policies"] if each["policy"] == "voices")
-    assert list(policy["opinion"]) == opinion
-    conditions = [each for rule in policy["tried"] for each in rule["because"]]
-    facts = [fact for each in conditions for fact in each["facts"].values()]
-    assert list(policy["tried"][0]) == ["rule", "then", "matched", "because", "differ"]
-    assert list(conditions[0]) == ["expr", "value", "note", "facts", "parts"]
-    assert list(facts[0]) == ["value", "trust", "source", "as_of", "why", "note"]
-
-    at.run("accept", f"bob99@{DATASET}")
-    shown = at.run("explain", f"bob99@{DATASET}").out
-    assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end\.\n", shown)
-
-    request_access(hub, ["dora-k"], DATASET, GOOD)
-    at.run("sync")
-    with Hub(hub.tokens["owner"], hub.url) as other:
-        other.reset(DATASET, "dora-k")
-    at.run("sync", "--full")
-    shown = at.run("explain", f"dora-k@{DATASET}").out
-    assert re.search(r"^reset on the Hub by .+, seen \d", shown, re.MULTILINE)
-    assert "Access" not in shown
-    assert at.run("explain", f"chen-w@{DATASET}", "--json").json["came"]["rule"] == "say-more"
-
-
 def test_who_was_in_before_the_desk_was_made_is_told_so(hub: LocalHub, tmp_path: Path) -> None:
     with Hub(hub.tokens["owner"], hub.url) as other:
         other.accept(DATASET, "ada-l")
@@ -258,21 +151,6 @@ def test_the_answers_of_a_hostile_requester_do_not_act_in_an_explanation(at: Des
 
 
 # ---- promote ------------------------------------------------------------------------------------------------------------
-
-
-def test_promote_says_what_the_first_cycle_would_do_needs_a_yes_and_is_entered_once(at: Desk) -> None:
-    refused = at.run("policy", "promote", "voices")
-    assert (refused.code, refused.out) == (6, "")
-    assert "would change 2 requests in its first turn: 1 to accept, 1 to send back." in refused.err
-    done = at.run("policy", "promote", "voices", "--yes", "--json").json
-    jsonschema.validate(done, schema_of("policy-promote"))
-    assert (done["promoted"], done["changes"]) == (True, {"accept": 1, "reset": 1})
-    again = at.run("policy", "promote", "voices", "--yes", "--json").json
-    assert (again["promoted"], again["digest"]) == (False, done["digest"])
-    entries = at.run("audit", "ls", "--json", "--all").json
-    assert sum("PolicyPromoted" in str(each) for each in entries) == 1
-    at.write(RULES.format(repo=DATASET).replace("until: 1y", "until: 2y"))
-    assert at.run("policy", "promote", "voices").code == 6
 
 
 def test_a_comment_does_not_take_a_promotion_away(at: Desk) -> None:
@@ -316,41 +194,4 @@ def test_new_writes_nothing_in_a_dry_run_and_takes_no_name_that_leaves_the_folde
         assert at.run("policy", "new", name, "--like", "class").code == 2
 
 
-def test_new_writes_no_policy_with_a_table_of_a_name_that_the_workspace_has(at: Desk) -> None:
-    workspace = at.folder / "hf-gate.yaml"
-    workspace.write_text(workspace.read_text("utf-8") + 'tables: {partners: ["@example.org"]}\n', "utf-8")
-    refused = at.run("policy", "new", "first", "--like", "academic")
-    assert (refused.code, "hf-gate.yaml also defines table `partners`" in refused.error) == (2, True)
-    assert not (at.folder / "policies" / "first.yaml").exists()
-    shown = at.run("policy", "new", "first", "--like", "academic", "--dry-run")
-    assert (shown.code, shown.error, "policy: first" in shown.out) == (2, refused.error, True), (
-        "it prints what to change"
-    )
-    assert at.run("policy", "new", "first", "--like", "consumer").code == 0
-
-
 # ---- what check knows once the repos were read ----------------------------------------------------------------------------
-
-
-def test_check_holds_the_labels_of_a_policy_against_the_forms_that_the_store_knows(at: Desk) -> None:
-    at.write(RULES.format(repo=DATASET).replace("email.domain ==", 'form["Purpsoe"] =='))
-    ended = at.run("policy", "check", "--json").json
-    assert ended["forms"] == [DATASET]
-    labels = [each for each in ended["problems"] if "Purpsoe" in each["message"]]
-    assert [(each["level"], each["line"]) for each in labels] == [("error", 11)]
-    (at.folder / "desk.db").unlink()
-    assert at.run("policy", "check", "--json").json["forms"] == []
-
-
-def test_plan_and_explain_say_the_rule_in_words(at: Desk) -> None:
-    assert at.run("sync").code == 0
-    plan = [line.strip() for line in at.run("plan").out.splitlines()]
-    rules = plan[plan.index("Rules") + 1 : plan.index("Examples")]
-    assert rules == [
-        "+ voices/known: Accept when e-mail domain is “example.org” and account older than 30 days.",
-        "↺ voices/say-more: Send back when nothing useful written about use.",
-    ]
-    explained = at.run("explain", f"bob99@{DATASET}").out
-    assert "the rule in words: Everybody else needs review." in explained
-    told = json.loads(at.run("explain", f"ada-l@{DATASET}", "--json").out)
-    assert told["verdict"]["says"] == rules[0].partition(": ")[2]

@@ -95,12 +95,6 @@ def test_results_on_a_full_disk_are_a_part_when_something_was_done(asked: LocalH
         assert (ended.code, "could not be written: No space" in ended.error) == (1, True), ended.err
 
 
-@has_full
-def test_a_long_list_on_a_full_disk_is_told_as_that(crowded_hub: LocalHub) -> None:
-    ended = _shell(crowded_hub, ">/dev/full", "ls", MODEL, "--format", "jsonl")
-    assert (ended.code, "could not be written: No space" in ended.error) == (1, True), ended.err
-
-
 def test_a_reader_who_left_changes_nothing_about_the_exit_code(asked: LocalHub, crowded_hub: LocalHub) -> None:
     ended = _left_by_its_reader(asked, *ACCEPT, "nobody-of-that-name")
     assert (ended.code, "Error" in ended.err) == (5, False), ended.err

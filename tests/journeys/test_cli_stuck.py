@@ -52,12 +52,6 @@ def test_a_repo_that_is_not_there_is_named_once_in_the_warning(console: Console)
     assert (ended.code, "Warning: nope/nope: no such repo" in ended.err) == (1, True)
 
 
-def test_a_local_hub_that_has_ended_is_named_with_the_way_on(console: Console) -> None:
-    ended = console.run("ls", env={"HF_ENDPOINT": "http://127.0.0.1:9"})
-    assert ended.code == 75
-    assert "unset HF_ENDPOINT" in ended.hint
-
-
 @pytest.mark.parametrize(
     ("token", "error"), [("", "no token was sent"), ("hf_local_wrong", "does not know this token (401")]
 )

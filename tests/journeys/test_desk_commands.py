@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate import Hub
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
@@ -42,77 +40,10 @@ def fits(name: str, document: Any) -> Any:
 # ---- init ---------------------------------------------------------------------------------------------------------------
 
 
-def test_init_makes_a_desk_of_what_is_there_and_changes_nothing_on_the_hub(busy: LocalHub, place: Path) -> None:
-    console, moves = Console(busy), len(busy.journal())
-    ended = console.run("init", "--json")
-    assert ended.code == 0, ended.err
-    doc = fits("init", ended.json)
-    assert sum(sum(one["counts"].values()) for one in doc["repos"]) == 60
-    assert all(one["complete"] and one["kind"] == "full" for one in doc["repos"])
-    assert {path.name for path in place.iterdir()} >= {"hf-gate.yaml", "policies", ".gitignore", "desk.db"}
-    assert stat.S_IMODE((place / "desk.db").stat().st_mode) == 0o600
-    assert "desk.db*" in (place / ".gitignore").read_text()
-    assert len(busy.journal()) == moves
-    assert f"as lena-brandt, workspace {place}" in ended.err
-    planned = console.run("plan", "--detailed-exitcode", "--json")
-    assert planned.code == 0, planned.err
-    assert planned.json["changes"] == []
-    checked = console.run("policy", "check")
-    assert checked.code == 0, checked.out + checked.err
-    tested = console.run("policy", "test", "--json").json
-    assert (tested["ok"], tested["passed"]) == (True, 3)
-
-
-def test_init_leaves_a_folder_alone_that_has_a_desk_or_a_starter(busy: LocalHub, place: Path) -> None:
-    console = Console(busy)
-    assert console.run("init", MODEL).code == 0
-    before = (place / "hf-gate.yaml").read_text()
-    again = console.run("init", MODEL)
-    assert again.code == 2
-    assert "is already a workspace" in again.error
-    assert (place / "hf-gate.yaml").read_text() == before
-    other = place / "other"
-    (other / "policies").mkdir(parents=True)
-    (other / "policies" / "starter.yaml").write_text("mine")
-    assert console.run("init", MODEL, "--workspace", str(other)).code == 2
-    assert (other / "policies" / "starter.yaml").read_text() == "mine"
-
-
 def test_init_without_the_right_to_review_writes_nothing(busy: LocalHub, place: Path) -> None:
     ended = Console(busy, "stranger").run("init", MODEL)
     assert ended.code == 4
     assert list(place.iterdir()) == []
-
-
-def _next_commands(out: str) -> list[list[str]]:
-    """The words of each command that init names as a next step."""
-    lines = out.partition("Next steps:\n")[2].splitlines()
-    return [shlex.split(line.strip().partition("   ")[0])[1:] for line in lines]
-
-
-def test_init_on_a_small_repo_ends_with_ui_review_and_help_policies(fresh: LocalHub, place: Path) -> None:  # noqa: ARG001 - the folder is the working directory
-    request_access(fresh, ["ada-l", "bob99", "cyd"])
-    console = Console(fresh)
-    ended = console.run("init", MODEL)
-    assert ended.code == 0, ended.err
-    assert _next_commands(ended.out) == [["ui"], ["review", MODEL], ["help", "policies"]]
-    assert "mode: enforce" in console.run("help", "policies").out
-
-
-def test_init_on_a_busy_repo_ends_with_plan_explain_and_ui_about_somebody_who_waits(
-    fresh: LocalHub, place: Path
-) -> None:
-    request_access(fresh, [f"user-{number}" for number in range(12)])
-    request_access(fresh, [f"user-{number}" for number in range(8)], DATASET)
-    console = Console(fresh)
-    ended = console.run("init", "--workspace", "workspaces/mine")
-    assert ended.code == 0, ended.err
-    assert (place / "workspaces" / "mine" / "hf-gate.yaml").exists()
-    desk = ["--workspace", str(place / "workspaces" / "mine")]
-    plan, explain, ui = _next_commands(ended.out)
-    assert (plan, explain[:-1], ui) == ([*desk, "plan"], [*desk, "explain"], [*desk, "ui"])
-    assert re.fullmatch(rf"user-\d+@{MODEL}", explain[-1])
-    assert console.run(*explain).code == 0
 
 
 @pytest.mark.parametrize(
@@ -201,83 +132,10 @@ def test_a_desk_belongs_to_one_hub(busy: LocalHub, fresh: LocalHub, place: Path)
     assert place.exists()
 
 
-def test_a_desk_file_that_is_wrong_is_told_with_its_place(busy: LocalHub, place: Path) -> None:
-    (place / "hf-gate.yaml").write_text("version: 1\nrepos: [acme/eeg]\nstor: x\n")
-    ended = Console(busy).run("sync")
-    assert ended.code == 2
-    assert "hf-gate.yaml:3:1" in ended.error
-
-
-def test_without_a_desk_each_local_hub_has_a_store_of_its_own(
-    busy: LocalHub, fresh: LocalHub, private_home: Path
-) -> None:
-    assert Console(busy).run("sync", MODEL).code == 0
-    assert Console(fresh).run("status").code == 2
-    assert Console(fresh).run("sync", MODEL).code == 0
-    stores = sorted((private_home / ".local/share/hf-gate/stores").glob("*.db"))
-    assert len(stores) == 2
-    assert {stat.S_IMODE(path.stat().st_mode) for path in stores} == {0o600}
-
-
 # ---- sync ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("place")
-def test_a_sync_that_names_a_misspelt_repo_leaves_it_out_of_status_and_plan(busy: LocalHub) -> None:
-    console = Console(busy)
-    assert console.run("init", MODEL).code == 0
-    failed = console.run("sync", "you/misspelt")
-    assert (failed.code, "no such repo" in failed.error) == (1, True)
-    assert "misspelt" not in console.run("status").out
-    assert "pending in 1 repo, synced 0 s ago" in re.sub(r"synced \d+ s", "synced 0 s", console.run("plan").out)
-
-
-def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: Path) -> None:
-    console = Console(fresh)
-    request_access(fresh, ["ada-l", "bob"])
-    first = fits("sync", console.run("sync", MODEL, "--json").json)["repos"][0]
-    assert (first["kind"], first["complete"], first["new"]) == ("full", True, 2)
-    request_access(fresh, ["cem"])
-    second = fits("sync", console.run("sync", MODEL, "--json").json)["repos"][0]
-    assert (second["kind"], second["complete"], second["new"]) == ("quick", None, 1)
-    with Hub(fresh.tokens["bob"], fresh.url) as hub:
-        hub.withdraw(MODEL)
-    assert console.run("sync", MODEL, "--json").json["repos"][0]["withdrawn"] == 0
-    third = console.run("sync", MODEL, "--full")
-    assert "full sync (requested)" in third.out
-    assert "1 gone" in third.out
-    assert list(place.iterdir()) == []
-
-
-def test_a_list_that_is_not_proved_is_told_with_exit_code_5(fresh: LocalHub) -> None:
-    console = Console(fresh)
-    request_access(fresh, ["ada-l", "bob"])
-    fresh.set_faults(["bad_record:on=list:p=1"])
-    ended = console.run("sync", MODEL)
-    assert ended.code == 5
-    assert "in doubt" in ended.out
-    assert "PROBLEM" in console.run("status").out
-
-
-def test_one_repo_that_may_not_be_read_does_not_keep_the_others_from_it(fresh: LocalHub) -> None:
-    ended = Console(fresh).run("sync", MODEL, "nobody/nothing", "--json")
-    assert ended.code == 5
-    assert [one["repo"] for one in ended.json["failed"]] == ["nobody/nothing"]
-    assert Console(fresh).run("sync", "nobody/nothing").code == 1
-    assert Console(fresh, "stranger").run("sync", MODEL).code == 4
-
-
 # ---- status -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("place")
-def test_a_decision_that_the_token_may_not_send_leaves_no_run_to_look_after(fresh: LocalHub) -> None:
-    request_access(fresh, ["waiting"])
-    assert Console(fresh).run("init", MODEL).code == 0
-    assert Console(fresh, "fine_look").run("accept", f"waiting@{MODEL}").code == 4
-    shown = Console(fresh).run("status")
-    assert shown.code == 0, shown.err
-    assert "is stopped" not in shown.out
 
 
 def test_status_tells_who_waits_and_what_was_read_whatever_the_token(busy: LocalHub) -> None:
@@ -307,27 +165,6 @@ def test_the_lines_for_a_card_name_nobody(busy: LocalHub) -> None:
 
 
 # ---- what ends ----------------------------------------------------------------------------------------------------------
-
-LET_IN_FOR_A_YEAR = """\
-version: 1
-policy: starter
-applies_to: [datasets/tidewater-audio/harbour-voices]
-mode: enforce
-rules: [{id: all, then: accept, until: 1y}]
-"""
-
-
-def test_grants_that_end_are_told_in_days_at_repos_as_commands_take_them(fresh: LocalHub, place: Path) -> None:
-    console = Console(fresh)
-    request_access(fresh, ["ada-l"], repo=DATASET)
-    console.run("init", DATASET)
-    assert console.run("ends", "ls").out.startswith("No grant has an end date. Access without an end: ")
-    assert console.run("ends", "ls", "--within", "30d").out == "No grant ends within 30d.\n"
-    (place / "policies" / "starter.yaml").write_text(LET_IN_FOR_A_YEAR)
-    planned = console.run("plan", "--out", "plan.json")
-    assert "1 pending in 1 repo, synced" in planned.out
-    assert console.run("apply", "plan.json", "--yes").code == 0
-    assert re.search(rf"in 1[12] mo +ada-l +{DATASET} +sent back +starter/all", console.run("ends", "ls").out)
 
 
 # ---- audit --------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import schema_of
-from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
+from tests.kits.command_line import DATASET, MODEL, Console, request_access
 
 
 @pytest.fixture
@@ -38,18 +37,6 @@ def rows(console: Console, *args: str) -> list[dict[str, Any]]:
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, schema_of("ls"))
     return list(ended.json)
-
-
-def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHub) -> None:
-    console = Console(asked)
-    live = rows(console, MODEL, "--live")
-    before = asked.stats()["calls"].get("GET list", 0)
-    kept = rows(console, MODEL)
-    assert asked.stats()["calls"].get("GET list", 0) == before
-    assert sorted(kept, key=str) == sorted(live, key=str)
-    human = console.run("ls", MODEL)
-    assert "from the store, synced" in human.err
-    assert "from the Hub just now" in console.run("ls", MODEL, "--live").err
 
 
 _HEAVY = (
@@ -88,45 +75,12 @@ def test_a_command_loads_no_large_library_that_it_does_not_use(
     assert ended.stdout.splitlines()[-1].split() == ["LOADED", "0", *sorted(needed)]
 
 
-def test_without_a_repo_the_desk_is_listed(asked: LocalHub) -> None:
-    assert len(rows(Console(asked))) == 4
-
-
-def test_a_query_finds_by_words_status_and_age_and_age_sorts_the_oldest_first(asked: LocalHub) -> None:
-    console = Console(asked)
-    assert {row["user"] for row in rows(console, "--query", "sleep -user:cem")} == {"ada-l", "bob"}
-    assert rows(console, "--query", "age:>2d") == []
-    oldest = [row["asked_at"] for row in rows(console)]
-    assert oldest == sorted(oldest), "as review and the desk"
-    assert [row["asked_at"] for row in rows(console, "--sort", "age")] == oldest
-    assert [row["asked_at"] for row in rows(console, "--sort", "new")] == oldest[::-1]
-    console.run("accept", f"bob@{MODEL}")
-    console.run("sync")
-    assert [row["user"] for row in rows(console, "--query", "status:accepted")] == ["bob"]
-    assert [row["user"] for row in rows(console, MODEL, "--status", "accepted")] == ["bob"]
-
-
-def test_what_one_person_asked_for_is_decided_at_once(asked: LocalHub) -> None:
-    console = Console(asked)
-    lines = console.run("ls", "--query", "user:bob", "--format", "jsonl").out
-    assert len(lines.splitlines()) == 2
-    done = console.run("accept", "-", "--yes", "--json", stdin=lines)
-    assert done.json["done"] == 2
-    assert status_of(asked, "bob") == "accepted"
-
-
 @pytest.mark.parametrize("args", [["--query", "age:>2d"], ["--sort", "age"]])
 def test_what_only_the_store_can_do_is_refused_without_it(fresh: LocalHub, place: Path, args: list[str]) -> None:
     ended = Console(fresh).run("ls", MODEL, *args)
     assert ended.code == 2
     assert "hf-gate sync" in ended.hint
     assert list(place.iterdir()) == []
-
-
-def test_a_term_that_is_none_is_told_with_what_there_is(asked: LocalHub) -> None:
-    ended = Console(asked).run("ls", "--query", "stauts:pending")
-    assert ended.code == 2
-    assert "stauts" in ended.error
 
 
 def test_a_repo_that_was_not_proved_whole_is_listed_with_exit_code_5(asked: LocalHub) -> None:
@@ -140,12 +94,6 @@ def test_a_repo_that_was_not_proved_whole_is_listed_with_exit_code_5(asked: Loca
     assert console.run("ls", MODEL, "--json", "--allow-incomplete").code == 0
 
 
-def test_the_store_is_read_with_a_dead_token_too(asked: LocalHub) -> None:
-    ended = Console(asked).run("ls", MODEL, "--json", env={"HF_TOKEN": "hf_local_nobody"})
-    assert ended.code == 0
-    assert len(json.loads(ended.out)) == 3
-
-
 def test_a_limit_shows_so_many_and_says_of_how_many(asked: LocalHub) -> None:
     console = Console(asked)
     assert "Showing 2 of 4" in console.run("ls", "--limit", "2").err
@@ -155,34 +103,7 @@ def test_a_limit_shows_so_many_and_says_of_how_many(asked: LocalHub) -> None:
     assert rows(console, "--limit", "0") == []
 
 
-def test_a_verdict_that_no_rule_gave_is_called_so(asked: LocalHub) -> None:
-    console = Console(asked)
-    assert console.run("plan").code == 0
-    assert console.run("ls", MODEL).out.count(" Needs review · no rule ") == 3
-    assert "  verdict   Needs review · no rule\n" in console.run("show", f"ada-l@{MODEL}").out
-    assert "verdict Needs review: no rule" in console.run("show", f"ada-l@{MODEL}").out
-
-
 def test_a_query_too_large_to_be_read_is_a_usage_error(asked: LocalHub) -> None:
     ended = Console(asked).run("ls", "--query", " ".join(["-rule:x*y"] * 65))
     assert ended.code == 2
     assert "a query has at most 64 terms" in ended.err
-
-
-def test_whom_no_policy_judges_any_more_has_no_verdict(asked: LocalHub, place: Path) -> None:
-    console, policy = Console(asked), place / "policies" / "house.yaml"
-    for starter in (place / "policies").glob("*.yaml"):
-        starter.unlink()
-    rules = f"version: 1\npolicy: house\napplies_to: [{MODEL}]\nmode: enforce\nrules:\n  - id: all\n    then: human\n"
-    policy.write_text(rules, "utf-8")
-    assert console.run("plan").code == 0
-    assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}
-    assert [row["verdict"] for row in rows(console, DATASET)] == [None]
-    assert ", verdict Needs review" in console.run("person", "show", "ada-l").out
-    policy.write_text(rules.replace(MODEL, DATASET), "utf-8")
-    assert [row["verdict"] for row in rows(console, MODEL)] == [None] * 3
-    assert console.run("show", f"ada-l@{MODEL}", "--json").json["verdict"] is None
-    assert [row["verdict"] for row in console.run("person", "show", "ada-l", "--json").json] == [None]
-    assert ", verdict " not in console.run("person", "show", "ada-l").out
-    policy.write_text("policy: [", "utf-8")  # cannot be read: what was entered stands
-    assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -28,31 +27,6 @@ def asked(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> L
     request_access(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
     assert console.run("sync").code == 0
     return fresh
-
-
-def test_a_person_is_shown_at_every_repo_with_every_attempt(asked: LocalHub) -> None:
-    console = Console(asked)
-    ended = console.run("person", "show", "ada-l", "--json")
-    jsonschema.validate(ended.json, schema_of("person"))
-    assert [(row["repo_type"], row["attempt"], row["status"]) for row in ended.json] == [
-        ("dataset", 1, "pending"),
-        ("model", 1, "reset"),
-        ("model", 2, "pending"),
-    ]
-    shown = console.run("person", "show", "ada-l").out
-    assert "pending to reset, on the Hub" in shown
-    assert re.search(r"seen: pending, asked again 20\d\d-\d\d-\d\d, attempt 2", shown)
-    assert not set("\x1b\u202e\u200b\x07\r") & set(shown)
-    assert len(console.run("person", "show", "ada-l", "--repo", DATASET, "--json").json) == 1
-
-
-def test_a_person_is_found_by_id_mail_and_pseudonym_too(asked: LocalHub) -> None:
-    console = Console(asked)
-    rows = console.run("person", "show", "ada-l", "--json").json
-    for name in (rows[0]["user_id"], rows[0]["email"], rows[0]["email"].upper()):
-        assert console.run("person", "show", name, "--json").json == rows
-    pseudonym = next(word for word in console.run("person", "show", "ada-l").out.split() if word.startswith("p_"))
-    assert console.run("person", "show", pseudonym, "--json").json == rows
 
 
 def test_people_are_listed_with_the_status_at_each_repo(asked: LocalHub) -> None:
@@ -98,18 +72,6 @@ def test_nobody_of_that_name_is_told_with_exit_code_1(asked: LocalHub) -> None:
     assert "no request of nobody-here" in ended.error
 
 
-def test_show_has_the_history_of_all_attempts(asked: LocalHub) -> None:
-    console = Console(asked)
-    doc = console.run("show", f"ada-l@{MODEL}", "--json").json
-    jsonschema.validate(doc, schema_of("show"))
-    assert [(row["attempt"], row["kind"]) for row in doc["history"]] == [
-        (1, "RequestSeen"),
-        (1, "StatusMoved"),
-        (2, "RequestSeen"),
-    ]
-    assert ", attempt 2" in console.run("show", f"ada-l@{MODEL}").out
-
-
 def test_show_knows_who_is_in_no_list_any_more(asked: LocalHub) -> None:
     console = Console(asked)
     with Hub(asked.tokens["bob"], asked.url) as hub:
@@ -119,14 +81,3 @@ def test_show_knows_who_is_in_no_list_any_more(asked: LocalHub) -> None:
     assert doc["status"] == "withdrawn"
     assert doc["history"][-1]["kind"] == "RequestWithdrawn"
     assert "gone from all lists" in console.run("show", f"bob@{MODEL}").out
-
-
-def test_show_without_a_store_has_no_history(fresh: LocalHub) -> None:
-    request_access(fresh, ["ada-l"])
-    assert Console(fresh).run("show", f"ada-l@{MODEL}", "--json").json["history"] is None
-
-
-def test_how_long_ago_a_person_asked_follows_a_local_hubs_clock(asked: LocalHub) -> None:
-    asked.clock.advance("72h")
-    shown = Console(asked).run("person", "show", "bob", env={"HF_GATE_CLOCK": "hub"})
-    assert (shown.code, f"{MODEL}: pending, asked 3 d ago" in shown.out) == (0, True), shown.out

@@ -85,22 +85,6 @@ def test_run_deletes_what_is_old_once_a_day(scene: Scene) -> None:
     assert "personal data" not in scene.run("run", "--once").out
 
 
-def test_a_person_who_asks_again_elsewhere_keeps_the_names_of_the_newer_request(scene: Scene) -> None:
-    scene.hub.clock.advance("4400h")
-    request_access(scene.hub, [OLD], DATASET, answers={"Purpose": "something else"})
-    assert scene.run("sync", "--full").code == 0
-    assert scene.run("store", "retention", "--yes").code == 0
-    rows = scene.run("person", "show", OLD, "--json").json
-    assert {(row["repo_type"], row["answers"] and row["answers"]["Purpose"]) for row in rows} == {
-        ("model", None),
-        ("dataset", "something else"),
-    }
-    assert scene.run("sync", "--full").code == 0
-    assert scene.run("audit", "verify").code == 0
-    checked = scene.run("store", "check")
-    assert checked.code == 0, checked.out
-
-
 @pytest.mark.parametrize(
     ("text", "code"),
     [

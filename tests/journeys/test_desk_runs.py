@@ -72,37 +72,6 @@ def test_a_plan_without_changes_has_nothing_to_apply(console: Console) -> None:
     assert console.run("runs", "ls", "--json").json == runs, "no run is made of nothing"
 
 
-def test_a_turn_tells_scripts_the_same(console: Console) -> None:
-    assert console.run("run", "--once", "--json").json["done"] == [
-        {"verb": "accept", "policy": "voices", "rule": "all", "count": 1},
-        {"verb": "reset", "policy": "voices", "rule": "say-more", "count": 1},
-    ]
-    assert console.run("run", "--once", "--json").json["done"] == []
-
-
-def test_plans_and_turns_follow_their_schemas(console: Console) -> None:
-    planned = console.run("plan", "--out", "plan.json", "--json").json
-    turn = console.run("run", "--once", "--json").json
-    documents = {
-        "plan": [planned, json.loads(Path("plan.json").read_text())],
-        "run": [turn, console.run("run", "--once", "--json").json],
-        "undo": [console.run("undo", "--json").json],
-        "runs-retry": [console.run("runs", "retry", turn["run"], "--json").json],
-    }
-    assert len(planned["changes"]) == 2
-    for name, found in documents.items():
-        schema = schema_of(name)
-        for document in found:
-            jsonschema.validate(document, schema)
-            assert set(document) == set(schema["properties"]), name  # type: ignore[call-overload]
-
-
-def test_for_agents_the_values_of_facts_are_marked_as_text_of_requesters(console: Console) -> None:
-    for args in (("plan",), ("explain", f"bob@{DATASET}")):
-        shown = console.run(*args, "--format", "agent").out
-        assert ('"untrusted_facts"' in shown, '"facts"' in shown) == (True, False), args
-
-
 def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fresh: LocalHub, tmp_path: Path) -> None:
     request_access(fresh, ["cyd"], DATASET, {"Purpose": "test"})
     place = tmp_path / "hf-gate.yaml"
@@ -112,20 +81,6 @@ def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fre
     assert "STUCK: The guard `reset: 1/h` is used up" in console.run("status").out
     assert console.run("plan", "--out", "plan.json").code == 0
     assert "1 done: 1 reset (say-more)" in console.run("apply", "plan.json", "--yes").out
-
-
-def test_a_run_is_shown_with_what_became_of_each(console: Console) -> None:
-    run = console.run("run", "--once", "--json").json["run"]
-    shown = console.run("runs", "show", run).out
-    assert f"ada-l at {DATASET}: accepted (all)\n" in shown
-    assert f"bob at {DATASET}: reset (say-more)\n" in shown
-    console.run("plan", "--out", "plan.json")
-    request_access(console.hub, ["cem"], DATASET)
-    console.run("sync")
-    console.run("plan", "--out", "plan.json")
-    console.run("reject", f"cem@{DATASET}", "--no-reason")
-    run = console.run("apply", "plan.json", "--yes", "--json").json["run"]
-    assert f"cem at {DATASET}: not accepted, stale: " in console.run("runs", "show", run).out
 
 
 def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(console: Console) -> None:
@@ -139,17 +94,6 @@ def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(con
     assert "would plan the same changes again" in ended.out
     assert console.run("apply", "back.json", "--yes").code == 0
     assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
-
-
-def test_only_of_a_policys_changes_it_is_said_that_they_come_again(console: Console) -> None:
-    request_access(console.hub, ["dora-k"], MODEL)
-    console.run("sync")
-    assert console.run("accept", f"dora-k@{MODEL}").code == 0
-    assert "would plan the same changes again" not in console.run("undo", "--out", "back.json").out
-    assert console.run("apply", "back.json", "--yes").code == 0
-    again = console.run("undo", "--out", "forth.json")
-    assert "1 back to pending (undo)" in again.err
-    assert "would plan the same changes again" not in again.out
 
 
 def test_small_runs_of_one_person_in_a_row_are_one_line_of_the_table(console: Console) -> None:
@@ -171,16 +115,6 @@ def test_small_runs_of_one_person_in_a_row_are_one_line_of_the_table(console: Co
     assert console.run("runs", "ls", "--limit", "1").out.splitlines()[1].split() == grouped.split()
 
 
-def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_in(console: Console) -> None:
-    console.run("run", "--once")
-    lines = [line for line in console.run("undo", "--out", "back.json").out.splitlines() if "undo" in line][:2]
-    assert [re.sub(r"\s+", " ", line) for line in lines] == [
-        " · return to pending 1 undo 1",
-        " - return to pending, with access 1 undo 1",
-    ]
-    assert len({line.index("1   undo") for line in lines}) == 1
-
-
 def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> None:
     request_access(console.hub, ["cem"], DATASET)
     console.run("run", "--once")
@@ -199,27 +133,6 @@ def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> 
 
 
 # ---- the starter policy -------------------------------------------------------------------------------------------------
-
-
-def test_the_starter_sends_nobody_back_for_ever(
-    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    console = Console(fresh)
-    request_access(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
-    assert console.run("init", DATASET).code == 0
-    starter = tmp_path / "policies" / "starter.yaml"
-    watched = console.run("run", "--once").out
-    assert "starter would send back 1. It changes nothing until its file has mode: enforce." in watched
-    starter.write_text(starter.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
-    assert console.run("policy", "test", "--json").json["passed"] == 3
-    assert "1 reset (say-more)" in console.run("run", "--once").out
-    request_access(fresh, ["ada-l"], DATASET, {"I agree": "true"})  # by the API, without the answer
-    assert "1 reset (say-more)" in console.run("run", "--once").out
-    request_access(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
-    assert "reset" not in console.run("run", "--once").out
-    assert status_of(fresh, "ada-l") == "pending"
-    assert console.run("explain", f"ada-l@{DATASET}", "-q").out == "human\n"
 
 
 # ---- whose plan it is --------------------------------------------------------------------------------------------------
@@ -260,36 +173,10 @@ def test_a_plan_that_somebody_sealed_again_is_not_carried_out(
     assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
 
 
-def test_a_plan_on_standard_output_is_one_of_this_desk_too(console: Console) -> None:
-    Path("plan.json").write_text(console.run("plan", "--json").out, "utf-8")
-    assert console.run("apply", "plan.json", "--yes").code == 0
-    assert status_of(console.hub, "ada-l") == "accepted"
-
-
-def test_what_was_done_can_be_taken_back_while_a_policy_is_broken(console: Console, tmp_path: Path) -> None:
-    console.run("run", "--once")
-    (tmp_path / "policies" / "starter.yaml").write_text("version: 2", "utf-8")
-    assert console.run("undo", "--out", "back.json").code == 0
-    assert console.run("apply", "back.json", "--yes").code == 0
-    assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
-
-
 def test_of_a_run_in_which_nothing_failed_there_is_nothing_to_try_again(console: Console, tmp_path: Path) -> None:
     run = console.run("run", "--once", "--json").json["run"]
     assert "Nothing was saved." in console.run("runs", "retry", run, "--out", "again.json").out
     assert not (tmp_path / "again.json").exists()
-
-
-def test_what_was_decided_without_a_desk_is_taken_back_without_one(
-    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    request_access(fresh, ["ada-l"], DATASET)
-    console = Console(fresh)
-    assert console.run("accept", f"ada-l@{DATASET}").code == 0
-    assert console.run("undo", "--out", "back.json").code == 0
-    assert console.run("apply", "back.json", "--yes").code == 0
-    assert status_of(fresh, "ada-l") == "pending"
 
 
 # ---- a word that ends a run ----------------------------------------------------------------------------------------------
@@ -357,18 +244,6 @@ def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not
     )
 
 
-def test_undo_without_a_file_shows_the_plan_and_saves_nothing(console: Console, tmp_path: Path) -> None:
-    run = console.run("run", "--once", "--json").json["run"]
-    before = set(tmp_path.iterdir())
-    ended = console.run("undo")
-    assert ended.code == 0, ended.err
-    assert f"return to pending bob at {DATASET}" in ended.out
-    assert f"To apply the plan: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
-    assert set(tmp_path.iterdir()) == before
-    assert console.run("undo", "--json").json["changes"]
-    assert "(hf-gate run, " in ended.err
-
-
 def test_a_loop_turns_at_once_when_the_clock_that_it_follows_jumps(console: Console) -> None:
     environment = console.environment({"HF_GATE_CLOCK": "hub"})
     words = [*PROGRAM, "run", "--every", "10h", "--json"]
@@ -380,15 +255,6 @@ def test_a_loop_turns_at_once_when_the_clock_that_it_follows_jumps(console: Cons
             assert json.loads(loop.stdout.readline())["run"] is None
         finally:
             loop.terminate()
-
-
-def test_the_end_of_a_grant_is_told_in_words(console: Console) -> None:
-    clock = {"HF_GATE_CLOCK": "hub"}
-    console.run("run", "--once", env=clock)
-    console.hub.clock.advance(f"{(365 + 99) * 24 + 1}h")
-    shown = console.run("plan", env=clock).out
-    assert "until <= now" not in shown
-    assert re.search(r"ada-l at \S+  until: access ended on \d{4}-\d\d-\d\d, \d\d days ago", shown), shown
 
 
 def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -103,38 +102,6 @@ def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
 
 
-def test_no_earlier_end_is_confirmed_by_a_wrong_clock(console: Console, fresh: LocalHub, place: Path) -> None:
-    write_rows(place, "2089-01-01", NAMES)
-    console.run("run", "--once")
-    fresh.clock.advance("24h")
-    refused = console.run("ends", "confirm", "--yes", "--max-changes", "21", env={"HF_GATE_CLOCK": ""})
-    assert (refused.code, "behind the Hub's" in refused.err) == (6, True), refused.err
-    assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2090-01-02"}
-
-
-def test_a_past_date_is_refused_by_policy_check_and_not_by_run(console: Console, place: Path) -> None:
-    (place / "policies" / "starter.yaml").write_text(POLICY.replace("tables.dua.expires", "2020-01-01"))
-    checked = console.run("policy", "check")
-    assert checked.code == 2
-    assert "`until` is in the past (2020-01-01)" in checked.out + checked.err
-    assert console.run("run", "--once").code == 0
-
-
-def test_a_service_that_comes_late_says_how_late(console: Console, fresh: LocalHub, place: Path) -> None:
-    soon = datetime.fromtimestamp(fresh.clock.now(), UTC) + timedelta(days=10)
-    write_rows(place, f"{soon:%Y-%m-%d}", NAMES[:3] + [f"{name}-2" for name in NAMES[3:]])
-    assert "3 end dates moved to an earlier date" in console.run("run", "--once").out
-    fresh.clock.advance("20d")
-    late = [row for row in ends(console) if row["late_hours"]]
-    assert len(late) == 3
-    assert {int(str(row["late_hours"])) // 24 for row in late} <= {8, 9, 10}
-    assert " d ago" in console.run("ends", "ls").out
-    assert "ended up to" in console.run("plan").out
-    turn = console.run("run", "--once")
-    assert "3 grants ended up to" in turn.out
-    assert [row["late_hours"] for row in ends(console)] == [0] * 18
-
-
 # ---- changes by hand ---------------------------------------------------------------------------------------------------
 
 WHO = f"person-0@{DATASET}"
@@ -142,17 +109,6 @@ WHO = f"person-0@{DATASET}"
 
 def end_of(console: Console, name: str) -> str | None:
     return next((str(row["ends_at"])[:10] for row in ends(console) if row["user"] == name), None)
-
-
-def test_a_renewal_sets_the_end_and_no_table_moves_it_any_more(console: Console, place: Path) -> None:
-    done = console.run("ends", "set", WHO, "--until", "2091-03-01", "--json")
-    assert done.code == 0, done.err
-    jsonschema.validate(done.json, schema_of("ends-set"))
-    assert done.json["changed"] == 1
-    write_rows(place, "2089-01-01", NAMES[:1] + [f"{name}-2" for name in NAMES[1:]])
-    console.run("run", "--once")
-    assert end_of(console, "person-0") == "2091-03-02"
-    assert "renewed by a person" in console.run("show", WHO).out + console.run("audit", "ls", WHO).out
 
 
 def test_a_renewal_without_an_end_takes_the_one_of_the_policies(console: Console) -> None:
@@ -205,27 +161,6 @@ def test_adoption_leaves_people_whose_end_is_unknown(console: Console, place: Pa
     done = console.run("ends", "set", "--all", "--yes")
     assert "1 person not changed: the end is not known." in done.err
     assert done.out == "Nothing was changed.\n"
-
-
-def test_a_changed_policy_changes_ends_only_when_it_is_asked_to(console: Console, place: Path) -> None:
-    (place / "policies" / "starter.yaml").write_text(POLICY.replace("until: tables.dua.expires", "until: 2089-06-30"))
-    console.run("run", "--once")
-    assert end_of(console, "person-0") == "2090-01-02"
-    done = console.run("ends", "set", "--all", "--with-end", "--yes", "--max-changes", "21", "--json")
-    assert done.json["changed"] == 21, done.err
-    assert end_of(console, "person-0") == "2089-07-01"
-
-
-def test_no_end_is_renewed_or_adopted_by_a_clock_that_is_known_to_be_wrong(console: Console, fresh: LocalHub) -> None:
-    fresh.clock.advance("24h")
-    env = {"HF_GATE_CLOCK": ""}
-    refused = console.run("ends", "set", WHO, "--until", "1y", env=env)
-    assert (refused.code, "behind the Hub's" in refused.err) == (6, True), refused.err
-    assert end_of(console, "person-0") == "2090-01-02"
-    assert console.run("ends", "set", WHO, "--until", "none", env=env).code == 0, "no end is counted from the clock"
-    adopted = console.run("ends", "set", "--all", "--yes", env=env)
-    assert (adopted.code, "behind the Hub's" in adopted.err) == (6, True), adopted.err
-    assert end_of(console, "person-0") is None
 
 
 def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path) -> None:

@@ -13,9 +13,7 @@ import pytest
 
 from tests.kits.command_line import DATASET, HOSTILE, Console
 from tests.kits.letter_workspace import (
-    LETTERS,
     PASSWORD,
-    POLICY,
     ask,
     certificate,
     configure,
@@ -59,23 +57,6 @@ def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: 
     assert list_subjects(mailbox)[1:] == [(("dee@example.org",), f"Your access to {DATASET} has ended")]
 
 
-def test_nobody_who_asked_before_gets_a_letter(console: Console, mailbox: Mailbox) -> None:
-    text = POLICY.replace('when: answers.purpose.text == "wait"', "when: request.age_days >= 0")
-    Path("policies/starter.yaml").write_text(text, "utf-8")
-    run_once(console)
-    assert console.run("show", "--json", f"ada-l@{DATASET}").json["verdict"]["action"] == "wait"
-    before = Console(console.hub)
-    configure("")
-    run_once(before)
-    console.hub.clock.advance("1m")
-    ask(console, "bob")
-    run_once(before)
-    console.hub.clock.advance("1m")
-    configure(LETTERS.replace("PORT", str(mailbox.port)))
-    run_once(before)
-    assert mailbox.mails == []
-
-
 @pytest.mark.parametrize(("how", "state"), [("dies", "unknown"), ("refuses", "bounced"), ("is busy", "waiting")])
 def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one_again(
     console: Console, mailbox: Mailbox, how: str, state: str
@@ -101,32 +82,6 @@ def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one
     assert console.run("messages", "retry", ident).code == 1
     assert console.run("messages", "mark-sent", ident).code == 1, "it is sent already"
     assert console.run("messages", "ls", "--json").json == []
-
-
-def test_a_letter_that_failed_can_be_marked_as_sent_by_hand(console: Console, mailbox: Mailbox) -> None:
-    mailbox.refusals = {"bob@example.org": "550 no such user"}
-    ask(console, "bob")
-    run_once(console)
-    (failed,) = console.run("messages", "ls", "--json").json
-    line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate messages ls"
-    assert line in console.run("status").out.splitlines()
-    stuck = console.run("status", "--check")
-    assert (stuck.code, "1 letter to applicants failed or has an unknown outcome. List: " in stuck.out) == (1, True)
-    assert console.run("messages", "mark-sent", failed["id"]).out == "1 message marked as sent.\n"
-    assert console.run("status", "--check").code == 0
-    assert console.run("messages", "ls", "--json").json == []
-    assert console.run("status", "--json").json["problems"] == []
-
-
-def test_a_letter_that_bounced_a_month_ago_is_no_alarm_any_more(console: Console, mailbox: Mailbox) -> None:
-    mailbox.refusals = {"bob@example.org": "550 no such user"}
-    ask(console, "bob")
-    run_once(console)
-    assert "stuck: " in console.run("status", "--check").out
-    console.hub.clock.advance("31d")
-    run_once(console)
-    assert console.run("status", "--check").code == 0
-    assert console.run("status", "--json").json["problems"][0]["kind"] == "undelivered"
 
 
 def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(
@@ -259,17 +214,6 @@ def test_letters_that_cannot_be_read_are_one_line(console: Console, letters: str
         assert why in ended.out + ended.err, ended.out + ended.err
 
 
-def test_letters_are_off_by_default_and_in_the_demo(console: Console, mailbox: Mailbox) -> None:
-    configure("")
-    run_once(console)
-    console.hub.clock.advance("1m")
-    ask(console, "bob")
-    run_once(console)
-    assert "Letters are off." in console.run("messages", "preview").out
-    assert mailbox.mails == []
-    assert "letters" not in (ROOT / "src/hf_gate/workspace/commands/demo.py").read_text("utf-8")
-
-
 def test_the_store_holds_no_text_and_no_address_of_a_letter(console: Console, tmp_path: Path) -> None:
     ask(console, "bob")
     run_once(console)
@@ -278,24 +222,3 @@ def test_the_store_holds_no_text_and_no_address_of_a_letter(console: Console, tm
     (line,) = (json.loads(text) for text in (out / "messages.jsonl").read_text("utf-8").splitlines())
     assert line["state"] == "sent"
     assert "bob" not in json.dumps(line)
-
-
-def test_a_restored_backup_sends_no_letter_again(console: Console, mailbox: Mailbox, tmp_path: Path) -> None:
-    mailbox.content_answer = "451 later"
-    ask(console, "bob")
-    run_once(console)
-    backup = str(tmp_path / "backup.db")
-    assert console.run("store", "backup", backup).code == 0
-    mailbox.content_answer = "250 OK"
-    console.hub.clock.advance("1h")
-    ask(console, "cy")
-    run_once(console)
-    run_once(console)
-    assert len(mailbox.mails) == 2
-    ended = console.run("store", "restore", backup, "--yes")
-    assert ended.code == 0, ended.err
-    console.hub.clock.advance("1h")
-    run_once(console)
-    assert len(mailbox.mails) == 2
-    (letter,) = console.run("messages", "ls", "--json").json
-    assert (letter["state"], letter["problem"]) == ("unknown", "the store was restored from a backup")

@@ -34,26 +34,6 @@ def check(console: Console) -> tuple[int, str]:
     return ended.code, ended.out
 
 
-def test_a_loop_with_the_token_of_another_account_tells_that_it_ended(
-    console: Console, hook: Hook, tmp_path: Path
-) -> None:
-    file = tmp_path / "token"
-    file.write_text(console.hub.tokens["owner"])
-    with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith(b"Synced")
-        file.write_text(console.hub.tokens["writer"])
-        _, err = loop.communicate(timeout=120)
-    assert (loop.returncode, b"the token of another account" in err) == (2, True)
-    (text,) = loop_texts(hook)
-    assert text.startswith(f"{ENDED}the token file now holds the token of another account")
-    assert text.endswith(RESTART)
-    assert hook.calls[-1].document["subject"] == "hf-gate: hf-gate run has ended"
-    code, said = check(console)
-    assert (code, said.startswith("failed: `hf-gate run` ended ")) == (1, True), said
-    assert "start it again: hf-gate run --every auto" in said
-
-
 def test_a_loop_whose_fixed_token_is_revoked_tells_once_however_often_it_is_restarted(
     console: Console, hook: Hook
 ) -> None:
@@ -90,16 +70,6 @@ def test_a_turn_by_hand_does_not_hide_that_the_loop_has_ended(console: Console, 
     assert (check(console)[0], len(loop_texts(hook))) == (1, 1)
     run_once(console)
     assert loop_texts(hook)[1].startswith(f"Solved: {ENDED}"), "five turns without a loop: somebody chose them"
-    assert check(console)[0] == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_loop_that_a_person_ends_is_no_incident(console: Console, hook: Hook, number: signal.Signals) -> None:
-    with console.start("run", "--every", "2h") as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith(b"Synced")
-        loop.send_signal(number)
-    assert loop_texts(hook) == []
     assert check(console)[0] == 0
 
 
@@ -152,23 +122,6 @@ def test_a_loop_that_misses_a_file_of_the_package_names_it_and_says_what_to_do(
     missing = "academic.txt, a part of the installation, cannot be read. Install hf-gate again."
     assert text == f"{ENDED}{missing} {RESTART}"
     assert missing in check(console)[1]
-
-
-def test_a_loop_that_cannot_write_its_end_into_the_store_sends_it_directly(
-    console: Console, hook: Hook, tmp_path: Path
-) -> None:
-    file = tmp_path / "token"
-    file.write_text(console.hub.tokens["owner"])
-    with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith(b"Synced")
-        for name in ("desk.db", "desk.db-wal", "desk.db-shm"):
-            (tmp_path / name).unlink(missing_ok=True)
-        (tmp_path / "desk.db").mkdir()
-        file.write_text(console.hub.tokens["writer"])
-        loop.communicate(timeout=120)
-    (text,) = loop_texts(hook)
-    assert text.startswith(f"{ENDED}the token file now holds the token of another account")
 
 
 def test_a_second_loop_in_one_workspace_ends_and_names_the_first(console: Console, hook: Hook) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,19 +32,6 @@ def test_a_test_message_is_signed_and_as_the_schema_says(console: Console, hook:
     assert call.document["subject"] == "hf-gate: test"
 
 
-def test_requests_from_before_are_silent_and_new_ones_come_in_the_digest(console: Console, hook: Hook) -> None:
-    run_once(console)
-    console.hub.clock.advance("1h")
-    request_access(console.hub, ["bob", "cy"], DATASET)
-    run_once(console)
-    assert hook.calls == []
-    console.hub.clock.advance("24h")
-    run_once(console)
-    assert hook.texts == [f"2 new requests at {DATASET}."]
-    assert hook.calls[0].document["items"][0]["requests"] is None
-    assert "bob" not in hook.calls[0].body.decode()
-
-
 def test_a_destination_may_have_names_if_its_owner_says_so(console: Console, hook: Hook, tmp_path: Path) -> None:
     configure(tmp_path, f"{NOTIFY}    personal: true\n    events: {{new_requests: immediate}}\n")
     run_once(console)
@@ -54,57 +39,6 @@ def test_a_destination_may_have_names_if_its_owner_says_so(console: Console, hoo
     request_access(console.hub, ["bob"], DATASET)
     run_once(console)
     assert [one["user"] for one in hook.calls[0].document["items"][0]["requests"]] == ["bob"]
-
-
-def test_a_refused_token_is_told_once_a_day_and_again_when_it_is_over(console: Console, hook: Hook) -> None:
-    run_once(console)
-    console.hub.clock.advance("1h")
-    stranger = Console(console.hub, "hf_local_revoked")
-    run_once(stranger, 4)
-    run_once(stranger, 4)
-    assert len(hook.calls) == 1
-    assert hook.calls[0].document["is_alarm"] is True
-    assert hook.calls[0].document["subject"] == "hf-gate: the token is refused"
-    assert any("The Hub refuses the token" in text for text in hook.texts)
-    console.hub.clock.advance("25h")
-    run_once(stranger, 4)
-    assert len(hook.calls) == 2
-    hook.calls.clear()
-    run_once(console)
-    assert [call.document["subject"] for call in hook.calls] == ["hf-gate: works again"]
-
-
-def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(console: Console, hook: Hook) -> None:
-    run_once(console)
-    assert console.run("stop").code == 0
-    assert console.run("start").code == 0
-    hook.answer = 503
-    run_once(console)
-    line = r"UNDELIVERED: 2 notices to team wait, the oldest for \d+ s: the receiver answered 503\. List: hf-gate messages ls\n"
-    assert re.search(line, console.run("status").out)
-    assert console.run("status", "--check").code == 0
-    console.hub.clock.advance("2h")
-    run_once(console)
-    found = console.run("status", "--check")
-    assert (found.code, "stuck: " in found.out, "3 notices to team wait, the oldest for " in found.out) == (
-        1,
-        True,
-        True,
-    )
-    assert console.run("status").out.count("notices to team wait") == 1
-    (one,) = console.run("status", "--json").json["problems"]
-    assert (one["kind"], "3 notices to team" in one["sentence"]) == ("undelivered", True)
-    hook.answer = 200
-    console.hub.clock.advance("10m")
-    run_once(console)
-    assert console.run("status", "--check").code == 0
-    assert console.run("status", "--json").json["problems"] == []
-    hook.answer = 400
-    assert console.run("stop").code == 0
-    assert console.run("start").code == 0
-    run_once(console)
-    assert "3 notices to team were given up. List: hf-gate messages ls" in console.run("status").out
-    assert console.run("status", "--check").code == 0, "a dead letter is no reason for an alarm that nobody can end"
 
 
 def test_the_list_says_when_an_undelivered_message_is_tried_next(console: Console, hook: Hook) -> None:
@@ -130,16 +64,6 @@ def test_the_list_says_when_an_undelivered_message_is_tried_next(console: Consol
     dead = console.run("messages", "ls", "--json").json
     assert {(one["state"], one["next_at"]) for one in dead} == {("bounced", None)}
     assert "at the next turn" not in console.run("messages", "ls").out
-
-
-def test_a_stop_and_a_start_are_told(console: Console, hook: Hook) -> None:
-    run_once(console)
-    console.hub.clock.advance("1m")
-    assert console.run("stop").code == 0
-    assert console.run("start").code == 0
-    run_once(console)
-    assert [call.document["items"][0]["facts"]["state"] for call in hook.calls] == ["stopped", "started"]
-    assert [call.document["sequence"] for call in hook.calls] == [1, 2]
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [(500, "failed"), ("die", "unknown"), (403, "failed")])
@@ -295,21 +219,6 @@ def test_an_alarm_goes_out_directly_once_a_day_while_the_store_is_not_usable(
     ]
 
 
-def test_a_loop_sends_again_during_its_pause(console: Console, hook: Hook) -> None:
-    run_once(console)
-    console.hub.clock.advance("1m")
-    assert console.run("stop").code == 0
-    hook.answers = [500]
-    arrived = threading.Event()
-    hook.on_call = lambda: arrived.set() if len(hook.calls) > 1 else None
-    with console.start("run", "--every", "2h") as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith(b"Synced")
-        assert arrived.wait(60)
-        loop.send_signal(signal.SIGINT)
-    assert len(set(hook.ids)) == 1
-
-
 def test_a_failing_destination_never_fails_a_turn(
     console: Console, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,30 +255,3 @@ def test_a_notice_of_what_is_stuck_has_the_sentence_of_its_rule_unless_it_may_na
         text.replace("then: accept", "then: accept, until: 1y"), "utf-8"
     )
     assert "The rule:" not in console.run("status", "--check").out, "the policy changed since"
-
-
-def test_old_requests_and_an_emptied_table_are_told_by_the_turn_that_finds_them(
-    console: Console, hook: Hook, tmp_path: Path
-) -> None:
-    configure(tmp_path, f"{NOTIFY}    events: {{ageing: immediate}}\n")
-    table = tmp_path / "partners.csv"
-    table.write_text("username\nada-l\n", "utf-8")
-    text = POLICY.replace("mode:", "tables: {partners: {file: partners.csv, key: username}}\nmode:")
-    text = text.replace("then: human", "when: tables.partners, then: human")
-    (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
-    run_once(console)
-    assert hook.calls == []
-    table.write_text("username\n", "utf-8")
-    console.hub.clock.advance("6d")
-    run_once(console)
-    (call,) = hook.calls
-    assert sorted(item["event"] for item in call.document["items"]) == ["ageing", "stuck"]
-    assert call.document["is_alarm"]
-    (old,) = [text for text in hook.texts if "5 days" in text]
-    assert old.startswith("1 request at")
-    assert DATASET in old
-    (refused,) = [text for text in hook.texts if "partners" in text]
-    assert "is unknown" in refused
-    console.hub.clock.advance("1m")
-    run_once(console)
-    assert len(hook.calls) == 1, "each is told once while it lasts"

@@ -95,19 +95,6 @@ def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path, name: str) -> None
     assert (tmp_path / name).exists()
 
 
-def test_init_and_policy_new_write_files_for_this_user_alone(
-    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".gitignore").write_text("*.log\n")
-    console = Console(fresh)
-    assert console.run("init", MODEL).code == 0
-    assert console.run("policy", "new", "eeg", "--like", "academic").code == 0
-    names = ["hf-gate.yaml", ".gitignore", "policies/starter.yaml", "policies/eeg.yaml"]
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names} == {0o600}
-    assert (tmp_path / ".gitignore").read_text().startswith("*.log\n")
-
-
 @pytest.mark.parametrize("name", ["hf-gate.yaml", ".gitignore", "policies", "policies/starter.yaml"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_init_writes_through_no_link(

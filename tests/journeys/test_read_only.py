@@ -92,23 +92,6 @@ def test_every_command_that_would_write_ends_with_2_and_changes_nothing(assistan
     assert "A person can run this command" in assistant.run(WRITES[0]).hint
 
 
-def test_dry_runs_and_plans_still_show_what_would_be_done(assistant: Assistant) -> None:
-    before = assistant.contents()
-    assert assistant.run(f"accept ada@{DATASET} --dry-run").code == 0
-    planned = assistant.run("plan")
-    assert planned.code == 0, planned.err
-    assert "Plan:" in planned.out
-    assert assistant.contents() == before
-
-
-@pytest.mark.parametrize(
-    ("value", "refuses"), [("y", True), ("enabled", True), ("2", True), ("0", False), ("off", False)]
-)
-def test_a_value_that_is_not_understood_forbids_changes(assistant: Assistant, value: str, *, refuses: bool) -> None:
-    environment = {READ_ONLY: value, "HF_GATE_WORKSPACE": str(assistant.folder)}
-    assert assistant.console.run("sync", env=environment).code == (2 if refuses else 0)
-
-
 def test_the_library_refuses_every_change(assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(READ_ONLY, "true")
     journal = assistant.hub.journal()

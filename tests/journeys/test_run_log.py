@@ -54,8 +54,3 @@ def test_a_turn_that_failed_is_a_line_too(console: Console, tmp_path: Path) -> N
     (line,) = [json.loads(line) for line in ended.err.splitlines() if '"end"' in line]
     assert (line["end"], line["turn"]) == ("failed", 1)
     assert "acept" in line["problem"]
-
-
-def test_without_the_option_messages_stay_text(console: Console) -> None:
-    ended = console.run("run", "--once")
-    assert not any(line.startswith("{") for line in ended.err.splitlines())

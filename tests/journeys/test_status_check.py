@@ -21,33 +21,11 @@ from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
 __all__ = ["console"]
 
 
-def test_a_workspace_that_never_ran_is_idle_and_one_that_did_is_fine(console: Console) -> None:
-    assert check_status(console) == (0, "idle")
-    assert console.run("run", "--once").code == 0
-    ended = console.run("status", "--check")
-    assert re.fullmatch(r"fine: Last turn of `hf-gate run` \d+ s ago: 2 repos, 1 change made\.\n", ended.out)
-    assert ended.code == 0
-    assert console.run("status").out.startswith("Last turn of `hf-gate run` ")
-    assert console.run("status", "--json").json["health"]["last_turn"]["done"] == 1
-
-
 def test_without_a_store_nothing_was_ever_started(
     fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert check_status(Console(fresh)) == (0, "idle")
-
-
-def test_a_loop_that_died_is_late_after_half_an_hour_or_the_given_time(console: Console) -> None:
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    console.hub.clock.advance("20m")
-    assert check_status(console) == (0, "fine")
-    assert check_status(console, "--max-age", "10m") == (1, "late")
-    console.hub.clock.advance("11m")
-    assert check_status(console) == (1, "late")
-    out = console.run("status", "--check", env=CLOCK).out
-    assert out.startswith("late: Last turn of `hf-gate run` 31 min ago: 2 repos")
-    assert "hf-gate run --every auto" in out
 
 
 def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> None:
@@ -61,12 +39,6 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
     ended = console.run("status", env=CLOCK)
     assert ended.out.startswith("FAILED: Last turn of `hf-gate run` 7 h ago: failed: ")
     assert "token" in ended.out.splitlines()[0].lower()
-
-
-def test_a_policy_that_cannot_be_read_fails_the_turn(console: Console, tmp_path: Path) -> None:
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept", "acept"), "utf-8")
-    assert console.run("run", "--once").code == 2
-    assert check_status(console) == (1, "failed")
 
 
 def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: Console, tmp_path: Path) -> None:
@@ -173,36 +145,6 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
     assert status_of(console.hub, "ada-l") == "accepted"
 
 
-def test_a_loop_ends_when_the_file_holds_the_token_of_another_account(console: Console, tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text(console.hub.tokens["owner"])
-    with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
-        assert loop.stdout is not None
-        assert loop.stdout.readline().startswith(b"Synced")
-        file.write_text(console.hub.tokens["writer"])
-        _, err = loop.communicate(timeout=60)
-    assert loop.returncode == 2
-    assert b"the token of another account" in err
-
-
-def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(console: Console, tmp_path: Path) -> None:
-    desk = tmp_path / "hf-gate.yaml"
-    desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
-    request_access(console.hub, ["bob"], DATASET)
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check_status(console) == (0, "fine")
-    console.hub.clock.advance("25h")
-    assert console.run("stop", env=CLOCK).code == 0
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert console.run("start", env=CLOCK).code == 0
-    assert check_status(console) == (1, "stuck")
-    assert "although rule all of policy voices decides it" in console.run("status", "--check", env=CLOCK).out
-    lines = console.run("status", env=CLOCK).out.splitlines()
-    assert lines[0].startswith("STUCK: ")
-    assert lines[0].endswith("1 problem needs a person.")
-    assert "although rule all of policy voices decides it" in lines[1], "what is counted is named"
-
-
 def _write_policy(folder: Path, text: str) -> None:
     (folder / "policies" / "starter.yaml").write_text(text, "utf-8")
 
@@ -222,25 +164,6 @@ def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console:
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert console.run("start", env=CLOCK).code == 0
     assert "has been waiting for 25 h although rule all" in console.run("status", "--check", env=CLOCK).out
-
-
-def test_a_held_policy_is_not_late_at_the_moment_of_its_promotion(console: Console) -> None:
-    request_access(console.hub, [f"p{n:02}" for n in range(60)], DATASET)
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    console.hub.clock.advance("3d")
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    said = console.run("status", "--check", env=CLOCK).out
-    assert "policy promote" in said
-    assert console.run("policy", "promote", "voices", "--yes", "--max-changes", "61", env=CLOCK).code == 0
-    assert console.run("stop", env=CLOCK).code == 0
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert console.run("start", env=CLOCK).code == 0
-    assert "although rule all" not in console.run("status", "--check", env=CLOCK).out
-    console.hub.clock.advance("25h")
-    assert console.run("stop", env=CLOCK).code == 0
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert console.run("start", env=CLOCK).code == 0
-    assert "although rule all" in console.run("status", "--check", env=CLOCK).out
 
 
 def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(console: Console, tmp_path: Path) -> None:

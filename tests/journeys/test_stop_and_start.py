@@ -17,7 +17,7 @@ from hf_gate.members.rows.members import invite_member, prove_account
 from hf_gate.settings import setting_keys
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, Console, status_of
-from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
+from tests.kits.status_workspace import check_status, console
 
 __all__ = ["console"]
 
@@ -113,24 +113,6 @@ def _admit_team(console: Console, folder: Path, holder: str) -> None:
             )
             if holder != "claimed":
                 assert prove_account(store, made, account.name, account.id or "", f"{name}-new", 2)
-
-
-def test_a_person_still_decides_while_all_is_stopped(console: Console) -> None:
-    assert console.run("stop").code == 0
-    assert console.run("accept", f"ada-l@{DATASET}").code == 0
-    assert status_of(console.hub, "ada-l") == "accepted"
-
-
-def test_grants_do_not_end_while_all_is_stopped(console: Console, tmp_path: Path) -> None:
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept}", "accept, until: 5d}"), "utf-8")
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    console.hub.clock.advance("6d")
-    assert "1 grant due to end stay" in console.run("stop", env=CLOCK).out
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert status_of(console.hub, "ada-l") == "accepted"
-    assert console.run("start", env=CLOCK).code == 0
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert status_of(console.hub, "ada-l") == "reset"
 
 
 def test_a_stop_is_in_force_at_once_although_another_process_holds_the_store(console: Console, tmp_path: Path) -> None:

@@ -15,11 +15,10 @@ import pytest
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.ledger.service.ledger_files import verify_exported_ledger
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import ensure_private_host
 from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.command_line import MODEL, Console, request_access, status_of
+from tests.kits.command_line import MODEL, Console, status_of
 from tests.kits.store_workspace import console, database, execute, place
 from tests.kits.stores import mode_of
 
@@ -27,17 +26,6 @@ __all__ = ["console", "place"]
 
 
 # ---- where it lies ------------------------------------------------------------------------------------------------------
-
-
-def test_the_first_write_without_a_workspace_says_once_where_names_are_kept(fresh: LocalHub, place: Path) -> None:
-    request_access(fresh, ["ada-l", "bob"])
-    console = Console(fresh)
-    first = console.run("accept", f"ada-l@{MODEL}")
-    line = next(line for line in first.err.splitlines() if "store remove" in line)
-    kept = Path(line.removeprefix("Names and answers are stored in ").partition(". To delete them")[0])
-    assert kept.is_file()
-    assert "store remove" not in console.run("accept", f"bob@{MODEL}").err
-    assert list(place.iterdir()) == []
 
 
 # ---- while another process has it ---------------------------------------------------------------------------------------
@@ -56,23 +44,7 @@ def test_a_command_waits_for_a_process_that_has_the_store_and_names_it_meanwhile
     assert status_of(console.hub, "bob") == "accepted"
 
 
-def test_a_command_waits_no_longer_than_it_may(console: Console, place: Path) -> None:
-    with open_store(
-        place / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url), command="hf-gate ui"
-    ):
-        ended = console.run("accept", f"bob@{MODEL}", "--max-wait", "1s")
-    assert ended.code == 75
-    assert f"is being written by pid {os.getpid()} (hf-gate ui)" in ended.error
-
-
 # ---- check --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_sound_store_has_no_findings(console: Console) -> None:
-    ended = console.run("store", "check", "--json")
-    assert ended.code == 0, ended.json
-    jsonschema.validate(ended.json, schema_of("store-check"))
-    assert ended.json["ok"]
 
 
 @pytest.mark.parametrize(

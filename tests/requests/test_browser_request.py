@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,21 +76,6 @@ def test_the_purpose_is_large_and_other_answers_stand_in_two_columns_if_there_is
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_unsent_lists_the_decisions_on_a_phone_and_other_pages_only_count_them(page: Page) -> None:
-    page.goto(f"{origin_of(page)}/queue?q=ada")
-    page.keyboard.press("a")
-    expect(page.locator("#tray li")).to_be_visible()
-    page.set_viewport_size({"width": 360, "height": 800})
-    expect(page.locator("#tray li")).to_be_hidden()
-    page.goto(f"{origin_of(page)}/tray")
-    expect(page.locator("#tray li")).to_contain_text("ada")
-    expect(page.locator("#tray li")).to_be_visible()
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.goto(f"{origin_of(page)}/queue")
-    page.keyboard.press("z")
-    expect(page.locator("#tray .tray")).to_have_count(0)
-
-
 def test_an_acceptance_until_a_day_is_three_keys(page: Page) -> None:
     page.goto(f"{origin_of(page)}/queue")
     expect(page.locator(".row.is-focus")).to_contain_text("ada")
@@ -103,18 +87,6 @@ def test_an_acceptance_until_a_day_is_three_keys(page: Page) -> None:
     expect(page.locator("#tray")).to_contain_text("ada until")
     expect(page.locator("#said")).to_contain_text("Accepted ada until")
     expect(page.locator(".row.is-focus")).to_contain_text("bob")
-    page.keyboard.press("z")
-    expect(page.locator("#tray .tray")).to_have_count(0)
-
-
-def test_a_day_of_the_calendar_chooses_itself(page: Page) -> None:
-    page.goto(f"{origin_of(page)}/queue")
-    page.keyboard.press("Shift+A")
-    expect(page.locator("#sheet [data-enter]")).to_be_focused()
-    page.locator("#sheet #day").fill("2030-01-31")
-    expect(page.locator("#sheet [value='day']")).to_be_checked()
-    page.locator("#sheet [data-enter]").click()
-    expect(page.locator("#tray")).to_contain_text("until 31 Jan 2030")
     page.keyboard.press("z")
     expect(page.locator("#tray .tray")).to_have_count(0)
 
@@ -136,19 +108,6 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
     expect(page.locator("#tray")).to_contain_text("Return to pending bob")
     page.get_by_role("button", name="Undo all").click()
     expect(page.locator("#tray")).to_have_attribute("data-count", "0")
-
-
-def test_from_why_to_the_rule_that_decides_is_one_click(page: Page) -> None:
-    page.goto(f"{origin_of(page)}/queue?q=ada")
-    page.keyboard.press("o")
-    why = page.locator("#why")
-    expect(why).to_contain_text("university address")
-    expect(why.locator("details[open]")).to_have_count(0)
-    why.get_by_text("Show all rules").click()
-    expect(why.locator(".tree")).to_be_visible()
-    why.get_by_role("link", name="Change this rule").click()
-    expect(page).to_have_url(re.compile(r"/policies/house\?rule=academic&request="))
-    expect(page.locator("main")).to_contain_text("ada")
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])

@@ -85,50 +85,6 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
         assert program.end() == 0
 
 
-def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
-    write_desk(tmp_path, local)
-    request_on_days(local, ["ada", "bob"], Purpose=GOOD)
-    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
-        _rows(page, 2)
-        page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-        expect(page.locator("#said")).to_contain_text("600 seconds to undo")
-        page.keyboard.press("z")
-        expect(page.locator("#tray .tray")).to_have_count(0)
-        expect(page.get_by_role("button", name="Accept ada")).to_be_visible()
-        page.get_by_role("button", name="Accept bob").click()
-        expect(page.locator("#tray")).to_contain_text("bob")
-        page.reload()
-        expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-        page.get_by_role("button", name="Send now").click()
-        expect(page.locator(".row", has_text="bob").locator(".c-say")).to_contain_text("accepted")
-        assert read_moves(local) == {"bob": "accepted"}
-
-
-def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
-    write_desk(tmp_path, local)
-    request_on_days(local, ["ada"], Purpose=GOOD)
-    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as lena:
-        _rows(lena, 1)
-        lena.goto(f"{origin_of(lena)}/settings")
-        lena.get_by_label("Name", exact=True).fill("mia")
-        lena.get_by_role("button", name="Create link").click()
-        link = lena.locator(".msg-ok code").first.inner_text()
-        with _page(browser, link) as mia:
-            _rows(mia, 1)
-            mia.keyboard.press("r")
-            mia.locator("#reason").fill("No.")
-            lena.goto(f"{origin_of(lena)}/queue")
-            lena.keyboard.press("a")
-            expect(lena.locator("#tray")).to_contain_text("ada")
-            mia.locator("#sheet [data-enter]").click()
-            expect(mia.locator("#notice")).to_contain_text("lena-brandt has decided this already: Accept ada")
-            expect(mia.locator(".row")).to_contain_text("by lena-brandt")
-            lena.get_by_role("button", name="Send now").click()
-            expect(lena.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
-        assert read_moves(local) == {"ada": "accepted"}
-
-
 def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     names = [f"eve-{n:03d}" for n in range(len(HOSTILE_ANSWERS))]
@@ -159,24 +115,6 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
             assert texts
             assert page.locator(".flow :is(script, img, svg, iframe, object, style, base)").count() == 0
             assert (page.evaluate("window.ran"), page.evaluate("window.blocked")) == ([], [])
-
-
-def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
-    write_desk(tmp_path, local)
-    request_on_days(local, ["ada", "bob", "cyd"], Purpose=GOOD)
-    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
-        _rows(page, 3)
-        page.keyboard.press("a")
-        page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
-        program.kill()
-    assert read_moves(local) == {}
-    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
-        expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
-        page.get_by_role("button", name="Send now").click()
-        expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
-        assert read_moves(local) == {"ada": "accepted", "bob": "accepted"}
-        assert program.end() == 0
 
 
 def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
@@ -210,17 +148,6 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         expect(page.locator(".is-leaving")).to_have_count(0)
         expect(page.locator("#tray .tray")).to_have_count(0)
     assert read_moves(local) == {}
-
-
-@pytest.mark.slow
-def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
-    write_desk(tmp_path, local)
-    request_on_days(local, ["ada"], Purpose=GOOD)
-    with run_desk_program(tmp_path, local) as program, _page(browser, program.login_url) as page:
-        _rows(page, 1)
-        request_on_days(local, ["bob"], Purpose=GOOD)
-        _rows(page, 2)
-        expect(page.locator("#rows > .row")).to_have_count(2)
 
 
 def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub, tmp_path: Path) -> None:

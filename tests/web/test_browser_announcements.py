@@ -67,15 +67,6 @@ def _is_hidden(page: Page) -> None:
     assert page.locator("#said").evaluate("said => getComputedStyle(said).display") == "block"  # still a live region
 
 
-def test_a_late_undo_is_seen_for_five_seconds(page: Page) -> None:
-    page.keyboard.press("z")
-    _is_shown(page, LATE_UNDO)
-    page.clock.run_for(4000)
-    _is_shown(page, LATE_UNDO)
-    page.clock.run_for(1500)
-    _is_hidden(page)
-
-
 def test_it_covers_no_key_and_escape_closes_it(page: Page) -> None:
     page.keyboard.press("z")
     _is_shown(page, LATE_UNDO)

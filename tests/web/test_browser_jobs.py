@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.kits.accessibility import find_accessibility_problems
-from tests.kits.browser import MODEL, WATCH
+from tests.kits.browser import WATCH
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 from tests.kits.desk_actions import read_status
 
@@ -125,45 +125,3 @@ def test_a_university_gets_access_until_june_in_one_go(browser: Browser, desk: D
         row = desk.row(f"s{number}")
         assert (row.state.status, row.state.ends_at) == ("accepted", ends_at)
     assert read_status(desk, "other") == "pending"
-
-
-def test_an_undo_that_is_late_says_so_and_leads_to_the_reversal(browser: Browser, desk: Desk) -> None:
-    desk.ask_in_turn(MODEL, ("ada", "bob"))
-    desk.read()
-    with _queue(browser, desk) as page:
-        page.keyboard.press("a")
-        expect(page.locator("#tray")).to_have_attribute("data-count", "1")
-        desk.send_due()
-        page.keyboard.press("z")
-        expect(page.locator("#said")).to_have_text(
-            "Nothing to undo: it was sent already. To reverse it, open Unsent (g t)."
-        )
-        assert read_status(desk, "ada") == "accepted"
-        page.keyboard.press("g")
-        page.keyboard.press("t")
-        page.get_by_role("button", name="Reverse… ada").click()
-        expect(page.locator("#sheet")).to_contain_text("Return to pending ada, to reverse what was sent")
-        page.keyboard.press("Enter")
-        expect(page.locator("#tray")).to_contain_text("Return to pending ada")
-        desk.send_due()
-    assert read_status(desk, "ada") == "pending"
-
-
-def test_why_somebody_was_rejected_is_found_by_their_name(browser: Browser, desk: Desk) -> None:
-    desk.ask_in_turn(MODEL, ("ada", "bob"))
-    desk.read()
-    mia, row = desk.reviewer("mia"), desk.row("ada")
-    values = {"verb": "reject", "key": f"n{row.id}", "version": row.version.token, "reason": "Ask with your address."}
-    assert mia.post("/tray", values).status == 303
-    desk.send_due()
-    with _queue(browser, desk) as page:
-        page.keyboard.press("/")
-        page.keyboard.type("ada status:rejected")
-        page.keyboard.press("Enter")
-        expect(page.locator(".row.is-focus .who")).to_have_text("ada")
-        expect(page.locator("#preview .decided")).to_contain_text("Rejected by mia")
-        expect(page.locator("#preview .decided")).to_contain_text("Ask with your address.")
-        page.keyboard.press("o")
-        expect(page.get_by_role("heading", level=1)).to_contain_text("ada")
-        expect(page.locator(".flow").first.locator("> :first-child")).to_contain_text("Ask with your address.")
-        expect(page.get_by_role("heading", name="What the rules would say now")).to_be_visible()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from hf_gate.testing import LocalHub
-from tests.kits.browser import MODEL, open_page, read_moves, request_on_days
-from tests.kits.desk import GOOD, open_desk, origin_of, run_desk_program, serve_desk, write_desk
+from tests.kits.browser import open_page, read_moves
+from tests.kits.desk import GOOD, open_desk, serve_desk
 
 pytestmark = pytest.mark.slow
 STEPS = 120  # of the Tab key until something is said to be out of reach
@@ -92,45 +90,6 @@ def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_deci
             expect(page.get_by_role("heading", level=1)).to_contain_text("Reject 3 requests?")
             page.go_back()
             expect(page.locator("#bulk")).to_contain_text("3 selected")
-
-
-def _until(page: Page, url: str, there: Callable[[], bool]) -> None:
-    """Loads a page again until it is so: what a reader without JavaScript does."""
-    for _ in range(400):
-        page.goto(url)
-        if there():
-            return
-    pytest.fail(f"{url} never came to be so: {page.inner_text('main')[:600]}")
-
-
-def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path) -> None:
-    with LocalHub(requests=0, repos=1) as local:
-        write_desk(tmp_path, local)
-        request_on_days(local, ["ada", "bob", "cyd"], Purpose=GOOD)
-        with run_desk_program(tmp_path, local, "600s") as program:
-            context = browser.new_context(java_script_enabled=False)
-            page = context.new_page()
-            page.goto(program.login_url)
-            rows, queue = page.locator("#rows > .row"), f"{origin_of(page)}/queue"
-            _until(page, queue, lambda: rows.count() == 3)
-            page.get_by_role("button", name="Accept ada").click()
-            expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-            page.get_by_role("link", name="Send back bob").click()
-            expect(page.locator("#leaves .reads")).to_contain_text("They can ask again")
-            page.get_by_label("Give your full name").check()
-            page.locator("#leaves [data-enter]").click()
-            expect(page.locator("#tray")).to_contain_text("2 decisions")
-            page.goto(queue)
-            page.get_by_role("button", name="Accept cyd").click()
-            expect(page.locator("#tray")).to_contain_text("3 decisions, the first will be sent in")
-            page.locator(".row", has_text="cyd").get_by_role("button", name="Undo").click()
-            expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
-            assert read_moves(local) == {}
-            page.get_by_role("button", name="Send now").click()
-            _until(page, queue, lambda: len(read_moves(local)) == 2 and rows.count() == 1)
-            assert read_moves(local) == {"ada": "accepted", "bob": "reset"}
-            assert {line["repo"] for line in local.journal()} == {MODEL}
-            context.close()
 
 
 def test_a_link_followed_from_a_page_that_waits_is_not_lost(browser: Browser, tmp_path: Path) -> None:
