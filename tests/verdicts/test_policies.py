@@ -161,24 +161,12 @@ def test_who_sees_none_of_its_repos_does_not_know_of_a_policy(asked: Desk) -> No
     assert mia.get("/policies/far").status == 404
 
 
-def test_a_viewer_reads_the_sentences_and_not_the_text(asked: Desk) -> None:
-    secret = POLICY.replace("mode: enforce\n", 'mode: enforce\ntables: {t: ["ada@ethz.ch"]}\n')
-    (_folder(asked) / "policies" / "house.yaml").write_text(secret.replace("email.academic", "tables.x"), "utf-8")
-    reviewer, viewer = (one.get("/policies/house").body for one in (asked.visitor(), asked.viewer()))
-    assert "Accept when " in viewer
-    assert "ada@ethz.ch" not in viewer
-    assert 'id="h-x"' in reviewer
-    assert 'id="h-x"' not in viewer
-
-
-def test_a_condition_that_names_people_or_repos_is_not_shown_to_a_viewer(asked: Desk) -> None:
+def test_a_viewer_reads_what_a_reviewer_reads_of_a_policy(asked: Desk) -> None:
     rules = 'when: user == "alice-smith" || email == "bob@uni.example"\n    says: Alice asked for it.'
-    secret = POLICY.replace("when: email.academic", rules)
-    (_folder(asked) / "policies" / "house.yaml").write_text(secret, "utf-8")
+    (_folder(asked) / "policies" / "house.yaml").write_text(POLICY.replace("when: email.academic", rules), "utf-8")
     body = asked.viewer().get("/policies/house").body
-    assert "a condition that is not shown" in body
-    assert not [word for word in ("alice-smith", "bob@uni.example", "Alice asked") if word in body]
-    assert "alice-smith" in asked.visitor().get("/policies/house").body
+    assert "a condition that is not shown" not in body
+    assert "alice-smith" in body
 
 
 def test_a_broken_desk_file_is_told_and_ends_nothing(asked: Desk) -> None:
