@@ -74,7 +74,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.automation.service.unattended": "loads the store",
     "hf_gate.settings.service.unattended_stop": "loads the store",
     "hf_gate.decisions.typed_input": "parses what people type; loads policies' literals",
-    "hf_gate.ledger.service.ledger_breaks": "loads the store",
+    "hf_gate.ledger.service.ledger_checks": "loads the store",
     "hf_gate.requests.service.request_history": "loads the store",
     "hf_gate.ledger.service.ledger_files": "loads the events and the store's rows",
     "hf_gate.ledger.service.ledger_verification": "loads the events and their folds",

@@ -137,39 +137,6 @@ def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_f
     assert "request 7 says accepted" in found.what
 
 
-def decided(desk: SyncedStore, reason: str | None) -> int:
-    """A request that was sent back."""
-    row = desk.rows("pending")[0]
-    started = ChangeStarted(run="r_1", before="pending", after="reset", has_reason=reason is not None)
-    settled = ChangeSettled(run="r_1", kind="done", after="reset")
-    private = {"reason": reason} if reason is not None else None
-    with desk.store.writing() as write:
-        for event, kept in ((started, private), (settled, None)):
-            entry = LedgerEntry(event=event, at=1, actor="lena", request=row.id, person=row.person.id, private=kept)
-            write.append(desk.repo, [entry])
-    return row.id
-
-
-@pytest.mark.parametrize(
-    ("reason", "sql", "what"),
-    [
-        (None, "UPDATE requests SET domain = 'mit.edu' WHERE id = ?", "mail domain"),
-        (None, "UPDATE requests SET reason = 'No.' WHERE id = ?", "reason"),
-        ("Say more, please?", "UPDATE requests SET reason = 'No.' WHERE id = ?", "reason"),
-        ("Say more, please?", "UPDATE requests SET reason = NULL WHERE id = ?", "reason"),
-    ],
-)
-def test_what_follows_from_a_request_and_was_changed_is_found_by_the_fold(
-    desk: SyncedStore, reason: str | None, sql: str, what: str
-) -> None:
-    ident = decided(desk, reason)
-    assert verify_ledger(desk.store, with_tables=True).ok
-    tamper(desk, sql, ident)
-    (found,) = verify_ledger(desk.store, with_tables=True).broken
-    assert f"request {ident}" in found.what
-    assert what in found.what
-
-
 @pytest.mark.parametrize(
     "sql",
     [

@@ -117,14 +117,6 @@ def entry_about(row: RequestRow, event: AnyEvent, actor: str, at: int, private: 
     return LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id, private=private)
 
 
-class DerivedRow(msgspec.Struct, frozen=True):
-    """Derived columns of a request. `mail_domain` is the domain of the person's current address."""
-
-    domain: str | None
-    mail_domain: str | None
-    reason: str | None  # the last reason sent to the person
-
-
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """Earlier decisions about one person.
 

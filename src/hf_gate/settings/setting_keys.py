@@ -38,7 +38,7 @@ UNATTENDED_STOP: Final = "unattended work stopped"
 """The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
 
 LEDGER_CHECK: Final = "ledger check"
-"""How far turns have verified the ledger, and which breaks they found, as JSON; see `ledger_breaks.py`."""
+"""How far turns have verified the ledger, and which breaks they found, as JSON; see `ledger_checks.py`."""
 
 RETENTION_AT: Final = "retention at"
 """When old personal data was last looked for and deleted (ms)."""

@@ -62,7 +62,7 @@ def start(context: CommandContext) -> int:
     token must be able to decide at every repo of the workspace.
     """
     from hf_gate.automation.service.unattended import start_unattended
-    from hf_gate.ledger.service.ledger_breaks import read_check
+    from hf_gate.ledger.service.ledger_checks import read_check
 
     with open_workspace(context, writes=True) as workspace:
         _check_starter(context, workspace)

@@ -8,7 +8,7 @@ from hf_gate.automation.rows import delete_stop
 from hf_gate.base.decoding import decode_json
 from hf_gate.core.events import events as e
 from hf_gate.core.runs import ALL_RUNS
-from hf_gate.ledger.service.ledger_breaks import accept_breaks, read_check
+from hf_gate.ledger.service.ledger_checks import accept_breaks, read_check
 from hf_gate.settings.service.unattended_stop import UnattendedStop, read_stop, write_stop
 from hf_gate.settings.setting_keys import UNATTENDED_STOP
 from hf_gate.store.store import Store

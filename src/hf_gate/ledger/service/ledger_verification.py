@@ -42,9 +42,19 @@ from hf_gate.store.store import Store
 from hf_gate.store.writing.gate_texts import find_text_faults
 from hf_gate.verdicts.rows.policy_authors import read_policy_authors
 
-from .derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
-
 _COMPARISONS: Final = 3  # how often a row is compared with its events before it counts as different
+_NOT_COMPARED: Final = (
+    "the country of a request, which is derived from an answer by lists that differ between versions",
+    "quality of the purpose, kind of e-mail address and fingerprint of the text, which depend on the version's rules",
+    "names, e-mail addresses and their domains, and last reasons, as last read",
+    "counts, histories and search texts",
+    "the account id of a person whose stored records name none",
+    "until when the link of a member is valid, and how the member was admitted",
+    "letters that were not sent, and why",
+    "plans, runs and their changes, including what one person sent within a day and who approved a plan",
+    "settings, first turns and halts of policies, saved views, and unsent decisions",
+)
+"""Data outside the ledger that is not compared with the ledger."""
 
 
 class LedgerReport(Struct):
@@ -120,12 +130,9 @@ class ChainGaps:
 class LedgerVerifier:
     """Verifies chains one after the other and compares them with checkpoints."""
 
-    def __init__(
-        self, checkpoints: Sequence[Checkpoint] = (), reasons: LastReasons | None = None, *, has_private: bool = True
-    ) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint] = (), *, has_private: bool = True) -> None:
         self.result = LedgerReport()
         self._has_private = has_private  # an export without personal data has no private part at all
-        self._reasons = reasons
         self.checkpoints = checkpoints
         self._wanted: dict[str, set[int]] = {}
         for checkpoint in checkpoints:
@@ -176,7 +183,7 @@ class LedgerVerifier:
         return {end[0]: [self._found[end]] for end in ends if end in self._found}
 
     def _check_entries(self, chain: str, entries: Iterable[SealedEntry], gaps: ChainGaps) -> Iterator[LedgerLink]:
-        """Yield the links of a chain, and check what the hashes do not cover: kind, seal and reasons."""
+        """Yield the links of a chain, and check what the hashes do not cover: kind and seal."""
         wanted = self._wanted.get(chain, frozenset[int]())
         marks = dict[str, bytes]()
         for entry in entries:
@@ -191,8 +198,6 @@ class LedgerVerifier:
             if entry.private is not None:  # otherwise the private part was erased or not exported
                 self._check_seal(link, entry.private, entry.salt)
             gaps.add(link, has_private=entry.private is not None)
-            if self._reasons is not None:
-                self._reasons.add(link.request, link.kind, link.body, entry.private)
             if link.seq in wanted:
                 self._found[chain, link.seq] = link.hash
             yield link
@@ -209,26 +214,25 @@ class LedgerVerifier:
 def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_tables: bool = False) -> LedgerReport:
     """Verify every chain of a store, its seals, and the given and stored checkpoints.
 
-    `with_tables` also compares the tables that follow from the ledger: the state of each request, its e-mail domain and
-    last reason, the run of each entry, promoted policies, members, the triggers that protect the ledger, and the search
-    index. The result lists all other data in `not_proved`. The comparison needs memory for every request.
+    `with_tables` also compares the tables that follow from the ledger: the state of each request, the run of each
+    entry, promoted policies, members, the triggers that protect the ledger, and the search index. The result lists all
+    other data in `not_proved`. The comparison needs memory for every request.
     """
-    reasons = LastReasons() if with_tables else None
-    proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
+    proof = LedgerVerifier([*store.checkpoints(), *checkpoints])
     heads = sorted(store.chains().items())
     for chain, head in heads:
         entries = store.links_with_private_parts(chain)
         later = partial(store.links, chain, head[0] + 1)
-        proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head, later)
+        proof.add_chain(chain, takewhile(partial(is_within, head[0]), entries), head, later)
     proof.result.broken += find_entries_after_head(store, heads)
     result = proof.finish()
-    if reasons is not None:
-        result.broken += _compare_with_events(store, sorted(result.chains), reasons)
-        result.not_proved = NOT_COMPARED
+    if with_tables:
+        result.broken += _compare_with_events(store, sorted(result.chains))
+        result.not_proved = _NOT_COMPARED
     return result
 
 
-def _is_within(length: int, entry: SealedEntry) -> bool:
+def is_within(length: int, entry: SealedEntry) -> bool:
     """Tell whether an entry was stored before the head was read. Another process may be writing."""
     return entry.link.seq <= length
 
@@ -243,7 +247,7 @@ def find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, 
             yield ChainBreak(chain, length + 1, f"its head is entry {length}, but its last entry is {seq}")
 
 
-def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
+def _compare_with_events(store: Store, chains: Sequence[str]) -> Iterator[ChainBreak]:
     """Yield the differences between the tables and the events."""
     promotions = read_promotions(store)  # read before the events, because a later row also has a later entry
     approvals = set(list_approvals(store))
@@ -252,7 +256,6 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
         replay.begin(chain)
         yield from _compare_requests(replay)
-        yield from find_differing_columns(store, chain, sorted(replay.states), reasons)
     yield from replay.broken
     yield from _find_unrecorded_requests(store, replay.recorded)
     for fault in _find_faults(store, replay, promotions, approvals, letters):
@@ -381,7 +384,7 @@ class _Replay:
         self.authors: set[PolicyAuthor] = set()  # who promoted a version of a policy
         self.keys: set[tuple[str, str, tuple[str, ...], tuple[str, ...] | None]] = set()  # of other systems
         self.letters: set[str] = set()  # that were sent
-        self.letters_since: int | None = None  # the first of them; earlier versions recorded none
+        self.letters_since: int | None = None  # the first of them
         self.broken: list[ChainBreak] = []
         self._store = store
 

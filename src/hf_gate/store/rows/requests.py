@@ -11,13 +11,13 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.evaluations import evaluation_of
 from hf_gate.core.events.request_state import KnownRequest
-from hf_gate.core.forms.case_folding import domain_of, fold_for_search
+from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.lifecycle import STATUS_OF, WITHDRAWN, Status
 from hf_gate.core.request_version import ContentDigest
 from hf_gate.core.requests import AccessRequest
-from hf_gate.core.stored_rows import DerivedRow, Identity, ListPosition, ListRange, PersonRow, RequestRow
+from hf_gate.core.stored_rows import Identity, ListPosition, ListRange, PersonRow, RequestRow
 from hf_gate.hub.protocol.codec import read_request_page
-from hf_gate.store.sql import Database, Reader, Row, Values
+from hf_gate.store.sql import Database, Row, Values
 from hf_gate.store.writing.compression import Packer, decode_record
 from hf_gate.store.writing.state_columns import SELECT_STATE, StoredVerdict, repo_of, state_of
 
@@ -278,14 +278,3 @@ def read_past_decisions(
         elsewhere = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY")
         values = [*values, repos]
     return db.rows(here, (value, repo_id)), db.rows(elsewhere, values)
-
-
-def read_derived_columns(reader: Reader, idents: Sequence[int]) -> dict[int, DerivedRow]:
-    """Return the derived columns of these requests, by request number."""
-    among, value = reader.reads.in_clause(idents)
-    rows = reader.reads.rows(
-        "SELECT r.id, r.domain, CASE WHEN r.record_id IS NULL THEN NULL ELSE p.email END, r.reason"
-        f" FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",
-        (value,),
-    )
-    return {row[0]: DerivedRow(row[1], domain_of(row[2]), row[3]) for row in rows}
