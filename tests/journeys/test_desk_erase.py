@@ -145,7 +145,7 @@ def test_the_exact_name_confirms(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
-def test_backups_are_named_with_their_age_and_restored_backups_do_not_hold_an_erased_person(
+def test_copies_are_named_with_their_age_and_restored_backups_do_not_hold_an_erased_person(
     scene: Scene, tmp_path: Path
 ) -> None:
     run, folder = scene.console.run, scene.folder
@@ -157,12 +157,12 @@ def test_backups_are_named_with_their_age_and_restored_backups_do_not_hold_an_er
     (folder / "moved.db").rename(away)
     assert find_words_in_files(folder, scene.words)
     done = run("person", "erase", QUOKKA, "--yes", "--json").json
-    problems = {Path(copy["file"]).name: copy["problem"] for copy in done["copies"]}
-    assert problems == {"desk.db.before-restore": None}
-    backups = {Path(backup["file"]).name: backup["days"] for backup in done["backups"]}
-    assert backups == {"kept.db": 0, "moved.db": None}
-    assert find_words_in_files(folder, scene.words, but=[folder / "kept.db"]) == []
-    (folder / "kept.db").unlink()
+    named = {Path(written["file"]).name: written["days"] for written in done["files"]}
+    assert named == {"kept.db": 0, "moved.db": None, "desk.db.before-restore": 0}
+    copies = [folder / "kept.db", folder / "desk.db.before-restore"]
+    assert find_words_in_files(folder, scene.words, but=copies) == []
+    for copy in copies:
+        copy.unlink()
     assert run("store", "restore", str(away), "--yes").code == 0
     assert scene.traces() == []
     assert run("sync", "--full").code == 0

@@ -109,7 +109,7 @@ def test_from_the_first_look_to_the_first_decision_and_away_again(stranger: Stra
     kept = stranger.folder.parent / "kept"
     stranger.types("store", "export", str(kept))
     stranger.types("audit", "verify", "--file", str(kept / "ledger.jsonl"))
-    stranger.types("store", "remove", "--yes", "--name", stranger.folder.name)
+    stranger.types("store", "remove", "--yes")
     assert {
         name for name in _files_below(stranger.folder) if not name.startswith(("hf-gate.yaml", "policies/", ".git"))
     } == set()
@@ -132,5 +132,5 @@ def test_a_first_decision_without_a_workspace_says_where_it_is_kept_and_how_it_g
     assert "hf-gate store remove" in where
     again = stranger.types("accept", f"chen-w@{REPO}").err
     assert "stored in" not in again, "said once"
-    stranger.types("store", "remove", "--yes", "--name", stranger.hub.url.partition("://")[2])
+    stranger.types("store", "remove", "--yes")
     assert {name for name in _files_below(private_home) if "hf-gate" in name} == set()

@@ -16,6 +16,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from hf_gate import __version__
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import TimelineFilter
@@ -44,7 +45,12 @@ def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, schema_of("store-backup"))
     assert mode_of(place / "copy.db") == 0o600
-    assert [path.name for path in place.glob("copy*")] == ["copy.db"]
+    assert mode_of(place / "copy.db.json") == 0o600
+    assert sorted(path.name for path in place.glob("copy*")) == ["copy.db", "copy.db.json"]
+    manifest = json.loads((place / "copy.db.json").read_text())
+    assert (manifest["version"], manifest["workspace"], manifest["erasures"]) == (__version__, "eeg", 0)
+    (place / "heads.json").write_text(json.dumps(manifest["checkpoint"]))
+    assert console.run("audit", "verify", "--checkpoint", "heads.json").code == 0
     before = (place / "copy.db").read_bytes()
     (place / "link.db").symlink_to(place / "elsewhere.db")
     for name in ("copy.db", "link.db", "desk.db-wal"):
@@ -92,7 +98,6 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
         (lambda path: execute(path, "UPDATE about SET value = 'https://hub.example' WHERE key = 'endpoint'"), 2),
         (lambda path: execute(path, "CREATE TRIGGER t AFTER DELETE ON sessions BEGIN SELECT 1; END"), 1),
         (lambda path: execute(path, "CREATE VIEW v AS SELECT 1"), 1),
-        (lambda path: execute(path, "CREATE TABLE more (a CHECK (a > 1))"), 1),
         ("rewritten", 1),
         (lambda path: execute(path, "UPDATE requests SET status = 'accepted' WHERE status = 'pending'"), 1),
         (lambda path: execute(path, "UPDATE requests SET until_at = 1, ends_at = 1 WHERE status = 'accepted'"), 1),
@@ -102,8 +107,6 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
             1,
         ),
         (lambda path: execute(path, "DELETE FROM about WHERE key = 'schema'"), 1),
-        (lambda path: execute(path, "UPDATE requests SET first_seen_at = 'soon'"), 1),
-        (lambda path: execute(path, "INSERT INTO policy_authors VALUES ('x', 'mallory', x'00', '')"), 1),
     ],
     ids=[
         "no store",
@@ -112,15 +115,12 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
         "another Hub",
         "a trigger",
         "a view",
-        "a table",
         "a rewritten ledger",
         "a pending row accepted",
         "an end moved",
         "a promotion added",
         "an account changed",
         "two schema versions",
-        "a text as a time",
-        "bytes as a name",
     ],
 )
 def test_a_backup_that_is_not_whole_or_not_ours_is_refused_and_the_store_stays(
@@ -210,7 +210,7 @@ def test_what_is_no_file_is_no_backup(console: Console, place: Path) -> None:
 # ---- PostgreSQL ---------------------------------------------------------------------------------------------------------
 
 
-def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
+def test_on_a_server_restores_are_left_to_its_own_tools_and_the_rest_works(
     fresh: LocalHub, place: Path, postgres_uri: str
 ) -> None:
     request_access(fresh, ["ada-l"])
@@ -219,10 +219,11 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     (place / "hf-gate.yaml").write_text(desk)
     console = Console(fresh)
     assert console.run("sync", MODEL).code == 0
-    for args, tool in ((["backup", "x.db"], "pg_dump"), (["restore", "x.db", "--yes"], "pg_restore")):
-        ended = console.run("store", *args)
-        assert ended.code == 2
-        assert tool in ended.hint
+    missing = console.run("store", "backup", "x.dump", env={"PATH": "/nowhere"})
+    assert (missing.code, "pg_dump is not installed here" in missing.error) == (2, True), missing.err
+    assert not list(place.glob("x.dump*"))
+    ended = console.run("store", "restore", "x.dump", "--yes")
+    assert (ended.code, "pg_restore" in ended.hint) == (2, True)
     assert console.run("store", "check").code == 0
     assert console.run("store", "export", "out").code == 0
     assert len((place / "out" / "requests.jsonl").read_text().splitlines()) == 1
@@ -246,8 +247,7 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert (refused.code, refused.hint) == (6, f"Hint: Sync the repo first: hf-gate sync {MODEL} --full")
     assert console.run("store", "check").code == 0
-    name = console.run("store", "remove").hint.rpartition(" ")[2]
-    assert console.run("store", "remove", "--yes", "--name", name).code == 0
+    assert console.run("store", "remove", "--yes").code == 0
     assert console.run("sync", MODEL).code == 0, "there was no store any more, and a new one is made"
 
 
@@ -275,7 +275,7 @@ def test_the_rehearsal_of_the_documentation_restores_a_dump_and_checks_it(
     request_access(fresh, ["ada-l"])
     write_config(place, "running")
     write_config(place / "rehearsal", "rehearsal")
-    run("createdb running && hf-gate sync && pg_dump --format=custom --file=backup.dump running")
+    run("createdb running && hf-gate sync && hf-gate store backup backup.dump")
     try:
         run(command.replace("/srv/rehearsal", str(place / "rehearsal")))
         run("HF_GATE_WORKSPACE=rehearsal hf-gate ls --json | grep ada-l")

@@ -71,14 +71,6 @@ def test_each_harm_is_one_line_and_exit_code_1(
     assert any(word in line for line in ended.json["findings"]), ended.json
 
 
-def test_a_value_of_a_wrong_type_is_found(console: Console, place: Path) -> None:
-    execute(place / "desk.db", "UPDATE requests SET first_seen_at = 'soon'")
-    ended = console.run("store", "check")
-    assert ended.code == 1
-    assert "table requests has a value of a wrong type" in ended.out + ended.err
-    assert "bug" not in ended.err
-
-
 def test_a_damaged_search_index_is_found_and_built_again(console: Console, place: Path) -> None:
     with database(place / "desk.db") as db:
         db.execute("UPDATE grams_data SET block = zeroblob(length(block)) WHERE id > 1000")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -22,14 +21,13 @@ def test_without_a_workspace_removing_leaves_nothing_of_ours(fresh: LocalHub, pl
     console = Console(fresh)
     console.run("accept", f"ada-l@{MODEL}")
     assert own_files(Path.home())
-    name = fresh.url.removeprefix("http://")
-    ended = console.run("store", "remove", "--yes", "--name", name, "--json")
+    ended = console.run("store", "remove", "--yes", "--json")
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, schema_of("store-remove"))
     assert own_files(Path.home()) == []
     assert list(place.iterdir()) == []
     assert status_of(fresh, "ada-l") == "accepted"
-    assert console.run("store", "remove", "--yes", "--name", name).code == 0, "a second time there is nothing"
+    assert console.run("store", "remove", "--yes").code == 0, "a second time there is nothing"
 
 
 def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, place: Path) -> None:
@@ -39,13 +37,12 @@ def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, pla
     rows.write_text("email\nada@example.org\n")
     assert console.run("table", "add", "friends", "email=bob@example.org").code == 0, "leaves the lock of saved files"
     assert (place / ".hf-gate-policies.lock").exists()
-    ended = console.run("store", "remove", "--checkpoint", "heads.json", "--yes", "--name", "eeg")
+    ended = console.run("store", "remove", "--yes")
     assert ended.code == 0, ended.err
-    stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "heads.json", "friends.csv"}
+    stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "friends.csv"}
     assert {path.name for path in place.iterdir()} == stays
     for name in ("hf-gate.yaml", "policies/starter.yaml", "desk.db.bak"):
         assert f"Kept, because it is your file: {place / name}" in ended.out
-    assert json.loads((place / "heads.json").read_text())["heads"]
     assert own_files(Path.home()) == []
 
 
@@ -65,7 +62,7 @@ def test_a_removal_names_every_file_that_hf_gate_wrote_and_leaves(console: Conso
         ended = console.run(*each)
         assert ended.code == 0, ended.err
     (apart / "ledger.jsonl").unlink()
-    stays = console.run("store", "remove", "--yes", "--name", "eeg", "--json").json["stays"]
+    stays = console.run("store", "remove", "--yes", "--json").json["stays"]
     written = {apart / name for name in ("copy.db", "all", "later.json", "back.json")} | {place / "heads.json"}
     assert {str(path) for path in (*written, place / "roster" / "partners.csv")} <= set(stays)
     assert str(apart / "ledger.jsonl") not in stays, "it is no longer there"
@@ -79,36 +76,31 @@ def test_a_removal_in_a_workspace_names_the_own_store_of_the_same_hub(
     (own,) = Path.home().rglob("stores/*.db")
     monkeypatch.chdir(place)
     assert str(own) in console.run("store", "export", "out", "--json").json["left_out"]
-    ended = console.run("store", "remove", "--yes", "--name", "eeg")
+    ended = console.run("store", "remove", "--yes")
     assert f"Kept, your store of this Hub outside workspaces: {own}" in ended.out
     assert own.exists()
 
 
-@pytest.mark.parametrize("flags", [[], ["--yes"], ["--yes", "--name", "another"], ["--name", "eeg"]])
-def test_nothing_is_removed_unless_it_was_named(console: Console, place: Path, flags: list[str]) -> None:
-    ended = console.run("store", "remove", *flags)
+def test_nothing_is_removed_without_a_yes(console: Console, place: Path) -> None:
+    ended = console.run("store", "remove")
     assert ended.code == 6
-    assert "--yes --name eeg" in ended.hint
-    assert ("--name another is not the name of this store" in ended.error) == ("another" in flags)
+    assert "--yes" in ended.hint
     assert (place / "desk.db").exists()
 
 
-def test_on_a_terminal_a_checkpoint_is_offered_and_the_name_is_typed(console: Console, place: Path) -> None:
-    for typed, code in (("another", 6), ("eeg", 0)):
+def test_a_terminal_asks_once(console: Console, place: Path) -> None:
+    for typed, code in (("n", 6), ("y", 0)):
         with Terminal([*PROGRAM, "store", "remove"], console.environment()) as terminal:
-            terminal.until("File for a checkpoint")
-            terminal.press("heads.json\r" if code == 0 else "\r")
-            terminal.until("Type eeg to continue")
+            terminal.until("Delete all data of hf-gate in")
             terminal.press(f"{typed}\r")
             assert terminal.end() == code
-    assert json.loads((place / "heads.json").read_text())["heads"]
     assert not list(place.glob("desk.db*"))
 
 
 def test_nothing_is_removed_while_a_process_has_the_store_open(console: Console, place: Path) -> None:
     with database(place / "desk.db") as reader:
         reader.execute("SELECT count(*) FROM requests").fetchone()
-        ended = console.run("store", "remove", "--yes", "--name", "eeg")
+        ended = console.run("store", "remove", "--yes")
     assert ended.code == 75, ended.err
     assert (place / "desk.db").exists()
     assert console.run("store", "check").code == 0
@@ -117,16 +109,15 @@ def test_nothing_is_removed_while_a_process_has_the_store_open(console: Console,
 def test_nothing_is_removed_while_a_change_is_unsettled(console: Console, place: Path) -> None:
     with database(place / "desk.db") as db:
         db.execute("UPDATE changes SET state = 'open'")
-    ended = console.run("store", "remove", "--yes", "--name", "eeg")
+    ended = console.run("store", "remove", "--yes")
     assert ended.code == 6
     assert "1 change may have been sent" in ended.error
     assert (place / "desk.db").exists()
 
 
-def test_a_damaged_store_is_removed_only_when_that_is_said(console: Console, place: Path) -> None:
+def test_a_damaged_store_is_removed(console: Console, place: Path) -> None:
     (place / "desk.db").write_bytes(b"SQLite format 3\0" + b"?" * 9000)
-    assert console.run("store", "remove", "--yes", "--name", "eeg").code == 1
-    assert console.run("store", "remove", "--yes", "--name", "eeg", "--damaged").code == 0
+    assert console.run("store", "remove", "--yes").code == 0
     assert not list(place.glob("desk.db*"))
 
 
@@ -137,19 +128,9 @@ def test_links_in_the_way_are_removed_and_what_they_point_to_stays(
     target.write_text("mine")
     (place / "desk.db.restoring").symlink_to(target)
     (place / "desk.db.before-0005").symlink_to(target)
-    assert console.run("store", "remove", "--yes", "--name", "eeg").code == 0
+    assert console.run("store", "remove", "--yes").code == 0
     assert target.read_text() == "mine"
     assert not list(place.glob("desk.db*"))
-
-
-def test_a_workspace_called_all_is_one_store_like_any_other(
-    console: Console, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = place.rename(place.with_name("all"))
-    monkeypatch.chdir(folder)
-    ended = console.run("store", "remove", "--checkpoint", "heads.json", "--yes", "--name", "all")
-    assert ended.code == 0, ended.err
-    assert json.loads((folder / "heads.json").read_text())["heads"]
 
 
 def test_every_store_of_a_user_goes_at_once_also_of_hubs_that_are_gone(place: Path) -> None:
@@ -157,7 +138,7 @@ def test_every_store_of_a_user_goes_at_once_also_of_hubs_that_are_gone(place: Pa
         for hub in (one, two):
             request_access(hub, ["ada-l"])
             assert Console(hub).run("accept", f"ada-l@{MODEL}").code == 0
-    ended = Console(one).run("store", "remove", "--all-hubs", "--yes", "--name", "all", "--json")
+    ended = Console(one).run("store", "remove", "--all-hubs", "--yes", "--json")
     assert ended.code == 0, ended.err
     assert len(ended.json["stores"]) == 2
     assert own_files(Path.home()) == []

@@ -29,10 +29,10 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.ledger.service.ledger_files import export_ledger, verify_exported_ledger
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.messages.rows import letters, outbox
-from hf_gate.privacy.rows.copies import erase_in_copies, find_backups
 from hf_gate.privacy.rows.erasure import delete_expired
 from hf_gate.privacy.rows.erasure_file import append_record, make_record
 from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
+from hf_gate.privacy.rows.written_files import find_written_files
 from hf_gate.store.write_lock import Holder
 from hf_gate.workspace.rows.backups import Restore, restore, write_backup
 from hf_gate.workspace.rows.opening import open_store
@@ -210,8 +210,6 @@ class ErasureMachine(RuleBasedStateMachine):
             erasures = self.folder / "erasures.jsonl"
             append_record(erasures, make_record(self.store, ident, 7))
             assert repeat_erasures(self.store, erasures, "lena")
-            if self.server is None:
-                assert not [one for one in erase_in_copies(Path(self.place), ENDPOINT, erasures) if one.problem]
         stored = {where for (where, who) in self.hub if who == person and self._is_stored(where, person)}
         if found and stored == {where for (where, who) in self.hub if who == person}:
             self.forgotten.add(person)
@@ -250,7 +248,8 @@ class ErasureMachine(RuleBasedStateMachine):
         restore(job, Holder(1), wait=0)
         self.nobody_erased_is_left()
         self.open()
-        assert len(find_backups(Path(self.place))) == self.backups
+        named = {one.path for one in find_written_files(Path(self.place))}
+        assert self._copies() <= named
 
     @rule()
     def export(self) -> None:
@@ -265,8 +264,12 @@ class ErasureMachine(RuleBasedStateMachine):
     def nobody_erased_is_left(self) -> None:
         words = [word for person in getattr(self, "forgotten", ()) for word in _words(person)]
         if words:
-            found = find_words_in_files(self.folder, words, but=set(self.folder.glob("backup-*.db")))
+            found = find_words_in_files(self.folder, words, but=self._copies())
             assert found + ([] if self.server is None else find_words_on_server(self.server, words)) == []
+
+    def _copies(self) -> set[Path]:
+        """The copies of the store that an erasure only names."""
+        return {*self.folder.glob("backup-*.db"), *self.folder.glob("desk.db.before-restore*")}
 
     @invariant()
     def every_chain_holds(self) -> None:

@@ -20,11 +20,11 @@ from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.policies.facts.tables import NO_ACCOUNT
-from hf_gate.privacy.rows.copies import CopyResult, erase_in_copies, find_backups
 from hf_gate.privacy.rows.erasure import count_parts, delete_expired
 from hf_gate.privacy.rows.erasure_file import append_record, make_record, read_records
 from hf_gate.privacy.rows.erasure_repetition import repeat_erasures, scrub
 from hf_gate.privacy.rows.person_data import read_person_data
+from hf_gate.privacy.rows.written_files import find_written_files, record_file
 from hf_gate.store.database.schema_check import find_index_faults
 from hf_gate.store.rows.tray import add_waiting_decisions, list_recent_decisions
 from hf_gate.store.store import Store
@@ -318,20 +318,22 @@ def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_y
         assert dict(copy.bindings("partners")) == {"bob": hub_id(2)}
 
 
-def test_what_an_interrupted_restore_or_backup_left_is_deleted_or_named(path: Path, tmp_path: Path) -> None:
+def test_backups_exports_and_copies_beside_the_store_are_named_with_their_time(path: Path, tmp_path: Path) -> None:
     content = path.read_bytes()
     write_backup(path, tmp_path / "backup.db")
-    copy, left = path.with_name("desk.db.before-restore"), tmp_path / "backup.db.partial"
-    for file in (path.with_name("desk.db.restoring"), path.with_name("desk.db.restoring-wal"), copy, left):
-        file.write_bytes(content)
     (tmp_path / "backup.db").rename(tmp_path / "elsewhere.db")
-    with open_store(path, endpoint=ENDPOINT, erasures=tmp_path / "erasures.jsonl") as store, store.hold_write_lock():
-        _erase(store, tmp_path / "erasures.jsonl", WORDS[0])
-        assert erase_in_copies(path, ENDPOINT, tmp_path / "erasures.jsonl") == [CopyResult(copy)]
-    assert [(one.path.name, one.made_at is None) for one in find_backups(path)] == [
-        ("backup.db", True), ("backup.db.partial", False),
-    ]  # fmt: skip
-    assert find_words_in_files(tmp_path, WORDS, but=[left, tmp_path / "elsewhere.db"]) == []
+    record_file(path, tmp_path / "export")
+    (tmp_path / "export").mkdir()
+    for name in ("desk.db.restoring", "desk.db.before-restore", "backup.db.partial"):
+        (tmp_path / name).write_bytes(content)
+    found = [(one.path.name, one.made_at is None, one.is_copy) for one in find_written_files(path)]
+    assert found == [
+        ("backup.db", True, True),
+        ("backup.db.partial", False, True),
+        ("export", False, False),
+        ("desk.db.restoring", False, True),
+        ("desk.db.before-restore", False, True),
+    ]
 
 
 @pytest.mark.parametrize(

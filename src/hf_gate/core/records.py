@@ -242,15 +242,8 @@ class PlaceRecord(Record, frozen=True, kw_only=True):
     problem: Annotated[str | None, Meta(description="why the file was not searched")]
 
 
-class CopyRecord(Record, frozen=True, kw_only=True):
-    """A copy that hf-gate keeps beside the store, from before a restore or an upgrade."""
-
-    file: str
-    problem: Annotated[str | None, Meta(description="why the person could not be erased there")]
-
-
-class BackupRecord(Record, frozen=True, kw_only=True):
-    """A backup of the store. An erasure does not change it; restoring it repeats the erasure."""
+class WrittenFileRecord(Record, frozen=True, kw_only=True):
+    """A backup, an export or a plan of the store. An erasure does not change it; restoring a backup repeats it."""
 
     file: str
     days: Annotated[Count | None, Meta(description="its age; null: it is not where it was written")]
@@ -268,8 +261,9 @@ class ErasureRecord(Record, frozen=True, kw_only=True):
     bindings: Annotated[Count, Meta(description="keys of tables that were matched with the account")]
     views: Annotated[Count, Meta(description="saved views that name the person")]
     profiles: Count
-    copies: list[CopyRecord]
-    backups: Annotated[list[BackupRecord], Meta(description="they keep the person until they are deleted or restored")]
+    files: Annotated[
+        list[WrittenFileRecord], Meta(description="backups and exports that may hold the person until you delete them")
+    ]
     places: Annotated[list[PlaceRecord], Meta(description="your files that contain the person; they are not edited")]
     member: Annotated[str | None, Meta(description="the person is this member of the desk, who stays")]
 

@@ -97,7 +97,7 @@ def person_erase(context: CommandContext, *, user: str, dry_run: bool, yes: bool
         return 0
     done = erasure.erase(workspace, person, url, find_actor(context), owned)
     _print_erasure(context, done, preview.name)
-    return 5 if any(copy.problem for copy in done.copies) else 0
+    return 0
 
 
 def _confirm_erasure(context: CommandContext, preview: ErasurePreview, user: str, *, yes: bool) -> None:
@@ -136,15 +136,13 @@ def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
     ):
         if count:
             yield f"  {pluralize(count, one, many)}"
-    for copy in record.copies:
-        yield f"  in the copy {copy.file}" if copy.problem is None else f"  not in {copy.file}: {copy.problem}"
     yield (
         "Kept: statuses, times and decisions under the pseudonym, and keyed hashes that stop the old requests "
         "from coming back."
     )
-    for backup in record.backups:
-        age = "moved or deleted" if backup.days is None else f"{pluralize(backup.days, 'day')} old"
-        yield f"Kept: the backup {backup.file} ({age}). Delete it, or restore it: a restore repeats the erasure."
+    for written in record.files:
+        age = "moved or deleted" if written.days is None else f"{pluralize(written.days, 'day')} old"
+        yield f"Kept: {written.file} ({age}). Delete it; if it is a backup, a restore repeats the erasure."
     if record.member:
         yield f"Kept: the member {record.member} of the desk, who is the same account."
     if record.places:

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from hf_gate.core.records import Count, OpenProblemRecord, Record
+from hf_gate.ledger.records import CheckpointRecord
 from hf_gate.requests.records import SyncRecord
 
 
@@ -81,6 +82,15 @@ class StoreCopyRecord(Record, frozen=True, kw_only=True):
     store: str
     file: str
     bytes: Count
+
+
+class BackupManifest(Record, frozen=True, kw_only=True):
+    """What a backup holds, in `FILE.json` beside it."""
+
+    version: Annotated[str, Meta(description="of the hf-gate that wrote the backup")]
+    workspace: Annotated[str | None, Meta(description="the name of the workspace's folder")]
+    erasures: Annotated[Count, Meta(description="people who were erased before the backup")]
+    checkpoint: Annotated[CheckpointRecord, Meta(description="the time, and the heads of all chains of the ledger")]
 
 
 class DisarmRecord(Record, frozen=True, kw_only=True):

@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import join_words, pluralize
 from hf_gate.base.timestamps import DAY_MS, to_ms
-from hf_gate.core.records import BackupRecord, CopyRecord, ErasureRecord, PlaceRecord
+from hf_gate.core.records import ErasureRecord, PlaceRecord, WrittenFileRecord
 from hf_gate.core.stored_rows import PersonRow
 from hf_gate.errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
-from hf_gate.privacy.rows.copies import erase_in_copies, find_backups, find_copies, find_written_files
 from hf_gate.privacy.rows.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from hf_gate.privacy.rows.erasure_file import append_record, make_record
 from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
+from hf_gate.privacy.rows.written_files import WrittenFile, find_written_files
 from hf_gate.requests.rows.identity import find_same_account, read_full_identity
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.removal import files_of
@@ -32,21 +32,17 @@ class ErasurePreview(Struct, frozen=True):
     parts: StoredParts
     obstacles: ErasureObstacles
     others: Sequence[int]  # stored people who are the same account, and who are erased too
-    copies: Sequence[Path]
-    backups: Sequence[BackupRecord]
+    files: Sequence[WrittenFileRecord]
     places: Sequence[PlaceRecord]
     member: str | None  # the person is also this member, who stays
 
-    def record(self, results: Sequence[CopyRecord] | None = None) -> ErasureRecord:
-        """Return the preview as a record; with `results`, as the record of the erasure."""
+    def record(self, *, is_erased: bool = False) -> ErasureRecord:
+        """Return the preview as a record; with `is_erased`, as the record of the erasure."""
         return ErasureRecord(
             person=self.person.pseudonym,
-            erased=results is not None,
+            erased=is_erased,
             **self.parts._asdict(),
-            copies=[CopyRecord(file=str(path), problem=None) for path in self.copies]
-            if results is None
-            else [*results],
-            backups=list(self.backups),
+            files=list(self.files),
             places=list(self.places),
             member=self.member,
         )
@@ -83,10 +79,8 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
     others = find_same_account(store, person.id)
     everybody = [person.id, *others]
     names = {name for ident in everybody for name in read_full_identity(store, ident).pattern.names}
-    copies = [] if path is None else find_copies(path)
-    backups = [] if path is None else _describe_backups(path, to_ms(workspace.now()))
     written = [] if path is None else find_written_files(path)
-    own = [*([] if path is None else files_of(path)), *(Path(backup.file) for backup in backups)]
+    own = [*([] if path is None else files_of(path)), *(one.path for one in written if one.is_copy)]
     if store.erasures is not None:
         own.append(store.erasures)
     return ErasurePreview(
@@ -95,17 +89,21 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
         parts=StoredParts(*map(sum, zip(*(count_parts(store, ident) for ident in everybody), strict=True))),
         obstacles=_join_obstacles([find_obstacles(store, ident) for ident in everybody]),
         others=others,
-        copies=copies,
-        backups=backups,
-        places=find_places(workspace.location.folder, [*owned, *written], own, names),
+        files=_describe_files(written, to_ms(workspace.now())),
+        places=find_places(workspace.location.folder, [*owned, *_list_exports(written)], own, names),
         member=_find_member(workspace, person),
     )
 
 
-def _describe_backups(store: Path, now: int) -> list[BackupRecord]:
+def _list_exports(written: Sequence[WrittenFile]) -> list[Path]:
+    return [one.path for one in written if not one.is_copy]
+
+
+def _describe_files(written: Sequence[WrittenFile], now: int) -> list[WrittenFileRecord]:
     return [
-        BackupRecord(file=str(path), days=None if made_at is None else max(0, now - made_at) // DAY_MS)
-        for path, made_at in find_backups(store)
+        WrittenFileRecord(file=str(one.path), days=None if one.made_at is None else max(0, now - one.made_at) // DAY_MS)
+        for one in written
+        if one.is_copy or one.path.suffix != ".json"  # a plan is listed where it names the person
     ]
 
 
@@ -153,12 +151,11 @@ def check_erasable(preview: ErasurePreview) -> None:
 
 
 def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: Sequence[Path] = ()) -> ErasureRecord:
-    """Erase a person from the store and from the copies beside it; return what was deleted and what stays.
+    """Erase a person from the store; return what was deleted and what stays.
 
     The hashes are on disk before anything is deleted, so that the next opening finishes an interrupted erasure.
     """
     store = workspace.store
-    path = file_of_store(url)
     with store.hold_write_lock():
         preview = preview_erasure(workspace, person, url, owned)
         check_erasable(preview)
@@ -167,10 +164,9 @@ def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: 
         for ident in (person.id, *preview.others):
             append_record(store.erasures, make_record(store, ident, to_ms(workspace.now())))
         is_clean = repeat_erasures(store, store.erasures, actor)
-        results = [] if path is None else erase_in_copies(path, store.endpoint, store.erasures)
     if not is_clean:
         raise StoreBusy(
             f"{preview.name} is erased, but another process still reads the old log of the database.",
             hint="Stop the desk; the next command that writes, e.g. hf-gate sync, removes the rest.",
         )
-    return preview.record([CopyRecord(file=str(result.path), problem=result.problem or None) for result in results])
+    return preview.record(is_erased=True)

@@ -83,8 +83,8 @@ def check_program(about: Mapping[str, str], at: str, migrations: Path = MIGRATIO
     `about` is as `read_about_schema` returns it.
     """
     known = list_revisions(migrations)
-    if about["schema"] not in known and about["oldest"] > known[-1]:
-        theirs = f"version {about['program']}, schema {about['schema']}"
+    if about["schema"] not in known and about.get("oldest", about["schema"]) > known[-1]:
+        theirs = f"version {about.get('program', 'unknown')}, schema {about['schema']}"
         ours = f"version {__version__}, schema {known[-1]}"
         raise StoreTooNew(f"{at} was made by a newer hf-gate ({theirs}; this is {ours}). It was not changed.")
 

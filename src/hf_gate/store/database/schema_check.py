@@ -1,6 +1,4 @@
-"""Compares a database with the schema of a store (tables, indexes, the triggers of the ledger), and repairs the search
-index.
-"""
+"""Checks the file of a store and the triggers of its ledger, and repairs the search index."""
 
 from __future__ import annotations
 
@@ -13,12 +11,10 @@ from hf_gate.store.sql import Database, Postgres, Reader, Sqlite
 from hf_gate.store.write_lock import FileLock, Holder, OnWait, ignore_wait
 from hf_gate.store.writing.search_index import SearchIndex
 
-from .schema import SCHEMA, check_program, create_schema, read_about_schema, read_revision, read_statements
+from .schema import SCHEMA, check_program, read_about_schema, read_revision, read_statements
 
 _TRIGGERS: Final = re.compile(r"^CREATE TRIGGER (\w+)")
 _GUARD: Final = "ledger_only_added_to"
-_UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # not in our CREATE TABLE statements
-_STORED_TYPES: Final = {"TEXT": ("text",), "BLOB": ("blob",), "INTEGER": ("integer",), "BOOLEAN": ("integer",)}
 _ENABLED: Final = ("O", "A")  # values of pg_trigger.tgenabled that fire in a normal session
 
 
@@ -86,9 +82,7 @@ def _to_text(value: object) -> str:
 
 
 def find_file_faults(reader: Reader) -> list[str]:
-    """Return the problems of a database file: damaged pages, dangling references, and objects that hf-gate did not
-    create.
-    """
+    """Return the problems of a database file: damaged pages, dangling references, and foreign triggers and views."""
     db = reader.reads
     if not isinstance(db, Sqlite):
         return find_trigger_faults(db)
@@ -96,60 +90,20 @@ def find_file_faults(reader: Reader) -> list[str]:
     orphans = [
         f"a row of {row[0]} refers to a missing row of {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]
     ]
-    return damage + orphans + find_schema_faults(db) + find_value_faults(db)
+    return damage + orphans + find_foreign_objects(db)
 
 
-def find_schema_faults(db: Sqlite) -> list[str]:
-    """Return the differences between a file and a new store. A crafted file may contain its own views and triggers."""
-    fresh = Sqlite(Path(":memory:"), writes=True)
-    try:
-        create_schema(fresh, {})
-        faults = _compare("object", _read_objects(fresh), _read_objects(db))
-        for (name,) in fresh.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            if _read_columns(fresh, name) != _read_columns(db, name):
-                faults.append(f"table {name} has different columns")
-    finally:
-        fresh.close()
-    tables = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
-    return faults + [f"table {name} has unexpected rules" for name, sql in tables if _UNUSUAL.search(sql or "")]
-
-
-def find_value_faults(db: Sqlite) -> list[str]:
-    """Return the tables of a file with a value of another type than its column; SQLite stores any
-    value in any column.
-    """
-    faults = []
-    for (table,) in db.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"):
-        types = {str(name): _STORED_TYPES.get(str(kind)) for name, kind, *_ in _read_columns(db, table)}
-        tests = [f"typeof(\"{name}\") NOT IN ('{kinds[0]}', 'null')" for name, kinds in types.items() if kinds]
-        if tests and db.row(f'SELECT 1 FROM "{table}" WHERE {" OR ".join(tests)} LIMIT 1') is not None:
-            faults.append(f"table {table} has a value of a wrong type")
-    return faults
-
-
-def _read_objects(db: Sqlite) -> dict[str, str]:
-    """Return the SQL of every object by name, except that of ordinary tables, which differs after an upgrade."""
-    rows = db.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
-    return {
-        f"{kind} {name}": "" if kind == "table" and not sql.startswith("CREATE VIRTUAL") else _collapse_sql(sql)
-        for kind, name, sql in rows
-    }
-
-
-def _read_columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
-    """Return each column's name, type, nullability, place in the key, and whether it is hidden or generated, ordered by
-    name.
-    """
-    quoted = table.replace('"', '""')
-    return sorted((row[1], row[2], row[3], row[5], row[6]) for row in db.rows(f'PRAGMA table_xinfo("{quoted}")'))
+def find_foreign_objects(db: Sqlite) -> list[str]:
+    """Return the triggers and views of a file that hf-gate did not create. A crafted file may contain its own."""
+    views = db.rows("SELECT name FROM sqlite_master WHERE type = 'view'")
+    return _find_sqlite_faults(db) + [f"view {name} is not one of hf-gate's" for (name,) in views]
 
 
 def _compare(kind: str, wanted: dict[str, str], found: dict[str, str]) -> list[str]:
-    label = "" if kind == "object" else f"{kind} "
     return [
-        *(f"{label}{name} is missing" for name in sorted(wanted.keys() - found.keys())),
-        *(f"{label}{name} is not one of hf-gate's" for name in sorted(found.keys() - wanted.keys())),
-        *(f"{label}{name} was changed" for name in sorted(wanted) if found.get(name, wanted[name]) != wanted[name]),
+        *(f"{kind} {name} is missing" for name in sorted(wanted.keys() - found.keys())),
+        *(f"{kind} {name} is not one of hf-gate's" for name in sorted(found.keys() - wanted.keys())),
+        *(f"{kind} {name} was changed" for name in sorted(wanted) if found.get(name, wanted[name]) != wanted[name]),
     ]
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 from msgspec import Struct
 
-from hf_gate.base.display_text import pluralize, to_json
+from hf_gate.base.display_text import pluralize
 from hf_gate.base.environment import require_writes
-from hf_gate.base.private_files import make_private_folder, write_private_file
+from hf_gate.base.private_files import make_private_folder
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
@@ -95,13 +96,6 @@ def check_no_desk(context: CommandContext) -> None:
             f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.",
             hint="Press Ctrl-C in its terminal, then repeat this command.",
         )
-
-
-def _require_file(context: CommandContext, server_command: str) -> Path:
-    path = store_path(context)
-    if path is None:
-        raise UsageError("the store is on a PostgreSQL server.", hint=f"Use the tools of PostgreSQL: {server_command}")
-    return path
 
 
 # ---- check -----------------------------------------------------------------------------------------------------------
@@ -197,7 +191,7 @@ def find_other_files(context: CommandContext, stores: Sequence[Path]) -> list[Pa
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import find_written_files
 
-    files = [path for store in stores for path in find_written_files(store)]
+    files = [one.path for store in stores for one in find_written_files(store) if one.made_at is not None]
     if context.location.folder is not None:
         with suppress(HfGateError):  # a local Hub that does not answer has no store to name
             files += [path for path in [bootstrap.own_store_path(context.settings)] if path.is_file()]
@@ -235,18 +229,17 @@ def _describe_export(folder: Path, lines: dict[str, int], left_out: list[Path]) 
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 def store_backup(context: CommandContext, *, file: Path) -> int:
-    """Copy the store to FILE, even while the desk runs.
+    """Copy the store to FILE, even while the desk runs; a store on PostgreSQL with its program pg_dump.
 
     FILE must not exist. Only you can read it. It contains personal data, but not your own files: back up hf-gate.yaml,
-    policies and tables separately.
+    policies and tables separately. FILE.json beside it says what the backup holds, without personal data.
     """
-    from hf_gate.workspace.service.store_maintenance import write_backup
+    from hf_gate.workspace.service import bootstrap
+    from hf_gate.workspace.service.store_maintenance import back_up
 
     require_writes(f"the file {file}")
-    path = _require_file(context, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
-    open_store_to_read(context)  # raises an error if the file is not a store of this Hub
-    size = write_backup(path, file)
-    record = StoreCopyRecord(store=str(path), file=str(file.absolute()), bytes=size)
+    size = back_up(open_store_to_read(context), bootstrap.store_url(context.settings, context.location), file)
+    record = StoreCopyRecord(store=_display_store(context), file=str(file.absolute()), bytes=size)
     context.out.document(
         record, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)]
     )
@@ -268,9 +261,12 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
     from hf_gate.workspace.service import bootstrap
     from hf_gate.workspace.service.store_maintenance import restore_backup
 
-    path = _require_file(
-        context, "pg_restore --clean --dbname=URL FILE, while no hf-gate process runs; then hf-gate store disarm"
-    )
+    path = store_path(context)
+    if path is None:
+        raise UsageError(
+            "the store is on a PostgreSQL server, which pg_restore restores.",
+            hint="While no hf-gate process runs: pg_restore --clean --dbname=URL FILE; then hf-gate store disarm",
+        )
     require_writes("the store")
     check_no_desk(context)
     if not os.path.lexists(file):
@@ -388,7 +384,7 @@ def _lines(counts: Mapping[str, int], periods: Mapping[str, int], *, is_done: bo
 
 
 class _Removal(Struct, frozen=True):
-    """The stores to remove: files, or with `url` a store on a server. `name` is what the user must type."""
+    """The stores to remove: files, or with `url` a store on a server, which messages call `name`."""
 
     name: str
     paths: Sequence[Path] = ()
@@ -396,23 +392,10 @@ class _Removal(Struct, frozen=True):
     is_all_hubs: bool = False
 
 
-@command(
-    "remove",
-    examples=(
-        "hf-gate store remove",
-        "hf-gate store remove --checkpoint heads.json --yes --name huggingface.co",
-    ),
-)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask; needs --name.")
-@click.option("--name", metavar="NAME", help="The name to confirm with; needs --yes.")
-@click.option(
-    "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Save a checkpoint of the audit log first."
-)
+@command("remove", examples=("hf-gate store remove", "hf-gate store remove --yes"))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--all-hubs", is_flag=True, help="Remove all your stores outside workspaces, of every Hub.")
-@click.option("--damaged", is_flag=True, help="Remove a store even if it cannot be read.")
-def store_remove(
-    context: CommandContext, *, yes: bool, name: str | None, checkpoint: Path | None, all_hubs: bool, damaged: bool
-) -> int:
+def store_remove(context: CommandContext, *, yes: bool, all_hubs: bool) -> int:
     """Delete the store (requests, people, decisions, audit log, sessions), and lock files and caches of hf-gate.
 
     Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
@@ -422,10 +405,11 @@ def store_remove(
     removal = _find_removal(context, all_hubs=all_hubs)
     if not all_hubs:
         check_no_desk(context)
-    check = _settled_check(removal, damaged=damaged)
+    check = partial(_check_all_settled, removal)
     check()
-    _write_checkpoint(context, removal, checkpoint, asks=not yes)
-    _confirm_removal(context, removal, yes=yes, name=name)
+    if not yes:
+        question = f"Delete all data of hf-gate in {removal.name}? Nothing changes on the Hub."
+        confirm(context, question, "nothing was removed", "Add --yes.")
     written = find_other_files(context, removal.paths)  # before the list of them is removed
     removed = _remove(context, removal, check)
     stays = [path for path in (*_find_kept_files(context, removal), *written) if os.path.lexists(path)]
@@ -444,32 +428,26 @@ def _find_removal(context: CommandContext, *, all_hubs: bool) -> _Removal:
     from hf_gate.workspace.service.store_maintenance import name_of_server_store
 
     if all_hubs:
-        return _Removal("all", sorted(context.settings.paths.stores.glob("*.db")), is_all_hubs=True)
+        return _Removal(
+            "all your stores outside workspaces", sorted(context.settings.paths.stores.glob("*.db")), is_all_hubs=True
+        )
     path = store_path(context)
     if path is None:
         return _Removal(name_of_server_store(bootstrap.store_url(context.settings, context.location)), url="server")
-    folder = context.location.folder
-    return _Removal(bootstrap.name_of_hub(context.settings) if folder is None else folder.name, [path])
+    return _Removal(str(path), [path])
 
 
-def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
-    """Return a check that raises Guarded while changes are unsettled, because only the store can settle them."""
+def _check_all_settled(removal: _Removal) -> None:
+    """Raise Guarded while changes are unsettled, because only the store can settle them.
+
+    A store that cannot be read settles nothing.
+    """
     from hf_gate.workspace.service.store_maintenance import count_unsettled
 
-    def check() -> None:
-        for path in removal.paths:
-            if not path.is_file() or path.is_symlink():
-                continue
-            try:
+    for path in removal.paths:
+        if path.is_file() and not path.is_symlink():
+            with suppress(StoreDamaged):
                 check_settled(count_unsettled(path), str(path))
-            except StoreDamaged as problem:
-                if not damaged:
-                    hint = "To remove the store anyway, add --damaged."
-                    raise StoreDamaged(
-                        f"{str(problem).rstrip('.')}; there may be unsettled changes.", hint=hint
-                    ) from None
-
-    return check
 
 
 def check_settled(count: int, store: str) -> None:
@@ -479,52 +457,6 @@ def check_settled(count: int, store: str) -> None:
             f"{store}: {pluralize(count, 'change')} may have been sent, with an unknown outcome; nothing was removed.",
             hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs continue RUN`.",
         )
-
-
-def _write_checkpoint(context: CommandContext, removal: _Removal, target: Path | None, *, asks: bool) -> None:
-    from hf_gate.ledger.service.ledger_files import checkpoint_record, read_heads
-    from hf_gate.workspace.service import bootstrap
-
-    if removal.is_all_hubs:
-        if target is not None:
-            raise UsageError("--checkpoint works for only one store.", hint="Omit --all-hubs.")
-        return
-    if target is None and asks and context.may_ask and bootstrap.has_store(context.settings, context.location):
-        answer = click.prompt(
-            "File for a checkpoint of the audit log, which can later prove an export (empty: none)",
-            default="",
-            show_default=False,
-            err=True,
-        )
-        target = Path(answer).expanduser() if answer.strip() else None
-    if target is None:
-        return
-    if os.path.lexists(target):
-        raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
-    opened = open_store_to_read(context)
-    record = checkpoint_record(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
-    opened.store.close()
-    write_private_file(target.absolute(), (to_json(record) + "\n").encode())
-
-
-def _confirm_removal(context: CommandContext, removal: _Removal, *, yes: bool, name: str | None) -> None:
-    if yes or name is not None:
-        if not yes or name != removal.name:
-            raise Guarded(
-                f"--name {name} is not the name of this store; nothing was removed."
-                if name not in (None, removal.name)
-                else "--yes and --name are both needed; nothing was removed.",
-                hint=f"To remove the store: --yes --name {removal.name}",
-            )
-        return
-    if not context.may_ask:
-        raise Guarded("cannot ask for confirmation here; nothing was removed.", hint=f"Add --yes --name {removal.name}")
-    for path in removal.paths:
-        context.out.say(f"  {path}")
-    context.out.say("All data of hf-gate in these stores is deleted. Nothing changes on the Hub.")
-    answer = click.prompt(f"Type {removal.name} to continue", default="", show_default=False, err=True)
-    if answer.strip() != removal.name:
-        raise Guarded("not confirmed; nothing was removed.")
 
 
 def _remove(context: CommandContext, removal: _Removal, check: Callable[[], None]) -> list[Path]:

@@ -20,8 +20,9 @@ from hf_gate.core.letters.messages import NOTICE
 from hf_gate.core.runs import ALL_RUNS, RunState
 from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.members.rows.members import revoke_member
-from hf_gate.privacy.rows.copies import PARTIAL, record_copy, repeat_in_copy
 from hf_gate.privacy.rows.erasure_file import FILE_NAME
+from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
+from hf_gate.privacy.rows.written_files import PARTIAL, record_copy
 from hf_gate.requests.rows.initial_load import finish_loading
 from hf_gate.store.database.schema import (
     check_program,
@@ -30,17 +31,17 @@ from hf_gate.store.database.schema import (
     read_revision,
     upgrade_schema,
 )
-from hf_gate.store.database.schema_check import find_schema_faults, find_trigger_faults, find_value_faults
+from hf_gate.store.database.schema_check import find_foreign_objects
 from hf_gate.store.removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
-from hf_gate.store.sql import Row, Sqlite, raise_sqlite_error
+from hf_gate.store.server_dump import dump_schema
+from hf_gate.store.sql import Row, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Holder, OnWait, ignore_wait
 from hf_gate.store.writing.notice_queue import IS_OPEN
 
-from .opening import check_owner, open_store
+from .opening import check_owner
 
 _MAGIC: Final = b"SQLite format 3\0"
-_PAGES_PER_STEP: Final = 2_000  # pages copied in one step; Ctrl-C interrupts between two steps
 _CHUNK: Final = 1 << 20
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DISARM_SQL: Final = (
@@ -66,18 +67,24 @@ _DISARM_SQL: Final = (
 # ---- backup ----------------------------------------------------------------------------------------------------------
 
 
-def write_backup(store: Path, target: Path) -> int:
+def write_backup(store: Path | str, target: Path) -> int:
     """Copy a store as it is now to a new file and return the file's size in bytes.
 
-    Other processes may write meanwhile.
+    `store` is a file, or the address of a store on a server. Other processes may write meanwhile.
     """
-    _check_target(store, target)
+    if isinstance(store, Path):
+        _check_target(store, target)
+    if os.path.lexists(target):
+        raise UsageError(f"{target} already exists; nothing was written.", hint="Name a new file.")
     draft = target.with_name(target.name + PARTIAL)
     with _system_errors(target):
         os.close(_new_file(draft))
         try:
-            record_copy(store, target)
-            _copy_store(store, draft)
+            if isinstance(store, Path):
+                record_copy(store, target)
+                _copy_store(store, draft)
+            else:
+                dump_schema(store, draft)
             _sync(draft)
             _link_unless_exists(draft, target)
             return target.stat().st_size
@@ -98,9 +105,7 @@ def _link_unless_exists(draft: Path, target: Path) -> None:
 
 
 def _check_target(store: Path, target: Path) -> None:
-    if os.path.lexists(target):
-        raise UsageError(f"{target} already exists; nothing was written.", hint="Name a new file.")
-    if target.parent.resolve() == store.parent.resolve() and target.name.startswith(f"{store.name}"):
+    if target.parent.resolve() == store.parent.resolve() and target.name.startswith(store.name):
         raise UsageError(
             f"{target} is a name that hf-gate itself uses.", hint="Use another name, e.g. backup-2026-11-26.db."
         )
@@ -118,18 +123,10 @@ def _new_file(draft: Path) -> int:
 
 def _copy_store(store: Path, draft: Path) -> None:
     source = Sqlite(store, writes=False)
-    copy = sqlite3.connect(draft, isolation_level=None)
     try:
-        source.run("BEGIN")  # one snapshot, however long the copy takes
-        source.row("SELECT 1 FROM about")
-        for word in ("journal_mode = OFF", "synchronous = OFF"):
-            copy.execute(f"PRAGMA {word}").fetchone()
-        source.raw.backup(copy, pages=_PAGES_PER_STEP)
-        copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that the copy is one file
-    except sqlite3.Error as problem:
-        raise_sqlite_error(problem, str(draft))
+        source.run("PRAGMA query_only = OFF")  # it counts the copy as a write
+        source.rows("VACUUM INTO ?", (str(draft),))  # one snapshot, in one file
     finally:
-        copy.close()
         source.close()
 
 
@@ -184,6 +181,9 @@ class _KeptRows(NamedTuple):
     bindings: Sequence[Row] = ()
 
 
+_NOTHING_KEPT: Final = _KeptRows()
+
+
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
@@ -202,10 +202,8 @@ def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_
             with _system_errors(draft):
                 _copy_file(job.backup, draft)
             with _refusing_damage(draft, job.backup):
-                _check_draft(draft, job)
-                _revoke_members(draft, job)
-                _disarm(draft, job.settings, _read_kept_rows(job))
-                repeat_in_copy(draft, job.endpoint, job.store.with_name(FILE_NAME))
+                _check_file(draft, job)
+                _restrict(draft, job)
             with _system_errors(job.store):
                 replaced = _put_in_place(draft, job.store)
         finally:
@@ -240,14 +238,6 @@ def _copy_file(backup: Path, draft: Path) -> None:
             shutil.copyfileobj(read, write, _CHUNK)
 
 
-def _check_draft(draft: Path, job: Restore) -> None:
-    """Refuse a backup that is damaged, crafted, too new or of another Hub; upgrade an older one."""
-    _check_file(draft, job)
-    later = draft.with_name(f"{draft.name}.none")  # erasures are repeated after this check
-    with open_store(draft, endpoint=job.endpoint, world=job.world, read_only=True, erasures=later) as store:
-        job.prove(store)
-
-
 @contextmanager
 def _refusing_damage(draft: Path, backup: Path) -> Iterator[None]:
     try:
@@ -263,83 +253,63 @@ def _refusing_damage(draft: Path, backup: Path) -> Iterator[None]:
 
 
 def _check_file(draft: Path, job: Restore) -> None:
+    """Refuse a backup that is damaged, crafted, too new or of another Hub; upgrade an older one."""
     db = Sqlite(draft, writes=True)
     try:
         for word in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
             db.run(f"PRAGMA {word}")
         if (found := db.rows("PRAGMA integrity_check(1)")) != [("ok",)]:
             raise StoreDamaged(f"{draft} is damaged: {found[0][0]}.")
-        views = db.rows("SELECT name FROM sqlite_master WHERE type = 'view'")
-        if faults := [*find_trigger_faults(db), *(f"view {name} is not one of hf-gate's" for (name,) in views)]:
+        if faults := find_foreign_objects(db):
             raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
         revision = read_revision(db)
         if revision is None:
             raise StoreDamaged(f"{draft} is empty.")
-        check_program(read_about_schema(db), str(job.backup))
+        check_program({**read_about_schema(db), "oldest": revision}, str(job.backup))
         check_owner(db, job.endpoint, job.world, at=str(job.backup))
         if revision != list_revisions()[-1]:
             upgrade_schema(db, None, revision)
         finish_loading(db)
-        if faults := find_schema_faults(db) or find_value_faults(db):
-            raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
     except sqlite3.Error as problem:
         raise StoreDamaged(f"{draft} is damaged: {problem}.") from problem
     finally:
         db.close()
 
 
-def _revoke_members(draft: Path, job: Restore) -> None:
-    """End every sign-in link as the desk would, so that the ledger records the end."""
+def _restrict(draft: Path, job: Restore) -> None:
+    """Check the ledger of the copy, disarm it, and repeat the erasures that it misses."""
     read = partial(Sqlite, draft, writes=False)
     write = partial(Sqlite, draft, writes=True)
-    with Store(job.endpoint, read, write(), None, lambda _: None, write) as store:
-        for member in store.members():
-            revoke_member(store, member, job.actor, job.at)
+    erasures = job.store.with_name(FILE_NAME)
+    with Store(job.endpoint, read, write(), None, lambda _: None, write, erasures=erasures) as store:
+        job.prove(store)
+        disarm(store, job.settings, job.actor, job.at, _read_kept_rows(job))
+        repeat_erasures(store, erasures)
+    db = write()
+    try:
+        db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left beside the draft
+    finally:
+        db.close()
+    _sync(draft)
 
 
-def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> None:
-    """Do in an open store what a restore does to a copy: end sessions and links, hold letters and decisions."""
+def disarm(
+    store: Store, settings: Mapping[str, str | None], actor: str, at: int, kept: _KeptRows = _NOTHING_KEPT
+) -> None:
+    """End sessions and links, hold letters and unsent decisions, and mark every repo as not synced since the restore.
+
+    `kept` is written after that. The next turn records a stop of unattended work in the ledger, unless the setting in
+    the backup says that this was done.
+    """
     for member in store.members():
         revoke_member(store, member, actor, at)
     with store.writing() as write:
-        for statement in _DISARM_SQL:
-            write.db.run(statement)
-        if store.is_shared:
-            write.db.run("DELETE FROM shared_values")
-            write.db.run("UPDATE leases SET holder = '', epoch = epoch + 1 WHERE name IN ('loop', 'messages')")
-        for key, value in settings.items():
-            write.write_setting(key, value)
-
-
-def _read_kept_rows(job: Restore) -> _KeptRows:
-    """Return what stays in force of the store that is replaced; nothing without a readable store."""
-    if not job.store.is_file():
-        return _KeptRows()
-    with suppress(HfGateError):  # a damaged store is often why a person restores
-        db = Sqlite(job.store, writes=False)
-        try:
-            stop = db.row("SELECT action FROM stop_requests WHERE run = ?", (ALL_RUNS,))
-            among, keys = db.in_clause(job.kept_settings)
-            settings = db.rows(f"SELECT key, value FROM settings WHERE key {among}", (keys,))
-            authors = db.rows("SELECT digest, actor, member, account FROM policy_authors")
-            bindings = db.rows("SELECT owner_table, key, user_id FROM bindings")
-        finally:
-            db.close()
-        return _KeptRows(None if stop is None else str(stop[0]), settings, authors, bindings)
-    return _KeptRows()
-
-
-def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) -> None:
-    """End sessions and links, hold unsent decisions, and mark every repo as not synced since the restore.
-
-    The next turn records a stop of unattended work in the restored ledger, unless the setting in the backup says that
-    this was done.
-    """
-    db = Sqlite(draft, writes=True)
-    try:
-        db.begin()
+        db = write.db
         for statement in _DISARM_SQL:
             db.run(statement)
+        if store.is_shared:
+            db.run("DELETE FROM shared_values")
+            db.run("UPDATE leases SET holder = '', epoch = epoch + 1 WHERE name IN ('loop', 'messages')")
         if kept.stop is not None:
             db.run("DELETE FROM stop_requests WHERE run = ?", (ALL_RUNS,))
             db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, kept.stop))
@@ -352,11 +322,24 @@ def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) ->
         db.run_many(sql, kept.bindings)
         for key, value in {**settings, **dict(kept.settings)}.items():
             db.write_setting(key, value)
-        db.commit()
-        db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left beside the draft
-    finally:
-        db.close()
-    _sync(draft)
+
+
+def _read_kept_rows(job: Restore) -> _KeptRows:
+    """Return what stays in force of the store that is replaced; nothing without a readable store."""
+    if not job.store.is_file():
+        return _NOTHING_KEPT
+    with suppress(HfGateError):  # a damaged store is often why a person restores
+        db = Sqlite(job.store, writes=False)
+        try:
+            stop = db.row("SELECT action FROM stop_requests WHERE run = ?", (ALL_RUNS,))
+            among, keys = db.in_clause(job.kept_settings)
+            settings = db.rows(f"SELECT key, value FROM settings WHERE key {among}", (keys,))
+            authors = db.rows("SELECT digest, actor, member, account FROM policy_authors")
+            bindings = db.rows("SELECT owner_table, key, user_id FROM bindings")
+        finally:
+            db.close()
+        return _KeptRows(None if stop is None else str(stop[0]), settings, authors, bindings)
+    return _NOTHING_KEPT
 
 
 def _free_name(store: Path) -> Path:

@@ -14,14 +14,17 @@ from typing import Final
 
 import msgspec
 
+from hf_gate import __version__
+from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
 from hf_gate.errors import StoreDamaged
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.inbox.service.request_records import exported_request
 from hf_gate.inbox.service.row_details import pair_with_details
-from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger
+from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger, read_heads
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.privacy.rows.copies import find_written_files, record_file
+from hf_gate.privacy.rows.erasure_file import read_records
+from hf_gate.privacy.rows.written_files import find_written_files, record_file
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.database.schema_check import find_file_faults, repair_search_index
@@ -40,6 +43,7 @@ from hf_gate.store.store import Store
 from hf_gate.store.store_path import file_of_store
 from hf_gate.store.write_lock import Holder
 from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
+from hf_gate.workspace.records import BackupManifest
 from hf_gate.workspace.rows.backups import Restore, disarm, restore, write_backup
 from hf_gate.workspace.rows.export import StoreReader, write_folder
 
@@ -133,6 +137,7 @@ Not exported: sessions, sign-in links, and counts that follow from the files abo
 
 
 __all__ = [
+    "back_up",
     "check_store",
     "count_unsettled",
     "export_store",
@@ -149,7 +154,6 @@ __all__ = [
     "repair_search_index",
     "restore_backup",
     "this_process",
-    "write_backup",
 ]
 
 
@@ -180,6 +184,23 @@ def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes])
     dump = StoreReader(workspace.store)
     with dump.snapshot():
         return write_folder(folder, export_files(workspace, dump, owned, workspace.now()))
+
+
+def back_up(workspace: Workspace, url: str, file: Path) -> int:
+    """Copy a store to a new file, and describe it in `FILE.json` beside it; return the bytes of the file."""
+    store = workspace.store
+    heads = read_heads(store, workspace.now())  # before the copy, which therefore holds all of these entries
+    size = write_backup(file_of_store(url) or url, file)
+    folder = workspace.location.folder
+    erasures = store.erasures
+    manifest = BackupManifest(
+        version=__version__,
+        workspace=None if folder is None else folder.name,
+        erasures=len(read_records(erasures)) if erasures is not None else 0,
+        checkpoint=checkpoint_record(heads, store.endpoint),
+    )
+    write_private_file(file.absolute().with_name(f"{file.name}.json"), _encode_line(manifest))
+    return size
 
 
 def restore_backup(
