@@ -23,6 +23,7 @@ TAGS = {
     e.PolicyPromoted: "PolicyPromoted",
     e.TableAccepted: "TableAccepted",
     e.TableChanged: "TableChanged",
+    e.TableRowChanged: "TableRowChanged",
     e.PrivatePartsDeleted: "PrivatePartsDeleted",
     e.MemberInvited: "MemberInvited",
     e.MemberRevoked: "MemberRevoked",

@@ -136,7 +136,7 @@ def test_it_tells_what_it_is(crowded: Desk) -> None:
     assert document["openapi"].startswith("3.")
     assert set(document["paths"]) == {
         "/api/v1/requests", "/api/v1/requests/{id}", "/api/v1/events", "/api/v1/decisions", "/api/v1/tray", "/api/v1/tray/undo",
-        "/api/v1/tray/send",
+        "/api/v1/tray/send", "/api/v1/tables/{name}/rows/{key}",
     }  # fmt: skip
 
 

@@ -28,7 +28,8 @@ BASE: Final = f"http://{HOST}"
 CALM: Final = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 WAYS: Final = (
     ("GET", "/api/v1/requests"), ("GET", "/api/v1/requests/{id}"), ("GET", "/api/v1/events"), ("POST", "/api/v1/decisions"), ("GET", "/api/v1/tray"),
-    ("POST", "/api/v1/tray/undo"), ("POST", "/api/v1/tray/send"),
+    ("POST", "/api/v1/tray/undo"), ("POST", "/api/v1/tray/send"), ("PUT", "/api/v1/tables/{name}/rows/{key}"),
+    ("DELETE", "/api/v1/tables/{name}/rows/{key}"),
 )  # fmt: skip
 
 

@@ -152,11 +152,12 @@ class PolicyTest(Struct, frozen=True):
 
 
 class TableSpec(Struct, frozen=True):
-    """A table declared in YAML: a file (`file`, `key`) or inline rows (`rows`)."""
+    """A table declared in YAML: a file (`file`, `key`), inline rows (`rows`), or rows in the store (`is_stored`)."""
 
     name: str
     key: tuple[str, ...] = ("user_id",)  # user_id, username, email
     file: str | None = None
+    is_stored: bool = False
     rows: tuple[str, ...] = ()  # usernames, addresses, `@domain`, `@*.domain`
     position: SourcePosition = SourcePosition()
 

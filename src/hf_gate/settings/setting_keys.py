@@ -37,6 +37,9 @@ CLOCK_SKEW: Final = "clock skew"
 UNATTENDED_STOP: Final = "unattended work stopped"
 """The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
 
+TABLE_ROWS: Final = "table rows"
+"""A random text that changes whenever a row of a table in the store does."""
+
 LEDGER_CHECK: Final = "ledger check"
 """How far turns have verified the ledger, and which breaks they found, as JSON; see `ledger_checks.py`."""
 

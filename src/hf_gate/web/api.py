@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -29,6 +30,7 @@ from hf_gate.decisions.pages.decision_hook import (
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
 from hf_gate.errors import HfGateError
+from hf_gate.grants.pages.table_rows import RowCells, TableRowOut, write_row
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.inbox.service.row_details import pair_with_details
@@ -174,6 +176,7 @@ _SHAPES: Final = (
     TrayOut,
     CountOut,
     EventsOut,
+    TableRowOut,
     ErrorOut,
 )
 _QUERIES: Final = {"/requests": "RequestsQuery", "/events": "EventsQuery"}
@@ -184,6 +187,7 @@ _IDEMPOTENCY: Final = {
     "description": "Required with a key: the same decision always has the same one.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY},
 }
+_PATH_NAMES: Final = re.compile(r"\{(\w+)\}")
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -211,7 +215,7 @@ def list_endpoints(
     """
     api = _Api(for_member, context_of, status_of)
     for method, path, work, _, _ in _ROUTES:
-        yield method, f"/api/v1{path}", api.make_endpoint(work)
+        yield method, f"/api/v1{path.replace('{key}', '{key:path}')}", api.make_endpoint(work)
     yield "GET", "/api/openapi.json", api.openapi
 
 
@@ -280,7 +284,7 @@ class _Api(Struct, frozen=True):
                 401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
             )
         if member is None:
-            hint = "Open the link that the desk printed. A key works only for /api/v1/events and /api/v1/decisions."
+            hint = "Open the link that the desk printed. A key works only for events, decisions and rows of tables."
             return error_response(401, "You are not signed in.", hint)
         context = self.context_of(request, member)
         if not context.member.role.covers(role):
@@ -363,12 +367,22 @@ def _list_events(context: HttpContext, call: ApiCall) -> Record:
     return EventsOut(events=events, next=page.next, has_more=page.has_more)
 
 
+def _put_row(context: HttpContext, call: ApiCall) -> Record:
+    return write_row(context, call.parse_body(RowCells))
+
+
+def _delete_row(context: HttpContext, _: ApiCall) -> Record:
+    return write_row(context, None)
+
+
 # Method, path, what the endpoint does, the record that it answers with, and a summary for the OpenAPI document.
 _ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
     ("GET", "/requests", _list_requests, RequestsOut, "List the requests that match a query."),
     ("GET", "/requests/{id}", _show_request, ApiRequest, "Show one request."),
     ("GET", "/events", _list_events, EventsOut, "List what happened, oldest first."),
     ("POST", "/decisions", _decide, DecisionsOut, "Put decisions into the tray."),
+    ("PUT", "/tables/{name}/rows/{key}", _put_row, TableRowOut, "Write a row of a table in the store."),
+    ("DELETE", "/tables/{name}/rows/{key}", _delete_row, TableRowOut, "Delete a row of a table in the store."),
     ("GET", "/tray", _list_tray, TrayOut, "List your unsent decisions."),
     ("POST", "/tray/undo", _undo, CountOut, "Undo all your unsent decisions."),
     ("POST", "/tray/send", _send, CountOut, "Send all your unsent decisions now."),
@@ -410,8 +424,10 @@ def _make_document() -> dict[str, Any]:
                 {"in": "query", "name": name, "required": False, "schema": schema}
                 for name, schema in queries[path].items()
             ]
-        elif path == "/requests/{id}":
-            operation["parameters"] = [{"in": "path", "name": "id", "required": True, "schema": {"type": "string"}}]
+        elif names := _PATH_NAMES.findall(path):
+            operation["parameters"] = [
+                {"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in names
+            ]
         elif path == "/decisions":
             body = {
                 "schema": {"oneOf": [{"$ref": _REF.format(name=name)} for name in ("DecisionsIn", "KeyDecisionIn")]}
@@ -422,6 +438,9 @@ def _make_document() -> dict[str, Any]:
             content = operation["responses"]["200"]["content"]["application/json"]
             content["schema"] = {"oneOf": [content["schema"], by_key["content"]["application/json"]["schema"]]}
             operation["responses"]["202"] = by_key
+        if method == "PUT":
+            body = {"schema": msgspec.json.schema(RowCells)}
+            operation["requestBody"] = {"content": {"application/json": body}, "required": True}
         paths.setdefault(f"/api/v1{path}", {})[method.lower()] = operation
     info = {"title": "hf-gate", "version": __version__}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}

@@ -28,7 +28,9 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 
 
 _KEY_PATHS: Final = frozenset({"/api/v1/events", "/api/v1/decisions", "/api/openapi.json"})
-"""Paths that take the key of another system in place of a session."""
+"""Paths that take the key of another system in place of a session, beside those of `_ROW_PATHS`."""
+
+_ROW_PATHS: Final = "/api/v1/tables/"
 
 
 def _read_key(path: str, headers: Mapping[str, str]) -> str | None:
@@ -37,7 +39,8 @@ def _read_key(path: str, headers: Mapping[str, str]) -> str | None:
     No page of another site can make a browser send one, so such a call needs no origin. Its cookies do not count.
     """
     kind, _, secret = headers.get("authorization", "").partition(" ")
-    return secret.strip() if path in _KEY_PATHS and kind.lower() == "bearer" else None
+    takes_key = path in _KEY_PATHS or path.startswith(_ROW_PATHS)
+    return secret.strip() if takes_key and kind.lower() == "bearer" else None
 
 
 class SecurityMiddleware:

@@ -193,6 +193,9 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
         f"{'' if event.rows_before is None else f', instead of {event.rows_before:,}'}"
     ),
     e.TableChanged: _describe_table_change,
+    e.TableRowChanged: lambda event, _entry: (
+        f"row of table {event.table} {'deleted' if event.after is None else 'written'}"
+    ),
     e.MemberInvited: _describe_invitation,
     e.MemberRevoked: lambda event, _entry: f"member {event.member} revoked",
     e.KeyMade: lambda event, _entry: (
@@ -230,6 +233,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.PolicyPromoted, "policy promoted"),
         (e.TableAccepted, "table accepted"),
         (e.TableChanged, "table changed"),
+        (e.TableRowChanged, "row changed"),
         (e.PrivatePartsDeleted, "personal data deleted"),
         (e.RunEnded, "run ended"),
         (e.SyncEnded, "full sync"),

@@ -187,6 +187,17 @@ class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Ta
     removed: int = 0
 
 
+class TableRowChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TableRowChanged"):
+    """A row of a table in the store was written or deleted.
+
+    `before` and `after` are commitments to its key and cells, with a salt that is deleted with the row.
+    """
+
+    table: str
+    before: str | None = None  # null: it is new
+    after: str | None = None  # null: it was deleted
+
+
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberInvited"):
     """A member got a new link to the desk."""
 
@@ -332,6 +343,7 @@ AnyEvent: TypeAlias = (
     | PolicyPromoted
     | TableAccepted
     | TableChanged
+    | TableRowChanged
     | MemberInvited
     | MemberRevoked
     | KeyMade

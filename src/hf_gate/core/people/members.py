@@ -123,13 +123,19 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyMember(Member, frozen=True, kw_only=True):
-    """A key of another system as a member: it has only these verbs, of decisions or `EVENTS`, and no proven account."""
+    """A key of another system as a member, without a proven account.
+
+    It has only these verbs: those of decisions, `EVENTS` and `TABLE`.
+    """
 
     verbs: tuple[str, ...] = ()
 
 
 EVENTS: Final = "events"
 """The verb of a key that reads the event feed."""
+
+TABLE: Final = "table"
+"""The verb of a key that changes rows of tables in the store."""
 
 
 def make_owner_member(name: str, user_id: str | None) -> Member:

@@ -74,7 +74,12 @@ def table_ls(context: CommandContext) -> int:
         Column("TABLE", lambda row: row.table),
         Column("ROWS", lambda row: f"{row.rows:,}", is_right_aligned=True),
         Column("KEY", lambda row: ", ".join(row.key), drop_rank=2),
-        Column("FILE", lambda row: row.file or "(in the policy)", is_flexible=True, drop_rank=3),
+        Column(
+            "FILE",
+            lambda row: row.file or ("(in the store)" if row.stored else "(in the policy)"),
+            is_flexible=True,
+            drop_rank=3,
+        ),
         Column("POLICIES", lambda row: ", ".join(row.policies) or "-", is_flexible=True, drop_rank=1),
         Column("PROBLEM", lambda row: row.refused or "-", is_flexible=True),
     ]
@@ -88,6 +93,10 @@ def table_ls(context: CommandContext) -> int:
         empty="There are no tables. Name a file and its key in hf-gate.yaml under `tables`; see docs/tables.md.",
     )
     return 0
+
+
+def _describe_place(row: TableRecord) -> str:
+    return row.file or ("(in the store)" if row.stored else "(in the policy)")
 
 
 @command("show", examples=("hf-gate table show partners", "hf-gate table show partners --query ada --json"))
@@ -284,7 +293,7 @@ def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
 
 def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
     """Return the table with the name of the file, else the only table that has a file."""
-    tables = [each for each in read_own_tables(workspace) if each.spec.file is not None]
+    tables = [each for each in read_own_tables(workspace) if each.spec.file is not None or each.spec.is_stored]
     named = [each for each in tables if each.name == Path(file).stem] or tables
     if len(named) == 1:
         return named[0]

@@ -17,7 +17,7 @@ from hf_gate.base.locks import read_announcement
 from hf_gate.base.timestamps import from_ms, ms_to_iso, to_ms
 from hf_gate.config import Settings
 from hf_gate.core.lifecycle import VERBS
-from hf_gate.core.people.members import EVENTS, MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
+from hf_gate.core.people.members import EVENTS, MEMBER_NAME, RESERVED_NAMES, ROLES, TABLE, Member, MemberRole
 from hf_gate.core.records import Record
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.members.records import (
@@ -228,14 +228,16 @@ def _parse_key(asked: Mapping[str, Any], known: Sequence[ApiKey], digest: str, a
                 hint=f"Leave --verbs and --repo out to get a new secret; or first: hf-gate ui key revoke {name}",
             )
         return ApiKey(digest=digest, name=name, verbs=earlier.verbs, repos=earlier.repos, made_at=at)
-    wrong = next((verb for verb in verbs if verb not in {*VERBS, EVENTS}), None)
+    wrong = next((verb for verb in verbs if verb not in {*VERBS, EVENTS, TABLE}), None)
     if wrong is not None or not verbs:
         raise UsageError(
             f"a new key needs --verbs: there is no key {name} yet." if wrong is None else f"{wrong!r} is not a verb.",
-            hint=f"--verbs takes some of {','.join((*VERBS, EVENTS))}, separated by commas.",
+            hint=f"--verbs takes some of {','.join((*VERBS, EVENTS, TABLE))}, separated by commas.",
         )
     if globs is None and verbs != (EVENTS,):
-        raise UsageError("a key that decides needs repos.", hint="--repo acme/model, or --repo 'datasets/acme/*'.")
+        raise UsageError(
+            "a key that decides or changes rows needs repos.", hint="--repo acme/model, or --repo 'datasets/acme/*'."
+        )
     return ApiKey(digest=digest, name=name, verbs=verbs, repos=globs, made_at=at)
 
 

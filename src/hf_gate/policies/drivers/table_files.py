@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path, PurePath
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from hf_gate.base.ids import is_id
 from hf_gate.base.private_files import open_regular_file
 from hf_gate.core.people.grants import FAR_END, end_of_day
+from hf_gate.core.policy_model import TableSpec
 from hf_gate.policies.facts.email_addresses import parse_address, parse_domain
 from hf_gate.policies.facts.fact_values import clean_text
 from hf_gate.policies.facts.tables import KEYS, Table, TableProblem, TableRow, build_table
@@ -139,6 +141,31 @@ def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) ->
             built.append(row)
     skipped = [problem.line for problem in problems if problem.is_error]
     return build_table(name, KEYS, built, _compute_digest(KEYS, built), problems, skipped=skipped, as_of=now)
+
+
+StoredRows: TypeAlias = Mapping[str, Mapping[str, str]]
+"""The cells of rows by their keys: account ids, usernames, addresses and `@domain`."""
+
+
+def make_stored_table(spec: TableSpec, rows: StoredRows, zone: tzinfo, now: datetime | None = None) -> Table:
+    """Build a table from rows of the store."""
+    records = tuple((line, {**cells, **_name_key(key)}) for line, (key, cells) in enumerate(rows.items(), 1))
+    return _make_table(ParsedFile(KEYS, records), spec.name, spec.key, zone, 0, now)
+
+
+def encode_stored_rows(rows: StoredRows) -> bytes:
+    """Return rows of the store as JSON lines."""
+    return b"".join(json.dumps({**cells, **_name_key(key)}).encode() + b"\n" for key, cells in rows.items())
+
+
+def cells_beside_key(key: str, cells: Mapping[str, str]) -> dict[str, str]:
+    """Return the cells of a row that are stored beside its key."""
+    return {name: cell for name, cell in cells.items() if cell and name not in _name_key(key)}
+
+
+def _name_key(key: str) -> dict[str, str]:
+    """Return the key of a row under the name of its column."""
+    return {"user_id" if is_id(key) else "email" if "@" in key else "username": key}
 
 
 def _refused_table(

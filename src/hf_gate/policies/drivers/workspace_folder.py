@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy, parse_policy
 from hf_gate.settings.workspace_config import WorkspaceConfig
 
-from .table_files import inline_table, is_own_file, load_table
+from .table_files import StoredRows, inline_table, is_own_file, load_table, make_stored_table
 
 CONFIG_NAME: Final = "hf-gate.yaml"
 MAX_BYTES: Final = 4 << 20
@@ -69,14 +69,24 @@ def format_problem(problem: PolicyProblem) -> str:
 
 
 def read_all_tables(
-    folder: WorkspaceFolder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
+    folder: WorkspaceFolder,
+    policies: Iterable[Policy],
+    *,
+    now: datetime,
+    previous: Mapping[str, int],
+    read_rows: Callable[[str], StoredRows] = lambda _: {},
 ) -> dict[str, Table]:
     """Read all tables of the workspace and of the policies by name.
 
-    `previous` is the number of rows at the last read.
+    `previous` is the number of rows at the last read. `read_rows` returns the rows of a table in the store.
     """
     specs = collect_table_specs(folder, policies)
-    return {name: _load(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
+    return {
+        name: make_stored_table(spec, read_rows(name), folder.zone, now)
+        if spec.is_stored
+        else _load(folder, spec, now, previous.get(name))
+        for name, spec in specs.items()
+    }
 
 
 def collect_table_specs(folder: WorkspaceFolder, policies: Iterable[Policy]) -> dict[str, TableSpec]:

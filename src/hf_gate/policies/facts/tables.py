@@ -55,6 +55,11 @@ class TableRow(Struct, frozen=True):
         return value
 
     @property
+    def stored_key(self) -> str:
+        """The key of the row in the store, the same for each way to write it."""
+        return self.user_id or self.email or self.username or f"@{self.domain}"
+
+    @property
     def digest(self) -> str:
         """The digest that names the row: 16 hex digits over its keys and everything it says."""
         content = json.dumps([self.user_id, self.email, self.username, self.domain, *self.terms], default=str)

@@ -344,7 +344,7 @@ _TABLE_KEY_SYNONYMS = {
     **dict.fromkeys(("user", "login", "name"), "username"),
     **dict.fromkeys(("mail", "e_mail", "address"), "email"),
 }
-_TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email} or name: ["@example.edu"]'
+_TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email}, name: {store: true} or name: ["@example.edu"]'
 _DOMAIN = re.compile(
     r"@?(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+\Z", re.IGNORECASE
 )
@@ -382,7 +382,7 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
     keys = reader.read_keys(
         node,
         f"table `{name.text}`",
-        ("file", "key"),
+        ("file", "store", "key"),
         synonyms={
             "path": "file",
             "csv": "file",
@@ -393,10 +393,15 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
     )
     if keys is None:
         return None
-    if "file" not in keys:
+    is_stored = keys.read_value("store", NodeReader.read_flag) or False
+    if is_stored == ("file" in keys):
         if len(keys) == len(node.pairs):
-            reader.add_problem(node, "no_file", f"table `{name.text}` has no `file`; write {_TABLE_EXAMPLES}.")
+            words = f"table `{name.text}` needs either `file` or `store: true`; write {_TABLE_EXAMPLES}."
+            reader.add_problem(node, "no_file", words)
         return None
+    if is_stored:
+        kinds = _read_key(reader, keys["key"][1]) if "key" in keys else _TABLE_KEYS
+        return TableSpec(name.text, kinds, is_stored=True, position=position_of(name)) if kinds else None
     file = reader.read_text(keys["file"][1], "file")
     if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
         words = "a table must be a .csv or .jsonl file."

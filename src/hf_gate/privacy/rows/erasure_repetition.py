@@ -23,6 +23,7 @@ VACUUMED: Final = (
     "texts",
     "profiles",
     "bindings",
+    "table_rows",
     "views",
     "plans",
     "changes",

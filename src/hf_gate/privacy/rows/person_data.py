@@ -14,6 +14,7 @@ from hf_gate.requests.rows.identity import read_full_identity
 from hf_gate.store.rows.runs import SELECT_CHANGES, build_changes
 from hf_gate.store.rows.tray import list_decisions_about
 from hf_gate.store.store import Store
+from hf_gate.verdicts.rows.table_rows import find_table_rows
 
 
 class PersonData(NamedTuple):
@@ -22,6 +23,7 @@ class PersonData(NamedTuple):
     changes: list[ChangeRow]
     decisions: list[QueuedDecision]
     bindings: list[tuple[str, str]]  # table and key
+    table_rows: list[tuple[str, str, str]]  # table, key and cells (JSON)
     views: list[tuple[str, str]]  # name and query
     selections: int  # how many selections contain a request of the person
     table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
@@ -52,6 +54,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
         changes=changes,
         decisions=list_decisions_about(store, person),
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
+        table_rows=find_table_rows(db, {one.account, *one.keys}),
         views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),
         table_hits=[row[0] for row in hits],
@@ -66,6 +69,7 @@ def join_person_data(parts: Sequence[PersonData]) -> PersonData:
         changes=[row for one in parts for row in one.changes],
         decisions=[row for one in parts for row in one.decisions],
         bindings=sorted({row for one in parts for row in one.bindings}),
+        table_rows=sorted({row for one in parts for row in one.table_rows}),
         views=list(dict.fromkeys(row for one in parts for row in one.views)),
         selections=sum(one.selections for one in parts),
         table_hits=sorted({name for one in parts for name in one.table_hits}),

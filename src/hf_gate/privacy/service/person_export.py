@@ -63,6 +63,12 @@ class BindingRecord(Record, frozen=True, kw_only=True):
     key: str
 
 
+class StoredRowRecord(BindingRecord, frozen=True, kw_only=True):
+    """A row of a table in the store."""
+
+    cells: dict[str, str]
+
+
 class SavedViewRecord(Record, frozen=True, kw_only=True):
     """A saved view."""
 
@@ -98,6 +104,7 @@ class PersonExportRecord(Record, frozen=True, kw_only=True):
     letters: list[PersonLetterRecord]
     profile: Annotated[dict[str, Any] | None, Meta(description="the public profile, if a policy read it")]
     bindings: list[BindingRecord]
+    table_rows: Annotated[list[StoredRowRecord], Meta(description="rows of tables in the store")]
     tables: Annotated[list[str], Meta(description="tables that contained the person at the last evaluation")]
     views: Annotated[list[SavedViewRecord], Meta(description="saved views that name the person")]
     selections: Annotated[Count, Meta(description="selections in the desk with a request of the person")]
@@ -155,6 +162,9 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
         ],
         profile=None if data.profile is None else json.loads(data.profile),
         bindings=[BindingRecord(table=table, key=key) for table, key in data.bindings],
+        table_rows=[
+            StoredRowRecord(table=table, key=key, cells=json.loads(cells)) for table, key, cells in data.table_rows
+        ],
         tables=data.table_hits,
         views=[SavedViewRecord(name=name, query=query) for name, query in data.views],
         selections=data.selections,
@@ -229,6 +239,8 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
     yield from _table(
         "Matches with tables", ("Table", "Key"), [(binding.table, binding.key) for binding in record.bindings]
     )
+    rows = [(row.table, row.key, *one) for row in record.table_rows for one in row.cells.items()]
+    yield from _table("Rows of tables", ("Table", "Key", "Column", "Text"), rows)
     yield from _table("Tables that list the person", ("Table",), [(name,) for name in record.tables])
     yield from _table("Saved views", ("Name", "Query"), [(view.name, view.query) for view in record.views])
     places = [(place.file, place.line, place.problem) for place in record.places]

@@ -25,6 +25,7 @@ from hf_gate.grants.commands.hand_ends import describe_end
 from hf_gate.policies.words.rule_phrases import describe_rule_of
 from hf_gate.requests.service.targets import RequestTarget
 from hf_gate.verdicts.commands.policy_files import Policies, print_errors, read_policies
+from hf_gate.verdicts.rows.table_rows import read_table_rows
 
 from .show import find_listed_request
 
@@ -159,7 +160,13 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
         replace(fill_templates(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()
     ]
-    tables = read_all_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
+    tables = read_all_tables(
+        read_folder(drafts.folder),
+        policies,
+        now=workspace.clock.now(),
+        previous={},
+        read_rows=lambda name: read_table_rows(workspace.store, name),
+    )
     row = _repo_row(workspace, repo)
     policy_set = policies_of_repo(
         row,

@@ -242,6 +242,15 @@ CREATE TABLE gate_texts (
     at INTEGER NOT NULL  -- when a sync first read it
 );
 
+-- rows of tables with `store: true`
+CREATE TABLE table_rows (
+    owner_table TEXT NOT NULL,
+    key TEXT NOT NULL,  -- account id, username, address or `@domain`, in lower case
+    cells TEXT NOT NULL,  -- JSON
+    salt TEXT NOT NULL,  -- of the commitment in the ledger
+    PRIMARY KEY (owner_table, key)
+);
+
 CREATE TABLE bindings (
     owner_table TEXT NOT NULL,
     key TEXT NOT NULL,

@@ -33,6 +33,7 @@ from hf_gate.policies.parsing.policy_parser import ParsedPolicy, find_foreign_ur
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
+from hf_gate.verdicts.rows.table_rows import read_table_rows
 
 from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
 from .table_store import read_row_counts
@@ -57,8 +58,9 @@ class PolicyBundle(Struct, frozen=True):
 
     @property
     def files_digest(self) -> str:
-        """The digest of the policies, and of the versions of the tables that are in force."""
-        tables = sorted((table.name, table.digest) for table in self.tables.values())
+        """The digest of the policies, and of the versions of the tables that are files."""
+        stored = {spec.name for spec in collect_table_specs(self.folder, self.policies).values() if spec.is_stored}
+        tables = sorted((name, table.digest) for name, table in self.tables.items() if name not in stored)
         return hashlib.sha256(canonical_json([self.digest, *tables])).hexdigest()
 
     @property
@@ -163,8 +165,13 @@ def _compile_policies(policies: _Identity[tuple[Policy, ...]], tables: frozenset
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
     """Read every table of the workspace."""
     all_policies = tuple(policies)
-    names = collect_table_specs(folder, all_policies)
-    return read_all_tables(folder, all_policies, now=now, previous=read_row_counts(store, names))
+    return read_all_tables(
+        folder,
+        all_policies,
+        now=now,
+        previous=read_row_counts(store, collect_table_specs(folder, all_policies)),
+        read_rows=lambda name: read_table_rows(store, name),
+    )
 
 
 def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:

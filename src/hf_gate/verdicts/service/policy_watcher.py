@@ -48,9 +48,9 @@ class PolicyWatcher:
         with self._lock:
             if time.monotonic() - self._seen[0] >= _CHECK_INTERVAL:
                 state = _state_of_files(folder, self.workspace.location.config.policies)
-                if (state, self._accepted_row_counts()) != self._seen[1]:
+                if (state, *self._read_row_state()) != self._seen[1]:
                     self._load()
-                self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
+                self._seen = (time.monotonic(), (state, *self._read_row_state()))
             return self._bundle
 
     @property
@@ -96,11 +96,14 @@ class PolicyWatcher:
             self._pool = (bundle, EvaluationPool(self.workspace, bundle))
         return self._pool[1]
 
-    def _accepted_row_counts(self) -> tuple[str | None, ...]:
-        """Return the stored row count of each refused table; the count changes when a person accepts the table."""
+    def _read_row_state(self) -> tuple[str | None, ...]:
+        """Return what changes with the rows of tables in the store, and the stored row count of each refused table,
+        which changes when a person accepts the table.
+        """
         tables = {} if self._bundle is None else self._bundle.tables
         refused = sorted(name for name, table in tables.items() if table.refusal)
-        return tuple(self.workspace.store.setting(setting_keys.row_count_key(name)) for name in refused)
+        keys = (setting_keys.TABLE_ROWS, *map(setting_keys.row_count_key, refused))
+        return tuple(map(self.workspace.store.setting, keys))
 
     def _load(self) -> None:
         self._policy_sets.clear()

@@ -60,6 +60,7 @@ TABLES: Final[Mapping[str, str]] = {
     "plans": "plans as they were approved",
     "members": "who may use the desk",
     "views": "saved views",
+    "table_rows": "the rows of tables in the store",
     "bindings": "the account of each username in a table",
     "promotions": "the version of each policy that may act unattended",
     "policy_authors": "who promoted a version of a policy",

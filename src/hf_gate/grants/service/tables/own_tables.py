@@ -21,6 +21,9 @@ from hf_gate.grants.table_edits import Cells, RowEdits, edit_table
 from hf_gate.policies.drivers.table_files import (
     MAX_BYTES,
     SHRINK_LIMIT,
+    StoredRows,
+    cells_beside_key,
+    encode_stored_rows,
     is_json_lines,
     is_own_file,
     parse_table,
@@ -31,10 +34,19 @@ from hf_gate.policies.expressions.expression_parser import read_names
 from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.fact_table import tables_of
 from hf_gate.policies.facts.tables import KEYS, Table, TableRow
-from hf_gate.policies.parsing.table_text import column_name, decode, has_key_column, header_line, parse_csv, spread_key
+from hf_gate.policies.parsing.table_text import (
+    column_name,
+    decode,
+    has_key_column,
+    header_line,
+    parse_csv,
+    parse_json_lines,
+    spread_key,
+)
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.drivers.policy_files import digest_of_file, replace_file
+from hf_gate.verdicts.rows.table_rows import read_table_rows, write_table_rows
 from hf_gate.verdicts.service.policy_bundle import load_tables
 from hf_gate.verdicts.service.table_store import note_accepted
 
@@ -42,12 +54,16 @@ _CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
 
 
 class OwnTable(Struct, frozen=True):
-    """One table of the workspace. `table` is what policies see; `policies` are those that use or define it."""
+    """One table of the workspace. `table` is what policies see; `policies` are those that use or define it.
+
+    `stored` are the rows of a table in the store. They are edited as JSON lines.
+    """
 
     folder: WorkspaceFolder
     spec: TableSpec
     table: Table
     policies: tuple[Policy, ...] = ()
+    stored: StoredRows = {}
 
     @property
     def name(self) -> str:
@@ -65,6 +81,8 @@ class OwnTable(Struct, frozen=True):
     @property
     def path(self) -> Path:
         """The file. Raises UsageError for a table whose rows are in the YAML file."""
+        if self.spec.is_stored:
+            return self.folder.path / f"{self.name}.jsonl"  # no such file exists: its name says the format
         if self.spec.file is None:
             raise UsageError(
                 f"the rows of table {self.name} are in a YAML file, so only its author can change them.",
@@ -75,10 +93,12 @@ class OwnTable(Struct, frozen=True):
     @property
     def exists(self) -> bool:
         """Whether the file exists. It is made by the first import."""
-        return self.path.exists()
+        return self.spec.is_stored or self.path.exists()
 
     def read_file(self) -> bytes:
         """Return the content of the file. Raises UsageError if it cannot be read."""
+        if self.spec.is_stored:
+            return encode_stored_rows(self.stored)
         try:
             content = read_content(self.path) if is_own_file(self.path) else b""
         except FileNotFoundError:
@@ -143,7 +163,11 @@ def read_own_tables(workspace: Workspace) -> list[OwnTable]:
         raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
     folder = read_folder(workspace.location.folder)
     tables = load_tables(folder, folder.policies, workspace.store, workspace.now())
-    return list_own_tables(folder, folder.policies, tables)
+    found = list_own_tables(folder, folder.policies, tables)
+    return [
+        structs.replace(own, stored=read_table_rows(workspace.store, own.name)) if own.spec.is_stored else own
+        for own in found
+    ]
 
 
 def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table]) -> list[OwnTable]:
@@ -334,6 +358,10 @@ def save_table_draft(
     draft.check_removals(max_removed)
     own = draft.own
     store = workspace.store
+    if own.spec.is_stored:
+        if not is_dry_run:
+            _save_stored_rows(workspace, draft, actor)
+        return
     diff = draft.diff
     count_key = setting_keys.row_count_key(own.name)
     known_count = store.setting(count_key)
@@ -367,6 +395,16 @@ def save_table_draft(
         is_new=draft.is_new,
         is_dry_run=is_dry_run,
     )
+
+
+def _save_stored_rows(workspace: Workspace, draft: TableDraft, actor: str) -> None:
+    """Write the rows that differ into the store. Others may have changed meanwhile; they stay."""
+    own = draft.own
+    records = dict(parse_json_lines(decode(draft.content)).records)
+    after = {row.stored_key: cells_beside_key(row.stored_key, records[row.line]) for row in draft.after.rows}
+    keys = own.stored.keys() | after.keys()
+    rows = {key: after.get(key) for key in sorted(keys) if after.get(key) != own.stored.get(key)}
+    write_table_rows(workspace.store, own.name, rows, actor=actor, at=to_ms(workspace.now()))
 
 
 # ---- differences -----------------------------------------------------------------------------------------------------

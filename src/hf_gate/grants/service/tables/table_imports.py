@@ -225,11 +225,11 @@ def _add_keys(own: OwnTable, index: PeopleIndex, people: PeopleFile) -> PeopleFi
 def _fit_columns(own: OwnTable, people: PeopleFile) -> tuple[PeopleFile, list[str]]:
     """Return the rows with the columns that the table's file has, and the names of the others.
 
-    A new file gets every column, and of the keys those of the table. A file with the column `key` takes all but
-    addresses there.
+    A new file, and the store, get every column, and of the keys those of the table. A file with the column `key`
+    takes all but addresses there.
     """
     read = people.read
-    if own.exists:
+    if own.exists and not own.spec.is_stored:
         kept = {*columns_of(own)}
         kept |= {"user_id", "username"} if KEY_COLUMN in kept else set()
     else:

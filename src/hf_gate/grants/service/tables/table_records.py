@@ -24,7 +24,8 @@ class TableRecord(Record, frozen=True, kw_only=True):
     """One table of the workspace."""
 
     table: str
-    file: Annotated[str | None, Meta(description="null: the rows are in the YAML file")]
+    file: Annotated[str | None, Meta(description="null: the rows are in the store or in the YAML file")]
+    stored: Annotated[bool, Meta(description="the rows are in the store")]
     key: list[str]
     rows: Count
     policies: Annotated[list[str], Meta(description="the policies that use it")]
@@ -138,6 +139,7 @@ def table_record(own: OwnTable) -> TableRecord:
     return TableRecord(
         table=own.name,
         file=own.spec.file,
+        stored=own.spec.is_stored,
         key=list(own.table.key),
         rows=len(own.table.rows),
         policies=sorted({policy.name for policy in own.policies}),

@@ -1,0 +1,304 @@
+"""Other systems write rows of tables with `store: true`, and rules read them as rows of a file."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from hf_gate.base.timestamps import to_ms
+from hf_gate.grants.people_files import read_people_text
+from hf_gate.grants.service.tables.own_tables import draft_removal, draft_row, find_own_table, save_table_draft
+from hf_gate.grants.service.tables.table_imports import prepare_import
+from hf_gate.grants.service.tables.table_records import table_record
+from hf_gate.policies.parsing.config_parser import parse_config
+from hf_gate.privacy.rows.erasure import Eraser
+from hf_gate.privacy.rows.person_data import read_person_data
+from hf_gate.store.store import Store
+from hf_gate.verdicts.rows.table_rows import read_table_rows, write_table_rows
+from hf_gate.verdicts.service.evaluation import open_fact_sources
+from hf_gate.verdicts.service.evaluation_times import EvaluationBases
+from hf_gate.verdicts.service.policy_bundle import load_policies
+from hf_gate.workspace.rows.opening import open_store
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.key_calls import BARE, give_key
+from tests.kits.stores import ENDPOINT, new_store
+
+POLICY = """\
+version: 1
+policy: paying
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - {id: paid, when: tables.paid, then: accept, until: tables.paid.expires}
+  - {id: rest, then: human}
+"""
+CONFIG = "tables: {paid: {store: true}, roster: {file: roster.csv, key: email}}\n"
+ROW = {"expires": "2027-06-30", "plan": "gold"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "roster.csv").write_text("email,expires\nada@ethz.ch,\n", "utf-8")
+    with open_desk(tmp_path, POLICY, CONFIG) as made:
+        made.ask(
+            [{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob", "email": "bob@example.org"}],
+            {"purpose": GOOD},
+        )
+        made.read()
+        yield made
+
+
+def call(desk: Desk, secret: str, method: str, key: str, body: Any = None, table: str = "paid") -> Answer:
+    """A call as curl makes it; `key` is written into the address as it is."""
+    sent = {"content-type": "application/json", "authorization": f"Bearer {secret}", **BARE}
+    raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return Visitor(desk.app).ask(method, f"/api/v1/tables/{table}/rows/{key}", raw, sent)
+
+
+def list_bodies(store: Store) -> list[str]:
+    """The bodies of the events about rows, the oldest first."""
+    return [row[0] for row in store.reads.rows("SELECT body FROM ledger WHERE kind = 'TableRowChanged' ORDER BY id")]
+
+
+def test_a_row_is_written_once_and_read_by_rules(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    first = call(desk, secret, "PUT", "ADA%40ethz.ch", ROW)
+    assert (first.status, first.json) == (
+        200,
+        {"schema_version": 1, "table": "paid", "key": "ada@ethz.ch", "changed": True},
+    )
+    assert call(desk, secret, "PUT", "ada%40ethz.ch", ROW).json["changed"] is False
+    workspace = desk.app_state.workspace
+    assert read_table_rows(workspace.store, "paid") == {"ada@ethz.ch": ROW}
+    table = load_policies(workspace).tables["paid"]
+    (row,) = table.rows
+    assert (row.email, row.columns, str(row.expires)[:10]) == ("ada@ethz.ch", {"plan": "gold"}, "2027-07-01")
+    current = desk.app_state.policies.current
+    assert current is not None
+    assert [each.email for each in current.tables["paid"].rows] == ["ada@ethz.ch"]
+    assert call(desk, secret, "DELETE", "ada%40ethz.ch").json["changed"] is True
+    assert call(desk, secret, "DELETE", "ada%40ethz.ch").json["changed"] is False
+    assert load_policies(workspace).tables["paid"].rows == ()
+
+
+def test_only_the_person_of_a_changed_row_is_evaluated_again(desk: Desk) -> None:
+    workspace = desk.app_state.workspace
+    store = workspace.store
+    secret = give_key(desk, "billing", "table")
+
+    def note() -> dict[str, str]:
+        bundle = load_policies(workspace)
+        sources = open_fact_sources(workspace)
+        bases = EvaluationBases(store, bundle.for_repos(store, sources), sources, workspace.now())
+        return {name: epoch for name, (_, epoch) in bases.tables.items()}
+
+    for key in ("carl", "dora%40ethz.ch"):
+        call(desk, secret, "PUT", key, {})
+    before = note()
+    call(desk, secret, "PUT", "ada%40ethz.ch", ROW)
+    assert note() == before  # the epoch stays: only who looked this row up is evaluated again
+
+
+def test_the_ledger_has_commitments_and_no_words_of_a_row(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    store = desk.app_state.workspace.store
+    for body in (ROW, ROW | {"plan": "zz-silver"}, ROW):
+        call(desk, secret, "PUT", "ada%40ethz.ch", body)
+    call(desk, secret, "DELETE", "ada%40ethz.ch")
+    bodies = list_bodies(store)
+    assert not any(word in body for body in bodies for word in ("ada", "ethz", "zz-silver", "gold"))
+    chain = [(event.get("before"), event.get("after")) for event in map(json.loads, bodies)]
+    assert len(chain) == 4
+    assert [after for _, after in chain[:-1]] == [before for before, _ in chain[1:]]
+    assert len({after for _, after in chain[:-1]}) == 3  # the same row again has another salt
+
+
+@pytest.mark.parametrize(
+    ("verbs", "repos", "table", "status"),
+    [
+        (("accept", "events"), ("*/*", "datasets/*/*"), "paid", 403),
+        (("table",), ("other/*",), "paid", 403),
+        (("table",), ("*/*", "datasets/*/*"), "nothing", 404),
+        (("table",), ("*/*", "datasets/*/*"), "roster", 409),
+    ],
+)
+def test_who_may_not_and_what_cannot_be_written(
+    desk: Desk, verbs: tuple[str, ...], repos: tuple[str, ...], table: str, status: int
+) -> None:
+    answer = call(desk, give_key(desk, "billing", *verbs, repos=repos), "PUT", "ada", {}, table)
+    assert answer.status == status, answer.body
+    assert answer.json["error"]
+    assert read_table_rows(desk.app_state.workspace.store, "paid") == {}
+
+
+def test_neither_a_member_nor_an_unknown_key_writes_rows(desk: Desk) -> None:
+    headers = {"content-type": "application/json"}
+    assert desk.reviewer().ask("PUT", "/api/v1/tables/paid/rows/ada", b"{}", headers).status == 403
+    assert call(desk, "gate_unknown", "PUT", "ada", {}).status == 401
+    assert Visitor(desk.app).ask("PUT", "/api/v1/tables/paid/rows/ada", b"{}", headers).status == 401
+
+
+HOSTILE_KEYS = [
+    "..%2f",
+    "..",
+    "%00",
+    "ada%00",
+    "a" * 400,
+    "%ed%a0%80",
+    "%40",
+    "%40%2a.",
+    "ada%20bob",
+    "%22",
+    "-ada",
+    "%0a",
+]
+
+
+def test_a_hostile_key_writes_nothing(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    for key in HOSTILE_KEYS:
+        for method, body in (("PUT", {}), ("DELETE", None)):
+            assert call(desk, secret, method, key, body).status in {400, 404, 422}, key
+    assert read_table_rows(desk.app_state.workspace.store, "paid") == {}
+
+
+HOSTILE_BODIES = [
+    b"",
+    b"[]",
+    b"{",
+    b'{"expires": "30.6.2027"}',
+    b'{"expires": "2027-06-30", "from": "2028-01-01"}',
+    b'{"email": "eve@example.org"}',
+    b'{"User-ID": "x"}',
+    json.dumps({f"c{n}": "x" for n in range(51)}).encode(),
+    json.dumps({"note": "x" * 1001}).encode(),
+    json.dumps({"n" * 101: "x"}).encode(),
+    json.dumps({"deep": {"x": 1}}).encode(),
+    b"x" * (3 << 20),
+]
+
+
+def test_a_row_that_a_file_could_not_have_is_refused(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    for body in HOSTILE_BODIES:
+        assert call(desk, secret, "PUT", "ada", body).status in {400, 413, 422}, body[:80]
+    assert read_table_rows(desk.app_state.workspace.store, "paid") == {}
+
+
+def test_half_characters_and_nul_in_a_cell_are_stored_and_harm_nothing(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    assert call(desk, secret, "PUT", "ada", b'{"note": "a\\u0000b", "n": 3, "is": true, "no": null}').status == 200
+    assert read_table_rows(desk.app_state.workspace.store, "paid") == {"ada": {"note": "a\0b", "n": "3", "is": "true"}}
+    assert load_policies(desk.app_state.workspace).tables["paid"].rows[0].columns["n"] == "3"
+
+
+def test_two_writers_at_once_leave_one_of_their_rows_and_every_change_in_the_ledger(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda n: call(desk, secret, "PUT", "ada", {"n": n % 2}), range(12)))
+    assert {answer.status for answer in answers} == {200}
+    store = desk.app_state.workspace.store
+    assert len(list_bodies(store)) == sum(answer.json["changed"] for answer in answers)
+    assert read_table_rows(store, "paid")["ada"]["n"] in {"0", "1"}
+
+
+def test_an_erasure_deletes_the_rows_of_a_person_and_an_export_has_them(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    row = desk.row("ada")
+    store = desk.app_state.workspace.store
+    for key in ("ada%40ethz.ch", "ada", str(row.person.identity.user_id), "bob"):
+        assert call(desk, secret, "PUT", key, ROW).status == 200
+    assert len(read_person_data(store, row.person.id).table_rows) == 3
+    with store.writing() as write:
+        Eraser(write, to_ms(desk.app_state.now()), "lena-brandt").erase_person(row.person.id)
+    assert list(read_table_rows(store, "paid")) == ["bob"]
+
+
+def test_the_commands_of_tables_read_and_write_rows_of_the_store(tmp_path: Path) -> None:
+    with open_desk(tmp_path, POLICY, CONFIG) as desk:
+        workspace = desk.app_state.workspace
+        own = find_own_table(workspace, "paid")
+        save_table_draft(workspace, draft_row(own, {"username": "Ada", "plan": "gold"}, replaces=False), "lena")
+        assert read_table_rows(workspace.store, "paid") == {"ada": {"plan": "gold"}}
+        content = b"email;user_id;plan\nbob@example.org;;silver\n;aaaaaaaaaaaaaaaaaaaaaaaa;gold\n"
+        own = find_own_table(workspace, "paid")
+        found = prepare_import(workspace, own, read_people_text(content, {}), replaces=False)
+        save_table_draft(workspace, found.draft, "lena")
+        rows = {"ada": {"plan": "gold"}, "bob@example.org": {"plan": "silver"}, "a" * 24: {"plan": "gold"}}
+        assert read_table_rows(workspace.store, "paid") == rows
+        assert table_record(find_own_table(workspace, "paid")).rows == 3
+        save_table_draft(workspace, draft_removal(find_own_table(workspace, "paid"), ["ada"]), "lena")
+        assert set(read_table_rows(workspace.store, "paid")) == {"bob@example.org", "a" * 24}
+        assert len(list_bodies(workspace.store)) == 4
+        assert not (tmp_path / "paid.jsonl").exists()
+
+
+@pytest.mark.parametrize("table", ["{store: true, file: x.csv, key: email}", "{key: email}", "{store: false}"])
+def test_a_table_is_either_a_file_or_in_the_store(table: str) -> None:
+    (problem,) = parse_config(f"version: 1\nrepos: [a/b]\ntables: {{paid: {table}}}\n").problems
+    assert "either `file` or `store: true`" in problem.message
+
+
+class _Machine(RuleBasedStateMachine):
+    """Writes and deletes against a dict."""
+
+    uri: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = ExitStack()
+        self.rows: dict[str, dict[str, str]] = {}
+        self.changes = 0
+
+    @initialize()
+    def begin(self) -> None:
+        folder = self.held.enter_context(tempfile.TemporaryDirectory())
+        place = f"sqlite:///{folder}/a.db" if self.uri is None else new_store(self.uri)
+        self.store = open_store(place, endpoint=ENDPOINT)
+        self.held.callback(self.store.close)
+
+    keys = st.sampled_from(["ada", "bob@example.org", "@mit.edu", "a" * 24])
+    cells = st.dictionaries(st.sampled_from(["expires", "plan", "note"]), st.text(max_size=5), max_size=3)
+
+    @rule(key=keys, cells=cells)
+    def put(self, key: str, cells: dict[str, str]) -> None:
+        is_new = self.rows.get(key) != cells
+        assert write_table_rows(self.store, "paid", {key: cells}, actor="key:billing", at=1) == is_new
+        self.rows[key] = cells
+        self.changes += is_new
+
+    @rule(key=keys)
+    def delete(self, key: str) -> None:
+        was_there = self.rows.pop(key, None) is not None
+        assert write_table_rows(self.store, "paid", {key: None}, actor="key:billing", at=1) == was_there
+        self.changes += was_there
+
+    @invariant()
+    def is_as_the_dict(self) -> None:
+        if hasattr(self, "store"):
+            assert read_table_rows(self.store, "paid") == self.rows
+            assert len(list_bodies(self.store)) == self.changes
+
+    def teardown(self) -> None:
+        self.held.close()
+
+
+def test_rows_are_as_in_a_dict_on_sqlite() -> None:
+    run_state_machine_as_test(_Machine, settings=settings(stateful_step_count=20))
+
+
+def test_rows_are_as_in_a_dict_on_postgresql(postgres_uri: str) -> None:
+    class OnServer(_Machine):
+        uri = postgres_uri
+
+    run_state_machine_as_test(OnServer, settings=settings(max_examples=8, stateful_step_count=20))
