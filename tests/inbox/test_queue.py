@@ -286,7 +286,7 @@ def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(desk: D
 def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> None:
     with open_desk(tmp_path) as desk:
         body = desk.visitor().get("/queue").body
-        assert "Five steps" in body
+        assert "First steps" in body
         assert "data-wait" in body
         assert "Queue clear" not in body
         mia, noa = desk.reviewer("mia", str(desk.repo)), desk.reviewer("noa", "somebody/else")

@@ -207,7 +207,7 @@ def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_on
     assert "this shell has no Hub account" in refused.error
     assert owner.run("policy", "promote", "lantern", "--yes", "--json").json["promoted"]
     first = owner.run("accept", f"ada-l@{MODEL}")
-    assert "you promoted or saved this version of the policy" in first.out + first.err
+    assert "you promoted this version of the policy" in first.out + first.err
 
 
 @pytest.mark.usefixtures("desk")

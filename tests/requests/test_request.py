@@ -270,7 +270,7 @@ def test_the_page_leads_with_the_person_then_purpose_institution_and_the_other_a
         said = _text(_page(desk, desk.visitor(), "ada")).partition("1 of 1")[2]
         order = ["ada Ada Ferrer", "ada@mail.example", "days old", "no earlier decisions", "asks for"]
         order += [GOOD, "Lakeside College", "Peru", "Blue", "Needs review: no university address."]
-        order += ["To be accepted by rule academic", "Change this rule", "Show all rules", "Facts and sources"]
+        order += ["To be accepted by rule academic", "Show this rule", "Show all rules", "Facts and sources"]
         order += ["Similar requests", "Notes", "History"]
         places = [said.find(words) for words in order]
         assert -1 not in places, order[places.index(-1)]
@@ -334,14 +334,13 @@ def test_a_request_that_left_the_queue_has_no_number_in_it(asked: Desk) -> None:
     assert "1 of 1" in _page(asked, lena, "bob", "?q=status:accepted")
 
 
-def test_the_rule_on_the_page_is_changed_at_its_line_with_this_person(asked: Desk) -> None:
+def test_the_page_leads_to_the_rule_that_decides(asked: Desk) -> None:
     asked.ask([{"username": "eve", "email": "eve@mail.example"}, {"username": "fay"}], {"Purpose": GOOD})
     asked.ask([{"username": "gus"}], {"Purpose": "test"})
     lena = asked.visitor()
     for name, rule in (("ada", "academic"), ("eve", "academic"), ("gus", "say-more")):
-        url = f"/policies/house?rule={rule}&amp;request={_key(asked, name)}"
-        assert f'href="{url}"' in _page(asked, lena, name)
-        assert lena.get(url.replace("&amp;", "&")).status == 200
+        assert f'href="/policies/house#rule-{rule}"' in _page(asked, lena, name)
+        assert f'id="rule-{rule}"' in lena.get("/policies/house").body
 
 
 def test_verdicts_are_folded_in_the_history(asked: Desk) -> None:

@@ -200,7 +200,7 @@ def test_an_author_of_a_policy_who_was_taken_away_is_found_by_the_fold(desk: Syn
     assert verify_ledger(desk.store, with_tables=True).ok
     tamper(desk, "DELETE FROM policy_authors")
     (found,) = verify_ledger(desk.store, with_tables=True).broken
-    assert found.what == "lena promoted or saved version aaaaaaaa of a policy, but is not stored as its author"
+    assert found.what == "lena promoted version aaaaaaaa of a policy, but is not stored as its author"
 
 
 def test_a_person_with_another_account_than_the_sealed_record_is_found_by_the_fold(desk: SyncedStore) -> None:

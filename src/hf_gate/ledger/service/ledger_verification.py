@@ -281,7 +281,7 @@ def _find_faults(
     for terms in find_terms_faults(store):
         yield f"the terms of grants {terms[:8]} are missing or were changed"
     for author in replay.authors - {*read_policy_authors(store, {one.digest for one in replay.authors})}:
-        act = f"promoted or saved version {author.digest[:8]} of a policy"
+        act = f"promoted version {author.digest[:8]} of a policy"
         yield f"{author.actor} {act}, but is not stored as its author"
     for policy, digest in sorted(promotions.items() - replay.promoted):
         yield f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"

@@ -68,6 +68,7 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
         read_workspace_status,
     )
 
+    context.is_announced = markdown  # the lines are for a card, and nothing else is printed
     workspace = open_workspace(context)
     now = workspace.now()
     zone = workspace.zone

@@ -229,7 +229,7 @@ def iterate_pages(
     those after the first position, up to and including the second.
     """
     order = f"ORDER BY {key[0]}, {key[1]} LIMIT {PAGE}"
-    at = _STATE_AT + {"r.asked_at": 2, "r.ends_at": 19}[key[0]]
+    at = _STATE_AT + SELECT_STATE.split(", ").index(key[0])
     for place, sign in zip(part, (">", "<="), strict=True):
         if place is not None:
             where = f"{where} AND ({key[0]}, {key[1]}) {sign} (?, ?)"

@@ -6,7 +6,7 @@ import { find } from "./dom.js";
 import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
 import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
 import { toggleRules } from "./preview.js";
-import { tickOf } from "./selection.js";
+import { setTicks, tickOf } from "./selection.js";
 import { openSheet } from "./sheet.js";
 
 const PROGRESS = { accept: "accepting", reset: "sending back", reject: "rejecting", cancel: "returning to pending" };
