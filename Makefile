@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test test-pythons torture check bench docs site demo-site transcript night live lock dist audit witness chromium clean run-env dev-env docs-env release-env
+.PHONY: help demo smoke test test-pythons torture check bench docs site demo-site night live lock dist audit witness chromium clean run-env dev-env docs-env release-env
 
 N ?= 3
 ARGS ?=
@@ -53,10 +53,7 @@ site: docs-env ## build the web site of the documentation into build/site; a war
 demo-site: dev-env ## write the desk of the demo into build/demo-site, as pages for a static host that can only be read
 	@$(PY) tools/site/demo.py
 
-transcript: dev-env ## run the commands of docs/auditing.md, and write what they print
-	@$(PY) tools/transcript.py
-
-night: dev-env ## play the bad nights of docs/notices.md and docs/more-machines.md, and write what arrives
+night: dev-env ## play the bad nights of docs/messages.md and docs/more-machines.md, and write what arrives
 	@$(PY) tools/night.py
 	@$(PY) tools/machines_night.py
 

@@ -1,4 +1,4 @@
-"""Plays a bad night on a local Hub's clock, and writes into docs/notices.md which notice arrived when and where.
+"""Plays a bad night on a local Hub's clock, and writes into docs/messages.md which notice arrived when and where.
 
     python tools/night.py          # or: make night
 
@@ -28,8 +28,8 @@ from hf_gate.testing import LocalHub  # noqa: E402 - the path is set above
 from tests.kits.command_line import DATASET, PROGRAM, Console, request_access  # noqa: E402
 from tests.kits.message_servers import HOOK_KEY, Hook, Mailbox, open_hook, open_mailbox  # noqa: E402
 
-PAGE: Final = ROOT / "docs" / "notices.md"
-_MARKED: Final = re.compile(r"(<!-- night -->\n).*?(<!-- end night -->)", re.DOTALL)
+PAGE: Final = ROOT / "docs" / "messages.md"
+_MARKED: Final = re.compile(r"(<!-- generated: night -->\n).*?(<!-- end generated -->)", re.DOTALL)
 _STEP: Final = timedelta(minutes=20)
 _LATER_S: Final = (
     5  # by which each turn is later in its minutes than the one before, so that an hour is over for certain

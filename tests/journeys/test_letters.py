@@ -174,7 +174,7 @@ def test_the_preview_names_recipients_and_shows_each_text(console: Console) -> N
 
 
 def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> None:
-    page = (ROOT / "docs" / "letters.md").read_text("utf-8")
+    page = (ROOT / "docs" / "messages.md").read_text("utf-8")
     (example,) = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
     configure(example)
     assert console.run("policy", "check").code == 0

@@ -1,4 +1,4 @@
-"""The bad night of docs/notices.md is as the page says: which notice arrives when and where."""
+"""The bad night of docs/messages.md is as the page says: which notice arrives when and where."""
 
 from __future__ import annotations
 

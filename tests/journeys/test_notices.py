@@ -108,7 +108,7 @@ def test_a_refused_message_is_dead_the_next_goes_on_and_it_can_be_sent_again(con
 def test_the_example_of_the_page_works(
     console: Console, hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (ROOT / "docs" / "notices.md").read_text("utf-8")
+    page = (ROOT / "docs" / "messages.md").read_text("utf-8")
     (example,) = re.findall(r"```yaml\n(notify:.*?)```", page, re.DOTALL)
     configure(tmp_path, example)
     monkeypatch.setenv("HOOK_URL", hook.url)

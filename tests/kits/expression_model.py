@@ -1,4 +1,4 @@
-"""Random typed expressions, and a reference interpreter that follows the table of three values in docs/verdicts.md."""
+"""Random typed expressions, and a reference interpreter that follows the table of three values in docs/policies.md."""
 
 from __future__ import annotations
 

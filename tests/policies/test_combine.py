@@ -1,4 +1,4 @@
-"""Policies combined: the strictest opinion with the strictest terms, and the table in docs/verdicts.md."""
+"""Policies combined: the strictest opinion with the strictest terms, and the table in docs/policies.md."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_nobody_is_accepted_but_from_pending_and_only_pending_and_accepted_are_m
 
 
 def test_the_page_tells_the_moves_as_they_are() -> None:
-    page = (ROOT / "docs" / "verdicts.md").read_text("utf-8")
+    page = (ROOT / "docs" / "policies.md").read_text("utf-8")
     head = re.search(r"^\| the request is \|(.+)\|$", page, re.MULTILINE)
     assert head is not None
     actions = [cell.strip() for cell in head[1].split("|")]

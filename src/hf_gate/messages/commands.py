@@ -54,7 +54,7 @@ messages = LazyGroup(
 )
 _LISTED: Final = 10_000
 _PREVIEWED: Final = 50
-_NO_DESTINATION: Final = "Name one in hf-gate.yaml under `notify`; see docs/notices.md."
+_NO_DESTINATION: Final = "Name one in hf-gate.yaml under `notify`; see docs/messages.md."
 
 
 @command(
@@ -144,7 +144,7 @@ def _lines(
             f" {pluralize(lane.collecting, 'line')} for the next digest, {pluralize(lane.dead, 'dead letter')}."
         )
     if not samples:
-        yield "Letters are off. Name kinds in hf-gate.yaml under `letters`; see docs/letters.md."
+        yield "Letters are off. Name kinds in hf-gate.yaml under `letters`; see docs/messages.md."
     elif workspace.location.config.letters.mail is None:
         yield (
             "There is no mail server, so hf-gate sends no letters. For a mail merge: hf-gate messages preview "

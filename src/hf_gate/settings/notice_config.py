@@ -78,7 +78,7 @@ def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
     if len(kinds) != 1:
         words = f"Destination {name} needs exactly one of {join_words([*ChannelKind], 'and')}."
         reader.add_problem(
-            node, "no_channel", words, hint="For example, write `webhook: env:NAME`; see docs/notices.md."
+            node, "no_channel", words, hint="For example, write `webhook: env:NAME`; see docs/messages.md."
         )
         return None
     kind = kinds[0]
