@@ -75,6 +75,7 @@ def test_any_bytes_are_rows_or_one_refusal(content: bytes) -> None:
         ("Ada Lovelace <mailto:ada@uni.example>", ("email", "ada@uni.example")),
         ("0123456789abcdef01234567", ("user_id", "0123456789abcdef01234567")),
         ("https://github.com/ada-l", ("", "https://github.com/ada-l")),
+        ("https://huggingface.co/%2e%2e", ("", "https://huggingface.co/%2e%2e")),
         ("https://huggingface.co/datasets/ada-l", ("", "https://huggingface.co/datasets/ada-l")),
     ],
 )
@@ -130,11 +131,20 @@ def test_a_file_of_windows_is_read_and_that_is_said() -> None:
         (b"email" + b",x" * 300, "more than 200 columns"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or a protected workbook"),
         (b"PK\x03\x04 is no workbook", "the workbook cannot be read"),
+        (b"email,username,expires\na@x.example,ada,2030-06-30\nb@x.example,b", "line, 3, is incomplete"),
+        (b"username,end,expires\nada,2030-01-01,2030-06-30\n", "Two values of expires"),
+        (b"username\n" + b"@" * 100_000, "1 line of the file"),
+        (b"username\n<" + b" " * 100_000 + b"x", "is not a username"),
     ],
 )
 def test_a_hostile_file_is_refused_in_one_line(content: bytes, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        read_people_file(content, {})
+        check_list(read_people_file(content, {}), "list", ("email", "username"), UTC)
+
+
+def test_the_end_is_the_one_of_two_columns_that_is_filled_in() -> None:
+    found = read_people_text(b"username,end,expires\nada,,2030-06-30\nbob,2030-01-01,\n", {})
+    assert [row["expires"] for row in rows_of(found)] == ["2030-06-30", "2030-01-01"]
 
 
 def test_formulas_markup_and_control_characters_are_text() -> None:
@@ -180,25 +190,47 @@ def test_a_workbook_is_read_as_its_text_would_be() -> None:
     ]
 
 
-def test_a_workbook_that_unpacks_to_much_or_declares_entities_is_refused() -> None:
-    def repack(name: str, data: bytes) -> bytes:
-        out = io.BytesIO()
-        with (
-            zipfile.ZipFile(io.BytesIO(_workbook([["email"]]))) as old,
-            zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
-        ):
-            for part in old.infolist():
-                new.writestr(part, data if part.filename == name else old.read(part))
-        return out.getvalue()
+def _repack(name: str, data: bytes) -> bytes:
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(_workbook([["email"]]))) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for part in old.infolist():
+            new.writestr(part, data if part.filename == name else old.read(part))
+    return out.getvalue()
 
+
+def test_a_workbook_that_unpacks_to_much_or_declares_entities_is_refused() -> None:
     sheet = "xl/worksheets/sheet1.xml"
     with pytest.raises(UsageError, match="when unpacked"):
-        read_people_file(repack(sheet, b" " * (65 << 20)), {})
+        read_people_file(_repack(sheet, b" " * (65 << 20)), {})
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><worksheet>&b;</worksheet>'
-    with pytest.raises(UsageError, match="declarations"):
-        read_people_file(repack(sheet, bomb), {})
+    for data in (bomb, bomb.decode().encode("utf-16")):
+        with pytest.raises(UsageError, match="declarations"):
+            read_people_file(_repack(sheet, data), {})
     with pytest.raises(UsageError, match="cannot be read"):
-        read_people_file(repack(sheet, b"<worksheet><sheetData><row><c"), {})
+        read_people_file(_repack(sheet, b"<worksheet><sheetData><row><c"), {})
     far = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1048576"><c r="XFD1048576" t="str"><v>x</v></c></row></sheetData></worksheet>'
     with pytest.raises(UsageError):
-        read_people_file(repack(sheet, far), {})
+        read_people_file(_repack(sheet, far), {})
+
+
+@pytest.mark.parametrize(
+    ("part", "data"),
+    [
+        (
+            "xl/worksheets/sheet1.xml",
+            b"<worksheet><sheetData><row>" + b"<c/>" * 200_000 + b"</row></sheetData></worksheet>",
+        ),
+        ("xl/styles.xml", b"<styleSheet><cellXfs>" + b"<row/><xf/>" * 100_000 + b"</cellXfs></styleSheet>"),
+        ("xl/worksheets/sheet1.xml", b"<worksheet>" + b'<row r="1"/>' * 4_100_000 + b"</worksheet>"),
+        ("xl/worksheets/sheet1.xml", b"<worksheet " + b" ".join(b'a%d=""' % n for n in range(300)) + b"/>"),
+    ],
+    ids=["cells", "formats", "rows", "attributes"],
+)
+def test_a_small_workbook_with_millions_of_elements_is_refused_before_they_fill_the_memory(
+    part: str, data: bytes
+) -> None:
+    with pytest.raises(UsageError, match="more cells or formats"):
+        read_people_file(_repack(part, data), {})

@@ -13,8 +13,8 @@ _MAX_LENGTH: Final = 60
 
 def fold_name(text: str) -> str:
     """Return the letters and digits of a name, in lower case and without accents."""
-    plain = normalize("NFKD", text[:_MAX_LENGTH]).casefold()
-    return "".join(sign for sign in plain if sign.isalnum())
+    plain = normalize("NFKD", text[:_MAX_LENGTH]).casefold()  # one sign can become many
+    return "".join(sign for sign in plain if sign.isalnum())[:_MAX_LENGTH]
 
 
 def find_near_names(wanted: Mapping[int, Sequence[str]], people: Iterable[tuple[str, Sequence[str]]]) -> dict[int, str]:
@@ -30,7 +30,7 @@ def find_near_names(wanted: Mapping[int, Sequence[str]], people: Iterable[tuple[
     found: dict[int, str] = {}
     for name, spellings in people:
         for form in {form for spelling in spellings for form in _list_forms(spelling)} if rows else ():
-            for row in rows.get(form, ()):
+            for row in rows.pop(form, ()):  # so that many rows and people with one name cost no more
                 found.setdefault(row, name)
     return found
 

@@ -37,7 +37,7 @@ _DELIMITERS: Final = ",;\t"
 _NOTHING: Final = frozenset({"", "-", "--", "–", "—", "?", "n/a", "na", "none", "null", "keine", "k.a.", "#n/a"})
 _HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", "localhost", "127.0.0.1"})
 _NOT_PEOPLE: Final = frozenset({"datasets", "spaces", "models", "docs", "settings", "papers", "collections"})
-_BEHIND_NAME: Final = re.compile(r"[^<>]*<\s*(?:mailto:)?([^<>]+)>\s*\Z")
+_BEHIND_NAME: Final = re.compile(r"[^<>]*<([^<>]+)>\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
 _PAGE: Final = re.compile(r"(?:https?://|www\.|huggingface\.co/|hf\.co/)", re.IGNORECASE)
 _SYNONYMS: Final[Mapping[str, str]] = {
@@ -135,7 +135,16 @@ def _split_lines(text: str) -> list[SheetLine]:
         raise UsageError(
             f"line {line}: {problem}; the file may be incomplete.", hint="Look for a quote that is not closed."
         ) from None
+    _check_last_line(found, text)
     return found
+
+
+def _check_last_line(lines: Sequence[SheetLine], text: str) -> None:
+    """Raise UsageError if the text ends inside its last line, which has fewer cells than the lines before it."""
+    if len(lines) > 1 and len(lines[-1].cells) < len(lines[-2].cells) and not text.endswith(("\n", "\r")):
+        raise UsageError(
+            f"the last line, {lines[-1].line}, is incomplete; the file may be cut off.", hint="Nothing was written."
+        )
 
 
 def _find_delimiter(text: str) -> str:
@@ -331,7 +340,10 @@ def _read_row(
         text = cell.strip()
         column = _name_column(name, meaning)
         if column:
-            found.setdefault(column, text)
+            if text and found.get(column) and column in {"from", "expires"} and found[column] != text:
+                rows.refuse(line, f"Two values of {column}: {found[column][:60]!r} and {text[:60]!r}.")
+                return None
+            found[column] = found.get(column) or text
             continue
         if meaning not in {*KEYS, KEY_COLUMN} or text.lower() in _NOTHING:
             continue
@@ -354,13 +366,13 @@ def classify_key(text: str) -> tuple[str, str]:
 
     An address, `@domain`, an account id, a profile on the Hub, or else a username.
     """
-    text = text.removeprefix("mailto:").strip()
-    if behind := _BEHIND_NAME.match(text):
-        text = behind[1].strip()
+    if behind := _BEHIND_NAME.match(text.strip()):
+        text = behind[1]
+    text = text.strip().removeprefix("mailto:").strip()
     if _PAGE.match(text):
         return _read_profile(text)
-    if text.startswith("@"):
-        return ("email", text) if "." in text else classify_key(text[1:])
+    if text.startswith("@") and "@" not in text[1:] and "." not in text:
+        text = text[1:]  # a username as people write it to each other
     if "@" in text:
         return "email", text
     if is_id(text):
@@ -374,7 +386,7 @@ def _read_profile(text: str) -> tuple[str, str]:
         host, path = page.hostname or "", page.path.strip("/").split("/")
     except ValueError:
         return "", text
-    is_profile = host in _HOSTS and len(path) == 1 and path[0] and path[0] not in _NOT_PEOPLE
+    is_profile = host in _HOSTS and len(path) == 1 and _NAME.match(path[0]) and path[0] not in _NOT_PEOPLE
     return ("username", path[0]) if is_profile else ("", text)
 
 
