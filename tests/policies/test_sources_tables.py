@@ -114,6 +114,13 @@ def test_a_json_file_cut_off_in_its_last_line_is_no_source() -> None:
     assert read_table('{"email": "alice@example.org"}\n[1]\n', is_json=True).refusal
 
 
+def test_a_json_line_may_lack_the_column_key() -> None:
+    lines = '{"key": "alice", "n": 1}\n{"email": "bob@example.org"}\n{"key": ""}\n'
+    table = parse_table(lines.encode(), "dua", ("email", "username"), is_json=True)
+    assert [(row.username, row.email) for row in table.rows] == [("alice", None), (None, "bob@example.org")]
+    assert [problem.line for problem in table.problems if problem.is_error] == [3]
+
+
 def test_a_table_that_lost_more_than_a_quarter_counts_as_incomplete() -> None:
     rows = "".join(f"p{number}@example.org\n" for number in range(75))
     assert not read_table("email\n" + rows, previous_rows=100).refusal

@@ -92,7 +92,9 @@ def has_key_column(header: Sequence[str], key: Sequence[str]) -> bool:
 
 def spread_key(cells: Mapping[str, str]) -> dict[str, str]:
     """Return the cells with the column `key` as the account id, the e-mail address or the username that it holds."""
-    text = cells[KEY_COLUMN].strip()
+    text = cells.get(KEY_COLUMN, "").strip()  # a JSON line may lack it
+    if not text:
+        return {column: cell for column, cell in cells.items() if column != KEY_COLUMN}
     name = "user_id" if is_id(text) else "email" if "@" in text.lstrip("@") else "username"
     rest = {column: cell for column, cell in cells.items() if column != KEY_COLUMN}
     return rest if name == "email" and rest.get("email", "").strip() else {**rest, name: text}

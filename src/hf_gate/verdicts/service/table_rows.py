@@ -10,7 +10,7 @@ from hf_gate.core.policy_model import TableSpec
 from hf_gate.errors import UsageError
 from hf_gate.policies.drivers.table_files import make_stored_table
 from hf_gate.policies.facts.tables import KEYS
-from hf_gate.policies.parsing.table_text import column_name
+from hf_gate.policies.parsing.table_text import KEY_COLUMN, column_name
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.rows.table_rows import write_table_rows
 
@@ -23,7 +23,7 @@ def change_row(
     `key` is an account id, a username, an address or `@domain`. Raises UsageError for a row that nobody can match.
     """
     named = {column_name(name): cell for name, cell in (cells or {}).items()}
-    if found := sorted({*named} & {*KEYS}):
+    if found := sorted({*named} & {*KEYS, KEY_COLUMN}):
         raise UsageError(f"the column {found[0]} is the key of the row.", hint="Name the person in the address only.")
     stored = _check_row(spec, key, named, workspace.zone)
     row = None if cells is None else {name: cell for name, cell in named.items() if cell}
