@@ -20,6 +20,7 @@ from hf_gate.grants.people_files import read_people_text
 from hf_gate.grants.service.tables.own_tables import draft_removal, draft_row, find_own_table, save_table_draft
 from hf_gate.grants.service.tables.table_imports import prepare_import
 from hf_gate.grants.service.tables.table_records import table_record
+from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.privacy.rows.erasure import Eraser
 from hf_gate.privacy.rows.person_data import read_person_data
@@ -180,6 +181,7 @@ HOSTILE_BODIES = [
     b'{"expires": "2027-06-30", "from": "2028-01-01"}',
     b'{"email": "eve@example.org"}',
     b'{"User-ID": "x"}',
+    b'{"key": "eve"}',
     json.dumps({f"c{n}": "x" for n in range(51)}).encode(),
     json.dumps({"note": "x" * 1001}).encode(),
     json.dumps({"n" * 101: "x"}).encode(),
@@ -241,6 +243,20 @@ def test_the_commands_of_tables_read_and_write_rows_of_the_store(tmp_path: Path)
         assert set(read_table_rows(workspace.store, "paid")) == {"bob@example.org", "a" * 24}
         assert len(list_bodies(workspace.store)) == 4
         assert not (tmp_path / "paid.jsonl").exists()
+
+
+def test_a_row_that_was_edited_in_the_store_differs_from_the_ledger(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    for key in ("ada", "bob"):
+        call(desk, secret, "PUT", key, ROW)
+    call(desk, secret, "PUT", "bob", {"plan": "gold"})
+    call(desk, secret, "DELETE", "ada")
+    store = desk.app_state.workspace.store
+    assert verify_ledger(store, with_tables=True).ok
+    with store.writing() as write:
+        write.db.run("UPDATE table_rows SET cells = ? WHERE key = 'bob'", (json.dumps({"plan": "free"}),))
+    (found,) = verify_ledger(store, with_tables=True).broken
+    assert found.what == "table paid has 1 row that no entry records"
 
 
 @pytest.mark.parametrize("table", ["{store: true, file: x.csv, key: email}", "{key: email}", "{store: false}"])

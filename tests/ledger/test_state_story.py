@@ -107,6 +107,8 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         None,
         "table dua changed: 1 removed",
     ),
+    (e.TableRowChanged(table="dua", after="a"), None, "row of table dua written"),
+    (e.TableRowChanged(table="dua", before="a"), None, "row of table dua deleted"),
     (
         e.VerdictReached(action="accept", rule="signed", policy="p", digest="a" * 64),
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from hf_gate.approvals.rows.approvals import list_approvals
 from hf_gate.base.batches import split_into_batches
+from hf_gate.base.display_text import pluralize
 from hf_gate.core.events import events as e
 from hf_gate.core.events.ledger import (
     GENESIS,
@@ -41,6 +43,7 @@ from hf_gate.store.rows.member_rows import read_seals
 from hf_gate.store.store import Store
 from hf_gate.store.writing.gate_texts import find_text_faults
 from hf_gate.verdicts.rows.policy_authors import read_policy_authors
+from hf_gate.verdicts.rows.table_rows import list_row_commitments
 
 _COMPARISONS: Final = 3  # how often a row is compared with its events before it counts as different
 _NOT_COMPARED: Final = (
@@ -272,6 +275,7 @@ def _find_faults(
     """Yield what is wrong in the tables that belong to no single request."""
     yield from _find_differing_members(store, replay)
     yield from _find_unrecorded_keys(store, replay)
+    yield from _find_unrecorded_rows(store, replay)
     yield from _find_differing_letters(store, replay, letters)
     yield from find_trigger_faults(store)
     yield from find_index_faults(store)
@@ -310,6 +314,19 @@ def _find_unrecorded_keys(store: Store, replay: _Replay) -> Iterator[str]:
     for key in keys:
         if (key.digest, key.name, key.verbs, key.repos) not in replay.keys:
             yield f"key {key.name} has other verbs, repos or another secret than recorded"
+
+
+def _find_unrecorded_rows(store: Store, replay: _Replay) -> Iterator[str]:
+    """Yield the tables in the store with rows that no entry records as they are stored. Erased rows are gone."""
+    unknown: list[str] = []
+    for _ in range(_COMPARISONS):  # a row may have changed since the events were read
+        rows = list_row_commitments(store)
+        replay.read_new_events()
+        unknown = [table for table, commitment in rows if (table, commitment) not in replay.table_rows]
+        if not unknown:
+            break
+    for table, count in Counter(unknown).items():
+        yield f"table {table} has {pluralize(count, 'row')} that no entry records"
 
 
 def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
@@ -383,6 +400,7 @@ class _Replay:
         self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
         self.authors: set[PolicyAuthor] = set()  # who promoted a version of a policy
         self.keys: set[tuple[str, str, tuple[str, ...], tuple[str, ...] | None]] = set()  # of other systems
+        self.table_rows: set[tuple[str, str]] = set()  # the tables and commitments of rows in the store
         self.letters: set[str] = set()  # that were sent
         self.letters_since: int | None = None  # the first of them
         self.broken: list[ChainBreak] = []
@@ -417,6 +435,9 @@ class _Replay:
                 self.members[event.member] = member
         if isinstance(event, e.KeyMade | e.KeyRevoked):
             self._apply_to_keys(event)
+        if isinstance(event, e.TableRowChanged):
+            self.table_rows.discard((event.table, event.before or ""))
+            self.table_rows.add((event.table, event.after or ""))
         if link.request is None:
             return
         if isinstance(event, e.ApprovalGiven):

@@ -23,6 +23,12 @@ def read_table_rows(reader: Reader, table: str) -> dict[str, dict[str, str]]:
     return {key: json.loads(cells) for key, cells in rows}
 
 
+def list_row_commitments(reader: Reader) -> list[tuple[str, str]]:
+    """Return the table of each stored row, and the commitment that the ledger has to it."""
+    rows = reader.reads.rows("SELECT owner_table, key, cells, salt FROM table_rows")
+    return [(table, _commit(salt, key, cells)) for table, key, cells, salt in rows]
+
+
 def write_table_rows(
     store: Store, table: str, rows: Mapping[str, Mapping[str, str] | None], *, actor: str, at: int
 ) -> int:
