@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from hf_gate.base.timestamps import to_ms
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.grants.people_files import read_people_text
 from hf_gate.grants.service.tables.own_tables import draft_removal, draft_row, find_own_table, save_table_draft
 from hf_gate.grants.service.tables.table_imports import prepare_import
@@ -257,6 +258,18 @@ def test_a_row_that_was_edited_in_the_store_differs_from_the_ledger(desk: Desk) 
         write.db.run("UPDATE table_rows SET cells = ? WHERE key = 'bob'", (json.dumps({"plan": "free"}),))
     (found,) = verify_ledger(store, with_tables=True).broken
     assert found.what == "table paid has 1 row that no entry records"
+
+
+def test_a_viewer_of_some_repos_reads_only_the_tables_that_the_rules_of_these_repos_read(desk: Desk) -> None:
+    def status(visitor: Visitor, name: str) -> tuple[int, int]:
+        return visitor.get(f"/tables/{name}").status, visitor.get(f"/tables/{name}.csv").status
+
+    inside = desk.visitor(Member(name="vic", role=MemberRole.VIEWER, repos=(str(desk.repo),)))
+    outside = desk.visitor(Member(name="eve", role=MemberRole.VIEWER, repos=("other/*",)))
+    assert (status(inside, "paid"), status(inside, "roster")) == ((200, 200), (404, 404))
+    assert (status(outside, "paid"), status(outside, "roster")) == ((404, 404), (404, 404))
+    assert "roster" not in outside.get("/tables").body + outside.get("/policies").body + outside.get("/tables.csv").body
+    assert status(desk.viewer(), "roster") == status(desk.reviewer("mia", str(desk.repo)), "roster") == (200, 200)
 
 
 @pytest.mark.parametrize("table", ["{store: true, file: x.csv, key: email}", "{key: email}", "{store: false}"])

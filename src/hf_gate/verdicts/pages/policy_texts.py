@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from msgspec import Struct
@@ -122,7 +122,15 @@ def _visible_forms(context: HttpContext) -> dict[str, GateForm]:
 
 
 def visible_tables(context: HttpContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:
-    """Return the tables that the visitor may see: those of hf-gate.yaml and of the policies that they see."""
+    """Return the tables that the visitor may see: those of hf-gate.yaml and of the policies that they see.
+
+    A viewer of some repos sees only those of hf-gate.yaml that the rules of their repos read.
+    """
+    shared: Sequence[TableSpec] = folder.config.tables
+    if context.member.repos is not None and not context.can_decide:
+        sets = map(context.app_state.policies.for_repo, context.list_visible_repos().rows)
+        used = {name for each in sets if each is not None for name in each.tables}
+        shared = [spec for spec in shared if spec.name in used]
     seen = [parsed.policy for parsed in folder.files.values() if can_see_policy(context, parsed.policy)]
-    specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
+    specs = (*shared, *(spec for policy in seen if policy is not None for spec in policy.tables))
     return {spec.name: spec for spec in specs}
