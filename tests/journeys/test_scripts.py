@@ -55,8 +55,8 @@ def _read_lists(local: LocalHub) -> dict[str, list[str]]:
         return {status: sorted(str(row.username) for row in hub.list(REPO, status)) for status in STATUSES}
 
 
-def test_the_page_has_five_scripts() -> None:
-    assert [sum(map(_is_script, blocks)) for blocks in PARTS.values()] == [1] * 5
+def test_the_page_has_four_scripts() -> None:
+    assert [sum(map(_is_script, blocks)) for blocks in PARTS.values()] == [1] * 4
 
 
 @pytest.mark.parametrize("name", PARTS)
