@@ -12,7 +12,8 @@ from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.store.store import Store
 from tests.kits.approvals import OWNER, author_of, create_member, decide_as, list_alarms
 from tests.kits.approvals import two_people as scene
-from tests.kits.stores import EEG, place, record, store, store_records
+from tests.kits.stores import EEG, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 from tests.kits.workspaces import HubWorkspace
 
 __all__ = ["place", "scene", "store"]

@@ -19,7 +19,8 @@ from hf_gate.grants.service.ends.grant_ends import read_held_ends, refresh_ends
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
 from hf_gate.verdicts.plan.guards import ChangeFilter
 from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition
-from tests.kits.stores import EEG, MED, hub_id, place
+from tests.kits.stores import EEG, MED, hub_id
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place"]
 SIGNED = GrantTerms(until=(EXPIRES,), notice=("7d",))

@@ -17,7 +17,8 @@ from hf_gate.core.stored_rows import SelectionScope
 from hf_gate.requests.rows.selections import count_selection_buckets, select_requests
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import decode_hand_terms, encode_hand_terms
-from tests.kits.stores import EEG, place, record, store, store_records
+from tests.kits.stores import EEG, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
 YEAR = HandTerms(TermsKind.END, "1y", "reject", "eeg/signed", digest="d" * 64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import socket
@@ -25,21 +24,9 @@ ID = b"x-request-id: Root=1-0"
 GATED = b"x-error-code: GatedRepo"
 
 
-def check_blocking(url: str, token: str | bool = TOKEN) -> str:
+def check(url: str, token: str | bool = TOKEN) -> str:
     with Hub(token, url, timeout=2.0, max_wait=0.5) as hub:
         return hub.check_access("acme/m")
-
-
-def check_async(url: str, token: str | bool = TOKEN) -> str:
-    async def run() -> str:
-        async with AsyncHub(token, url, timeout=2.0, max_wait=0.5) as hub:
-            return await hub.check_access("acme/m")
-
-    return asyncio.run(run())
-
-
-Check = Callable[..., str]
-both = pytest.mark.parametrize("check", [check_blocking, check_async])
 
 
 def refuse(status: str, text: str, *headers: bytes) -> Say:
@@ -69,14 +56,12 @@ def say_ok(_hub: RawHub, caller: socket.socket, _line: str) -> None:
     answer(caller, "200 OK", b"OK", b"content-type: text/plain")
 
 
-@both
 @pytest.mark.parametrize("say", [show_page, say_ok])
-def test_a_page_of_the_network_grants_nothing(check: Check, say: Say) -> None:
+def test_a_page_of_the_network_grants_nothing(say: Say) -> None:
     with open_raw_hub(say) as hub, pytest.raises(UnexpectedAnswer):
         check(hub.url)
 
 
-@both
 @pytest.mark.parametrize(
     ("status", "headers"),
     [
@@ -85,14 +70,13 @@ def test_a_page_of_the_network_grants_nothing(check: Check, say: Say) -> None:
         ("404 Not Found", (b"x-error-code: EntryNotFound",)),
     ],
 )
-def test_an_access_that_the_hub_confirms_is_granted(check: Check, status: str, headers: tuple[bytes, ...]) -> None:
+def test_an_access_that_the_hub_confirms_is_granted(status: str, headers: tuple[bytes, ...]) -> None:
     with open_raw_hub(admit(status, b"{}", *headers)) as hub:
         assert check(hub.url) == "granted"
         assert len(hub.lines) == 2
 
 
-@both
-def test_files_that_a_region_may_not_read_are_not_granted(check: Check) -> None:
+def test_files_that_a_region_may_not_read_are_not_granted() -> None:
     words = b"This model is not available in your region."
     say = admit("403 Forbidden", words, b"x-error-message: " + words)
     with open_raw_hub(say) as hub, pytest.raises(NotAllowed, match="region") as raised:
@@ -121,9 +105,8 @@ REFUSED = [
 ]
 
 
-@both
 @pytest.mark.parametrize(("status", "text", "words", "hint"), REFUSED)
-def test_a_refused_token_is_named_with_the_remedy(check: Check, status: str, text: str, words: str, hint: str) -> None:
+def test_a_refused_token_is_named_with_the_remedy(status: str, text: str, words: str, hint: str) -> None:
     with open_raw_hub(refuse(status, text)) as hub, pytest.raises(NotAllowed) as raised:
         check(hub.url)
     assert words in str(raised.value)
@@ -132,30 +115,26 @@ def test_a_refused_token_is_named_with_the_remedy(check: Check, status: str, tex
     assert "hf-gate" not in raised.value.hint
 
 
-@both
-def test_a_refusal_whose_words_are_new_is_unknown(check: Check) -> None:
+def test_a_refusal_whose_words_are_new_is_unknown() -> None:
     with open_raw_hub(refuse("403 Forbidden", "Something new.", GATED)) as hub:
         assert check(hub.url) == "unknown"
     with open_raw_hub(refuse("403 Forbidden", "Authorization error.")) as hub:
         assert check(hub.url) == "unknown"
 
 
-@both
-def test_words_of_a_state_without_its_code_decide_nothing(check: Check) -> None:
+def test_words_of_a_state_without_its_code_decide_nothing() -> None:
     with open_raw_hub(refuse("403 Forbidden", "Your request has been rejected")) as hub:
         assert check(hub.url) == "unknown"
 
 
-@both
-def test_without_a_token_the_answer_is_to_sign_in(check: Check) -> None:
+def test_without_a_token_the_answer_is_to_sign_in() -> None:
     with open_raw_hub(refuse("401 Unauthorized", "Access to model acme/m is restricted.", GATED)) as hub:
         assert check(hub.url, False) == "sign_in"
     with open_raw_hub(refuse("401 Unauthorized", "Invalid username or password.")) as hub:
         assert check(hub.url, False) == "sign_in"
 
 
-@both
-def test_a_refusal_of_the_network_is_no_state(check: Check) -> None:
+def test_a_refusal_of_the_network_is_no_state() -> None:
     def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "403 Forbidden", b"<html>Blocked by the proxy</html>")
 

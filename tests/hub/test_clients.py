@@ -146,6 +146,13 @@ def test_errors_are_also_huggingface_hubs(world: OneRepoHub) -> None:
     assert isinstance(refused.value, NotAllowed)
     assert refused.value.response.status_code == 403
 
+    async def find_no_repo() -> None:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            await hub.find("acme/nothing-here", "ada")
+
+    with pytest.raises(RepositoryNotFoundError):
+        asyncio.run(find_no_repo())
+
 
 @pytest.mark.parametrize(
     "call",

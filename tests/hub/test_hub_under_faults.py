@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from hf_gate import AsyncHub, Decision, Hub
+from hf_gate import Decision, Hub
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.errors import (
     ForeignOrigin,
@@ -252,10 +251,3 @@ def test_a_wait_longer_than_max_wait_says_what_it_waits_for(fault: str, words: s
         url, token, repo = local.url, local.tokens["owner"], local.repos[0]["repo"]
         with Hub(token, url, max_wait=2) as hub, pytest.raises(HubUnavailable, match=words):
             list(hub.list_pending(repo))
-
-        async def read() -> None:
-            async with AsyncHub(token, url, max_wait=2) as hub:
-                assert [each async for each in hub.list_pending(repo)] == []
-
-        with pytest.raises(HubUnavailable, match=words):
-            asyncio.run(read())

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
 from hf_gate.core.outcomes import OutcomeKind, exit_code_of
-from hf_gate.errors import HfGateError, HubUnavailable, InvalidTarget, NotGated, WrongRepoType
+from hf_gate.errors import HubUnavailable, InvalidTarget, NotGated, WrongRepoType
 from tests.kits.local_hubs import OneRepoHub
 
 Who = Callable[[OneRepoHub], Any]
@@ -125,29 +125,6 @@ def test_and_so_do_many(world: OneRepoHub, row: Row) -> None:
     assert len(world.local.journal()) - before == moves
 
 
-@each_row
-def test_and_so_does_the_async_client(world: OneRepoHub, row: Row) -> None:
-    situation, single, many = row.situation, row.single, row.many
-    who = situation(world)
-
-    async def run() -> tuple[Any, list[OutcomeKind]]:
-        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
-            several = [o.kind async for o in hub.decide_many(world.repo, [Decision.accept(who)])]
-            try:
-                return (await hub.accept(world.repo, who)).kind, several
-            except HfGateError as error:
-                return type(error), several
-
-    one, several = asyncio.run(run())
-    assert several == [many]
-    if situation is wished:
-        assert one in (OutcomeKind.ALREADY, Stale)
-    elif isinstance(single, OutcomeKind):
-        assert one is single
-    else:
-        assert issubclass(one, single)
-
-
 def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
     outcomes = list(
@@ -160,14 +137,6 @@ def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(
     assert world.status("ada") == "accepted"
 
 
-def _outcomes_of_both_clients(world: OneRepoHub, decisions: list[Decision]) -> list[list[Any]]:
-    async def run() -> list[Any]:
-        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
-            return [outcome async for outcome in hub.decide_many(world.repo, decisions)]
-
-    return [list(world.owner.decide_many(world.repo, decisions)), asyncio.run(run())]
-
-
 @pytest.mark.parametrize("n", [1, 150])
 def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: OneRepoHub, n: int) -> None:
     """Also if the repetition comes after the first outcome is known (more than a batch later)."""
@@ -175,12 +144,12 @@ def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: OneRepoHub
     world.local.add_people([{"username": name} for name in fill])
     world.ask(*fill)
     decisions = [*map(Decision.accept, ["no-such-person", *fill, "NO-SUCH-PERSON"])]
-    for outcomes in _outcomes_of_both_clients(world, decisions):
-        refused = [one for one in outcomes if one.kind is OutcomeKind.REFUSED]
-        assert sorted(one.user for one in refused) == ["NO-SUCH-PERSON", "no-such-person"]
-        assert {one.why for one in refused} == {refused[0].why}
-        assert isinstance(refused[1].error, PersonNotFound)
-        assert len(outcomes) == n + 2
+    outcomes = list(world.owner.decide_many(world.repo, decisions))
+    refused = [one for one in outcomes if one.kind is OutcomeKind.REFUSED]
+    assert sorted(one.user for one in refused) == ["NO-SUCH-PERSON", "no-such-person"]
+    assert {one.why for one in refused} == {refused[0].why}
+    assert isinstance(refused[1].error, PersonNotFound)
+    assert len(outcomes) == n + 2
 
 
 def test_a_repeated_decision_of_a_run_that_stops_is_open_like_the_first(world: OneRepoHub) -> None:
@@ -204,10 +173,6 @@ def test_a_wrong_item_in_a_list_of_decisions_raises_at_the_call(world: OneRepoHu
     with pytest.raises(InvalidTarget, match="Decision objects, not str") as raised:
         world.owner.decide_many(world.repo, make([Decision.accept("ada"), "bob"]))
     assert "Decision.accept" in raised.value.hint
-    hub = AsyncHub(world.local.tokens["owner"], world.local.url)
-    with pytest.raises(InvalidTarget):
-        hub.decide_many(world.repo, make([Decision.accept("ada"), "bob"]))
-    asyncio.run(hub.close())
     assert world.moves() == []
 
 

@@ -61,13 +61,16 @@ class Scene:
         (self.folder / "plan.json").unlink()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def scene(request: pytest.FixtureRequest, fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A workspace with its store in SQLite, or in the database of the test's parameter."""
     monkeypatch.chdir(tmp_path)
-    server = None if request.param == "sqlite" else new_schema(request.getfixturevalue("postgres_uri"))
+    is_on_server = getattr(request, "param", "sqlite") == "postgresql"
+    server = new_schema(request.getfixturevalue("postgres_uri")) if is_on_server else None
     return Scene(fresh, tmp_path, server)
 
 
+@pytest.mark.parametrize("scene", ["sqlite", "postgresql"], indirect=True)
 def test_no_byte_of_an_erased_person_stays_or_comes_back(scene: Scene) -> None:
     run = scene.console.run
     scene.decide()

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.policy_model import Action, Fact, FactValue, Policy, PolicyMode, Rule, Trust, UnknownReason, Verdict
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy, compile_policy
-from hf_gate.policies.evaluation.opinions import RANK
 from hf_gate.policies.facts.fact_table import fact_types
 
 T = TypeVar("T")
@@ -280,7 +279,3 @@ def strip_explanation(verdict: Verdict | None) -> Verdict | None:
         abstentions=tuple(replace(each, rule_traces=()) for each in verdict.abstentions),
         wait_end=None,
     )
-
-
-def at_least_as_strict(one: Action, other: Action) -> bool:
-    return RANK[one] <= RANK[other]

@@ -122,6 +122,12 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return new_store(request.getfixturevalue("postgres_uri"))
 
 
+@pytest.fixture
+def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where no SQLite store exists yet, for tests that do not depend on the database."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where no store exists yet, for tests of how one is made: each test runs on both databases."""

@@ -21,4 +21,3 @@ PERSONS = [Person(letter * 24, f"name-{letter}", None) for letter in "abcd"]
 accounts = st.sampled_from([*(each.id or "" for each in PERSONS), *(each.username or "" for each in PERSONS)])
 addresses = st.sampled_from(["", "name-a@x.example", "name-b@y.example", "@y.example", "@*.z.example"])
 dates = st.sampled_from(["", "2020-01-01", "2099-01-01", "soon"])
-FULL_KEY = ("user_id", "email", "username")

@@ -32,7 +32,8 @@ from hf_gate.requests.rows.past_requests import (
 from hf_gate.store.store import Store
 from tests.kits.person_history import fold_history, read_person_events
 from tests.kits.store_machine import StoreMachine
-from tests.kits.stores import EEG, MED, new_store, place, record, store, store_records
+from tests.kits.stores import EEG, MED, new_store, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 __all__ = ["place", "store"]

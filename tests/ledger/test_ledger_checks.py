@@ -13,7 +13,8 @@ from hf_gate.privacy.rows.erasure import delete_expired
 from hf_gate.settings.service.unattended_stop import StopCause, read_stop
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
-from tests.kits.stores import EEG, place, record, store, store_records
+from tests.kits.stores import EEG, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
 

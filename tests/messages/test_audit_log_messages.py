@@ -31,7 +31,8 @@ from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import KilledError
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import T0
-from tests.kits.stores import EEG, ENDPOINT, MED, new_store, place, record, store, store_records
+from tests.kits.stores import EEG, ENDPOINT, MED, new_store, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
 

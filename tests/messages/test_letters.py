@@ -51,7 +51,8 @@ from tests.kits.manual_clock import ManualClock
 from tests.kits.message_servers import open_mailbox
 from tests.kits.outboxes import ENDINGS, LetterServer, list_letters, list_open, mark_letters, send_letters
 from tests.kits.stores import EEG as REPO
-from tests.kits.stores import ENDPOINT, country_of, load_classifier, new_store, place, record, store, store_records
+from tests.kits.stores import ENDPOINT, country_of, load_classifier, new_store, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
 

@@ -15,7 +15,8 @@ from hf_gate.messages.rows import notices, outbox
 from hf_gate.store.store import Store
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, list_notice_items, turn_on_destinations
 from tests.kits.stores import EEG as REPO
-from tests.kits.stores import place, store
+from tests.kits.stores import sqlite_place as place
+from tests.kits.stores import store
 
 __all__ = ["place", "store"]
 

@@ -16,7 +16,8 @@ from hf_gate.core.events.events import (
 )
 from hf_gate.reports.service.overview import OverviewRecord, WeekRecord, read_overview
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, MED, place, record, store, store_records
+from tests.kits.stores import EEG, MED, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
 

@@ -25,7 +25,8 @@ from hf_gate.verdicts.drivers.domain_lists import DomainLists
 from hf_gate.verdicts.request_classifier import AnswerClassifier, fingerprint_of
 from hf_gate.workspace.rows.export import StoreReader
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, load_classifier, place, record, store, store_records
+from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, load_classifier, record, store, store_records
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
 

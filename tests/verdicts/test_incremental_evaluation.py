@@ -18,7 +18,8 @@ from hf_gate.verdicts.plan.guards import ChangeFilter
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.evaluation_times import compute_basis
 from tests.kits.evaluations import CARD, START, EvaluatedWorkspace
-from tests.kits.stores import EEG, MED, hub_id, place
+from tests.kits.stores import EEG, MED, hub_id
+from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place"]
 ROW = ",user2@example.org,,,a"
