@@ -146,7 +146,7 @@ def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: OneRepoHub
     decisions = [*map(Decision.accept, ["no-such-person", *fill, "NO-SUCH-PERSON"])]
     outcomes = list(world.owner.decide_many(world.repo, decisions))
     refused = [one for one in outcomes if one.kind is OutcomeKind.REFUSED]
-    assert sorted(one.user for one in refused) == ["NO-SUCH-PERSON", "no-such-person"]
+    assert sorted(str(one.user) for one in refused) == ["NO-SUCH-PERSON", "no-such-person"]
     assert {one.why for one in refused} == {refused[0].why}
     assert isinstance(refused[1].error, PersonNotFound)
     assert len(outcomes) == n + 2
