@@ -198,6 +198,15 @@ def test_a_row_that_a_file_could_not_have_is_refused(desk: Desk) -> None:
     assert read_table_rows(desk.app_state.workspace.store, "paid") == {}
 
 
+def test_no_system_gives_a_table_more_columns_than_its_owner_can_edit(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    rows = {f"p{n}": {f"c{n}-{each}": "x" for each in range(50)} for n in range(4)}
+    assert [call(desk, secret, "PUT", key, cells).status for key, cells in rows.items()] == [200, 200, 200, 422]
+    assert call(desk, secret, "PUT", "p3", rows["p0"]).status == 200
+    own = find_own_table(desk.app_state.workspace, "paid")
+    assert len(draft_removal(own, ["p0", "p3"]).after.rows) == 2
+
+
 def test_half_characters_and_nul_in_a_cell_are_stored_and_harm_nothing(desk: Desk) -> None:
     secret = give_key(desk, "billing", "table")
     assert call(desk, secret, "PUT", "ada", b'{"note": "a\\u0000b", "n": 3, "is": true, "no": null}').status == 200

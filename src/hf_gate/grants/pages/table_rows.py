@@ -44,7 +44,10 @@ def write_row(context: HttpContext, cells: RowCells | None) -> TableRowOut:
     if len(key) > _MAX_KEY:
         raise Refused(f"The key of a row has at most {_MAX_KEY} characters.")
     texts = None if cells is None else {each: _to_text(cell) for each, cell in cells.items()}
-    stored, is_changed = change_row(context.workspace, spec, key, texts, actor=caller.name)
+    bundle = context.app_state.policies.current
+    table = None if bundle is None else bundle.tables.get(name)
+    known = {"from", "expires"}.union(*(row.columns for row in (table.rows if table is not None else ())))
+    stored, is_changed = change_row(context.workspace, spec, key, texts, known_columns=known, actor=caller.name)
     if is_changed:
         context.app_state.policies.expire()
     return TableRowOut(table=name, key=stored, changed=is_changed)

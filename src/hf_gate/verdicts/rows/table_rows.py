@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from hf_gate.core.events.events import LedgerEntry, TableRowChanged, canonical_json
+from hf_gate.errors import UsageError
 from hf_gate.settings import setting_keys
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
@@ -30,16 +31,24 @@ def list_row_commitments(reader: Reader) -> list[tuple[str, str]]:
 
 
 def write_table_rows(
-    store: Store, table: str, rows: Mapping[str, Mapping[str, str] | None], *, actor: str, at: int
+    store: Store,
+    table: str,
+    rows: Mapping[str, Mapping[str, str] | None],
+    *,
+    actor: str,
+    at: int,
+    most_columns: int | None = None,
 ) -> int:
     """Store rows by their keys, and delete those without cells (None); return how many changed.
 
-    Each change is in the ledger.
+    Each change is in the ledger. Raises UsageError if the table then has more than `most_columns`.
     """
     with store.writing(is_short=True) as write:
         events = [
             event for key, cells in rows.items() if (event := _write_row(write.db, table, key, cells)) is not None
         ]
+        if most_columns is not None and len(set[str]().union(*read_table_rows(write, table).values())) > most_columns:
+            raise UsageError(f"a table has at most {most_columns} columns.", hint="Nothing was written.")
         if events:
             write.append(None, [LedgerEntry(event=event, at=at, actor=actor) for event in events])
             _note_change(write)
