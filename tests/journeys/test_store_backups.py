@@ -51,6 +51,9 @@ def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console
     assert (manifest["version"], manifest["workspace"], manifest["erasures"]) == (__version__, "eeg", 0)
     (place / "heads.json").write_text(json.dumps(manifest["checkpoint"]))
     assert console.run("audit", "verify", "--checkpoint", "heads.json").code == 0
+    (place / "other.db.json").write_text("mine")
+    assert console.run("store", "backup", "other.db").code == 2
+    assert ((place / "other.db.json").read_text(), (place / "other.db").exists()) == ("mine", False)
     before = (place / "copy.db").read_bytes()
     (place / "link.db").symlink_to(place / "elsewhere.db")
     for name in ("copy.db", "link.db", "desk.db-wal"):

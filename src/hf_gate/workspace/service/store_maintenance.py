@@ -17,7 +17,7 @@ import msgspec
 from hf_gate import __version__
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
-from hf_gate.errors import StoreDamaged
+from hf_gate.errors import StoreDamaged, UsageError
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.inbox.service.request_records import exported_request
 from hf_gate.inbox.service.row_details import pair_with_details
@@ -190,6 +190,9 @@ def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes])
 def back_up(workspace: Workspace, url: str, file: Path) -> int:
     """Copy a store to a new file, and describe it in `FILE.json` beside it; return the bytes of the file."""
     store = workspace.store
+    described = file.absolute().with_name(f"{file.name}.json")
+    if os.path.lexists(described):
+        raise UsageError(f"{described} already exists; nothing was written.", hint="Name a new file.")
     heads = read_heads(store, workspace.now())  # before the copy, which therefore holds all of these entries
     size = write_backup(file_of_store(url) or url, file)
     folder = workspace.location.folder
@@ -200,7 +203,7 @@ def back_up(workspace: Workspace, url: str, file: Path) -> int:
         erasures=len(read_records(erasures)) if erasures is not None else 0,
         checkpoint=checkpoint_record(heads, store.endpoint),
     )
-    write_private_file(file.absolute().with_name(f"{file.name}.json"), _encode_line(manifest))
+    write_private_file(described, _encode_line(manifest))
     return size
 
 
