@@ -29,7 +29,8 @@ def dump_schema(url: str, target: Path) -> None:
         db.close()
     about = conninfo_to_dict(url)
     secret = {"PGPASSWORD": str(about.pop("password"))} if about.get("password") else {}
-    own = [] if schema == "public" else [f"--schema={schema}"]  # a new database has that schema already
+    pattern = schema.replace('"', '""')  # in quotes it is a name, with no wildcards and in any case
+    own = [] if schema == "public" else [f'--schema="{pattern}"']  # a new database has that schema already
     words = [*own, "--format=custom", f"--file={target}", f"--dbname={make_conninfo('', **about)}"]
     done = subprocess.run(  # noqa: S603 - a fixed program
         [program, *words], env={**os.environ, **secret}, capture_output=True, text=True, check=False
