@@ -127,7 +127,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.policies.parsing.config_parser": "parses hf-gate.yaml; loads the YAML parser",
     "hf_gate.verdicts.drivers.domain_lists": "lists of mail domains",
     "hf_gate.verdicts.drivers.fact_sources": "lists and tables",
-    "hf_gate.verdicts.drivers.policy_files": "writes policy and table files; loads CEL",
     "hf_gate.verdicts.drivers.rule_versions": "reads versions of installed lists",
     "hf_gate.policies.drivers.workspace_folder": "reads a workspace's files; loads CEL",
     "hf_gate.privacy.rows.erasure_repetition": "deletes people; loads the model of policies",

@@ -36,7 +36,7 @@ def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, pla
     config.write_text(config.read_text() + "tables: {friends: {file: friends.csv, key: email}}\n")
     rows.write_text("email\nada@example.org\n")
     assert console.run("table", "add", "friends", "email=bob@example.org").code == 0, "leaves the lock of saved files"
-    assert (place / ".hf-gate-policies.lock").exists()
+    assert (place / ".hf-gate-tables.lock").exists()
     ended = console.run("store", "remove", "--yes")
     assert ended.code == 0, ended.err
     stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "friends.csv"}

@@ -63,8 +63,8 @@ def open_regular_file(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
-def read_named_file(name: str | Path, *, most: int = 64 << 20, what: str = "", hint: str = "") -> bytes:
-    """Return the content of a file that a person names; `-` is stdin. `what` it should be precedes its name in errors.
+def read_named_file(name: str | Path, *, most: int = 64 << 20, hint: str = "") -> bytes:
+    """Return the content of a file that a person names; `-` is stdin.
 
     Raises UsageError if it cannot be read, or has more than `most` bytes.
     """
@@ -72,9 +72,9 @@ def read_named_file(name: str | Path, *, most: int = 64 << 20, what: str = "", h
         with nullcontext(sys.stdin.buffer) if str(name) == "-" else open_regular_file(Path(name)) as file:
             content = file.read(most + 1)
     except OSError as problem:
-        raise UsageError(f"{what}{name} cannot be read: {problem.strerror}.", hint=hint) from None
+        raise UsageError(f"{name} cannot be read: {problem.strerror}.", hint=hint) from None
     if len(content) > most:
-        raise UsageError(f"{what}{name} is larger than {most >> 20} MiB.", hint=hint)
+        raise UsageError(f"{name} is larger than {most >> 20} MiB.", hint=hint)
     return content
 
 

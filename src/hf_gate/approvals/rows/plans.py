@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from hf_gate.core.stored_rows import PlanRow
 from hf_gate.store.rows.runs import check_records_kept, read_run
@@ -13,10 +13,12 @@ from hf_gate.store.store import Store
 
 from .approvals import delete_endorsements
 
+_MAX_LISTED: Final = 50
 
-def list_plans(reader: Reader, limit: int = 50) -> list[PlanRow]:
-    """Return plans, the latest first."""
-    return _select(reader, "ORDER BY made_at DESC, digest LIMIT ?", limit)
+
+def list_plans(reader: Reader) -> list[PlanRow]:
+    """Return the latest plans, the latest first."""
+    return _select(reader, "ORDER BY made_at DESC, digest LIMIT ?", _MAX_LISTED)
 
 
 def find_plan(reader: Reader, digest: str) -> PlanRow | None:

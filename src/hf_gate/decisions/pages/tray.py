@@ -64,10 +64,6 @@ class TrayStrip(Struct, frozen=True):
     problem: str | None
     sent: int
 
-    @property
-    def ids(self) -> str:
-        return ",".join(item.run.id for item, _ in self.items)
-
 
 def make_strip(context: HttpContext) -> TrayStrip:
     """Return the member's unsent and failed decisions."""

@@ -14,7 +14,6 @@ from hf_gate.base.private_files import read_named_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, limit_options
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import find_actor, open_workspace
-from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.grants import last_day
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import UsageError
@@ -59,7 +58,6 @@ table = LazyGroup(
     help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
 )
 
-_ENDED: Final = frozenset({OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE})
 _MAX_NAMED: Final = 20  # the most rows or people that are named
 _MAX_REMOVED: Final = "Allow more removed rows than the table may lose, up to this number."
 
@@ -93,10 +91,6 @@ def table_ls(context: CommandContext) -> int:
         empty="There are no tables. Name a file and its key in hf-gate.yaml under `tables`; see docs/tables.md.",
     )
     return 0
-
-
-def _describe_place(row: TableRecord) -> str:
-    return row.file or ("(in the store)" if row.stored else "(in the policy)")
 
 
 @command("show", examples=("hf-gate table show partners", "hf-gate table show partners --query ada --json"))

@@ -115,12 +115,6 @@ def filter_selected(reader: Reader, pick: str, requests: Iterable[int]) -> froze
     return frozenset(row[0] for row in rows)
 
 
-def read_selected_requests(reader: Reader, pick: str, most: int) -> list[int]:
-    """Return at most `most` requests of a selection."""
-    sql = "SELECT request_id FROM picked WHERE pick = ? ORDER BY request_id LIMIT ?"
-    return [row[0] for row in reader.reads.rows(sql, (pick, most))]
-
-
 # ---- requests left out of a copy -------------------------------------------------------------------------------------
 
 

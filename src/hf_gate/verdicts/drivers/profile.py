@@ -46,13 +46,11 @@ def profile_key(person: Person) -> str | None:
     return person.id or person.username
 
 
-def current_profile(
-    person: Person, stored: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE
-) -> ProfileFact:
+def current_profile(person: Person, stored: ProfileFact | None, now: datetime) -> ProfileFact:
     """Return the stored profile if it is recent enough; otherwise it counts as unread."""
     if person.username is None:
         return _HIDDEN
-    if stored is None or stored.read_at is None or now - stored.read_at > max_age:
+    if stored is None or stored.read_at is None or now - stored.read_at > MAX_AGE:
         return _UNREAD
     return stored
 

@@ -120,18 +120,18 @@ def read_counts(store: Store, repo_id: int, status: str) -> list[EvaluationCount
 
 
 def iterate_planned(
-    store: Store, repo_id: int, status: str, outcome: str, verdict_id: int, *, size: int = _PAGE
+    store: Store, repo_id: int, status: str, outcome: str, verdict_id: int
 ) -> Iterator[Sequence[RequestRow]]:
     """Yield the requests with this outcome (`CHANGE` or `PROFILE`) and verdict with their records, the oldest first."""
     sql = (
         "SELECT asked_at, id FROM requests WHERE repo_id = ? AND status = ? AND outcome = ? AND verdict_id = ?"
         " AND is_current AND outcome IN ('change', 'profile') AND (asked_at, id) > (?, ?)"
-        f" ORDER BY asked_at, id LIMIT {size}"
+        f" ORDER BY asked_at, id LIMIT {_PAGE}"
     )
     after: tuple[int, int] = (-(1 << 62), 0)
     while page := store.reads.rows(sql, (repo_id, status, outcome, verdict_id, *after)):
         yield list(store.requests([ident for _, ident in page]).values())
-        if len(page) < size:
+        if len(page) < _PAGE:
             return
         after = (page[-1][0], page[-1][1])
 

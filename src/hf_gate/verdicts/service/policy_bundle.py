@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo
 from hf_gate.core.events.events import canonical_json
@@ -83,10 +82,6 @@ class PolicyBundle(Struct, frozen=True):
         """Return the policies of each workspace repo to which a policy applies, sorted by repo."""
         rows = sorted((row for row in store.repos() if self.is_governed(row.repo)), key=lambda row: row.repo)
         return [policy_set for row in rows if (policy_set := self.for_repo(row, sources)) is not None]
-
-    def with_table(self, table: Table) -> PolicyBundle:
-        """Return the bundle with another version of a table."""
-        return replace(self, tables={**self.tables, table.name: table})
 
     def is_governed(self, repo: Repo) -> bool:
         """Tell whether a repo belongs to the workspace."""

@@ -19,6 +19,7 @@ from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, comma
 from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
 from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
+from hf_gate.grants.drivers.file_replacement import LOCK_NAME
 from hf_gate.workspace.records import (
     DisarmRecord,
     RemovalRecord,
@@ -460,7 +461,6 @@ def check_settled(count: int, store: str) -> None:
 
 
 def _remove(context: CommandContext, removal: _Removal, check: Callable[[], None]) -> list[Path]:
-    from hf_gate.verdicts.drivers.policy_files import LOCK_NAME
     from hf_gate.workspace.service import bootstrap, store_maintenance
 
     tell = waiting_notice(context)

@@ -9,7 +9,7 @@ from typing import Final
 from hf_gate.base.ids import Repo
 from hf_gate.core.forms.forms import GateForm
 from hf_gate.core.forms.roles import Role
-from hf_gate.verdicts.drivers.policy_files import LOCK_NAME
+from hf_gate.grants.drivers.file_replacement import LOCK_NAME
 
 _LONG_QUEUE: Final = 20  # pending requests; from this number on, policies are worth writing
 GITIGNORE: Final = (

@@ -7,7 +7,7 @@ common is its basis, as in `evaluation_times`. If the basis differs, every grant
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from msgspec import Struct, field
@@ -79,16 +79,6 @@ def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> En
     repos that use it are.
     """
     return ChangedEnds(workspace, bundle, now, should_store=False).review()
-
-
-def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, rows: Collection[RequestRow]) -> EndReview:
-    """Return how the ends of these grants must move now. Nothing is written."""
-    review = EndReview()
-    repos = {row.repo for row in rows}
-    for ends in _open_repos(workspace, bundle, now):
-        if ends.row.repo in repos:
-            ends.review([row for row in rows if row.repo == ends.row.repo], review)
-    return review
 
 
 class ChangedEnds:

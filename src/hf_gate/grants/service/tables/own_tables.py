@@ -17,6 +17,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.parsing.strict_yaml import suggest
 from hf_gate.core.policy_model import FactEnd, Policy, Rule, TableSpec
 from hf_gate.errors import Guarded, Stale, UsageError
+from hf_gate.grants.drivers.file_replacement import digest_of_file, replace_file
 from hf_gate.grants.table_edits import Cells, RowEdits, edit_table
 from hf_gate.policies.drivers.table_files import (
     MAX_BYTES,
@@ -45,7 +46,6 @@ from hf_gate.policies.parsing.table_text import (
 )
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.verdicts.drivers.policy_files import digest_of_file, replace_file
 from hf_gate.verdicts.rows.table_rows import read_table_rows, write_table_rows
 from hf_gate.verdicts.service.policy_bundle import load_tables
 from hf_gate.verdicts.service.table_store import note_accepted

@@ -1,4 +1,4 @@
-"""Replaces one file of a workspace: atomically, through no link, and only if it is as its author saw it."""
+"""Replaces one table file of a workspace: atomically, through no link, and only if it is as its author saw it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from typing import Final
 from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import ProcessLock
 from hf_gate.errors import Stale, StoreUnavailable, UsageError
-from hf_gate.policies.drivers.workspace_folder import MAX_BYTES
 
-LOCK_NAME: Final = ".hf-gate-policies.lock"
+LOCK_NAME: Final = ".hf-gate-tables.lock"
 _WAIT: Final = 10.0  # seconds to wait for another save
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
@@ -36,10 +35,10 @@ def replace_file(
     base: str,
     record: Callable[[bytes, str], None],
     withdraw: Callable[[], None],
-    limit: int = MAX_BYTES,
+    limit: int,
     hint: str,
-    is_new: bool = False,
-    is_dry_run: bool = False,
+    is_new: bool,
+    is_dry_run: bool,
 ) -> str:
     """Replace the file `name` of a folder if its content still has the digest `base`; return the new digest.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.errors import HfGateError, Stale, UsageError
-from hf_gate.verdicts.drivers.policy_files import LOCK_NAME, digest_of_file, replace_file
+from hf_gate.grants.drivers.file_replacement import LOCK_NAME, digest_of_file, replace_file
 
 NAME = "tables/partners.csv"
 OLD = b"email\nada@x.example\n"
@@ -47,7 +47,10 @@ def _replace(folder: Path, calls: Calls, *, name: str = NAME, base: bytes = OLD)
         base=digest_of_file(base),
         record=calls.record,
         withdraw=calls.withdraw,
+        limit=1000,
         hint="",
+        is_new=False,
+        is_dry_run=False,
     )
 
 
