@@ -19,7 +19,7 @@ from hf_gate.grants.service.ends.grant_ends import read_held_ends, refresh_ends
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
 from hf_gate.verdicts.plan.guards import ChangeFilter
 from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition
-from tests.kits.stores import EEG, MED, hub_id
+from tests.kits.stores import EEG, MED, ON_BOTH, hub_id
 from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place"]
@@ -266,6 +266,7 @@ def test_results_of_another_process_and_of_another_table_are_kept(desk: Evaluate
     assert desk.row(1).state.until != desk.row(2).state.until
 
 
+@ON_BOTH
 def test_ends_that_a_guard_defers_are_counted_and_not_built_again(desk: EvaluatedWorkspace) -> None:
     people = range(1, 1_201)
     desk.read(EEG, *people, status="accepted")

@@ -70,7 +70,10 @@ def scene(request: pytest.FixtureRequest, fresh: LocalHub, tmp_path: Path, monke
     return Scene(fresh, tmp_path, server)
 
 
-@pytest.mark.parametrize("scene", ["sqlite", "postgresql"], indirect=True)
+on_both = pytest.mark.parametrize("scene", ["sqlite", "postgresql"], indirect=True)
+
+
+@on_both
 def test_no_byte_of_an_erased_person_stays_or_comes_back(scene: Scene) -> None:
     run = scene.console.run
     scene.decide()
@@ -194,6 +197,7 @@ def test_files_of_the_owner_are_listed_and_not_edited(scene: Scene) -> None:
     assert find_words_in_files(folder, scene.words, but=listed) == []
 
 
+@on_both
 def test_all_that_is_held_is_exported_before_the_erasure_and_nothing_after(scene: Scene) -> None:
     run, folder = scene.console.run, scene.folder
     scene.decide()

@@ -122,9 +122,15 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return new_store(request.getfixturevalue("postgres_uri"))
 
 
+ON_BOTH = pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+"""Runs one test of a module with `sqlite_place` on both databases, because it alone executes some SQL."""
+
+
 @pytest.fixture
-def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where no SQLite store exists yet, for tests that do not depend on the database."""
+def sqlite_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where no store exists yet, for tests that do not depend on the database: in SQLite, except with `ON_BOTH`."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        return new_store(request.getfixturevalue("postgres_uri"))
     return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
 
 

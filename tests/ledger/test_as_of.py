@@ -32,7 +32,7 @@ from hf_gate.requests.rows.past_requests import (
 from hf_gate.store.store import Store
 from tests.kits.person_history import fold_history, read_person_events
 from tests.kits.store_machine import StoreMachine
-from tests.kits.stores import EEG, MED, new_store, record, store, store_records
+from tests.kits.stores import EEG, MED, ON_BOTH, new_store, record, store, store_records
 from tests.kits.stores import sqlite_place as place
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 
@@ -179,6 +179,7 @@ def test_an_erased_private_part_leaves_an_access_without_a_name(store: Store) ->
     assert ident
 
 
+@ON_BOTH
 def test_a_time_before_the_ledger_is_refused_with_its_beginning(store: Store) -> None:
     store_records(store, EEG, [record(1)], 86_400_000)
     with pytest.raises(

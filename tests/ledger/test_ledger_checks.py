@@ -13,7 +13,7 @@ from hf_gate.privacy.rows.erasure import delete_expired
 from hf_gate.settings.service.unattended_stop import StopCause, read_stop
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
-from tests.kits.stores import EEG, record, store, store_records
+from tests.kits.stores import EEG, ON_BOTH, record, store, store_records
 from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
@@ -75,6 +75,7 @@ def test_a_turn_verifies_what_was_added_and_the_daily_check_the_rest(store: Stor
         ),
     ],
 )
+@ON_BOTH
 def test_what_is_missing_of_the_new_entries_is_found(store: Store, statements: tuple[str, ...], what: str) -> None:
     store_records(store, EEG, [record(number) for number in range(1, 20)])
     check(store)
@@ -132,6 +133,7 @@ def test_an_erasure_is_no_break(store: Store) -> None:
         assert check(store, at).broken == []
 
 
+@ON_BOTH
 def test_a_break_stops_unattended_work_until_a_person_accepts_it(store: Store) -> None:
     store_records(store, EEG, [record(number) for number in range(1, 20)])
     assert stop_if_broken(store, ManualClock.at_ms(T0)) is None

@@ -31,7 +31,7 @@ from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import KilledError
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import T0
-from tests.kits.stores import EEG, ENDPOINT, MED, new_store, record, store, store_records
+from tests.kits.stores import EEG, ENDPOINT, MED, ON_BOTH, new_store, record, store, store_records
 from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
@@ -88,6 +88,7 @@ def _feed_ids(store: Store) -> list[str]:
     return [f"{link.chain.removeprefix('models/')}#{link.seq}" for link, _ in page.entries]
 
 
+@ON_BOTH
 def test_it_gets_each_entry_from_when_it_is_named_in_pages_that_join(store: Store, receiver: Receiver) -> None:
     store_records(store, EEG, [record(n) for n in range(5)])
     _follow(store)

@@ -15,8 +15,8 @@ from hf_gate.messages.rows import notices, outbox
 from hf_gate.store.store import Store
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, list_notice_items, turn_on_destinations
 from tests.kits.stores import EEG as REPO
+from tests.kits.stores import ON_BOTH, store
 from tests.kits.stores import sqlite_place as place
-from tests.kits.stores import store
 
 __all__ = ["place", "store"]
 
@@ -36,6 +36,7 @@ def compare(store: Store, at: int, *conditions: Condition) -> list[str]:
     return [f"{item.facts.get('text', item.count)}{item.facts.get('state', '')}" for row in rows for item in row.items]
 
 
+@ON_BOTH
 def test_a_condition_is_told_when_it_begins_once_a_day_and_when_it_is_over(store: Store) -> None:
     hour = 3_600_000
     turn_on_destinations(store)

@@ -16,7 +16,7 @@ from hf_gate.core.events.events import (
 )
 from hf_gate.reports.service.overview import OverviewRecord, WeekRecord, read_overview
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, MED, record, store, store_records
+from tests.kits.stores import EEG, MED, ON_BOTH, record, store, store_records
 from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
@@ -114,6 +114,7 @@ def test_grants_that_end_soon_are_counted_by_week(store: Store) -> None:
     assert [(each.starts, each.ends) for each in overview.ends if each.ends] == [("2026-01-26", 1), ("2026-02-02", 1)]
 
 
+@ON_BOTH
 def test_only_the_repos_that_are_asked_for_are_counted(store: Store) -> None:
     store_records(store, EEG, [record(1, day=6)])
     store_records(store, MED, [record(2, day=6)])

@@ -23,8 +23,7 @@ from hf_gate.requests.rows.selections import (
 )
 from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, read_selected, record, store_records
-from tests.kits.stores import sqlite_place as place
+from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, store_records
 
 __all__ = ["place"]
 AT = 1_900_000_000_000
