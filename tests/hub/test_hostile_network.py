@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.base.ids import Repo, RepoType
-from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
+from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer
 from hf_gate.hub.drivers.deadlines import Deadline, DeadlineBackend
 from hf_gate.hub.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_request_page
 from hf_gate.hub.protocol.flows.calls import FlowContext
@@ -31,14 +31,6 @@ def test_capitals_in_the_scheme_do_not_allow_an_unencrypted_token(endpoint: str)
         Hub(TOKEN, endpoint)
     with Hub(TOKEN, endpoint, insecure_http=True) as hub:
         assert hub.endpoint.startswith("http://")
-
-
-@pytest.mark.parametrize(
-    "endpoint", ["https://hub.example?", "https://hub.example#", "http://127.0.0.1#@hub.example", "http://@hub.example"]
-)
-def test_an_endpoint_has_only_a_scheme_and_a_host(endpoint: str) -> None:
-    with pytest.raises(UsageError):
-        Hub(TOKEN, endpoint)
 
 
 def test_cookies_of_the_hub_are_not_stored() -> None:

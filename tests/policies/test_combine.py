@@ -47,13 +47,6 @@ def test_a_request_without_any_opinion_needs_review() -> None:
     assert (verdict.action, verdict.rule, verdict.policy) == (Action.HUMAN, "none", None)
 
 
-def test_a_shadow_is_never_counted() -> None:
-    shadow = replace(said("a", Action.REJECT), mode=PolicyMode.SHADOW)
-    verdict = combine_opinions([shadow, said("b", Action.ACCEPT)], NOW)
-    assert (verdict.action, verdict.shadow) == (Action.ACCEPT, (shadow,))
-    assert combine_opinions([shadow], NOW).rule == "none"
-
-
 def test_on_a_tie_the_first_policy_by_name_gives_the_reason() -> None:
     opinions = [replace(said(name, Action.RESET), reason=f"because {name}") for name in "cab"]
     for order in permutations(opinions):

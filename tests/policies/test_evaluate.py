@@ -83,22 +83,6 @@ def test_the_first_rule_that_matches_decides_on_its_terms() -> None:
     assert (young.action, young.rule) == (Action.HUMAN, "rest")
 
 
-def test_a_policy_without_a_rule_that_matches_has_no_opinion() -> None:
-    found = verdict(GOOD, policy(SAY_MORE))
-    assert found.rule == "none"
-    assert (found.opinions, [each.policy for each in found.abstentions]) == ((), [policy(SAY_MORE).name])
-    assert verdict(GOOD, policy(SAY_MORE, name="a"), policy(SIGNED, name="b")).action is Action.ACCEPT
-
-
-def test_unless_bars_a_rule_even_when_the_rest_is_unknown() -> None:
-    barred = replace(ACTIVE, unless="email.academic")
-    assert verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(barred, REST)).rule == "rest"
-    assert verdict(but(person__models=9, email__academic=False), policy(barred, REST)).rule == "active"
-    assert verdict(but(person__models=9, email__academic=UnknownReason.NOT_YET), policy(barred, REST)).needs == (
-        "email.academic",
-    )
-
-
 def test_a_fact_not_yet_known_waits_and_exactly_it_is_fetched() -> None:
     found = verdict(but(person__models=UnknownReason.NOT_YET, email__academic=False), policy(SIGNED, ACTIVE, REST))
     assert (found.action, found.rule, found.needs) == (Action.WAIT, "active", ("person.models",))
