@@ -89,7 +89,7 @@ def test_the_page_that_answers_is_first_or_second(address: str, browser: Browser
 def test_pages_keep_nobody_out(address: str, browser: Browser) -> None:
     from tests.kits.accessibility import find_accessibility_problems
 
-    names = ("index", "pages", "course", "forms", "search")
+    names = ("index", "pages", "tables", "forms", "search")
     problems = {}
     for scheme, width in VIEWS:
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
