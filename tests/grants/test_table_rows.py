@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
@@ -234,6 +235,21 @@ def test_an_erasure_deletes_the_rows_of_a_person_and_an_export_has_them(desk: De
     with store.writing() as write:
         Eraser(write, to_ms(desk.app_state.now()), "lena-brandt").erase_person(row.person.id)
     assert list(read_table_rows(store, "paid")) == ["bob"]
+
+
+def test_an_erasure_deletes_a_row_whose_address_is_stored_in_another_form(desk: Desk) -> None:
+    mails = {"carl": "Carl@B\u00fccher.example", "dora": "dora@example.org."}
+    desk.ask([{"username": name, "email": mail} for name, mail in mails.items()], {"purpose": GOOD})
+    desk.read()
+    secret = give_key(desk, "billing", "table")
+    store = desk.app_state.workspace.store
+    for name, mail in mails.items():
+        assert call(desk, secret, "PUT", quote(mail, safe=""), ROW).status == 200
+        person = desk.row(name).person.id
+        assert len(read_person_data(store, person).table_rows) == 1
+        with store.writing() as write:
+            Eraser(write, to_ms(desk.app_state.now()), "lena-brandt").erase_person(person)
+    assert read_table_rows(store, "paid") == {}
 
 
 def test_the_commands_of_tables_read_and_write_rows_of_the_store(tmp_path: Path) -> None:
