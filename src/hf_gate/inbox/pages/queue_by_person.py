@@ -37,7 +37,7 @@ class PersonRequests(Struct, frozen=True):
 
     @property
     def latest(self) -> RequestLine:
-        """Return the newest request: it has the person's current name and flags."""
+        """Return the newest request: it has the person's current name and account."""
         return max(self.lines, key=lambda line: line.asked_at)
 
     @property
@@ -63,8 +63,8 @@ class PersonRequests(Struct, frozen=True):
         return self.latest.account
 
     @property
-    def flags(self) -> list[str]:
-        return self.latest.flags
+    def has_notes(self) -> bool:
+        return self.latest.has_notes
 
     @property
     def verbs(self) -> list[str]:

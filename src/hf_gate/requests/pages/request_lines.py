@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from hf_gate.approvals.service.approval_status import ApprovalStatus, read_approval_status
 from hf_gate.approvals.service.approvals import as_approver
@@ -105,7 +105,6 @@ class RequestLine(Struct):
     verdict: VerdictSummary | None
     account: str = ""  # what is known of the person's account
     chips: tuple[ChipLabel, ...] = ()
-    flags: list[str] = field(default_factory=list)
     decision: QueuedDecision | None = None
     seconds_left: int | None = None
     verbs: tuple[str, ...] = ()
@@ -130,6 +129,10 @@ class RequestLine(Struct):
     @property
     def repo(self) -> str:
         return str(self.row.repo)
+
+    @property
+    def has_notes(self) -> bool:
+        return self.row.has_notes
 
     @property
     def status(self) -> str:
@@ -319,7 +322,6 @@ def _line(
         verdict=said,
         account=describe_account(row, chips, context.now),
         chips=tuple(map(label_chip, chips)),
-        flags=["note:has a note"] if row.has_notes else [],
         decision=decision,
         seconds_left=left,
         verbs=possible_verbs(row.state.status) if context.can_decide else (),
