@@ -136,6 +136,10 @@ class _Machine(RuleBasedStateMachine):
     def write_profile(self, number: int, models: int) -> None:
         self.desk.write_profile(number, models=models, created_at=START - timedelta(days=900))
 
+    @rule(number=_people, cells=st.none() | st.sampled_from([{}, {"expires": "2026-03-20"}]))
+    def write_row(self, number: int, cells: dict[str, str] | None) -> None:
+        self.desk.write_row(number, cells)
+
     @rule(number=st.sampled_from([0, 3, 4]))
     def bind(self, number: int) -> None:
         with self.desk.store.writing() as write:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from http.client import HTTPException
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,12 +31,13 @@ from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.privacy.rows.erasure import Eraser
 from hf_gate.privacy.rows.person_data import read_person_data
 from hf_gate.store.store import Store
+from hf_gate.testing import LocalHub
 from hf_gate.verdicts.rows.table_rows import read_table_rows, write_table_rows
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.evaluation_times import EvaluationBases
 from hf_gate.verdicts.service.policy_bundle import load_policies
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, open_existing_desk, run_desk_program, write_desk
 from tests.kits.key_calls import BARE, give_key
 from tests.kits.stores import ENDPOINT, new_store
 
@@ -356,3 +361,45 @@ def test_rows_are_as_in_a_dict_on_postgresql(postgres_uri: str) -> None:
         uri = postgres_uri
 
     run_state_machine_as_test(OnServer, settings=settings(max_examples=8, stateful_step_count=20))
+
+
+def test_a_desk_that_is_killed_keeps_what_it_answered_and_each_row_with_its_event(tmp_path: Path) -> None:
+    with LocalHub(requests=0, repos=1) as local:
+        write_desk(tmp_path, local, POLICY, "tables: {paid: {store: true}}\n")
+        with open_existing_desk(tmp_path, local) as desk:
+            secret = give_key(desk, "billing", "table")
+        answered = dict[str, str]()
+        for kill in range(3):
+            with run_desk_program(tmp_path, local) as program:
+                killer = threading.Timer(0.1 * (kill + 1), program.kill)
+                killer.start()
+                with suppress(OSError, HTTPException):
+                    for n in count(100 * kill):
+                        send_row(program.url, secret, f"user{n % 7}", str(n))
+                        answered[f"user{n % 7}"] = str(n)
+                killer.join()
+        with open_existing_desk(tmp_path, local) as desk:
+            store = desk.app_state.workspace.store
+            rows = read_table_rows(store, "paid")
+            newer = [key for key, n in answered.items() if rows[key]["n"] != n]
+            assert len(newer) <= 1  # what was under way at the last kill
+            assert len({json.loads(body)["after"] for body in list_bodies(store)}) == len(list_bodies(store))
+            assert len(list_bodies(store)) >= len(answered)
+
+
+def send_row(url: str, secret: str, key: str, n: str) -> None:
+    """Write a row over HTTP. Raises OSError or HTTPException if the desk is gone."""
+    headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+    body = json.dumps({"n": n}).encode()
+    request = urllib.request.Request(f"{url}/api/v1/tables/paid/rows/{key}", body, headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert json.load(answer)["changed"] is True
+
+
+def test_rows_of_the_store_are_no_file_of_one_machine(desk: Desk) -> None:
+    workspace = desk.app_state.workspace
+    before = load_policies(workspace)
+    assert call(desk, give_key(desk, "billing", "table"), "PUT", "ada", ROW).status == 200
+    after = load_policies(workspace)
+    assert after.tables["paid"].digest != before.tables["paid"].digest
+    assert after.files_digest == before.files_digest

@@ -35,6 +35,7 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.drivers.profile import encode_profile
 from hf_gate.verdicts.plan.guards import ChangeFilter, apply_budgets
 from hf_gate.verdicts.plan.model import encode_plan
+from hf_gate.verdicts.rows.table_rows import write_table_rows
 from hf_gate.verdicts.service.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from hf_gate.verdicts.service.evaluation import RepoPolicies, open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, load_policies
@@ -48,7 +49,7 @@ WORKSPACE = """\
 version: 1
 repos: ["*/*", "datasets/*/*"]
 policies: [policies/*.yaml]
-tables: {dua: {file: dua.csv, key: [user_id, email, username]}}
+tables: {dua: {file: dua.csv, key: [user_id, email, username]}, paid: {store: true}}
 timezone: Europe/Zurich
 guards: {protected: [user3]}
 """
@@ -86,9 +87,7 @@ TERMS: tuple[GrantTerms, ...] = (
     GrantTerms(
         keep_while=(build_condition("fine", "1w", fine="listed || request.age_days < 62", listed="tables.dua"),)
     ),
-    GrantTerms(
-        keep_while=(build_condition("person.models < 3", "3d"), build_condition("person.models < 3 || tables.dua"))
-    ),
+    GrantTerms(keep_while=(build_condition("tables.paid", "3d"), build_condition("tables.paid || tables.dua"))),
     GrantTerms(until=("tables.gone.expires",), keep_while=(build_condition("tables.gone"),)),
 )
 
@@ -117,6 +116,7 @@ class EvaluatedWorkspace:
         self.write_table()
         self.store = open_store(self.place, endpoint=ENDPOINT)
         self.open_workspace()
+        self.write_row(99, {})  # of the common key, so that the next row concerns one person only
 
     def open_workspace(self) -> None:
         """Read hf-gate.yaml, as each turn does."""
@@ -172,6 +172,11 @@ class EvaluatedWorkspace:
             with self.store.writing() as write:
                 document = encode_profile(ProfileFact(profile, self.now))
                 write.write_profile(row.person.id, document, to_ms(self.now))
+
+    def write_row(self, number: int, cells: Mapping[str, str] | None) -> None:
+        """Write a row of the table in the store, as another system does; None deletes it."""
+        rows = {f"user{number}@example.org": cells}
+        write_table_rows(self.store, "paid", rows, actor="key:shop", at=to_ms(self.now))
 
     def append(self, row: RequestRow, *events: e.AnyEvent) -> None:
         with self.store.writing() as write:

@@ -83,6 +83,7 @@ CHANGES: dict[str, tuple[str, Callable[[EvaluatedWorkspace], object], int]] = {
         "history.elsewhere == 0", lambda desk: desk.decide(desk.row(2, MED), "reset"), 1,
     ),
     "first full sync": ("history.accepted == 0", lambda desk: desk.read_fully(EEG), 3),
+    "stored row": ("tables.paid", lambda desk: desk.write_row(1, {}), 1),
     "row added": ("tables.dua", lambda desk: desk.write_table(ROW, ",user1@example.org,,,"), 1),
     "row removed": ("tables.dua", lambda desk: desk.write_table(), 1),
     "domain added": ("tables.dua", lambda desk: desk.write_table(ROW, ",@example.org,,,"), 3),

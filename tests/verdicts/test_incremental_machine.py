@@ -43,8 +43,8 @@ RULES = (
     "when: tables.dua, then: accept, until: tables.dua.expires",
     "when: email.free, then: accept, until: 30d, keep_while: 'request.age_days < 65 && !email.disposable'",
     "when: 'request.attempt > 1', then: human",
-    "when: 'person.models < 1', then: human",
-    "when: 'email.free || person.models > 2', then: accept, keep_while: 'history.resets < 1 || tables.dua'",
+    "when: '!tables.paid', then: human",
+    "when: 'email.free || tables.paid', then: accept, keep_while: 'tables.paid || tables.dua'",
     "when: 'answers.purpose.quality == \"empty\"', then: reject, reason: No.",
     "when: 'now > timestamp(\"2026-03-15T00:00:00Z\")', then: human",
     "when: 'email.free && now > timestamp(\"2026-03-15T00:00:00Z\")', then: accept",
@@ -151,6 +151,10 @@ class _Machine(RuleBasedStateMachine):
     @rule(number=st.integers(1, 6), models=st.sampled_from([0, 5]), young=st.booleans())
     def write_profile(self, number: int, models: int, young: bool) -> None:
         self.desk.write_profile(number, models=models, created_at=START - timedelta(days=900) if young else None)
+
+    @rule(number=st.integers(1, 6), cells=st.none() | st.sampled_from([{}, {"expires": "2026-03-20"}]))
+    def write_row(self, number: int, cells: dict[str, str] | None) -> None:
+        self.desk.write_row(number, cells)
 
     @rule(name=st.sampled_from(["user3", "user5"]), number=st.sampled_from([0, 3, 6]))
     def bind(self, name: str, number: int) -> None:
