@@ -32,6 +32,8 @@ from hf_gate.store.writing.writer import Writer
 from hf_gate.store.writing.writer_cache import read_dictionary
 from hf_gate.verdicts.rows.table_rows import delete_table_rows
 
+from .person_data import list_row_keys
+
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
 REQUEST_TABLES: Final = ("hits", "picked", "approvals", "approval_alarms", "messages", "key_decisions")
 """Tables whose rows about an erased request are deleted."""
@@ -152,7 +154,7 @@ class Eraser:
         """Delete the bindings of the owner's tables, and the saved views and notes in the tray that name a person."""
         among, value = self._db.in_clause(list(identity.keys))
         self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (identity.account, value))
-        delete_table_rows(self._write, {identity.account, *identity.keys})
+        delete_table_rows(self._write, list_row_keys(identity))
         for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
             if identity.pattern.matches(f"{name}\n{query}"):
                 self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))

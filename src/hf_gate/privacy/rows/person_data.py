@@ -10,11 +10,19 @@ from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.runs import RunState
 from hf_gate.core.stored_rows import ChangeRow
 from hf_gate.messages.rows.outbox import read_letters_to
-from hf_gate.requests.rows.identity import read_full_identity
+from hf_gate.policies.facts.email_addresses import parse_address
+from hf_gate.requests.rows.identity import StoredIdentity, read_full_identity
 from hf_gate.store.rows.runs import SELECT_CHANGES, build_changes
 from hf_gate.store.rows.tray import list_decisions_about
 from hf_gate.store.store import Store
 from hf_gate.verdicts.rows.table_rows import find_table_rows
+
+
+def list_row_keys(identity: StoredIdentity) -> set[str]:
+    """Return the keys that rows of tables can have for a person. Tables spell some addresses in another way."""
+    words = (identity.email, *(word for name, word in identity.former if name == "email"))
+    addresses = (str(address) for word in words if word and (address := parse_address(word)) is not None)
+    return {identity.account, *identity.keys, *addresses}
 
 
 class PersonData(NamedTuple):
@@ -54,7 +62,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
         changes=changes,
         decisions=list_decisions_about(store, person),
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
-        table_rows=find_table_rows(db, {one.account, *one.keys}),
+        table_rows=find_table_rows(db, list_row_keys(one)),
         views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),
         table_hits=[row[0] for row in hits],

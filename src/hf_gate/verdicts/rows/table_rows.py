@@ -10,7 +10,6 @@ from typing import Final
 
 from hf_gate.core.events.events import LedgerEntry, TableRowChanged, canonical_json
 from hf_gate.errors import UsageError
-from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.settings import setting_keys
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
@@ -87,19 +86,13 @@ def _note_change(write: Writer) -> None:
 
 def find_table_rows(db: Database, keys: Collection[str]) -> list[tuple[str, str, str]]:
     """Return table, key and cells (JSON) of the rows with these keys: the account id, usernames and addresses."""
-    among, value = db.in_clause(_list_stored_keys(keys))
+    among, value = db.in_clause(list(keys))
     sql = f"SELECT owner_table, key, cells FROM table_rows WHERE key {among} ORDER BY owner_table, key"
     return [(table, key, cells) for table, key, cells in db.rows(sql, (value,))]
 
 
 def delete_table_rows(write: Writer, keys: Collection[str]) -> None:
     """Delete the rows with these keys, and so the salts of their commitments."""
-    among, value = write.db.in_clause(_list_stored_keys(keys))
+    among, value = write.db.in_clause(list(keys))
     if write.db.run(f"DELETE FROM table_rows WHERE key {among}", (value,)):
         _note_change(write)
-
-
-def _list_stored_keys(keys: Collection[str]) -> list[str]:
-    """Return keys with the form in which addresses are stored, such as that of a domain with umlauts."""
-    addresses = filter(None, map(parse_address, keys))
-    return sorted({*keys, *map(str, addresses)})

@@ -37,21 +37,18 @@ class PolicyWatcher:
         self._pool: tuple[PolicyBundle, EvaluationPool] | None = None
         self._policy_sets: dict[str, tuple[object, RepoPolicies | None]] = {}
         self._seen: tuple[float, object] = (0.0, None)
+        self._is_expired = False
         self._lock = threading.Lock()
 
     @property
     def current(self) -> PolicyBundle | None:
         """The current policies; None without a workspace, or if a file has an error (see `problem`)."""
-        folder = self.workspace.location.folder
-        if folder is None:
-            return None
-        with self._lock:
-            if time.monotonic() - self._seen[0] >= _CHECK_INTERVAL:
-                state = _state_of_files(folder, self.workspace.location.config.policies)
-                if (state, *self._read_row_state()) != self._seen[1]:
-                    self._load()
-                self._seen = (time.monotonic(), (state, *self._read_row_state()))
-            return self._bundle
+        return self._refresh(is_due=self._is_expired)
+
+    @property
+    def recent(self) -> PolicyBundle | None:
+        """The policies of the last seconds. Many changes of rows in a row do not load the tables each time."""
+        return self._refresh(is_due=False)
 
     @property
     def last_bundle(self) -> PolicyBundle | None:
@@ -60,7 +57,7 @@ class PolicyWatcher:
 
     def expire(self) -> None:
         """Check the files again at the next use, even if the last check was only a moment ago."""
-        self._seen = (float("-inf"), self._seen[1])
+        self._is_expired = True
 
     @property
     def current_verdicts(self) -> CurrentVerdicts:
@@ -68,9 +65,9 @@ class PolicyWatcher:
         bundle = self.current
         return CurrentVerdicts(None if bundle is None else bundle.policies)
 
-    def for_repo(self, row: RepoRow) -> RepoPolicies | None:
-        """Return the policies of a repo, cached for each version of the policies and the form."""
-        bundle = self.current
+    def for_repo(self, row: RepoRow, bundle: PolicyBundle | None = None) -> RepoPolicies | None:
+        """Return the policies of a repo, by default the current ones, cached for each version and form."""
+        bundle = bundle or self.current
         if bundle is None:
             return None
         key = (id(bundle), row.form_card)
@@ -96,14 +93,26 @@ class PolicyWatcher:
             self._pool = (bundle, EvaluationPool(self.workspace, bundle))
         return self._pool[1]
 
-    def _read_row_state(self) -> tuple[str | None, ...]:
-        """Return what changes with the rows of tables in the store, and the stored row count of each refused table,
-        which changes when a person accepts the table.
-        """
+    def _refresh(self, *, is_due: bool) -> PolicyBundle | None:
+        """Return the policies, checked if that is due or the last check is some seconds ago."""
+        folder = self.workspace.location.folder
+        if folder is None:
+            return None
+        with self._lock:
+            if is_due or time.monotonic() - self._seen[0] >= _CHECK_INTERVAL:
+                self._is_expired = False
+                files = _state_of_files(folder, self.workspace.location.config.policies)
+                state = (files, self.workspace.store.setting(setting_keys.TABLE_ROWS))  # before the rows are read
+                if (state, self._accepted_row_counts()) != self._seen[1]:
+                    self._load()
+                self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
+            return self._bundle
+
+    def _accepted_row_counts(self) -> tuple[str | None, ...]:
+        """Return the stored row count of each refused table; the count changes when a person accepts the table."""
         tables = {} if self._bundle is None else self._bundle.tables
         refused = sorted(name for name, table in tables.items() if table.refusal)
-        keys = (setting_keys.TABLE_ROWS, *map(setting_keys.row_count_key, refused))
-        return tuple(map(self.workspace.store.setting, keys))
+        return tuple(self.workspace.store.setting(setting_keys.row_count_key(name)) for name in refused)
 
     def _load(self) -> None:
         self._policy_sets.clear()
