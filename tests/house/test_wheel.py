@@ -68,7 +68,7 @@ def test_its_metadata_is_that_of_the_contract(wheel: zipfile.ZipFile) -> None:
     assert metadata["Summary"] == project["description"]
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"postgres", "notify", "sign-in", "all"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"postgres", "notify", "sign-in", "excel", "all"}
     asked = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     needed = {re.split(r"[^\w.-]", line)[0] for line in asked}
     wanted = {re.split(r"[^\w.-]", line)[0] for line in project["dependencies"]}
