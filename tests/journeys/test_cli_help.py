@@ -77,6 +77,14 @@ def _parse(group: LazyGroup, args: list[str]) -> None:
         command.make_context("hf-gate", args[1:])
 
 
+def test_the_summary_of_a_group_names_its_commands() -> None:
+    groups = [(path, summary, group) for path, summary, group in _commands(root) if isinstance(group, LazyGroup)]
+    assert len(groups) > 10
+    for path, summary, group in groups:
+        named = re.sub(r"[.]$", "", summary.partition(": ")[2]).split(", ")
+        assert named == [name for name, entry in group.table.items() if not entry.is_hidden], path
+
+
 def test_each_line_of_the_overview_is_a_command_of_that_name() -> None:
     for path, summary, command in _commands(root):
         assert path.split()[-1] == command.name

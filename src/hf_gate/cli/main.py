@@ -58,14 +58,14 @@ COMMANDS: dict[str, CommandEntry] = {
         "hf_gate.workspace.commands.init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _RULES
     ),
     "policy": CommandEntry(
-        "hf_gate.verdicts.commands.policy:policy", "Policies: check, test, lint, show, compare, new, promote.", _RULES
+        "hf_gate.verdicts.commands.policy:policy", "Policies: check, test, lint, show, new, promote.", _RULES
     ),
     "plan": CommandEntry(
         "hf_gate.decisions.commands.plan:plan", "Show what the policies would change, and why.", _RULES
     ),
     "apply": CommandEntry("hf_gate.decisions.commands.plan:apply", "Apply a plan, once.", _RULES, has_effect=True),
     "table": CommandEntry(
-        "hf_gate.grants.commands.tables:table", "Tables: ls, show, new, add, remove, import, diff.", _RULES
+        "hf_gate.grants.commands.tables:table", "Tables: ls, show, add, remove, import.", _RULES
     ),
     "run": CommandEntry(
         "hf_gate.automation.commands.run:run_",
