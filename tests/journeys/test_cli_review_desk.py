@@ -139,7 +139,7 @@ def test_a_template_goes_by_its_number(fresh: LocalHub, desk: Path) -> None:  # 
     with _review(fresh) as terminal:
         terminal.until("Request 1 of 2")
         terminal.press("s")
-        shown = terminal.until("or Escape")
+        shown = terminal.until("! and Enter")
         assert "1 and Enter: We are closed. (closed)" in shown
         assert "2 and Enter: {user}: say more about {repo}. (say-more)" in shown
         assert "3 and Enter: Please say in two or three sentences" in shown, "the texts of every workspace come after"

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 _KEYS: Final = "a accept   s send back   r reject   space skip   z undo   m more   q quit"
-_BACK: Final = "! or Escape: back to the request; nothing is decided."
+_BACK: Final = "! and Enter: back to the request; nothing is decided."
 _MAX_TEMPLATES: Final = 9  # templates that have a number key
 _MAX_ENTRIES: Final = 200  # the most entries of a request searched for its last note
 _MAX_COLUMNS: Final = 400  # width of a note or a message
@@ -54,6 +54,7 @@ _ANSWER: Final = "      "  # the start of each line of an answer
 _SEQUENCE: Final = re.compile(
     r"\x1b(?:[\[O][^@-~]*[@-~]?|.)?|[\x00\xe0].", re.DOTALL
 )  # Esc, an arrow key, or Alt with another key
+_KEY_NAMES: Final = {"\r": "Enter", "\n": "Enter", "\t": "Tab", "\x7f": "Backspace", "esc": "This key"}
 _ENDS: Final = frozenset("\x03\x04")  # Ctrl-C, Ctrl-D
 
 
@@ -219,7 +220,7 @@ def _handle_key(context: CommandContext, session: ReviewSession, keys: Keys, req
         session.page = 0
         act[key]()
     else:
-        session.note = f"{key!r} does nothing here."
+        session.note = f"{_KEY_NAMES.get(key, repr(key))} does nothing here."
     return True
 
 
