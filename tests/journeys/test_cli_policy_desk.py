@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,26 @@ def hub() -> Iterator[LocalHub]:
 @pytest.fixture
 def at(hub: LocalHub, tmp_path: Path) -> Desk:
     return Desk(hub, tmp_path / "desk")
+
+
+def test_the_next_commands_go_to_the_same_workspace_and_hub(at: Desk, tmp_path: Path) -> None:
+    plan, back = tmp_path / "first plan.json", tmp_path / "back.json"
+    place = ["--endpoint", at.console.hub.url, "--workspace", str(at.folder)]
+    option = shlex.join(["hf-gate", *place])
+    assert f"To apply the plan: {option} plan --out plan.json, then {option} apply plan.json" in (
+        at.console.run("plan", *place).out
+    )
+    planned = at.console.run("plan", *place, "--out", str(plan))
+    after = shlex.split(planned.out.partition("Next: ")[2])
+    assert after == ["hf-gate", *place, "apply", str(plan)]
+    applied = at.console.run(*after[1:], "--yes", "--max-changes", "9")
+    details, _, undo = applied.out.partition("Details: ")[2].partition("  Undo: ")
+    assert f"{option} runs show r_" in details
+    undone = shlex.split(undo)
+    again = at.console.run("undo", undone[-3], *place)
+    assert f"To apply the plan: {option} undo {undone[-3]} --out plan.json, then {option} apply plan.json" in again.out
+    saved = at.console.run(*undone[1:-1], str(back))
+    assert saved.out.rstrip().endswith(f"Next: {option} apply {back}")
 
 
 # ---- explain ------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property, wraps
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import WorkspaceLocation
     from hf_gate.workspace.service.bootstrap import Connection
 
+_PLACE_OPTIONS: Final = ("endpoint", "token_file", "workspace", "profile")  # common options that name Hub or workspace
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -154,6 +155,12 @@ class CommandContext:
     def now(self) -> datetime:
         """Return the current time; with HF_GATE_CLOCK=hub, the time of the local Hub."""
         return self.connection.clock.now()
+
+    def command_line(self, *words: str) -> str:
+        """Return another command as text for a shell, with the options of this one that name the Hub and workspace."""
+        places = [(name, value) for name in _PLACE_OPTIONS if (value := self.flag_text(name)) is not None]
+        options = [part for name, value in places for part in (f"--{name.replace('_', '-')}", value)]
+        return shlex.join(["hf-gate", *options, *words])
 
     @property
     def may_ask(self) -> bool:
@@ -389,16 +396,17 @@ def is_one_edit_away(one: str, other: str) -> bool:
 
 
 def repeat_command(words: Sequence[str]) -> str:
-    """Return the running command with other arguments and the same options, quoted for a shell."""
+    """Return the running command with other arguments, and the same options of its own and of the Hub and workspace."""
     ctx = click.get_current_context()
-    parts = [*ctx.command_path.split(), *words]
+    parts = [*ctx.command_path.split()[1:], *words]
     for param in ctx.command.params:
         if (
             isinstance(param, click.Option)
+            and param.expose_value
             and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
         ):
             parts += [max(param.opts, key=len)] if param.is_flag else [param.opts[0], str(ctx.params[param.name or ""])]
-    return shlex.join(parts)
+    return ctx.find_root().ensure_object(CommandContext).command_line(*parts)
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], ProgramCommand]:

@@ -64,9 +64,7 @@ COMMANDS: dict[str, CommandEntry] = {
         "hf_gate.decisions.commands.plan:plan", "Show what the policies would change, and why.", _RULES
     ),
     "apply": CommandEntry("hf_gate.decisions.commands.plan:apply", "Apply a plan, once.", _RULES, has_effect=True),
-    "table": CommandEntry(
-        "hf_gate.grants.commands.tables:table", "Tables: ls, show, add, remove, import.", _RULES
-    ),
+    "table": CommandEntry("hf_gate.grants.commands.tables:table", "Tables: ls, show, add, remove, import.", _RULES),
     "run": CommandEntry(
         "hf_gate.automation.commands.run:run_",
         "Sync, evaluate, apply within the guards and end grants, in a loop.",

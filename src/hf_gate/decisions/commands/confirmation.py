@@ -247,7 +247,7 @@ def resume_run(context: CommandContext, workspace: Workspace, known: RunRow, act
     now = workspace.clock.now()
     quorum = compute_resume_quorum(store, read_team(store, read_this_member(context), now), known, now)
     if quorum.is_open:
-        end = f"hf-gate runs stop {known.id} --for-good"
+        end = context.command_line("runs", "stop", known.id, "--for-good")
         hint = f"Let another admin with a proven account continue the run, or end it: {end}"
         raise Guarded(f"{quorum.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)

@@ -185,17 +185,18 @@ _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind
 
 def execute_run(context: CommandContext, workspace: Workspace, started: RunRow) -> int:
     """Send the planned changes and print their outcomes, even if the run ended early."""
+    again = context.command_line("runs", "continue", started.id)
     try:
         with Progress(context.out, "apply", started.total) as bar:
             executor_for(workspace, started, lambda many: bar.tick(many=many)).execute(started)
     except KeyboardInterrupt:
         ended = _reload_run(workspace, started)
         print_run(context, workspace, ended)
-        context.out.say(f"Stopped. All outcomes so far are recorded. To continue: hf-gate runs continue {started.id}")
+        context.out.say(f"Stopped. All outcomes so far are recorded. To continue: {again}")
         raise
     except Exception as problem:
         print_run(context, workspace, _reload_run(workspace, started))
-        context.out.say(f"To send the rest later: hf-gate runs continue {started.id}")
+        context.out.say(f"To send the rest later: {again}")
         if workspace.store.changes(
             started.id, _IN_PART, 1
         ):  # otherwise nothing was done, and the error's own exit code applies
@@ -219,7 +220,7 @@ def print_run(context: CommandContext, workspace: Workspace, ended: RunRow, *, w
     count = {kind.value: sum(row.outcome is kind for row in rows) for kind in OutcomeKind}
     if context.out.is_human or context.out.format is Format.JSON:
         document = outcomes_record(rows, ended.total, ended.id)
-        context.out.document(document, lambda: _run_lines(ended, changes, rows, count, whole=whole))
+        context.out.document(document, lambda: _run_lines(context, ended, changes, rows, count, whole=whole))
     else:
         print_outcomes(context.out, rows)
     return exit_code_of_counts(count)
@@ -262,6 +263,7 @@ def _preview_lines(changes: Sequence[Change], records: Sequence[OutcomeRecord]) 
 
 
 def _run_lines(
+    context: CommandContext,
     ended: RunRow,
     changes: Sequence[tuple[Change, ChangeRow]],
     rows: Sequence[OutcomeRecord],
@@ -289,7 +291,9 @@ def _run_lines(
     done = describe_done(change for change, row in changes if row.state is ChangeState.DONE)
     lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
     if count[OutcomeKind.DONE] and not whole:
-        lines.append(f"Details: hf-gate runs show {ended.id}.  Undo: hf-gate undo {ended.id} --out back.json")
+        details = context.command_line("runs", "show", ended.id)
+        undo = context.command_line("undo", ended.id, "--out", "back.json")
+        lines.append(f"Details: {details}.  Undo: {undo}")
     return lines
 
 

@@ -86,7 +86,7 @@ def plan(
         valid=lasting,
         is_full=full_evaluation,
     )
-    lines = [*plan_lines(workspace, bundle, made), *_next_lines(workspace, made, path)]
+    lines = [*plan_lines(workspace, bundle, made), *_next_lines(context, workspace, made, path)]
     context.out.document(made, lambda: lines)
     return CHANGES if detailed_exitcode and made.changes else 0
 
@@ -145,11 +145,13 @@ def _parse_time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _next_lines(workspace: Workspace, made: Plan, path: Path | None) -> Iterator[str]:
+def _next_lines(context: CommandContext, workspace: Workspace, made: Plan, path: Path | None) -> Iterator[str]:
     if path is not None:
-        yield f"{describe_saved(workspace, made, path)}  Next: hf-gate apply {path}"
+        yield f"{describe_saved(workspace, made, path)}  Next: {context.command_line('apply', str(path))}"
     elif made.changes:
-        yield "Nothing was sent. To apply the plan: hf-gate plan --out plan.json, then hf-gate apply plan.json"
+        save = context.command_line("plan", "--out", "plan.json")
+        send = context.command_line("apply", "plan.json")
+        yield f"Nothing was sent. To apply the plan: {save}, then {send}"
 
 
 def describe_saved(workspace: Workspace, made: Plan, path: Path) -> str:

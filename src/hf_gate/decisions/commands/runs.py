@@ -161,7 +161,7 @@ def _request_stop(context: CommandContext, ident: str, word: str) -> int:
         with bootstrap.connect_workspace(
             context.connection, context.location, waits=False, command="hf-gate runs stop"
         ) as workspace:
-            known, message = _halt(workspace, known.id, word)
+            known, message = _halt(context, workspace, known.id, word)
     except StoreBusy:  # the process that writes may be executing this run
         message = f"Run {known.id} will {word} after the current batch."
     return _print_halt(context, known, word, message)
@@ -173,7 +173,7 @@ def _print_halt(context: CommandContext, known: RunRow, requested: str | None, m
     return 0
 
 
-def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
+def _halt(context: CommandContext, workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
     """Halt a run that no process executes; return it and the message to print."""
     from hf_gate.decisions.service.runs.run_executor import STATE_AFTER_REQUEST, halt_run
 
@@ -181,7 +181,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
     known = find_run(workspace, ident)
     if known.state != STATE_AFTER_REQUEST[word] and not known.is_over:
         known = halt_run(store, known, word, to_ms(workspace.now()))
-    continue_command = f"hf-gate runs continue {ident}"
+    continue_command = context.command_line("runs", "continue", ident)
     if store.changes(ident, UNSETTLED, 1):
         more = f" Some changes have an unknown outcome: {continue_command} settles them first."
     else:
@@ -274,7 +274,8 @@ def _latest_run_with_changes(context: CommandContext, workspace: Workspace) -> R
     found = next((each for each in workspace.store.runs(_NO_LIMIT) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
         raise UsageError(
-            "no run has changed anything yet, so there is nothing to undo.", hint="To list runs: hf-gate runs ls"
+            "no run has changed anything yet, so there is nothing to undo.",
+            hint=f"To list runs: {context.command_line('runs', 'ls')}",
         )
     words = describe_done(done_changes(workspace, found))
     made = format_minute(from_ms(found.made_at))
@@ -295,10 +296,11 @@ def _save_plan(
     if made.changes and path is not None:
         write_private_file(path, encode_plan(register_plan(workspace.store, made, workspace.clock.now())))
         remember_file(context, path)
-        closing = f"Saved {path}.  Next: hf-gate apply {path}"
+        closing = f"Saved {path}.  Next: {context.command_line('apply', str(path))}"
     elif made.changes:
         again = repeat_command([ident])
-        closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then hf-gate apply plan.json"
+        send = context.command_line("apply", "plan.json")
+        closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then {send}"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
     context.out.document(made, lambda: map(style_mark, (*render_plan(made), *shown, *notes, closing)))
     return 0

@@ -407,9 +407,11 @@ def _report(context: CommandContext, session: ReviewSession) -> None:
     for outcome in session.outcomes:
         if outcome.kind is not OutcomeKind.DONE:
             out.line(f"{person_label(outcome)}: {outcome.kind}: {outcome.why}")
-    undo = " To undo one: hf-gate runs ls, then hf-gate undo RUN" if session.runs else ""
+    undo = ""
     if len(session.runs) == 1:
-        undo = f" To undo it: hf-gate undo {session.runs[0]}"
+        undo = f" To undo it: {context.command_line('undo', session.runs[0])}"
+    elif session.runs:
+        undo = f" To undo one: {context.command_line('runs', 'ls')}, then {context.command_line('undo', 'RUN')}"
     out.line(f"{pluralize(done, 'request')} decided, {len(session.requests) - done:,} left.{undo}")
 
 
