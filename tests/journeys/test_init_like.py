@@ -81,6 +81,8 @@ def test_without_a_roster_the_plan_says_which_table_is_missing(hub: LocalHub, tm
     assert "tables/roster.csv" in made.out
     assert "hf-gate --workspace" in made.out
     assert " apply " not in made.out
+    steps = made.out.partition("Next steps:\n")[2].splitlines()
+    assert [" table import roster FILE " in steps[0], " plan --out plan.json " in steps[1]] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,8 @@ def test_an_init_that_ended_early_is_continued_as_its_hint_says(hub: LocalHub, t
     (tmp_path / "w" / "plan.json").unlink()
     again = _init(hub, tmp_path / "w", "class", "--roster", file)
     assert again.code == 2
-    assert "continue: hf-gate sync --full, table import TABLE FILE, then plan" in again.hint
+    assert "`hf-gate sync --full`, `hf-gate table import TABLE FILE`, then `hf-gate plan`" in again.hint
+    assert "interrupted" not in again.hint
     console = Console(hub)
     for words in (("sync", "--full"), ("table", "import", "roster", file, "--yes"), ("plan", "--out", "plan.json")):
         done = console.run("--workspace", str(tmp_path / "w"), *words)

@@ -65,6 +65,7 @@ class _FirstPlan(Struct, frozen=True):
     path: Path
     rows: int | None
     lines: Sequence[str | StyledLine]
+    missing: Sequence[str]  # tables of the policy without a file
     has_changes: bool
 
 
@@ -166,7 +167,9 @@ def _check_folder(folder: Path, like: str | None) -> None:
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
             use = "Use this workspace (`hf-gate status`), add repos in hf-gate.yaml"
             if like is not None and os.path.lexists(folder / _policy_file(like)):
-                use = "After an interrupted init, continue: hf-gate sync --full, table import TABLE FILE, then plan"
+                use = (
+                    "Use this workspace: `hf-gate sync --full`, `hf-gate table import TABLE FILE`, then `hf-gate plan`"
+                )
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
                 hint=f"{use}, or use another folder: hf-gate init --workspace DIR",
@@ -278,11 +281,12 @@ def _make_first_plan(context: CommandContext, workspace: Workspace, folder: Path
         lines += [f"Wrote {own.spec.file} with {pluralize(rows, 'row')}.", *match_lines(found, _MAX_NAMED)]
     bundle = load_policies(workspace)
     files = [spec.file for policy in bundle.policies for spec in policy.tables if spec.file]
-    lines += [describe_missing_table(file) for file in files if not (folder / file).exists()]
+    missing = [file for file in files if not (folder / file).exists()]
+    lines += map(describe_missing_table, missing)
     path = folder / PLAN_FILE
     made = make_plan_file(context, workspace, bundle, path)
     lines += [*plan_lines(workspace, bundle, made), describe_saved(workspace, made, Path(os.path.relpath(path)))]
-    return _FirstPlan(path, rows, lines, bool(made.changes))
+    return _FirstPlan(path, rows, lines, [Path(file).stem for file in missing], bool(made.changes))
 
 
 def _compare_with_report(context: CommandContext, sync: SyncCommand, repo: Repo) -> list[str]:
@@ -322,11 +326,17 @@ def _lines(
 
 def _next_steps(folder: Path, sync: SyncCommand, repos: Sequence[Repo], first: _FirstPlan | None) -> Iterator[str]:
     """Return the commands to try next, in columns, with --workspace unless it is the working directory."""
-    from hf_gate.workspace.service.starter_workspace import suggest_next_steps, suggest_steps_of_plan
+    from hf_gate.workspace.service.starter_workspace import (
+        suggest_next_steps,
+        suggest_steps_of_plan,
+        suggest_steps_of_tables,
+    )
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in sync.done}
     if first is None:
         steps = suggest_next_steps(pending, _longest_waiting(sync, pending) or "USER@REPO")
+    elif first.missing:
+        steps = suggest_steps_of_tables(first.missing)
     else:
         steps = suggest_steps_of_plan(shlex.quote(os.path.relpath(first.path)) if first.has_changes else None)
     option = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "

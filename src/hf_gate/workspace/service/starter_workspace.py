@@ -158,6 +158,14 @@ def suggest_steps_of_plan(plan: str | None) -> tuple[tuple[str, str], ...]:
     )
 
 
+def suggest_steps_of_tables(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the commands after a first plan whose tables are missing; the plan is made again with them."""
+    return (
+        *((f"table import {name} FILE", f"fill the table {name}") for name in names),
+        ("plan --out plan.json", "make the plan again, with these people"),
+    )
+
+
 def _format_repos(repos: Iterable[Repo]) -> str:
     return "\n".join(f"  - {_quote_yaml(str(repo))}" for repo in repos)
 
