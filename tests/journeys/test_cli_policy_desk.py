@@ -93,6 +93,15 @@ def test_the_next_commands_go_to_the_same_workspace_and_hub(at: Desk, tmp_path: 
     assert saved.out.rstrip().endswith(f"Next: {option} apply {back}")
 
 
+def test_show_with_the_name_of_a_policy_names_its_repos(at: Desk) -> None:
+    ended = at.run("policy", "show", "voices")
+    assert (ended.code, f"voices is a policy; `policy show` takes a repo. It applies to {DATASET}." in ended.error) == (
+        2,
+        True,
+    )
+    assert "hf-gate policy show REPO" in ended.hint
+
+
 # ---- explain ------------------------------------------------------------------------------------------------------------
 
 

@@ -237,8 +237,14 @@ def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) ->
     from hf_gate.core.parsing.literals import matches_any
     from hf_gate.policies.words.descriptions import describe_policies
 
-    where = parse_repo_argument(context, repo, repo_type)
     policies = read_policies(context, needs_workspace=True)
+    found = next((policy for _, _, policy in policies.without_errors() if policy.name == repo), None)
+    if found is not None:
+        raise UsageError(
+            f"{repo} is a policy; `policy show` takes a repo. It applies to {', '.join(found.applies_to)}.",
+            hint="Its rules, by repo: hf-gate policy show REPO",
+        )
+    where = parse_repo_argument(context, repo, repo_type)
     if policies.has_errors:
         return print_errors(context, policies)
     _check_repo_included(policies, where)
