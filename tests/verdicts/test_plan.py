@@ -240,7 +240,8 @@ def test_a_plan_names_the_number_that_its_confirmation_asks_for() -> None:
     lines = list(render.render_plan(plan))
     assert lines[-1] == "Plan: 131 changes (110 to accept, 21 to send back)."
     (limits,) = [line for line in lines if line.startswith("Limits")]
-    assert "accept 110 (above 50: to confirm, type 131)" in limits
+    assert "accept 110 (above 50)" in limits
+    assert limits.endswith(". To confirm, type the total: 131")
 
 
 def test_the_validity_is_shown_in_hours_then_minutes() -> None:

@@ -66,9 +66,10 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     yield from _render_rules(firsts, policies)
     yield from _render_examples(firsts)
     yield from render_shadow_actions(plan)
-    limits = [_format_guard(guard, len(plan.changes)) for guard in plan.guards if guard.value]
+    limits = [_format_guard(guard) for guard in plan.guards if guard.value]
     if plan.changes and limits:
-        yield "Limits     " + " · ".join(limits)
+        typed = "" if all(guard.ok for guard in plan.guards) else f". To confirm, type the total: {len(plan.changes)}"
+        yield f"Limits     {' · '.join(limits)}{typed}"
     yield _summary_line(plan, calls)
 
 
@@ -142,11 +143,10 @@ def _describe_person(change: Change) -> str:
     return f"{make_visible(change.person_name, one_line=True)} at {change.repo_ref}"
 
 
-def _format_guard(guard: GuardResult, total: int) -> str:
+def _format_guard(guard: GuardResult) -> str:
     if guard.name == "protected":
         return f"protected users left out {guard.value:,}"
-    typed = "" if guard.ok else f" (above {guard.limit:,}: to confirm, type {total})"
-    return f"{guard.name} {guard.value:,}{typed}"
+    return f"{guard.name} {guard.value:,}{'' if guard.ok else f' (above {guard.limit:,})'}"
 
 
 def summarize_changes(changes: Iterable[Change]) -> str:

@@ -173,7 +173,8 @@ def _play_decisions(story: _Story, repo: Repo) -> None:
         names = {request.username for request in hub.list_accepted(repo)}
         pending = sum(1 for _ in hub.list_pending(repo))
         reset = sum(1 for _ in hub.list_reset(repo))
-    detail = f"the Hub's lists agree: {good.username} is accepted, {reset} are sent back, {pending} are pending"
+    counts = f"{reset} are sent back ({reset - done} of them before the demo), {pending} are pending"
+    detail = f"the Hub's lists agree: {good.username} is accepted, {counts}"
     is_right = good.username in names and reset >= done and pending == len(rows) - done - 1
     story.check("re-read", ok=is_right, detail=detail)
 
