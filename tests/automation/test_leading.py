@@ -219,7 +219,7 @@ def test_two_loops_that_started_with_a_broken_file_do_not_run_turns_of_one_file(
     _wait_until(lambda: any("Synced" in line for loop in loops for line in loop.lines))
     working = next(loop for loop in loops if any("Synced" in line for line in loop.lines))
     other = next(loop for loop in loops if loop is not working)
-    other.wait_for("another loop leads", after=lines[loops.index(other)])
+    other.wait_for("another `hf-gate run` is active", after=lines[loops.index(other)])
     working.send(signal.SIGTERM)
     other.wait_for("Synced")
     with closing(sqlite3.connect(file.with_name("desk.db"))) as db:

@@ -93,7 +93,7 @@ def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: D
     assert (done.status, done.headers["location"]) == (303, "/ends?done=21")
     assert _years(held) == {2089}
     assert read_held_ends(held.app_state.workspace.store) == 0
-    assert "No end dates need to be confirmed" in text_of(mia.get("/ends?done=21").body)
+    assert "Nothing to confirm" in text_of(mia.get("/ends?done=21").body)
     assert "would end earlier" not in text_of(mia.get("/overview").body)
     assert _confirm(mia, "21", "0" * 16).status == 409
     entries = held.app_state.workspace.store.entries(request=held.row("p000").id, limit=1)

@@ -67,7 +67,7 @@ def test_a_token_may_what_the_hub_tells_and_else_it_is_not_known(
 @pytest.mark.parametrize(
     ("given", "beyond"),
     [
-        (rights("write"), ("every repo that its account may write to",)),
+        (rights("write"), ("all repos of its account and organisations",)),
         (rights("read"), ()),
         (rights("fineGrained"), ()),
         (rights("fineGrained", at("dataset", "acme/eeg", DECIDE)), ()),

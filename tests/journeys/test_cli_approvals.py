@@ -204,7 +204,7 @@ def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_on
     assert owner.run("sync", "--full").code == 0
     refused = nameless.run("policy", "promote", "lantern", "--yes")
     assert refused.code == 4, refused.err
-    assert "this shell has no Hub account" in refused.error
+    assert "no Hub account is signed in here" in refused.error
     assert owner.run("policy", "promote", "lantern", "--yes", "--json").json["promoted"]
     first = owner.run("accept", f"ada-l@{MODEL}")
     assert "you promoted this version of the policy" in first.out + first.err

@@ -248,8 +248,8 @@ def test_doctor_tells_that_the_clock_is_wrong(fresh: LocalHub) -> None:
 @pytest.mark.parametrize(
     ("holder", "code", "told"),
     [
-        ("owner", 0, "can list requests and decide by its write role (not tried)"),
-        ("fine_write", 0, "can list requests and decide by its permission repo.write (not tried)"),
+        ("owner", 0, "can list requests; it should also be able to decide: its role is write"),
+        ("fine_write", 0, "can list requests; it should also be able to decide: the token has repo.write"),
         ("fine_access", 0, "can list requests but not decide: the token lacks repo.write"),
         ("fine_content", 4, "can neither list nor decide requests (403)"),
         ("owner_read", 4, "can neither list nor decide requests (403)"),

@@ -80,7 +80,7 @@ def test_run_deletes_what_is_old_once_a_day(scene: Scene) -> None:
     scene.hub.clock.advance("4400h")
     told = scene.run("run", "--once")
     assert told.code == 0, told.err
-    assert "personal data of 1 old request deleted" in told.out + told.err
+    assert "deleted personal data of 1 old request" in told.out + told.err
     assert scene.traces() == []
     assert "personal data" not in scene.run("run", "--once").out
 

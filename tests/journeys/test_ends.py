@@ -71,7 +71,7 @@ def test_many_earlier_ends_wait_until_a_person_confirms_them(console: Console, p
     assert done.out == "Moved 21 end dates to an earlier time.\n"
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
     assert "would end earlier" not in console.run("status").out
-    assert console.run("ends", "confirm").out == "No end dates need to be confirmed.\n"
+    assert console.run("ends", "confirm").out == "Nothing to confirm.\n"
 
 
 def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(

@@ -88,7 +88,7 @@ def _decides_in_review(stranger: Stranger) -> None:
 def test_from_the_first_look_to_the_first_decision_and_away_again(stranger: Stranger, private_home: Path) -> None:
     """Nothing is sent before the stranger presses a key, and nothing of hf-gate is left when they leave."""
     told = stranger.types("doctor").out
-    assert "this token can list requests and decide by its write role" in told
+    assert "this token can list requests; it should also be able to decide: its role is write" in told
 
     assert stranger.types("form", "check", REPO).out
 

@@ -51,7 +51,7 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
     assert number_lines(describe_policies([found])).split("\n") == [
         "1. Policy p covers pending requests in `acme/model`; the first rule that matches decides.",
         "2. Send back when little written about use, with the reason “Say more.”; the person may request access again (ask).",
-        "3. On hold when no entry in dua, for at most 30 days, evaluated again each turn; then reviewed by a person (paper).",
+        "3. On hold when no entry in dua, for at most 30 days, evaluated at each run; then reviewed by a person (paper).",
         "4. Accept when either university address or listed in partners, for 1 year; then access ends, and the person may request it again (ours).",
         "5. Everybody else needs review (rest).",
         "6. A request that depends on an unavailable fact needs review; it is never accepted.",

@@ -372,7 +372,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "html_200": FaultKind(_html_200, None, {}, "the sign-in page of a network; the change is not made"),
     "empty_200": FaultKind(_empty_200, None, {}, "the change is made, and the answer is a 200 without body"),
     "dup_rows": FaultKind(_dup_rows, _LISTS, {"n": 3}, "the first rows of a page are repeated at its end"),
-    "no_link": FaultKind(_no_link, _LISTS, {}, "full pages are without a next link"),
+    "no_link": FaultKind(_no_link, _LISTS, {}, "full pages have no next link"),
     "link_loop": FaultKind(_link_loop, _LISTS, {}, "the next link of each page leads to itself"),
     "link_evil": FaultKind(_link_evil, _LISTS, {"url": _EVIL}, "the next link leads to another host"),
     "redirect_evil": FaultKind(_redirect_evil, None, {"url": _EVIL}, "307 to another host; the change is not made"),

@@ -348,7 +348,9 @@ class _Loop:
             raise
         with workspace:
             if not self._leads:
-                raise StoreBusy("another loop leads, so this one runs no turn.", hint="It waits to take over.")
+                raise StoreBusy(
+                    "another `hf-gate run` is active; this one waits.", hint="It takes over if the other ends."
+                )
             return self._turn(workspace, bundle)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
@@ -460,7 +462,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     for repo, problem in done.failed.items():
         yield f"  {repo} could not be synced: {problem}"
     if done.forgotten:
-        yield f"  personal data of {pluralize(done.forgotten, 'old request')} deleted."
+        yield f"  deleted personal data of {pluralize(done.forgotten, 'old request')}."
     if done.planned.profiles:
         yield f"  {pluralize(done.planned.profiles, 'profile')} read."
     for each in done.resumed:

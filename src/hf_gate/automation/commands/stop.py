@@ -101,7 +101,7 @@ def _check_decides_everywhere(context: CommandContext) -> None:
     rights = read_rights(context)
     if not repos:
         raise NotAllowed(
-            f"this token finds no repo of the workspace; {_STILL_STOPPED}.", hint="Use a token that can decide there."
+            f"this token can see no repo of the workspace; {_STILL_STOPPED}.", hint="Use a token that can decide there."
         )
     for repo in repos:
         can_decide, why = check_decide_right(rights, repo)

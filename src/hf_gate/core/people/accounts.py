@@ -98,7 +98,7 @@ class TokenRights:
     def describe_excess_reach(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
         """Return the places outside the named repos where the token can list or decide; empty if none are known."""
         if self.role == "write":
-            return ("every repo that its account may write to",)
+            return ("all repos of its account and organisations",)
         reach = [
             s for s in self.scopes or () if s.permissions & {READ_PERMISSION, DECIDE_PERMISSION, UNCERTAIN_PERMISSION}
         ]

@@ -268,12 +268,12 @@ def require_member_for_ends(context: CommandContext, workspace: Workspace, repos
     refused = next((repo for repo in repos if not (has_right and me is not None and matches_any(me.repos, repo))), None)
     if workspace.store.members() and refused is not None:
         who = (
-            "This shell has no Hub account"
+            f"No Hub account is signed in here, so nobody may decide at {refused}"
             if account is None
-            else f"The Hub account {account.name} belongs to no member"
+            else f"The Hub account {account.name} belongs to no member that may decide at {refused}"
         )
         raise NotAllowed(
-            f"{who} that may decide at {refused}; nothing was changed.",
+            f"{who}; nothing was changed.",
             hint="Use the token of a member who has proved the account: hf-gate ui prove LINK.",
         )
     return read_this_member(context)

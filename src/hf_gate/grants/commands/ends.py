@@ -70,7 +70,7 @@ _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With -
 @click.option("--without-end", is_flag=True, help="Only people whose access has no end, oldest request first.")
 @limit_options
 def ls(context: CommandContext, within: str, without_end: bool, limit: int | None) -> int:
-    """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
+    """List access that ends, earliest first. `hf-gate run` ends it when it is due, and says how late it is."""
     from hf_gate.grants.service.ends.end_adoption import iterate_accepted
 
     workspace = open_workspace(context)
@@ -144,7 +144,7 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     now = workspace.clock.now()
     moves = list_held_moves(workspace, bundle, now)
     is_open = False
-    words = "No end dates need to be confirmed."
+    words = "Nothing to confirm."
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
         me = require_member_for_ends(context, workspace, (move.row.repo for move in moves))
@@ -188,7 +188,9 @@ def _move_line(move: EndMove, now: datetime) -> str:
 )
 @click.argument("targets", nargs=-1, metavar="[WHO@REPO]...")
 @click.option(
-    "--until", metavar="END", help="The new end: 1y (from now), 2028-11-30 or none. Default: as the policies say."
+    "--until",
+    metavar="END",
+    help="The new end: 1y (from now), 2028-11-30 or none. Default: the end that the policies give.",
 )
 @click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
 @click.option("--with-end", is_flag=True, help="With --all: also people for whom the rules set another end now.")

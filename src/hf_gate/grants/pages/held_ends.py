@@ -61,7 +61,7 @@ def confirm(context: HttpContext) -> Response:
     require_all_repos(context, "Only a reviewer of all repos can confirm these end dates.")
     bundle, moves = _list_moves(context)
     if not moves:
-        raise Refused("No end dates need to be confirmed.", hint="Open Ends of access again.", status=409)
+        raise Refused("Nothing to confirm.", hint="Open Ends of access again.", status=409)
     if context.form_value("seen") != digest_of_moves(moves):
         return _render(context, wrong="These ends changed since you opened the page. Look at them again.", status=409)
     if not is_confirmed(context.form_value("count"), len(moves)):

@@ -67,7 +67,7 @@ def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, st
     """Return whether the token can decide at a repo (None: unknown), and the reason."""
     may = rights.can_decide(repo)
     if rights.role in ("write", "read"):
-        return may, "its write role" if may else "its role is read"
+        return may, f"its role is {rights.role}"
     if rights.role != "fineGrained":
         return None, f"its role is {rights.role or 'unknown'}"
     if may is None:
@@ -78,7 +78,7 @@ def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, st
                 "not tried)"
             ),
         )
-    return may, f"its permission {DECIDE_PERMISSION}" if may else f"the token lacks {DECIDE_PERMISSION}"
+    return may, f"the token {'has' if may else 'lacks'} {DECIDE_PERMISSION}"
 
 
 def summarize_rights(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
@@ -88,8 +88,8 @@ def summarize_rights(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
         return None
     unknown = next((why for one, why in may if one is None), None)
     if unknown is not None:
-        return f"This token can view requests; whether it can decide is unknown: {unknown}."
-    return f"This token can view requests and decide by {may[0][1]} (not tried)."
+        return f"This token can list requests; whether it can decide is unknown: {unknown}."
+    return f"This token can list requests. It should also be able to decide: {may[0][1]}."
 
 
 def rights_warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callable[[Repo], bool]) -> Iterator[str]:
@@ -104,6 +104,10 @@ def rights_warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callab
 
 def describe_reach(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
     """Return a sentence about the repos outside the workspace that the token reaches; None if there are none."""
+    if rights.role == "write":
+        return (
+            "this token can write to all repos of its account and organisations, not only to those of this workspace."
+        )
     places = rights.describe_excess_reach(is_named)
     return f"this token also reaches {_join_names(places)}, not only the repos of this workspace." if places else None
 

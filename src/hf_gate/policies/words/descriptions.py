@@ -95,7 +95,7 @@ def _explain_names(rule: Rule, let: Mapping[str, str], text: str) -> str:
 def _describe_terms(rule: Rule, let: Mapping[str, str]) -> str:
     """Return how a rule acts: who decides, how long access lasts, and what follows."""
     if rule.then is Action.WAIT and rule.at_most and rule.after:
-        return f", for at most {format_duration(rule.at_most)}, evaluated again each turn; {_AFTER[rule.after]}"
+        return f", for at most {format_duration(rule.at_most)}, evaluated at each run; {_AFTER[rule.after]}"
     by_hand = " (never automatically)" if rule.then is Action.ACCEPT else ""
     terms = [f"by {rule.reviewers} reviewers{by_hand}"] if rule.reviewers > 1 else []
     lasting = [] if rule.until is None else [format_until(rule.until)]

@@ -272,7 +272,7 @@ _BOOLEANS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "email.disposable": ("throw-away address", "no throw-away address"),
     "email.academic": ("university address", "no university address"),
     "email.matches_form": ("form e-mail matches account", "form e-mail differs from account"),
-    "answers.consent.all_ticked": ("all consent boxes ticked", "not all consent boxes ticked"),
+    "answers.consent.all_ticked": ("all consent boxes are ticked", "not all consent boxes are ticked"),
 })  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
     account = context.connection.read_account()
     if account is None and policy.has_two_person_rule:
         raise NotAllowed(
-            f"policy {name} asks for two people, and this shell has no Hub account; nothing was done.",
+            f"policy {name} asks for two people, and no Hub account is signed in here; nothing was done.",
             hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
         )
     is_known = is_promoted(workspace.store, policy)

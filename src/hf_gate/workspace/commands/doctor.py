@@ -264,7 +264,7 @@ def _check_rights(context: CommandContext, repo: Repo) -> Finding:
     if may is None:
         return Finding("rights", True, f"this token can list requests; whether it can decide is unknown: {why}")
     if may:
-        return Finding("rights", True, f"this token can list requests and decide by {why} (not tried)")
+        return Finding("rights", True, f"this token can list requests; it should also be able to decide: {why}")
     return Finding("rights", None, f"this token can list requests but not decide: {why}", DECIDE_HINT)
 
 
