@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import signal
 import subprocess
@@ -19,13 +18,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_plus
 
 import httpx2
+
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
+from hf_gate.members.pages.sign_in import OneTimeLink
+from hf_gate.members.service.shared_values import SharedValues
+from hf_gate.members.sessions import SignInMethod
+from hf_gate.workspace.rows.opening import open_store
+from tests.kits.members import store_member
 
 from .cli_process import Desk, create_desk
 from .desk import build_policy
@@ -102,7 +108,7 @@ def measure_machines(requests: int, minutes: float) -> Iterator[Row]:
         before = hub.count_accepted()
         desks = [DeskProcess(here, port, _start(here, port)) for port in (18761, 18762)]
         try:
-            links = [_invite(here, number) for number in range(_REVIEWERS)]
+            links = _make_links(hub, address)
             visits, kills = asyncio.run(_visit(desks, links, minutes * 60))
             decided = Counter(visits.decided)
             accepted = _wait_until_sent(hub, before + len(decided)) - before
@@ -151,10 +157,13 @@ def _start(here: Desk, port: int) -> subprocess.Popen[str]:
     return process
 
 
-def _invite(here: Desk, number: int) -> str:
-    """Return the personal link of a new reviewer."""
-    answer = json.loads(here.run("ui", "invite", f"reviewer-{number}", "--json").output)
-    return str(answer["link"]).partition("t=")[2]
+def _make_links(hub: RunningHub, address: str) -> list[str]:
+    """Add the reviewers as members, and return a sign-in link for each."""
+    with closing(open_store(address, endpoint=hub.url, world=get_world_id(hub.url))) as store:
+        values = SharedValues(store, "one_time_link", OneTimeLink)
+        members = [store_member(store, f"reviewer-{number}") for number in range(_REVIEWERS)]
+        links = [OneTimeLink(member.id, SignInMethod.HUB) for member in members]
+        return [values.issue(f"{link.member} {link.method}", link, 600.0) for link in links]
 
 
 def _wait_until_sent(hub: RunningHub, expected: int) -> int:

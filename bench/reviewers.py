@@ -23,16 +23,17 @@ from urllib.parse import quote_plus
 import httpx2
 import uvicorn
 
-from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.decisions.pages.evaluation_process import EvaluationProcess
 from hf_gate.errors import HfGateError
 from hf_gate.hub.protocol.codec import read_request_page
+from hf_gate.members.sessions import SignInMethod
 from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.store.store import Store
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.server import BoundedConnection
+from tests.kits.members import store_member
 
 from . import store as filling
 from .desk_fixture import empty_tray, open_desk
@@ -157,9 +158,8 @@ def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
     With `is_evaluating`, it evaluates all requests as a new desk does, else it stores what a sync brings.
     """
     with open_desk(folder, count, 50, lends=is_evaluating) as (app_state, door, _):
-        links = [f"reviewer-{number}-{app_state.now():%H%M%S%f}" for number in range(_REVIEWERS)]
-        for number, link in enumerate(links):
-            app_state.membership.invite(Member(name=f"reviewer-{number}", role=MemberRole.REVIEWER), link)
+        members = [store_member(app_state.workspace.store, f"reviewer-{number}") for number in range(_REVIEWERS)]
+        links = [door.make_link_of(member, SignInMethod.HUB, 600.0) for member in members]
         before = len(list_waiting_decisions(app_state.workspace.store))
         config = uvicorn.Config(
             build_desk_app(app_state, door, None),

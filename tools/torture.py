@@ -90,7 +90,6 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "web": (
         "tests/members/test_hub_sign_in_answers.py",
-        "tests/members/test_links_and_sessions.py",
         "tests/web/test_forms.py",
         "tests/web/test_axe.py",
         "tests/decisions/test_bulk_many.py",

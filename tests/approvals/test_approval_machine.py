@@ -1,4 +1,4 @@
-"""Whatever people do, in whatever order, the Hub never hears an acceptance without two different, proven people."""
+"""Whatever people do, in whatever order, the Hub never hears an acceptance without two different people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.approvals import Approver
-from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.people.members import MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.service.decision_sender import DecisionSender
@@ -32,7 +32,7 @@ from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.errors import HfGateError
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.members.rows.members import remove_member
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
@@ -42,6 +42,7 @@ from tests.kits.approvals import TWO_REVIEWERS
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import ORIGIN, InProcessHub
 from tests.kits.invariants import OURS
+from tests.kits.members import store_member
 from tests.kits.stores import empty_place as place
 from tests.kits.stores import new_store
 from tests.kits.workspaces import HubWorkspace, make_settings, write_workspace
@@ -74,14 +75,14 @@ class ApprovalMachine(RuleBasedStateMachine):
         write_workspace(self.folder, POLICIES[0])
         placed = type("Placed", (PlacedScene,), {"place": type(self).make_place(self.folder)})
         self.scene: HubWorkspace = placed(self.folder, InProcessHub(repos=1))
-        self.variant, self.seen, self.secrets = 0, 0, 0
+        self.variant, self.seen = 0, 0
         self.approved: dict[str, set[tuple[str, int]]] = {"ada": set(), "bo": set()}
         self.unread = set[str]()  # accepted at the Hub, and perhaps still pending in the store
         self.able, self.authors = {"id-owner"}, set[tuple[str, int]]()
         with self.scene.store.writing() as write:
             write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
         for name in MEMBERS:
-            self._invite(name)
+            self._add(name)
         write_workspace(self.folder, POLICIES[0])
         self.scene.join()
         self.scene.ask(["ada", "bo"])
@@ -93,33 +94,29 @@ class ApprovalMachine(RuleBasedStateMachine):
 
     # ---- people ----------------------------------------------------------------------------------------------------------
 
-    def _invite(self, name: str, *, proven: bool = True) -> None:
-        self.secrets += 1
-        made = invite_member(
-            self.scene.store, Member(name=name, role=MemberRole.REVIEWER), f"a{self.secrets}", "owner", 1
-        )
-        if proven:
-            prove_account(self.scene.store, made, name, f"id-{name}", f"b{self.secrets}", 2)
-            self.able.add(f"id-{name}")
-        else:
+    def _add(self, name: str, role: MemberRole = MemberRole.REVIEWER) -> None:
+        store_member(self.scene.store, name, role)
+        if role is MemberRole.VIEWER:
             self.able.discard(f"id-{name}")
+        else:
+            self.able.add(f"id-{name}")
 
     def _author(self, name: str) -> RunAuthor:
         found = next((one for one in self.scene.store.members() if one.name == name), None)
         if found is None:
             return RunAuthor(account=f"id-{name}")
-        return RunAuthor(member=found.id, account=found.proven_account)
+        return RunAuthor(member=found.id, account=found.account_id)
 
     @rule(name=st.sampled_from(MEMBERS))
-    def revoke(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         found = next(one for one in self.scene.store.members() if one.name == name)
-        revoke_member(self.scene.store, found, "owner", to_ms(self.scene.clock.now()))
+        remove_member(self.scene.store, found, "owner", to_ms(self.scene.clock.now()))
         self.able.discard(f"id-{name}")
         self._forget(f"id-{name}")
 
-    @rule(name=st.sampled_from(MEMBERS), proven=st.booleans())
-    def invite(self, name: str, proven: bool) -> None:
-        self._invite(name, proven=proven)
+    @rule(name=st.sampled_from(MEMBERS), role=st.sampled_from(MemberRole))
+    def add(self, name: str, role: MemberRole) -> None:
+        self._add(name, role)
 
     @rule(name=st.sampled_from(["owner", *MEMBERS]))
     def promote(self, name: str) -> None:

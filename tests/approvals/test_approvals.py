@@ -19,7 +19,7 @@ from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.members.rows.members import remove_member
 from hf_gate.verdicts.rows.policy_authors import write_policy_author
 from tests.kits.approvals import (
     LATER,
@@ -33,6 +33,7 @@ from tests.kits.approvals import (
     use_policy,
 )
 from tests.kits.approvals import two_people as scene
+from tests.kits.members import store_member
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
 __all__ = ["scene"]
@@ -66,25 +67,25 @@ def test_one_person_counts_once_however_often_they_approve(scene: HubWorkspace) 
 
 
 @pytest.mark.parametrize("by", [RunAuthor(), RunAuthor(account="id-stranger")])
-def test_an_account_that_is_not_proven_or_not_a_members_does_not_count(scene: HubWorkspace, by: RunAuthor) -> None:
+def test_an_account_that_is_unknown_or_not_a_members_does_not_count(scene: HubWorkspace, by: RunAuthor) -> None:
     assert decide_as(scene, by).kind is OutcomeKind.REFUSED
     decide_as(scene, OWNER)
     assert decide_as(scene, by).kind is OutcomeKind.REFUSED
     assert accepts(scene) == 0
 
 
-def test_a_member_who_has_not_proven_their_account_does_not_count(scene: HubWorkspace) -> None:
+def test_a_viewer_does_not_count(scene: HubWorkspace) -> None:
     decide_as(scene, OWNER)
-    kim = create_member(scene, "kim", proven=False)
+    kim = create_member(scene, "kim", role=MemberRole.VIEWER)
     refused = decide_as(scene, author_of(kim))
     assert refused.kind is OutcomeKind.REFUSED
-    assert "not proven" in refused.why
+    assert "your Hub account is no member who may decide here" in refused.why
+    assert accepts(scene) == 0
 
 
 def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
     ident = scene.row("ada").person.identity.user_id
-    made = invite_member(scene.store, Member(name="adas-desk-name", role=MemberRole.ADMIN), "first", "owner", 1)
-    prove_account(scene.store, made, "ada", str(ident), "second", 2)
+    made = store_member(scene.store, "adas-desk-name", MemberRole.ADMIN, user_id=str(ident), account="ada")
     decide_as(scene, OWNER)
     refused = decide_as(scene, RunAuthor(member=made.id, account=ident), actor="adas-desk-name")
     assert refused.kind is OutcomeKind.REFUSED
@@ -93,8 +94,7 @@ def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
 
 
 def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(scene: HubWorkspace) -> None:
-    made = invite_member(scene.store, Member(name="ada", role=MemberRole.ADMIN), "first", "owner", 1)
-    prove_account(scene.store, made, "ada-in-truth", "id-of-the-member", "second", 2)
+    made = store_member(scene.store, "ada", MemberRole.ADMIN, user_id="id-of-the-member", account="ada-in-truth")
     first = decide_as(scene, RunAuthor(member=made.id, account="id-of-the-member"), actor="ada")
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
     assert why_not_counted(Approver("ada", made.id, "id-of-the-member"), ("Ada", None), [], None), "the id is hidden"
@@ -104,7 +104,7 @@ def test_whoever_promoted_this_version_does_not_count(scene: HubWorkspace) -> No
     mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
-        write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.proven_account))
+        write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.account_id))
     assert "you promoted" in decide_as(scene, author_of(mia)).why
     assert decide_as(scene, author_of(kim)).kind is OutcomeKind.DEFERRED
     assert decide_as(scene, author_of(mia)).kind is OutcomeKind.REFUSED
@@ -140,10 +140,10 @@ def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWork
     assert scene.status_on_hub("ada") == "pending"
 
 
-def test_a_revoked_member_does_not_count_any_more(scene: HubWorkspace) -> None:
+def test_a_removed_member_does_not_count_any_more(scene: HubWorkspace) -> None:
     mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
-    revoke_member(scene.store, mia, "owner", LATER)
+    remove_member(scene.store, mia, "owner", LATER)
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert accepts(scene) == 0
 

@@ -34,7 +34,7 @@ def accept(desk: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answe
 
 
 def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(desk: Desk) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
     address = f"/requests/{desk.row('ada').state.hub_request}"
     assert "Approve (1 of 2)" in text_of(mia.get(address).body)
     accept(desk, mia, note="Checked <b>the</b> agreement.")
@@ -56,7 +56,7 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(desk: 
 
 
 def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(desk: Desk) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
     accept(desk, mia)
     desk.send_due()
     with Hub(desk.local.tokens["owner"], desk.local.url) as other:
@@ -70,7 +70,7 @@ def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(desk: Desk) 
 
 
 def test_the_first_approver_sees_why_another_press_does_not_count(desk: Desk) -> None:
-    mia = desk.invite_proven(make_reviewer("mia"))
+    mia = desk.visitor(make_reviewer("mia"))
     accept(desk, mia)
     desk.send_due()
     page = text_of(mia.get(f"/requests/{desk.row('ada').state.hub_request}").body)
@@ -80,7 +80,7 @@ def test_the_first_approver_sees_why_another_press_does_not_count(desk: Desk) ->
 
 
 def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(desk: Desk) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
     row = desk.row("ada")
     fresh = f'name="accept" value="n{row.id}:'
     assert fresh in mia.get("/queue?q=user:ada").body
@@ -98,25 +98,19 @@ def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_per
 
 
 def test_presses_of_two_people_at_the_same_moment_both_count(desk: Desk) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
     assert accept(desk, mia).status == accept(desk, lena).status == 303
     assert len(list_waiting_decisions(desk.app_state.workspace.store)) == 2
     assert accept(desk, lena).status == 409
     row = desk.row("ada")
     rejected = {"verb": "reject", "key": str(row.state.hub_request), "version": row.version.token, "reason": "no"}
-    assert desk.invite_proven(make_reviewer("kim")).post("/tray", rejected).status == 409
+    assert desk.visitor(make_reviewer("kim")).post("/tray", rejected).status == 409
     desk.send_due()
     assert read_status(desk) == "accepted"
 
 
-def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(desk: Desk) -> None:
-    refused = accept(desk, desk.reviewer("kim"))
-    assert refused.status == 403
-    assert "prove" in text_of(refused.body)
-
-
 def test_an_own_approval_can_be_taken_back(desk: Desk) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
     accept(desk, mia)
     desk.send_due()
     address = f"/requests/{desk.row('ada').state.hub_request}"
@@ -144,7 +138,7 @@ def _confirm(visitor: Visitor, address: str, count: int) -> Answer:
 
 
 def test_a_selection_says_that_first_approvals_send_nothing(desk: Desk) -> None:
-    mia, lena = desk.invite_proven(make_reviewer("mia")), desk.visitor()
+    mia, lena = desk.visitor(make_reviewer("mia")), desk.visitor()
     address = _select(desk, mia, "ada", "bo")
     page = text_of(mia.get(address).body)
     assert "2 get your approval (1 of 2); nothing is sent." in page
@@ -165,7 +159,7 @@ def test_a_selection_says_that_first_approvals_send_nothing(desk: Desk) -> None:
 
 
 def test_a_selection_counts_those_that_still_lack_an_approval(desk: Desk) -> None:
-    mia, lena = desk.invite_proven(make_reviewer("mia")), desk.visitor()
+    mia, lena = desk.visitor(make_reviewer("mia")), desk.visitor()
     accept(desk, mia)
     desk.send_due()
     page = text_of(lena.get(_select(desk, lena, "ada", "bo")).body)
@@ -184,7 +178,7 @@ def test_a_selection_counts_those_that_still_lack_an_approval(desk: Desk) -> Non
 
 
 def test_a_selection_with_an_own_approval_carries_the_others(desk: Desk) -> None:
-    mia = desk.invite_proven(make_reviewer("mia"))
+    mia = desk.visitor(make_reviewer("mia"))
     accept(desk, mia)
     desk.send_due()
     address = _select(desk, mia, "ada", "bo")
@@ -198,7 +192,7 @@ def test_a_selection_with_an_own_approval_carries_the_others(desk: Desk) -> None
 
 
 def test_a_view_lists_what_needs_a_second_approval(desk: Desk) -> None:
-    mia = desk.invite_proven(make_reviewer("mia"))
+    mia = desk.visitor(make_reviewer("mia"))
     assert "Needs a second approval" not in text_of(mia.get("/queue").body)
     accept(desk, mia)
     desk.send_due()
@@ -208,7 +202,7 @@ def test_a_view_lists_what_needs_a_second_approval(desk: Desk) -> None:
 
 
 def test_the_api_records_a_first_approval(desk: Desk) -> None:
-    mia = desk.invite_proven(make_reviewer("mia"))
+    mia = desk.visitor(make_reviewer("mia"))
     row = desk.row("ada")
     body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
     told = mia.ask(
@@ -228,7 +222,7 @@ def test_the_api_records_a_first_approval(desk: Desk) -> None:
 
 
 def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(desk: Desk) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
     raise_approval_alarms(desk.app_state.workspace, [desk.repo])
     with Hub(desk.local.tokens["admin"], desk.local.url) as other:
         other.accept(desk.repo, "ada")
@@ -254,7 +248,7 @@ def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admi
     raise_approval_alarms(desk.app_state.workspace, [desk.repo])
     ada, bo = (f"/requests/{desk.row(name).state.hub_request}/approval/acknowledge" for name in ("ada", "bo"))
     assert lena.post(ada).status == 303, "lena is alone"
-    mia = desk.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
+    mia = desk.visitor(Member(name="mia", role=MemberRole.ADMIN))
     refused = lena.post(bo)
     assert (refused.status >= 400, "accepted this person on the Hub yourself" in refused.body) == (True, True)
     assert mia.post(bo).status == 303

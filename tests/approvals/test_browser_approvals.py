@@ -34,7 +34,7 @@ def assert_no_axe_violations(page: Page) -> None:
 
 
 def test_two_people_approve_and_each_sees_what_is_missing(desk: Desk, browser: Browser) -> None:
-    lena, mia = desk.visitor(), desk.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
+    lena, mia = desk.visitor(), desk.visitor(Member(name="mia", role=MemberRole.REVIEWER))
     address = f"/requests/{desk.row('ada').state.hub_request}"
     with serve_desk(desk) as url:
         first = page_of(browser, mia, url)

@@ -15,7 +15,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.people.approvals import Approver
 from hf_gate.core.people.hand_terms import GrantEnd, end_of_terms
-from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.people.members import Member, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.decisions.service.decision_sender import DecisionSender
@@ -26,11 +26,12 @@ from hf_gate.grants.service.ends.approved_ends import EndChanger
 from hf_gate.grants.service.ends.end_changes import renew_by_rules
 from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
+from hf_gate.members.rows.members import find_member, remove_member
 from hf_gate.members.service.members import Membership
 from hf_gate.settings import setting_keys
 from hf_gate.store.rows.tray import find_latest_decisions
 from tests.kits.grant_workspaces import KEPT, GrantWorkspace, make_grant_workspace, policy
+from tests.kits.members import store_member
 
 RULE = "wishes/signed"
 TWO = "reviewers: 2"
@@ -48,11 +49,7 @@ def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
 
 
 def member(scene: GrantWorkspace, name: str) -> Member:
-    made = invite_member(scene.store, Member(name=name, role=MemberRole.REVIEWER), f"{name} first", "owner", 1)
-    prove_account(scene.store, made, name, f"id-{name}", f"{name} second", 2)
-    found = find_member_by_id(scene.store, made.id)
-    assert found is not None
-    return found
+    return store_member(scene.store, name)
 
 
 def ask(scene: GrantWorkspace, *terms: str) -> None:
@@ -242,7 +239,7 @@ def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(s
     for until, status in ((LATE, "pending"), ("60d", "accepted")):
         now = scene.clock.now()
         ends = BulkEnds(chosen=until, for_all=True, read=lambda rows: reader.read_terms(rows, now), now=now)  # noqa: B023
-        author = RunAuthor(member=mia.id, account=mia.proven_account)
+        author = RunAuthor(member=mia.id, account=mia.account_id)
         decision = BulkDecision(f"r_{until}", "mia", "accepted", None, 1, author, ends)
         scene.execute(create_bulk_run(scene.store, decision, [[scene.row("ada").id]], now))
         assert scene.status_on_hub("ada") == status
@@ -273,7 +270,7 @@ def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(
 ) -> None:
     (held,) = granted.change_end("ada", until, NOBODY)
     assert held.kind is OutcomeKind.REFUSED
-    assert "your Hub account is not proven" in held.why
+    assert "your Hub account is unknown" in held.why
     for _ in range(2):
         (held,) = granted.change_end("ada", until, OWNER)
         assert held.kind is OutcomeKind.DEFERRED
@@ -352,7 +349,7 @@ def test_a_revoked_member_does_not_lengthen_an_end(granted: GrantWorkspace) -> N
     granted.change_end("ada", "2y", MIA)
     mia = find_member(granted.store, "mia")
     assert mia is not None
-    revoke_member(granted.store, mia, "owner", 3)
+    remove_member(granted.store, mia, "owner", 3)
     (held,) = granted.change_end("ada", "2y", OWNER)
     assert held.why == "approval 1 of 2"
     (held,) = granted.change_end("ada", "2y", MIA)

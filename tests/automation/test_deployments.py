@@ -80,9 +80,7 @@ def test_a_service_restarts_only_what_a_restart_can_mend() -> None:
         assert "\nRestart=on-failure\n" in unit
         assert "\nRestartPreventExitStatus=2 4\n" in unit
         assert "time-sync.target" in unit
-        assert (
-            "\nEnvironment=" not in unit
-        )  # `sudo -u hf-gate hf-gate ui link` looks for the desk where the desk says it is
+        assert "\nEnvironment=" not in unit  # `sudo -u hf-gate hf-gate ui` looks for the desk where the desk says it is
         assert "\nProtectSystem=strict\n" in unit
 
 
@@ -241,7 +239,7 @@ def test_the_loop_and_the_desk_run_as_user_1000_without_a_home() -> None:
                     _read_until(child, "Sign in once")
                     assert _answers(f"http://127.0.0.1:{port}/readyz")
                     assert _answers(f"http://127.0.0.1:{port}/healthz")
-                    assert "/sign-in?t=" in _finish(["ui", "link"], workspace, environment)[1]
+                    assert "/sign-in?t=" in _finish(["ui", "--no-open"], workspace, environment)[1]
             finally:
                 child.send_signal(signal.SIGTERM)
                 out = child.communicate(timeout=30)[0]

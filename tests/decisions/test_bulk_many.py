@@ -64,7 +64,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert "p0005" in lena.get(place.replace("?", ".csv?")).body
     assert len(lena.get(place.replace("?", ".json?")).json) == MANY - 1
     assert full.reviewer("mia").get(place.replace("?", ".json?")).status == 404
-    full.revoke("mia")
+    full.remove("mia")
     run = _yes(lena, place)
     wait_for_run(full, run)
     said = text_of(lena.get(run).body)
@@ -94,13 +94,13 @@ def test_very_many_get_the_chosen_end_in_a_run(full: Desk) -> None:
 
 
 def test_where_two_must_agree_very_many_become_a_plan(full: Desk) -> None:
-    mia = full.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
+    mia = full.visitor(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
     assert "that a second person must agree to" in text_of(mia.get(place).body)
     plan = _yes(mia, place)
     assert plan.startswith("/plans/")
     assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
-    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.visitor(Member(name="noor", role=MemberRole.ADMIN))
     run = noor.post(plan, {"do": "apply", "count": str(MANY)}).headers["location"]
     wait_for_run(full, run)
     assert f"done {MANY:,}" in text_of(noor.get(run).body)

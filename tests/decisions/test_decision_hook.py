@@ -185,7 +185,7 @@ def test_a_key_is_never_one_of_two_people(guarded: Desk) -> None:
     assert guarded.count_writes() == 0
     tray = guarded.app_state.tray_service
     row = guarded.row("ada-l")
-    for member in (guarded.app_state.membership.owner_member, _proven(guarded, "mia")):
+    for member in (guarded.app_state.membership.owner_member, _add_admin(guarded, "mia")):
         wish = DecisionRequest("accept", {row.id: row.version.token}, member, until="none")
         assert tray.queue_decisions(wish, guarded.app_state.now(), 0.0).count == 1
         tray.send_due(guarded.app_state.now() + timedelta(seconds=1))
@@ -199,7 +199,7 @@ def test_a_key_does_not_lengthen_an_access_that_needs_two(guarded: Desk) -> None
     key = give_key(guarded)
     tray = guarded.app_state.tray_service
     row = guarded.row("ada-l")
-    for member in (guarded.app_state.membership.owner_member, _proven(guarded, "mia")):
+    for member in (guarded.app_state.membership.owner_member, _add_admin(guarded, "mia")):
         wish = DecisionRequest("accept", {row.id: row.version.token}, member, until="30d")
         tray.queue_decisions(wish, guarded.app_state.now(), 0.0)
         tray.send_due(guarded.app_state.now() + timedelta(seconds=1))
@@ -210,8 +210,8 @@ def test_a_key_does_not_lengthen_an_access_that_needs_two(guarded: Desk) -> None
     assert send(guarded, key, _wish(guarded, until="10d"), "pay-2").json["outcome"] == "already", "a shorter one"
 
 
-def _proven(desk: Desk, name: str) -> Member:
-    desk.invite_proven(Member(name=name, role=MemberRole.ADMIN))
+def _add_admin(desk: Desk, name: str) -> Member:
+    desk.visitor(Member(name=name, role=MemberRole.ADMIN))
     found = desk.app_state.membership.find(name)
     assert found is not None
     return found
@@ -233,7 +233,7 @@ def test_a_key_does_no_more_than_its_verbs_and_repos(asked: Desk) -> None:
     for path in ("/api/v1/requests", "/api/v1/tray", "/queue", "/settings"):
         assert Visitor(asked.app).get(path, authorization=f"Bearer {accepts}").status == 401, path
     assert "Idempotency-Key" in Visitor(asked.app).get("/api/openapi.json", authorization=f"Bearer {accepts}").body
-    for path in ("/api/v1/tray/send", "/terminal", "/tray", "/settings/invite"):
+    for path in ("/api/v1/tray/send", "/terminal", "/tray", "/settings/members"):
         answer = Visitor(asked.app).ask("POST", path, b"{}", {"authorization": f"Bearer {accepts}", **BARE})
         assert answer.status == 403, path
     for method, path in (("GET", "/api/v1/decisions"), ("POST", "/api/v1/events"), ("HEAD", "/api/v1/events")):
@@ -336,7 +336,7 @@ def test_a_key_revoked_meanwhile_sends_nothing(asked: Desk) -> None:
     assert send(asked, give_key(asked), _wish(asked, until="none")).json["outcome"] == "refused"
     again = give_key(asked, "again")
     assert send(asked, again, _wish(asked, "bob99", until="none")).status == 202
-    assert asked.app_state.membership.revoke_key("again")
+    assert asked.app_state.membership.revoke_key("again", "lena-brandt")
     assert list_waiting_decisions(store) == []
     back = give_key(asked, "again")
     assert send(asked, back, _wish(asked, "bob99", until="none")).json["why"] == "it was taken back before it was sent"

@@ -272,7 +272,7 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
 
 def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk, Held]) -> None:
     desk, hub = held
-    lena, mia = desk.visitor(), desk.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
+    lena, mia = desk.visitor(), desk.visitor(Member(name="mia", role=MemberRole.ADMIN))
     plan = create_plan(desk, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)
@@ -282,7 +282,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk
         desk.app_state.workspace.store, _one_of(desk, plan), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=desk.app_state.now(),
         author=RunAuthor(member=member.id),
     )  # fmt: skip
-    assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
+    assert lena.post("/settings/members/remove", {"name": "mia"}).status == 303
     hub.go.set()
     for place in (run, f"/runs/{idle.id}"):
         wait_for_run(desk, place)

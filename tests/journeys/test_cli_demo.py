@@ -101,7 +101,7 @@ def test_a_demo_serves_its_profile_until_it_ends_and_leaves_nothing(which: int, 
             "--profile", "demo", "accept", f"{listed.json[0]['user']}@{_spelt(listed.json[0])}", "--json"
         )
         assert beside.code == 0, beside.err
-        assert _run_fork("--profile", "demo", "ui", "link", "--json").code == 0
+        assert _run_fork("--profile", "demo", "ui", "--no-open", "--json").code == 0
         child.send_signal(which)
         assert child.wait(20) == 0
         assert own_files(private_home) == []

@@ -10,14 +10,14 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.core.people.accounts import Account
-from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.members.rows.members import invite_member, prove_account, revoke_member
+from hf_gate.members.rows.members import remove_member as remove_row
 from hf_gate.settings import setting_keys
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
+from tests.kits.members import store_member
 
 HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
 
@@ -42,19 +42,18 @@ def account_of(hub: LocalHub, holder: str) -> Account:
 
 
 def add_member(fresh: LocalHub, desk: Path, account: Account) -> None:
-    """Invite somebody to the desk of the owner, who proves this account."""
+    """This account becomes the member mia of the owner's desk."""
     lena = account_of(fresh, "owner")
     with store_of(fresh, desk) as store:
         with store.writing() as write:
             write.write_setting(setting_keys.OWNER, json.dumps({"name": lena.name, "user_id": lena.id}))
-        mia = invite_member(store, Member(name="mia", role=MemberRole.REVIEWER), "a link", "lena-brandt", 1)
-        prove_account(store, mia, account.name.upper(), str(account.id), "another link", 2)
+        store_member(store, "mia", user_id=str(account.id), account=account.name.upper())
 
 
 def remove_member(fresh: LocalHub, desk: Path) -> None:
     with store_of(fresh, desk) as store:
         (mia,) = store.members()
-        revoke_member(store, mia, "lena-brandt", 3)
+        remove_row(store, mia, "lena-brandt", 3)
 
 
 def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(fresh: LocalHub, desk: Path) -> None:
@@ -69,7 +68,7 @@ def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(f
     refused = admin.run("accept", f"cy@{MODEL}")
     assert refused.code == 4, refused.err
     assert f"The Hub account {account.name} was removed from the desk" in refused.error
-    assert "hf-gate ui invite NAME" in refused.hint
+    assert "hf-gate members add NAME" in refused.hint
     assert status_of(fresh, "cy") == "pending"
     assert admin.run("ls", MODEL).code == 0, "it can still read"
     assert "you are lena-brandt (owner)" in owner.run("accept", f"cy@{MODEL}").err

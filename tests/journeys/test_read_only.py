@@ -34,7 +34,7 @@ WRITES = [
     "stop",
     "start",
     "ui --no-open",
-    "ui invite mia --role reviewer",
+    "members add mia --role reviewer",
     "plan --out other.json",
     "policy new other --like deny",
     "table add partners username=ada",

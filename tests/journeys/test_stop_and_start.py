@@ -10,13 +10,13 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.automation.rows import read_turns
-from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.people.members import MemberRole
 from hf_gate.core.runs import ALL_RUNS
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.members.rows.members import invite_member, prove_account
 from hf_gate.settings import setting_keys
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, Console, status_of
+from tests.kits.members import store_member
 from tests.kits.status_workspace import check_status, console
 
 __all__ = ["console"]
@@ -70,14 +70,14 @@ def test_where_no_desk_was_opened_only_an_account_that_decides_at_every_repo_sta
 
 @pytest.mark.parametrize(
     ("holder", "code"),
-    [("owner", 0), ("admin", 0), ("claimed", 4), ("bound", 4), ("writer", 4), ("reader", 4), ("stranger", 4)],
+    [("owner", 0), ("admin", 0), ("bound", 4), ("writer", 4), ("reader", 4), ("stranger", 4)],
 )
-def test_where_the_desk_has_an_owner_only_the_owner_and_proven_admins_of_all_repos_start(
+def test_where_the_desk_has_an_owner_only_the_owner_and_admins_of_all_repos_start(
     console: Console, tmp_path: Path, holder: str, code: int
 ) -> None:
     _admit_team(console, tmp_path, holder)
     assert console.run("stop").code == 0
-    ended = Console(console.hub, "admin" if holder in {"claimed", "bound"} else holder).run("start")
+    ended = Console(console.hub, "admin" if holder == "bound" else holder).run("start")
     assert ended.code == code, ended.err
     assert check_status(console)[1] == ("stopped" if code else "idle")
     if code:
@@ -91,7 +91,7 @@ def test_without_a_token_nobody_starts(console: Console) -> None:
 
 
 def _admit_team(console: Console, folder: Path, holder: str) -> None:
-    """The owner opened the desk and invited two people. One is an admin, by a claim or for one repo if `holder` says so."""
+    """The owner opened the desk and added two people. One is an admin, for one repo if `holder` says so."""
     accounts = {}
     for name in ("owner", "admin", "writer"):
         with Hub(console.hub.tokens[name], console.hub.url) as hub:
@@ -104,15 +104,7 @@ def _admit_team(console: Console, folder: Path, holder: str) -> None:
         for name, role in (("admin", MemberRole.ADMIN), ("writer", MemberRole.REVIEWER)):
             account = accounts[name]
             repos = (DATASET,) if holder == "bound" else None
-            made = invite_member(
-                store,
-                Member(name=name, role=role, account=account.name, user_id=account.id, repos=repos),
-                name,
-                "lena",
-                1,
-            )
-            if holder != "claimed":
-                assert prove_account(store, made, account.name, account.id or "", f"{name}-new", 2)
+            store_member(store, name, role, repos, user_id=account.id, account=account.name)
 
 
 def test_a_stop_is_in_force_at_once_although_another_process_holds_the_store(console: Console, tmp_path: Path) -> None:

@@ -18,13 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from hf_gate import __version__
 from hf_gate.core.letters.messages import MessageState
-from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.rows.api_keys import list_api_keys, make_key
-from hf_gate.members.rows.members import invite_member
-from hf_gate.members.rows.sessions import check_personal_link, find_session_member, open_session_by_link
-from hf_gate.members.sessions import ApiKey, LinkState, NewSession, SignInMethod
+from hf_gate.members.rows.sessions import find_session_member, open_session
+from hf_gate.members.sessions import ApiKey, NewSession, SignInMethod
 from hf_gate.messages.rows.outbox import read_messages
 from hf_gate.store.rows.event_feed import read_events
 from hf_gate.store.store import Store
@@ -32,6 +30,7 @@ from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
+from tests.kits.members import store_member
 from tests.kits.store_workspace import console, database, execute, place
 from tests.kits.stores import mode_of, new_schema
 
@@ -65,9 +64,9 @@ def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console
 def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_before_a_full_reading(
     console: Console, place: Path
 ) -> None:
-    _invite(console.hub, place / "desk.db", "mara")
+    _add_member(console.hub, place / "desk.db", "mara")
     with database(place / "desk.db") as db:
-        db.execute("INSERT INTO sessions VALUES ('digest', 'mara', 'link', 'Firefox on Linux', 1, 1)")
+        db.execute("INSERT INTO sessions VALUES ('digest', 'mara', 'hub', 'Firefox on Linux', 1, 1)")
         db.execute(
             "INSERT INTO runs (id, kind, actor, state, made_at, total, counts, verbs, member, starts_at)"
             " VALUES ('b.0', 'direct', 'mara', 'queued', 1, 1, '{}', '{}', 'm_1', 2)"
@@ -81,7 +80,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
     assert Path(ended.json["replaced"]).is_file()
     with database(place / "desk.db") as db:
         assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
-        assert db.execute("SELECT link FROM members").fetchall() == [(None,)]
+        assert db.execute("SELECT salt FROM members").fetchall() == [(None,)]
         assert db.execute("SELECT starts_at FROM runs WHERE state = 'queued'").fetchall() == [(None,)]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert refused.code == 6
@@ -177,9 +176,9 @@ def _open(hub: LocalHub, path: Path, *, read_only: bool = False) -> Store:
     return open_store(path, endpoint=hub.url, world=get_world_id(hub.url), read_only=read_only)
 
 
-def _invite(hub: LocalHub, path: Path, name: str) -> None:
+def _add_member(hub: LocalHub, path: Path, name: str) -> None:
     with _open(hub, path) as store:
-        invite_member(store, Member(name=name, role=MemberRole.REVIEWER), "a secret", "lena", 1)
+        store_member(store, name)
 
 
 def _rewrite(path: Path) -> None:
@@ -231,9 +230,8 @@ def test_on_a_server_restores_are_left_to_its_own_tools_and_the_rest_works(
     assert console.run("store", "export", "out").code == 0
     assert len((place / "out" / "requests.jsonl").read_text().splitlines()) == 1
     with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
-        invite_member(store, Member(name="mara", role=MemberRole.REVIEWER), "a secret", "lena", 1)
-        new = NewSession(member="mara", method=SignInMethod.LINK, browser="", began_at=1)
-        assert open_session_by_link(store, "s", new, "a secret", "d", at=1, link_at=1) is LinkState.VALID
+        store_member(store, "mara")
+        open_session(store, "s", NewSession(member="mara", method=SignInMethod.HUB, browser=""), 1)
         with store.writing() as write:
             write.db.run(
                 "INSERT INTO messages (id, kind, destination, request_id, person_id, state, made_at, queued_at, next_at)"
@@ -245,7 +243,7 @@ def test_on_a_server_restores_are_left_to_its_own_tools_and_the_rest_works(
     jsonschema.validate(ended.json, schema_of("store-disarm"))
     with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
         assert find_session_member(store, "s", 1) is None
-        assert check_personal_link(store, "a secret", "d", 1)[1] is LinkState.INVALID
+        assert not any(one.is_active for one in store.members())
         assert [one.state for one in read_messages(store, list(MessageState), 5)] == [MessageState.UNKNOWN]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert (refused.code, refused.hint) == (6, f"Hint: Sync the repo first: hf-gate sync {MODEL} --full")

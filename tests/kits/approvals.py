@@ -15,9 +15,9 @@ from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
-from hf_gate.members.rows.members import find_member_by_id, invite_member, prove_account
 from hf_gate.settings import setting_keys
 from tests.kits.in_process_hub import InProcessHub
+from tests.kits.members import store_member
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
 ACCEPT, REJECT = Choice(Status.ACCEPTED), Choice(Status.REJECTED)
@@ -46,21 +46,14 @@ def use_policy(workspace: HubWorkspace, policy: str) -> None:
     workspace.join()
 
 
-def create_member(
-    workspace: HubWorkspace, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER
-) -> Member:
-    """Invite a member, who proves a Hub account unless told otherwise."""
-    made = invite_member(workspace.store, Member(name=name, role=role), f"{name} first", "owner", 1)
-    if proven:
-        prove_account(workspace.store, made, name, f"id-{name}", f"{name} second", 2)
-    found = find_member_by_id(workspace.store, made.id)
-    assert found is not None
-    return found
+def create_member(workspace: HubWorkspace, name: str, *, role: MemberRole = MemberRole.REVIEWER) -> Member:
+    """Make a Hub account a member."""
+    return store_member(workspace.store, name, role)
 
 
 def author_of(member: Member) -> RunAuthor:
     """Return a member as the author of a decision."""
-    return RunAuthor(member=member.id, account=member.proven_account)
+    return RunAuthor(member=member.id, account=member.account_id)
 
 
 def decide_as(

@@ -30,7 +30,7 @@ from hf_gate.config import Flags, read_settings
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.members.pages.sign_in import Authenticator
-from hf_gate.members.rows.members import find_member
+from hf_gate.members.sessions import SignInMethod
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.service.sync import sync_repo
 from hf_gate.requests.sync_schedule import SyncKind
@@ -163,44 +163,30 @@ class Desk:
     repo: Repo
 
     def visitor(self, member: Member | None = None) -> Visitor:
-        """Somebody who is signed in: the owner, or a member who is invited on the way."""
+        """Somebody who is signed in: the owner, or a member who is added on the way."""
         visitor = Visitor(self.app)
         if member is None:
             assert visitor.get(f"/sign-in?t={self.authenticator.make_link()}").status == 303
             return visitor
-        link = f"link-of-{member.name}"
-        self.app_state.membership.invite(member, link)
-        return self.by_link(link, visitor)
+        return self.sign_in(self.add_member(member), visitor)
 
-    def by_link(self, link: str, visitor: Visitor | None = None) -> Visitor:
-        """Somebody who opens a personal link and presses its button."""
+    def add_member(self, member: Member) -> Member:
+        """An account of the Hub with the member's name, which is made on the way, becomes a member."""
+        account = member.account or member.name
+        if account not in self.local.tokens:
+            self.local.add_people([{"username": account}])
+        return self.app_state.membership.add(account, member.role, member.repos or ())
+
+    def sign_in(self, member: Member, visitor: Visitor | None = None) -> Visitor:
+        """A member whom the Hub named signs in."""
         visitor = visitor or Visitor(self.app)
-        shown = visitor.get(f"/sign-in?t={link}")
-        assert (shown.status, f'name="link" type="hidden" value="{link}"' in shown.body) == (200, True), shown.body
-        assert visitor.post("/sign-in", {"link": link, "stay": "1"}).status == 303
+        link = self.authenticator.make_link_of(member, SignInMethod.HUB, 60.0)
+        assert visitor.post("/sign-in", {"link": link}).status == 303
         return visitor
 
-    def revoke(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Puts a member out."""
-        member = find_member(self.app_state.workspace.store, name)
-        assert member is not None
-        self.app_state.membership.revoke(member)
-
-    def invite_proven(self, member: Member) -> Visitor:
-        """A member who is invited, proves the Hub account of their name, and comes in by the link that only they have."""
-        if member.name not in self.local.tokens:
-            self.local.add_people([{"username": member.name}])
-        visitor = self.visitor(member)
-        link = re.search(r"settings#prove=([\w-]+)", visitor.post("/settings/prove").body)
-        assert link is not None
-        told = self.prove(link[1], self.local.tokens[member.name])
-        assert told.status == 200, told.body
-        assert visitor.get("/queue").status == 401
-        return self.by_link(told.json["link"].removeprefix(f"http://{HOST}/sign-in?t="), visitor)
-
-    def prove(self, code: str, token: str) -> Answer:
-        """What `hf-gate ui prove` sends."""
-        return Visitor(self.app).ask("POST", "/account/prove", json.dumps({"code": code, "token": token}).encode())
+        self.app_state.membership.remove(self.app_state.membership.find_member_to_remove(name))
 
     def reviewer(self, name: str = "mia", *repos: str) -> Visitor:
         return self.visitor(Member(name=name, role=MemberRole.REVIEWER, repos=repos or None))

@@ -12,18 +12,18 @@ from pathlib import Path
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.hand_terms import end_of_terms
-from hf_gate.core.people.members import Member, MemberRole, RunAuthor
+from hf_gate.core.people.members import RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.members.rows.members import invite_member, prove_account
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings import setting_keys
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import load_policies
 from tests.kits.in_process_hub import InProcessHub
+from tests.kits.members import store_member
 from tests.kits.workspaces import HubWorkspace
 
 GOOD = "We compare sleep stages of young and old adults across laboratories; the outcome is an open scoring model."
@@ -144,6 +144,5 @@ def approve(year: ExampleYear, who: str, by: RunAuthor) -> OutcomeKind:
 def two_people(year: ExampleYear) -> tuple[RunAuthor, RunAuthor]:
     with year.store.writing() as write:
         write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
-    mia = invite_member(year.store, Member(name="mia", role=MemberRole.REVIEWER), "first", "owner", 1)
-    prove_account(year.store, mia, "mia", "id-mia", "second", 2)
+    mia = store_member(year.store, "mia")
     return RunAuthor(account="id-owner"), RunAuthor(member=mia.id, account="id-mia")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -55,13 +54,6 @@ def start_sign_in(desk: Desk, browser: Visitor, user: str) -> str:
     led = browser.get("/sign-in/hub")
     assert led.status == 303, led.body
     return choose_account(desk, led.headers["location"], user=user)
-
-
-def connect_account(browser: Visitor, answer: Answer) -> Answer:
-    """Presses the button of the page that asks whether a Hub account is theirs."""
-    question = re.search(r'name="question" type="hidden" value="([\w-]+)"', answer.body)
-    assert question is not None, answer.body
-    return browser.post("/sign-in/hub/connect", {"question": question[1]})
 
 
 def sign_in(desk: Desk, user: str, browser: Visitor | None = None) -> tuple[Visitor, Answer]:

@@ -1,4 +1,4 @@
-"""`hf-gate ui` in the terminal: its first line, a second start, links for others, and an end that lets everything go."""
+"""`hf-gate ui` in the terminal: its first line, a second start, and an end that lets everything go; members and keys."""
 
 from __future__ import annotations
 
@@ -130,13 +130,12 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
             assert _get(f"{program.url}/queue", cookie)[0] == 200
             link = program.login_url.partition("t=")[0] + "t=" + _secret(folder, local)
             assert _get(link)[0] == 503
-            assert "Hint: Wait until it ends" in _run(folder, local, "ui", "invite", "noor").stderr
         assert _get(link)[0] == 303, "the link was not used up"
         assert _post(f"{program.url}/tray", cookie, values)[0] == 303
 
 
 def _secret(folder: Path, local: LocalHub) -> str:
-    return str(_json(_run(folder, local, "ui", "link", "--json"))["login_url"].partition("t=")[2])
+    return str(_json(_run(folder, local, "ui", "--no-open", "--json"))["login_url"].partition("t=")[2])
 
 
 def _post(url: str, cookie: str, values: dict[str, str]) -> tuple[int, str]:
@@ -155,115 +154,102 @@ def _post(url: str, cookie: str, values: dict[str, str]) -> tuple[int, str]:
         connection.close()
 
 
-def _press(link: str) -> str:
-    """Open a personal link and press its button; the session's cookie."""
-    parts = urlsplit(link)
-    connection = HTTPConnection(parts.netloc, timeout=20)
-    headers = {"origin": f"http://{parts.netloc}", "content-type": "application/x-www-form-urlencoded"}
-    try:
-        connection.request("POST", "/sign-in", urlencode({"link": link}), headers)
-        reply = connection.getresponse()
-        reply.read()
-    finally:
-        connection.close()
-    assert reply.status == 303
-    cookies = [value.partition(";")[0] for name, value in reply.getheaders() if name.lower() == "set-cookie"]
-    return next(cookie for cookie in cookies if "-device=" not in cookie)
-
-
 def test_a_second_start_gives_another_link_to_the_first(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     again = _json(_run(folder, local, "ui", "--no-open", "--json"))
     assert (again["url"], again["pid"]) == (program.url, program.pid)
     assert again["login_url"] != program.login_url
     assert _get(again["login_url"])[0] == 303
-    assert _get(_json(_run(folder, local, "ui", "link", "--json"))["login_url"])[0] == 303
+    assert _get(_json(_run(folder, local, "ui", "--no-open", "--json"))["login_url"])[0] == 303
 
 
-def test_others_are_invited_and_uninvited_from_the_terminal(
+def test_members_are_added_changed_and_removed_beside_the_desk(
     program: DeskProgram, folder: Path, local: LocalHub
 ) -> None:
-    invited = _run(folder, local, "ui", "invite", "mia", "--role", "viewer", "--json")
-    assert f"as lena-brandt, workspace {folder}\n" in invited.stderr
-    told = _json(invited)
-    assert told["role"] == "viewer"
-    assert _get(told["link"])[0] == 200, "a page with a button"
-    cookie = _press(told["link"])
-    assert _get(f"{program.url}/queue", cookie)[0] == 200
-    (session,) = [
-        one for one in _json(_run(folder, local, "ui", "sessions", "--json"))["sessions"] if one["member"] == "mia"
-    ]
-    assert (session["method"], session["browser"]) == ("link", "another program")
-    assert _run(folder, local, "ui", "end", session["id"]).returncode == 0
-    assert _get(f"{program.url}/queue", cookie)[0] == 401
-    for wrong in (session["id"], "", "0" * 12):
-        assert _run(folder, local, "ui", "end", wrong).returncode == 2
-    assert [one["name"] for one in _json(_run(folder, local, "ui", "members", "--json"))["members"]] == ["mia"]
-    assert _run(folder, local, "ui", "revoke", "mia").returncode == 0
-    assert _get(f"{program.url}/queue", cookie)[0] == 401
-    assert _get(told["link"])[0] == 401
-    assert _run(folder, local, "ui", "invite", "Not A Name").returncode == 2
-    assert _run(folder, local, "ui", "revoke", "nobody").returncode == 2
+    def run(*words: str) -> dict[str, Any]:
+        told = _json(_run(folder, local, "members", *words, "--json"))
+        jsonschema.validate(told, schema_of(f"members-{words[0]}"))
+        return told
+
+    if "mia" not in local.tokens:
+        local.add_people([{"username": "mia"}])
+    added = run("add", "mia", "--role", "viewer", "--repo", "acme/*")
+    assert added["added"] == "mia"
+    (mia,) = added["members"]
+    assert (mia["account"], mia["role"], mia["repos"]) == ("mia", "viewer", ["acme/*"])
+    (again,) = run("add", "mia", "--role", "admin")["members"]
+    assert (again["role"], again["repos"]) == ("admin", [])
+    assert run("ls")["members"] == [again]
+    cookie = _get(program.login_url)[1]
+    assert 'Remove<span class="vh"> mia' in _page(f"{program.url}/settings", cookie)[2]
+    listed = _run(folder, local, "members", "ls")
+    assert listed.stdout == "mia  admin  all repos  Hub account mia\n"
+    for words in (("add", "no-such-account"), ("add", "lena-brandt"), ("add",), ("remove", "nobody"), ("remove",)):
+        assert _run(folder, local, "members", *words).returncode == 2, words
+    assert run("remove", "mia") == {"members": [], "added": None, "removed": "mia", "schema_version": 1}
+    assert "Only you can sign in" not in listed.stderr
 
 
-def test_each_answer_of_a_running_desk_follows_its_schema(program: DeskProgram, folder: Path, local: LocalHub) -> None:
-    assert _get(program.login_url)[0] == 303
-    calls = [
-        ("invite", "noor"),
-        ("invite", "wim"),
-        ("members",),
-        ("link",),
-        ("sessions",),
-        ("revoke", "noor"),
-        ("revoke", "wim"),
-    ]
-    found = {}
-    for what, *more in calls:
-        found[what] = _json(_run(folder, local, "ui", what, *more, "--json"))
-        jsonschema.validate(found[what], schema_of(f"ui-{what}"))
-    ended = _json(_run(folder, local, "ui", "end", found["sessions"]["sessions"][0]["id"], "--json"))
-    jsonschema.validate(ended, schema_of("ui-end"))
-    jsonschema.validate(_json(_run(folder, local, "ui", "--no-open", "--json")), schema_of("ui"))
+def test_only_the_owner_and_admins_of_all_repos_change_members_and_keys(folder: Path, local: LocalHub) -> None:
+    first = _run(
+        folder, local, "members", "add", "kim" if "kim" in local.tokens else _new(local, "kim"), "--role", "admin"
+    )
+    assert first.returncode == 0, first.stderr
+    assert _run(folder, local, "members", "add", _new(local, "wim"), "--role", "reviewer").returncode == 0
+    line = ("members", "add", _new(local, "zoe"))
+    assert _run(folder, local, "--token", local.tokens["kim"], *line).returncode == 0
+    for words in (line, ("members", "remove", "kim"), ("keys", "add", "billing", "--verbs", "events")):
+        refused = _run(folder, local, "--token", local.tokens["wim"], *words)
+        assert (refused.returncode, "is no admin of this desk" in refused.stderr) == (4, True), refused.stderr
+    assert _run(folder, local, "members", "remove", "kim").returncode == 0
+    refused = _run(folder, local, "--token", local.tokens["kim"], *line)
+    assert (refused.returncode, "was removed from the desk" in refused.stderr) == (4, True), refused.stderr
+
+
+def _new(local: LocalHub, name: str) -> str:
+    if name not in local.tokens:
+        local.add_people([{"username": name}])
+    return name
 
 
 def test_a_key_is_made_rotated_and_revoked_from_the_terminal(
     program: DeskProgram, folder: Path, local: LocalHub
 ) -> None:
     def run(*words: str) -> dict[str, Any]:
-        told: dict[str, Any] = _json(_run(folder, local, "ui", "key", *words, "--json"))
-        jsonschema.validate(told, schema_of("ui-key"))
+        told = _json(_run(folder, local, "keys", *words, "--json"))
+        jsonschema.validate(told, schema_of(f"keys-{words[0]}"))
         return told
 
     assert run("ls")["keys"] == []
-    first = run("billing", "--repos", "*/*", "--verbs", "accept,events")
+    first = run("add", "billing", "--repos", "*/*", "--verbs", "accept,events")
     assert first["secret"].startswith("gate_")
     assert (first["keys"][0]["verbs"], first["keys"][0]["until"], first["old_until"]) == (
         ["accept", "events"],
         None,
         None,
     )
-    second = run("billing")
+    second = run("add", "billing")
     assert second["old_until"] == second["keys"][1]["until"] != None  # noqa: E711 - in a chain
     works = [_status_with_key(program, told["secret"]) for told in (first, second)]
     assert works == [200, 200], "the earlier one for seven days"
-    third = run("billing", "--revoke-old")
+    third = run("add", "billing", "--revoke-old")
     assert [_status_with_key(program, told["secret"]) for told in (first, second, third)] == [401, 401, 200]
-    listed = _run(folder, local, "ui", "key", "ls")
+    listed = _run(folder, local, "keys", "ls")
     assert listed.stdout.startswith("billing  accept, events  */*  made ")
     assert not [told for told in (first, second, third) if told["secret"] in listed.stdout + listed.stderr]
     for words in (
-        ("billing", "--verbs", "accept,reject"),
-        ("billing", "--repo", "acme/*"),
-        ("other", "--verbs", "destroy", "--repo", "*/*"),
-        ("other", "--repo", "*/*"),
-        ("other", "--verbs", "accept"),
-        ("revoke", "nobody"),
-        ("revoke",),
-        ("Not A Name", "--verbs", "events"),
-        (),
+        ("add", "billing", "--verbs", "accept,reject"),
+        ("add", "billing", "--repo", "acme/*"),
+        ("add", "other", "--verbs", "destroy", "--repo", "*/*"),
+        ("add", "other", "--repo", "*/*"),
+        ("add", "other", "--verbs", "accept"),
+        ("add", "Not A Name", "--verbs", "events"),
+        ("add",),
+        ("remove", "nobody"),
+        ("remove",),
     ):
-        refused = _run(folder, local, "ui", "key", *words)
+        refused = _run(folder, local, "keys", *words)
         assert (refused.returncode, len(refused.stderr.strip().splitlines()) < 5) == (2, True), (words, refused.stderr)
-    assert run("revoke", "billing")["keys"] == []
+    assert run("remove", "billing")["keys"] == []
     assert _status_with_key(program, third["secret"]) == 401
     assert b"gate_" not in (folder / "desk.db").read_bytes(), "the store has digests only"
 
@@ -275,27 +261,6 @@ def _status_with_key(program: DeskProgram, secret: str) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
-
-
-def test_a_member_proves_their_account_from_the_terminal(program: DeskProgram, folder: Path, local: LocalHub) -> None:
-    if "noor" not in local.tokens:
-        local.add_people([{"username": "noor"}])
-    told = _json(_run(folder, local, "ui", "invite", "noor", "--role", "admin", "--json"))
-    assert told["account_id"]
-    cookie = _press(told["link"])
-    page = _post(f"{program.url}/settings/prove", cookie, {})[1]
-    link = page.partition("ui prove '")[2].partition("'")[0]
-    assert link.startswith(f"{program.url}/settings#prove=")
-    as_noor = ("--token", local.tokens["noor"])
-    unasked = _run(folder, local, *as_noor, "ui", "prove", link)
-    assert (unasked.returncode, "Add --yes" in unasked.stderr) == (6, True)
-    done = _json(_run(folder, local, *as_noor, "ui", "prove", link, "--yes", "--json"))
-    jsonschema.validate(done, schema_of("ui-prove"))
-    assert done["account"] == "noor"
-    assert (_get(told["link"])[0], _get(f"{program.url}/queue", cookie)[0], _get(done["link"])[0]) == (401, 401, 200)
-    (noor,) = [one for one in _json(_run(folder, local, "ui", "members", "--json"))["members"] if one["name"] == "noor"]
-    assert noor["proven"] is True
-    assert _run(folder, local, "ui", "prove", "http://desk.example.org/settings#prove=x", "--yes").returncode == 2
 
 
 def test_without_the_key_the_door_of_the_terminal_is_not_there(program: DeskProgram) -> None:
@@ -323,7 +288,7 @@ def test_behind_tls_links_bear_the_public_name_and_the_terminal_still_reaches_th
     with run_desk_program(folder, local, None, "--public-url", public) as program:
         assert program.url == public
         assert program.login_url.startswith(f"{public}/sign-in?t=")
-        link = _json(_run(folder, local, "ui", "link", "--json"))["login_url"]
+        link = _json(_run(folder, local, "ui", "--no-open", "--json"))["login_url"]
         assert link.startswith(f"{public}/sign-in?t=")
         assert link != program.login_url
     assert _run(folder, local, "ui", "--no-open", "--public-url", "http://desk.example.org").returncode == 2
@@ -332,23 +297,19 @@ def test_behind_tls_links_bear_the_public_name_and_the_terminal_still_reaches_th
 def test_who_may_change_nothing_gets_no_link_from_a_running_desk(
     program: DeskProgram, folder: Path, local: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _run(folder, local, "ui", "invite", "mia").returncode == 0
-    before = [_run(folder, local, "--json", "ui", what).stdout for what in ("members", "sessions")]
+    assert _run(folder, local, "keys", "add", "billing", "--verbs", "events").returncode == 0
+    before = [_run(folder, local, "--json", what, "ls").stdout for what in ("members", "keys")]
     monkeypatch.setenv(READ_ONLY, "1")
     for line in (
-        "ui",
-        "ui link",
-        "ui invite eve --role admin",
-        "ui invite mia",
-        "ui revoke mia",
-        "ui end 3f2a9c01b4d7",
-        "ui key billing --verbs events",
-        "ui key revoke billing",
+        "ui --no-open",
+        "members add eve --role admin",
+        "members remove mia",
+        "keys add billing --verbs events",
+        "keys remove billing",
     ):
-        ended = _run(folder, local, *line.split(), "--no-open")
+        ended = _run(folder, local, *line.split())
         assert ended.returncode == 2, line
-        assert f"{READ_ONLY} is set, so the desk is not changed." in ended.stderr
+        assert f"{READ_ONLY} is set" in ended.stderr
         assert "sign-in" not in ended.stdout
-    assert [_run(folder, local, "--json", "ui", what).stdout for what in ("members", "sessions")] == before
-    proof = _run(folder, local, "ui", "prove", f"{program.url}/settings#prove=x", "--yes")
-    assert (proof.returncode, f"{READ_ONLY} is set" in proof.stderr) == (2, True)
+    assert [_run(folder, local, "--json", what, "ls").stdout for what in ("members", "keys")] == before
+    assert program.process.poll() is None

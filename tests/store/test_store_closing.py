@@ -40,7 +40,7 @@ def test_threads_at_work_learn_that_the_store_is_closed(place: str) -> None:
             open_session(
                 desk,
                 str(next(numbers)),
-                NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0),
+                NewSession(member="lena", method=SignInMethod.TERMINAL, browser=""),
                 at=0,
             )
 

@@ -57,9 +57,7 @@ def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
 def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, wait=0.0) as desk:
         store_records(desk, EEG, [record(1)])
-        open_session(
-            desk, "secret", NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0), at=0
-        )
+        open_session(desk, "secret", NewSession(member="lena", method=SignInMethod.TERMINAL, browser=""), at=0)
         with open_store(place, endpoint=ENDPOINT, pid=4711) as other:
             with pytest.raises(StoreBusy, match="pid 4711"), desk.writing():
                 pass

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.members.sessions import SignInMethod
 from hf_gate.web.routes import ROUTES
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import POLICY, Desk, open_desk, serve_desk
@@ -27,8 +28,7 @@ TABLES: Final = "desk: {may_write_tables: true}\ntables: {people: {file: tables/
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
 FILES: Final = (".{kind}", "/export", "/events")
-MIAS_LINK: Final = "link-of-mia"
-LINKS: Final = ("a link", "another device", "a link of another site", "a link at another address", "a proof")
+LINKS: Final = ("a member", "a link of another site", "a link at another address")
 PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
@@ -111,8 +111,7 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),
         "/keys": ("/keys",),
         "/settings": ("/settings",),
-        "elsewhere": ("/nothing", "the sheet", "a link", "another device", "signed out", "a link of another site", "a link at another address",
-                      "a proof"),
+        "elsewhere": ("/nothing", "the sheet", "a member", "signed out", "a link of another site", "a link at another address"),
     }  # fmt: skip
 
 
@@ -279,43 +278,30 @@ def _go_to_rows(page: Page, busy: BusyDesk, path: str) -> None:
             expect(page.locator(".effect")).to_contain_text("access")
 
 
-def _invite_mia(busy: BusyDesk) -> None:
-    """Invite mia anew: her link works in one browser only."""
-    busy.desk.app_state.membership.invite(Member(name="mia", role=MemberRole.REVIEWER), MIAS_LINK)
+def _link_of_mia(busy: BusyDesk) -> str:
+    """A link of mia, whom the Hub named, as at an address whose cookies others receive."""
+    mia = busy.desk.add_member(Member(name="mia", role=MemberRole.REVIEWER))
+    return busy.desk.authenticator.make_link_of(mia, SignInMethod.HUB, 60.0)
 
 
 def _go_to_link(page: Page, busy: BusyDesk, path: str) -> None:
-    """Open a page of links and proofs."""
+    """Open a page of members and links."""
     url = busy.url
-    if path == "a link":
+    if path == "a member":
+        busy.desk.local.add_people([{"username": "noor"}])
         page.goto(f"{url}/settings")
-        page.get_by_label("Name", exact=True).fill("noor")
-        page.get_by_role("button", name="Create link").click()
-        expect(page.locator(".msg-ok code").first).to_be_visible()
+        page.get_by_label("Hub account", exact=True).fill("noor")
+        page.get_by_role("button", name="Save member").click()
+        expect(page.locator(".msg-ok").first).to_be_visible()
     elif path == "a link of another site":
-        _invite_mia(busy)
         page.goto(f"{url}/queue".replace("127.0.0.1", "localhost"))
-        page.evaluate("url => { location.href = url }", f"{url}/sign-in?t={MIAS_LINK}")
+        page.evaluate("url => { location.href = url }", f"{url}/sign-in?t={_link_of_mia(busy)}")
         expect(page.get_by_role("heading", name="Sign in as mia?")).to_be_visible()
     elif path == "a link at another address":
-        _invite_mia(busy)
-        page.goto(f"{url}/queue")
         busy.desk.authenticator.private_origin = "http://desk-0.localhost:1"
-        page.get_by_label("Your link").fill(MIAS_LINK)
-        page.get_by_role("button", name="Sign in").click()
+        page.goto(f"{url}/sign-in?t={_link_of_mia(busy)}")
         expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
         busy.desk.authenticator.private_origin = None
-    elif path == "a proof":
-        _invite_mia(busy)
-        page.goto(f"{url}/sign-in?t={MIAS_LINK}")
-        page.get_by_role("button", name="Sign in as mia").click()
-        page.goto(f"{url}/settings")
-        page.get_by_role("button", name="Prove").click()
-        expect(page.get_by_text("hf-gate ui prove")).to_be_visible()
-    elif path == "another device":
-        page.goto(f"{url}/settings")
-        page.get_by_role("button", name="Make a link for another device").click()
-        expect(page.locator(".msg-ok code").first).to_be_visible()
 
 
 def _go(page: Page, busy: BusyDesk, path: str) -> None:

@@ -23,7 +23,7 @@ def local() -> Iterator[LocalHub]:
 
 @contextmanager
 def _page(browser: Browser, url: str) -> Iterator[Page]:
-    """A browser of somebody's own, signed in by a link; the page of a personal link asks first."""
+    """A browser of somebody's own, signed in by a link; the page of a member's link asks first."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     try:
         page = context.new_page()

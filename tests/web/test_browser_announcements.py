@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.members.sessions import SignInMethod
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import Desk, open_desk, serve_desk
 
@@ -103,8 +104,8 @@ def test_it_stays_while_it_has_the_focus_and_gives_the_focus_back(page: Page) ->
 
 
 def test_the_key_of_a_decision_is_answered_for_a_viewer(browser: Browser, desk: Desk, url: str) -> None:
-    desk.app_state.membership.invite(Member(name="vic", role=MemberRole.VIEWER), "link-of-vic")
-    page = _open_queue(browser, url, "link-of-vic")
+    vic = desk.add_member(Member(name="vic", role=MemberRole.VIEWER))
+    page = _open_queue(browser, url, desk.authenticator.make_link_of(vic, SignInMethod.HUB, 60.0))
     page.keyboard.press("a")
     _is_shown(page, "That cannot be decided here.")
     expect(page.locator(".keys")).to_contain_text("move")

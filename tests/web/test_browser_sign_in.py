@@ -84,30 +84,3 @@ def test_who_cancels_is_told_so_and_nobody_is_signed_in(browser: Browser, progra
     expect(page.get_by_role("alert")).to_contain_text("You did not allow the sign-in. Sign in again.")
     assert _is_accessible(page) == []
     context.close()
-
-
-def test_a_member_confirms_their_hub_account_with_a_button(browser: Browser, program: DeskProgram) -> None:
-    """Without the private address: there, the session is not sent to the address that is registered with the provider."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{program.login_url}&stay=1")
-    page.goto(f"{program.url}/settings")
-    form = page.locator("form[action='/settings/invite']")
-    form.get_by_label("Name", exact=True).fill("mia")
-    form.get_by_role("button").click()
-    link = page.locator(".msg-ok code").first.text_content()
-    assert link is not None
-    page.goto(f"{link}&stay=1")
-    page.get_by_role("button", name="Sign in as mia").click()
-    page.wait_for_url("**/queue")
-    page.goto(f"{program.url}/sign-in/hub")
-    page.get_by_label("Username begins with").fill("kim")
-    page.get_by_role("button", name="Find").click()
-    page.get_by_role("link", name="kim", exact=True).click()
-    expect(page.get_by_role("heading", name="Is kim your Hub account?")).to_be_visible()
-    assert _is_accessible(page) == []
-    page.get_by_role("button", name="Connect kim").click()
-    page.wait_for_url("**/queue")
-    page.goto(f"{program.url}/settings")
-    expect(page.get_by_text("kim, proven")).to_be_visible()
-    context.close()

@@ -21,8 +21,7 @@ from tests.kits.desk_actions import create_plan, wait_for_run
 VIEWER, REVIEWER, ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
 OPEN: Final = frozenset({
     ("GET", "/static/{version}/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"), ("GET", "/healthz"),
-    ("GET", "/readyz"), ("POST", "/terminal"), ("GET", "/metrics"), ("POST", "/account/prove"), ("GET", "/sign-in/hub"), ("GET", "/sign-in/hub/callback"),
-    ("POST", "/sign-in/hub/connect"),
+    ("GET", "/readyz"), ("POST", "/terminal"), ("GET", "/metrics"), ("GET", "/sign-in/hub"), ("GET", "/sign-in/hub/callback"),
 })  # fmt: skip
 """In front of the sign-in; what each of them gives a stranger is tested where it is made."""
 BY_KEY: Final = frozenset({(method, "/api/v1/tables/{name}/rows/{key:path}") for method in ("PUT", "DELETE")})
@@ -35,7 +34,7 @@ API: Final[Mapping[tuple[str, str], MemberRole]] = {
 LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
 PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
-    "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
+    "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/members", "/settings/members/remove",
     "/notices/retry", "/letters",
     "/people/{id}/erase", "/people/{id}/export",
     "/tables/{name}/import",

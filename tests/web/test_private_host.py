@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
+from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.members.sessions import SignInMethod
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.private_host import ensure_private_host, listen_on_other_loopback
@@ -55,9 +57,10 @@ def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_des
 
 
 def test_a_link_of_a_member_is_led_on_too(local_desk: Desk) -> None:
-    local_desk.reviewer("mia")
-    led = Visitor(local_desk.app).get("/sign-in?t=link-of-mia", **CHROME)
-    assert led.headers["location"] == f"{ORIGIN}/sign-in?t=link-of-mia"
+    mia = local_desk.add_member(Member(name="mia", role=MemberRole.REVIEWER))
+    link = local_desk.authenticator.make_link_of(mia, SignInMethod.HUB, 60.0)
+    led = Visitor(local_desk.app).get(f"/sign-in?t={link}", **CHROME)
+    assert led.headers["location"] == f"{ORIGIN}/sign-in?t={link}"
 
 
 def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: Desk) -> None:
@@ -85,15 +88,6 @@ def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: De
     stays = visitor.get(f"/sign-in?t={link}&stay=1", **SAFARI | {"sec_fetch_site": "same-origin"})
     assert (stays.status, stays.headers["location"]) == (303, "/queue")
     assert visitor.get("/queue", **SAFARI).status == 200, "and is not led on afterwards"
-
-
-def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Desk) -> None:
-    link = local_desk.authenticator.make_link()
-    pasted = Visitor(local_desk.app).post(
-        "/sign-in", {"link": f"http://{HOST}/sign-in?t={link}"}, sec_fetch_mode="navigate"
-    )
-    assert (pasted.status, "set-cookie" in pasted.headers) == (200, False)
-    assert f'href="{ORIGIN}/sign-in?t={link}"' in pasted.body
 
 
 def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Desk) -> None:

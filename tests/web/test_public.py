@@ -72,11 +72,6 @@ def test_a_change_comes_from_the_public_address_or_from_this_machine(
     assert _by_tls(_signed_in(public), "POST", "/tray/undo", origin=origin, host=host).status == status
 
 
-def test_links_bear_the_public_address(public: Desk) -> None:
-    answer = public.visitor().post("/settings/invite", {"name": "mia", "role": "reviewer"})
-    assert f"{PUBLIC}/sign-in?t=" in answer.body
-
-
 @pytest.mark.parametrize(
     ("text", "origin"),
     [

@@ -116,7 +116,7 @@ def require_present_member(workspace: Workspace, account: Account | None) -> Non
     if account is not None and is_removed_account(workspace.store, account):
         raise NotAllowed(
             f"The Hub account {account.name} was removed from the desk of this workspace; nothing was changed.",
-            hint="Ask an admin to invite you again (hf-gate ui invite NAME), or use the token of another account.",
+            hint="Ask an admin to add you again (hf-gate members add NAME), or use the token of another account.",
         )
 
 

@@ -243,7 +243,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
     counts: Mapping[str, int] = {}
     member: str | None = None  # id of the member who started it; None: a command
-    account: str | None = None  # the member's Hub account, if it was proven then
+    account: str | None = None  # id of the member's Hub account
     verbs: Mapping[str, int] = {}  # number of planned changes by verb
     is_free: bool = False  # the run does not count towards one person's limit
     starts_at: int | None = None
@@ -371,7 +371,7 @@ class SelectionScope(NamedTuple):
     repos: Collection[int]
     own_keys: Collection[str]  # lower-case names and ids of the deciding account: nobody decides their own request
     protected: Collection[str] = ()
-    own_account: str | None = None  # its proven id; requests with an account id are compared with it alone
+    own_account: str | None = None  # its id; requests with an account id are compared with it alone
 
 
 class SelectionBucket(NamedTuple):

@@ -1,4 +1,4 @@
-"""Output records of members of the desk: links, invitations, sessions and keys, as a desk answers the terminal."""
+"""Output records of the desk, its members and its keys."""
 
 from __future__ import annotations
 
@@ -18,76 +18,23 @@ class DeskRecord(Record, frozen=True, kw_only=True):
     pid: Count
 
 
-class LinkRecord(Record, frozen=True, kw_only=True):
-    """A sign-in link."""
-
-    login_url: str
-
-
-class InvitationRecord(Record, frozen=True, kw_only=True):
-    """A member who was invited."""
-
-    name: str
-    role: MemberRole
-    link: str
-    account: str | None
-    account_id: str | None
-
-
-class ProofRecord(Record, frozen=True, kw_only=True):
-    """A member whose Hub account is proven now, with their new link."""
-
-    name: str
-    role: MemberRole
-    account: str
-    link: str
-
-
-class RevocationRecord(Record, frozen=True, kw_only=True):
-    """A member who was removed."""
-
-    name: str
-
-
 class MemberRecord(Record, frozen=True, kw_only=True):
     """One member."""
 
     name: str
+    account: str
+    account_id: str
     role: MemberRole
     repos: list[str]
-    link: bool
-    link_state: str
-    account: str | None
-    proven: bool
+    since: Time
 
 
 class MembersRecord(Record, frozen=True, kw_only=True):
-    """The members of a desk."""
+    """The members of a desk, and what the command did."""
 
     members: list[MemberRecord]
-
-
-class SessionRecord(Record, frozen=True, kw_only=True):
-    """One browser that is signed in."""
-
-    id: str
-    member: str
-    method: str
-    browser: str
-    began_at: Time
-    seen_at: Time
-
-
-class SessionsRecord(Record, frozen=True, kw_only=True):
-    """The browsers that are signed in."""
-
-    sessions: list[SessionRecord]
-
-
-class EndedSessionRecord(Record, frozen=True, kw_only=True):
-    """A session that was ended."""
-
-    session: str
+    added: Annotated[str | None, Meta(description="the member who was added or changed")] = None
+    removed: Annotated[str | None, Meta(description="the member who was removed")] = None
 
 
 class KeyRecord(Record, frozen=True, kw_only=True):
@@ -106,4 +53,4 @@ class KeysRecord(Record, frozen=True, kw_only=True):
     keys: list[KeyRecord]
     secret: Annotated[str | None, Meta(description="the new one, which is not shown again")] = None
     old_until: Annotated[Time | None, Meta(description="until when the earlier secret works")] = None
-    revoked: Annotated[str | None, Meta(description="the key that was revoked")] = None
+    removed: Annotated[str | None, Meta(description="the key that was removed")] = None

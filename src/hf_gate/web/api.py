@@ -281,7 +281,7 @@ class _Api(Struct, frozen=True):
     ) -> Response:
         if member is None and request.state.key is not None:
             return error_response(
-                401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate ui key"
+                401, "This key does not work.", "It may be revoked or replaced. Make one: hf-gate keys add"
             )
         if member is None:
             hint = "Open the link that the desk printed. A key works only for events, decisions and rows of tables."
@@ -350,7 +350,7 @@ def _send(context: HttpContext, _: ApiCall) -> Record:
 def _list_events(context: HttpContext, call: ApiCall) -> Record:
     key = context.member
     if isinstance(key, KeyMember) and EVENTS not in key.verbs:
-        raise Refused("This key may not read events.", hint="Make one that may: hf-gate ui key", status=403)
+        raise Refused("This key may not read events.", hint="Make one that may: hf-gate keys add", status=403)
     query = call.parse_query(EventsQuery)
     if query.after is not None and not is_cursor(query.after):
         raise Refused("That is not a cursor.", hint="Send `next` of the last page, as it was.")

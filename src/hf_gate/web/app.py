@@ -18,7 +18,6 @@ from starlette.responses import Response
 from starlette.routing import Route as PlainRoute
 
 from hf_gate.automation import pages as unattended
-from hf_gate.base.network_hosts import is_loopback_host
 from hf_gate.base.timestamps import format_span
 from hf_gate.core.people.members import Member
 from hf_gate.decisions.pages import tray
@@ -33,8 +32,7 @@ from hf_gate.errors import (
     UsageError,
 )
 from hf_gate.hub.credentials import name_token_source
-from hf_gate.members.pages import account_proofs
-from hf_gate.members.pages.hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
+from hf_gate.members.pages.hub_sign_in import CALLBACK_PATH, START_PATH
 from hf_gate.members.pages.hub_sign_in_pages import HubSignInPages
 from hf_gate.members.pages.member_limits import Admission, MemberLimits, find_network
 from hf_gate.members.pages.sign_in import STORE_FAILED, Authenticator
@@ -163,10 +161,8 @@ class DeskApp:
             ("GET", "/readyz", self.readyz),
             ("POST", "/terminal", self.terminal),
             ("GET", "/metrics", self.metrics),
-            ("POST", "/account/prove", self.prove_account),
             ("GET", START_PATH, self.begin_hub_sign_in),
             ("GET", CALLBACK_PATH, self.finish_hub_sign_in),
-            ("POST", CONNECT_PATH, self.connect_hub_account),
         )
 
     async def static(self, request: Request) -> Response:
@@ -187,12 +183,10 @@ class DeskApp:
         return await self.run_in_thread(lambda: self.authenticator.open_link(request, secret, is_staying=is_staying))
 
     async def sign_in_by_form(self, request: Request) -> Response:
-        """Sign in with a pasted link."""
+        """Answer the button of the page that asks before a link signs in."""
         sent = parse_fields((await _read_body(request)).decode("utf-8", "replace"))
-        secret = sent.get("link", [""])[-1].strip().rpartition("t=")[2].partition("&")[0]
-        return await self.run_in_thread(
-            lambda: self.authenticator.submit_link(request, secret, is_staying="stay" in sent)
-        )
+        secret = sent.get("link", [""])[-1]
+        return await self.run_in_thread(lambda: self.authenticator.sign_in(request, secret))
 
     async def begin_hub_sign_in(self, request: Request) -> Response:
         """Send the browser to the sign-in provider."""
@@ -202,11 +196,6 @@ class DeskApp:
         """Answer the sign-in provider's redirect."""
         refusal = await self.run_in_thread(lambda: self._hub_sign_in.check_redirect(request))
         return refusal or await self._ask_provider(request, lambda: self._hub_sign_in.finish(request))
-
-    async def connect_hub_account(self, request: Request) -> Response:
-        """Bind the signed-in member to the Hub account that they confirm."""
-        secret = parse_fields((await _read_body(request)).decode("utf-8", "replace")).get("question", [""])[-1]
-        return await self.run_in_thread(lambda: self._hub_sign_in.connect(request, secret))
 
     async def _ask_provider(self, request: Request, work: Callable[[], Response]) -> Response:
         """Run a part of a sign-in in threads of its own: a provider that does not answer must not delay pages.
@@ -238,20 +227,12 @@ class DeskApp:
         return await self.run_in_thread(leave)
 
     async def terminal(self, request: Request) -> Response:
-        """Answer `hf-gate ui link`, `ui invite` and similar commands; 404 without their key."""
+        """Answer another `hf-gate ui` with a sign-in link; 404 without its key."""
         terminal = self._terminal
-        body = await _read_body(request)
+        await _read_body(request)
         if terminal is None:
             return Response("", 404)
-        return await self.run_in_thread(lambda: terminal.answer(request.headers.get("authorization", ""), body))
-
-    async def prove_account(self, request: Request) -> Response:
-        """Answer `hf-gate ui prove LINK`."""
-        body = await _read_body(request)
-        is_private = self.app_state.is_https or (request.client is not None and is_loopback_host(request.client.host))
-        return await self.run_in_thread(
-            lambda: account_proofs.answer_proof(self.app_state, body, is_private=is_private)
-        )
+        return await self.run_in_thread(lambda: terminal.answer(request.headers.get("authorization", "")))
 
     async def healthz(self, _: Request) -> Response:
         """Say that this process answers."""

@@ -1,4 +1,4 @@
-"""The state that all pages share: workspace, policies, tray, members, one-time codes and threads."""
+"""The state that all pages share: workspace, policies, tray, members and threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from hf_gate.base.network_hosts import PUBLIC_HUB
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.people.members import Member
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.stored_rows import ProcessRow
 from hf_gate.decisions.pages.plan_maker import PlanMaker
@@ -25,7 +24,6 @@ from hf_gate.grants.service.ends.terms_reader import TermsReader
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.members.pages.hub_sign_in import HubSignIn
 from hf_gate.members.service.members import Membership
-from hf_gate.members.service.shared_values import SharedValues
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.tray import schedule_decisions
 from hf_gate.verdicts.pages.verdict_cache import ShownVerdicts
@@ -35,12 +33,6 @@ from hf_gate.workspace.service import bootstrap
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
 SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer
 _IN_USE: Final = 180.0  # seconds
-
-
-class ProofCode(Struct, frozen=True):
-    """A code with which a member proves their account once."""
-
-    member: str  # id
 
 
 class SyncStatus(Struct):
@@ -69,10 +61,8 @@ class AppState:
     sync_status: SyncStatus = field(default_factory=SyncStatus)
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
-    make_device_link: Callable[[Member, str], str | None] = lambda _, __: None
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
-    account_codes: SharedValues[ProofCode] = field(init=False)
     hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
     membership: Membership = field(init=False)
     terms_reader: TermsReader = field(init=False)
@@ -83,7 +73,6 @@ class AppState:
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
-        self.account_codes = SharedValues(self.workspace.store, "proof_code", ProofCode)
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
         self.policies = PolicyWatcher(self.workspace)
         self.terms_reader = TermsReader(self.workspace, self.policies.require_for_repo)

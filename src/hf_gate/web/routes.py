@@ -111,14 +111,12 @@ ROUTES: Final = (
     Route("GET", "/keys", _VIEWER, help_page.page),
     Route("POST", "/theme", _VIEWER, help_page.set_theme),
     Route("GET", "/settings", _VIEWER, settings_page.page),
-    Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
-    Route("POST", "/settings/device", _VIEWER, settings_page.make_device_link),
     Route("POST", "/settings/sessions/end", _VIEWER, settings_page.end_session),
     Route("POST", "/unattended/stop", _REVIEWER, unattended.stop),
     Route("POST", "/unattended/start", _ADMIN, unattended.start),
     Route("POST", "/notices/retry", _ADMIN, settings_page.retry),
     Route("GET", "/letters", _ADMIN, letters.page),
-    Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
-    Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
+    Route("POST", "/settings/members", _ADMIN, settings_page.add_member),
+    Route("POST", "/settings/members/remove", _ADMIN, settings_page.remove_member),
 )
 """All routes that need a session. The others are in `app.DeskApp.open_routes`."""

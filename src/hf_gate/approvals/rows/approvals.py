@@ -113,7 +113,7 @@ def _approval_of(row: Row) -> Approval:
 
 
 def read_endorsers(reader: Reader, act: str, rules: str | None = None) -> list[str]:
-    """Return the proven accounts that endorsed an act (a plan, a large selection or earlier ends), by its digest.
+    """Return the accounts that endorsed an act (a plan, a large selection or earlier ends), by its digest.
 
     With `rules`, return only those that did so under these rules for two people.
     """

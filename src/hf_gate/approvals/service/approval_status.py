@@ -29,7 +29,7 @@ from .quorum_rules import BundleReader, QuorumRules, read_quorum_rules
 
 _FEW: Final = 20  # requests whose approvals are looked at together until one is found
 _CHANGED: Final = "the request or the rule changed"
-_NOT_ABLE: Final = "no member who may decide here has proven the account"
+_NOT_ABLE: Final = "the account is no member who may decide here"
 
 
 class ApprovalLine(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Records who agrees to what, and decides which acceptances may be sent: those that enough different, proven people
+"""Records who agrees to what, and decides which acceptances may be sent: those that enough different people
 approved.
 
 `core/people/approvals.py` says which approvals count, and what never happens without them.
@@ -66,22 +66,21 @@ _MAX_ENTRIES: Final = 1000  # of a request, searched for the ends that its appro
 
 
 def name_accounts(store: Store, accounts: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of the deciders with these proven accounts."""
-    known = {decider.proven_account: decider.name for decider in read_deciders(store)}
+    """Return the names of the deciders with these accounts."""
+    known = {decider.account_id: decider.name for decider in read_deciders(store)}
     return tuple(sorted(known.get(account, account) for account in accounts))
 
 
 def read_act_endorsers(store: Store, act: str, rules: str | None = None) -> list[str]:
-    """Return the proven accounts that endorsed an act, by its digest; with `rules`, those that did so under these."""
+    """Return the accounts that endorsed an act, by its digest; with `rules`, those that did so under these."""
     return read_endorsers(store, act, rules)
 
 
 def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor: str, *, of: str = "plan") -> None:
-    """Record that a person endorses an act with so many changes. Raises Guarded if their Hub account is not proven."""
-    account = member.proven_account
+    """Record that a person endorses an act with so many changes. Raises Guarded if their Hub account is unknown."""
+    account = member.account_id
     if account is None:
-        why = "Your account is not proven, so you do not count as one of the two."
-        raise Guarded(why, hint="Open Settings and prove it.")
+        raise Guarded("Your Hub account is unknown, so you do not count as one of the two.")
     event = e.PlanAgreed(plan=act, changes=changes, account=account, of=of)
     rules = read_quorum_rules(workspace).digest
     with workspace.store.writing() as write:
@@ -114,15 +113,15 @@ class ApprovalBook:
         return read_deciders(self._store)
 
     def able_accounts(self, repo: Repo) -> frozenset[str] | None:
-        """Return the proven accounts that may decide at a repo now; None if the workspace has no owner and
+        """Return the accounts that may decide at a repo now; None if the workspace has no owner and
         no members.
         """
         if not self._members:
             return None
         return frozenset(
-            member.proven_account
+            member.account_id
             for member in self._members
-            if member.proven_account is not None
+            if member.account_id is not None
             and member.role.covers(MemberRole.REVIEWER)
             and matches_any(member.repos, repo)
         )
@@ -133,9 +132,9 @@ class ApprovalBook:
         """
         accounts = () if run.plan is None else read_endorsers(self._reader, run.plan, rules)
         return [
-            Approver(member.name, member.id or None, member.proven_account)
+            Approver(member.name, member.id or None, member.account_id)
             for member in self._members
-            if member.proven_account in accounts and member.proven_account != run.account
+            if member.account_id in accounts and member.account_id != run.account
         ]
 
     def authors(self, quorum: Quorum) -> list[PolicyAuthor]:
@@ -408,4 +407,4 @@ def _record_approval(write: Writer, asked: ProposedApproval, approval: Approval)
 
 def as_approver(member: Member) -> Approver:
     """Return a member as an approver."""
-    return Approver(member.name, member.id or None, member.proven_account)
+    return Approver(member.name, member.id or None, member.account_id)

@@ -81,17 +81,17 @@ def start(context: CommandContext) -> int:
 
 def _check_starter(context: CommandContext, workspace: Workspace) -> None:
     """Raise NotAllowed unless this account may start unattended work."""
-    from hf_gate.members.service.members import can_start_unattended
+    from hf_gate.members.service.members import can_administer
 
     account = context.connection.read_account()
-    is_starter = can_start_unattended(workspace.store, account)
+    is_starter = can_administer(workspace.store, account)
     if is_starter is None:
         _check_decides_everywhere(context)
     elif not is_starter:
         who = "without a known account, you" if account is None else f"{account.name} is no admin of this desk and"
         raise NotAllowed(
             f"{who} cannot start unattended work; {_STILL_STOPPED}.",
-            hint="Ask its owner or an admin of all repos. An admin must have proven this account in Settings.",
+            hint="Ask its owner or an admin of all repos.",
         )
 
 

@@ -137,10 +137,10 @@ def _describe_table_change(event: e.TableChanged, _entry: _Entry) -> str:
     return f"table {event.table} changed: {_list_counts(counts)}"
 
 
-def _describe_invitation(event: e.MemberInvited, _entry: _Entry) -> str:
-    account = f", Hub account {event.account} (not proven)" if event.account else ""
+def _describe_member(event: e.MemberAdded, _entry: _Entry) -> str:
+    account = f", Hub account {event.account}" if event.account else ""
     where = f" for {', '.join(event.repos)}" if event.repos else ""
-    return f"member {event.member} invited as {event.role}{where}{account}"
+    return f"member {event.member} added as {event.role}{where}{account}"
 
 
 def _describe_agreement(event: e.PlanAgreed, _entry: _Entry) -> str:
@@ -196,13 +196,12 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     e.TableRowChanged: lambda event, _entry: (
         f"row of table {event.table} {'deleted' if event.after is None else 'written'}"
     ),
-    e.MemberInvited: _describe_invitation,
-    e.MemberRevoked: lambda event, _entry: f"member {event.member} revoked",
+    e.MemberAdded: _describe_member,
+    e.MemberRemoved: lambda event, _entry: f"member {event.member} removed",
     e.KeyMade: lambda event, _entry: (
         f"key {event.key} made for {', '.join(event.verbs)} at {', '.join(event.repos or ('all repos',))}"
     ),
     e.KeyRevoked: lambda event, _entry: f"key {event.key} revoked",
-    e.AccountProven: lambda event, _entry: f"member {event.member} proved that they own Hub account {event.account}",
     e.PlanAgreed: _describe_agreement,
     e.ApprovalGiven: _describe_approval,
     e.ApprovalWithdrawn: lambda event, _entry: f"approval of Hub account {event.account} taken back",
@@ -239,11 +238,10 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.SyncEnded, "full sync"),
         (e.UnattendedStopped, "all stopped"),
         (e.UnattendedStarted, "all started"),
-        (e.MemberInvited, "member invited"),
-        (e.MemberRevoked, "member revoked"),
+        (e.MemberAdded, "member added"),
+        (e.MemberRemoved, "member removed"),
         (e.KeyMade, "key made"),
         (e.KeyRevoked, "key revoked"),
-        (e.AccountProven, "account proven"),
         (e.PlanAgreed, "plan agreed to"),
         (e.ApprovalGiven, "approval"),
         (e.ApprovalWithdrawn, "approval taken back"),

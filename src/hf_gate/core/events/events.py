@@ -198,17 +198,17 @@ class TableRowChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=
     after: str | None = None  # null: it was deleted
 
 
-class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberInvited"):
-    """A member got a new link to the desk."""
+class MemberAdded(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberAdded"):
+    """A Hub account became a member, or got another role or other repos."""
 
     member: str
     role: str
     repos: tuple[str, ...] | None = None
-    account: str | None = None  # id of the Hub account in the invitation, not proven
-    seal: str | None = None  # digest of the member's row and link; a changed one reveals an edited row
+    account: str | None = None  # id of the Hub account
+    seal: str | None = None  # digest of the member's row; a changed one reveals an edited row
 
 
-class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberRevoked"):
+class MemberRemoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberRemoved"):
     """A member can no longer sign in."""
 
     member: str
@@ -230,19 +230,8 @@ class KeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="KeyR
     key: str
 
 
-class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="AccountProven"):
-    """A member proved a Hub account with a token of that account, and got a new link.
-
-    `seal` is as in `MemberInvited`.
-    """
-
-    member: str
-    account: str
-    seal: str | None = None
-
-
 class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanAgreed"):
-    """A member agreed to a plan that two people must agree to. `account` is the id of their proven Hub account."""
+    """A member agreed to a plan that two people must agree to. `account` is the id of their Hub account."""
 
     plan: str
     changes: int
@@ -251,7 +240,7 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Plan
 
 
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalGiven"):
-    """A person approved a request that needs two people. `account` is the id of their proven Hub account.
+    """A person approved a request that needs two people. `account` is the id of their Hub account.
 
     The version of the request is in the private part, because its digest could confirm guessed answers. A longer end of
     an access is approved in the same way.
@@ -344,11 +333,10 @@ AnyEvent: TypeAlias = (
     | TableAccepted
     | TableChanged
     | TableRowChanged
-    | MemberInvited
-    | MemberRevoked
+    | MemberAdded
+    | MemberRemoved
     | KeyMade
     | KeyRevoked
-    | AccountProven
     | PlanAgreed
     | ApprovalGiven
     | ApprovalWithdrawn

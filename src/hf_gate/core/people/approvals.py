@@ -6,7 +6,7 @@ one person and a selection by another meet (`approvals/service/approvals.py`).
 
 1. No acceptance is sent without the approvals that the policies ask for: by a command, page, plan, turn, retry or
    resumed run.
-2. A person counts once, by the id of a proven account, whatever ways and names they use.
+2. A person counts once, by the id of their Hub account, whatever ways and names they use.
 3. A key, the requester, an author of the policy version, and a person who may not decide there now never count.
 4. An approval counts for one version of the request and under the same rules. A change of either ends it.
 5. An approval can be taken back until it is used. It does not return when a run is resumed. An undone act leaves none.
@@ -125,7 +125,7 @@ ONE_PERSON = Quorum()
 
 
 class Approver(NamedTuple):
-    """The person who accepts. `account` is the id of the proven Hub account; None if no account is proven."""
+    """The person who accepts. `account` is the id of the Hub account; None for a key, or if the Hub named none."""
 
     actor: str
     member: str | None
@@ -150,7 +150,7 @@ def why_not_counted(
     """
     account = approver.account
     if account is None:
-        return "your Hub account is not proven; open Settings and prove it"
+        return "your Hub account is unknown"
     name, ident = requester
     has_same_name = ident is None and name is not None and name.lower() == approver.actor.lower()
     if account == ident or has_same_name:
@@ -159,7 +159,7 @@ def why_not_counted(
         if author.account == account or (author.member is not None and author.member == approver.member):
             return "you promoted this version of the policy"
     if able is not None and account not in able:
-        return "no member who may decide here has proven your account; a member does this under Settings in the desk"
+        return "your Hub account is no member who may decide here"
     return ""
 
 

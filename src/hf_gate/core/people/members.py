@@ -48,48 +48,41 @@ class MemberRole(StrEnum):
 
 ROLES: Final = tuple(MemberRole)
 MEANING: Final[dict[MemberRole, str]] = {
-    MemberRole.VIEWER: "sees requests without names, e-mail addresses and answers; cannot decide",
+    MemberRole.VIEWER: "sees everything of their own repos; cannot decide",
     MemberRole.REVIEWER: "sees and decides requests of their own repos",
-    MemberRole.ADMIN: "also applies plans, invites members and ends sessions",
+    MemberRole.ADMIN: "also applies plans, adds members and ends sessions",
 }
 
 
 class MemberOrigin(StrEnum):
     """How a member came into the desk; of a former member, whether an admin removed them."""
 
-    INVITATION = "invitation"
+    ADDED = "added"
     ORGANIZATION = "organization"
     REMOVED = "removed"
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who can sign in. With `repos` None, the member works on every repo of the desk.
+    """A Hub account that can sign in. With `repos` None, the member works on every repo of the desk.
 
-    `id` is never used for another member, not even for one with the same name. `account` is the name of their Hub
-    account if it differs from `name`; `user_id` is its id. Both are claims until `proven_at` is set.
+    `id` is never used for another member, not even for the same account. `account` is the username on the Hub,
+    `user_id` the id of the account.
     """
 
     name: str
     role: MemberRole
     repos: tuple[str, ...] | None = None
-    has_link: bool = False
+    is_active: bool = False
     made_at: int = 0  # ms
     id: str = ""
     account: str | None = None
     user_id: str | None = None
-    proven_at: int | None = None  # ms
-    link_until: int | None = None  # ms until which the link must be used first; None: it was used, or nobody has it
-    origin: MemberOrigin = MemberOrigin.INVITATION
+    origin: MemberOrigin = MemberOrigin.ADDED
 
     @property
-    def proven_account(self) -> str | None:
-        """The id of the proven Hub account; None if no account is proven."""
-        return self.user_id if self.proven_at is not None else None
-
-    @property
-    def shown_name(self) -> str:
-        """The name for people to read. The stored name of a former member can end with `~` and their id."""
-        return self.name if self.has_link else f"{self.name.partition('~')[0]} (removed)"
+    def account_id(self) -> str | None:
+        """The id of the Hub account, by which a person counts; None for a key."""
+        return self.user_id
 
     @property
     def is_key(self) -> bool:
@@ -107,28 +100,33 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
 
     def is_same_person(self, other: Member) -> bool:
-        """Tell whether both are one person: by member id, or by proven Hub account."""
-        account = self.proven_account
-        return self.id == other.id or (account is not None and account == other.proven_account)
+        """Tell whether both are one person: by member id, or by Hub account."""
+        account = self.account_id
+        return self.id == other.id or (account is not None and account == other.account_id)
 
     def is_own(self, username: str | None, user_id: str | None) -> bool:
         """Tell whether a request with this username or account id is the member's own.
 
-        Between a proven account and a known id, only the ids count: anybody can take a username. Otherwise one match of
-        a name or id is enough.
+        Between two known ids, only the ids count: anybody can take a username. Otherwise one match of a name or id is
+        enough.
         """
-        if user_id and self.proven_account is not None:
-            return user_id == self.proven_account
+        if user_id and self.account_id is not None:
+            return user_id == self.account_id
         return any(key.lower() in self.own_keys for key in (username, user_id) if key)
 
 
 class KeyMember(Member, frozen=True, kw_only=True):
-    """A key of another system as a member, without a proven account.
+    """A key of another system as a member, which counts as nobody. `account` and `user_id` are those of the owner.
 
     It has only these verbs: those of decisions, `EVENTS` and `TABLE`.
     """
 
     verbs: tuple[str, ...] = ()
+
+    @property
+    def account_id(self) -> None:
+        """None: a key is no person."""
+        return None
 
 
 EVENTS: Final = "events"
@@ -139,10 +137,9 @@ TABLE: Final = "table"
 
 
 def make_owner_member(name: str, user_id: str | None) -> Member:
-    """Return the member for the desk's token. The Hub named the account, so the account is proven if it has an id."""
-    proven_at = None if user_id is None else 0
+    """Return the member for the desk's token."""
     ident = f"{OWNER_ID}{user_id or name}"
-    return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+    return Member(name=name, role=MemberRole.ADMIN, is_active=True, id=ident, user_id=user_id)
 
 
 def owner_of_setting(text: str) -> Member:

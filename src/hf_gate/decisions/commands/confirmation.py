@@ -248,7 +248,7 @@ def resume_run(context: CommandContext, workspace: Workspace, known: RunRow, act
     quorum = compute_resume_quorum(store, read_team(store, read_this_member(context), now), known, now)
     if quorum.is_open:
         end = context.command_line("runs", "stop", known.id, "--for-good")
-        hint = f"Let another admin with a proven account continue the run, or end it: {end}"
+        hint = f"Let another admin continue the run, or end it: {end}"
         raise Guarded(f"{quorum.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)
 
@@ -274,7 +274,7 @@ def require_member_for_ends(context: CommandContext, workspace: Workspace, repos
         )
         raise NotAllowed(
             f"{who}; nothing was changed.",
-            hint="Use the token of a member who has proved the account: hf-gate ui prove LINK.",
+            hint="Use the token of a member, or ask an admin: hf-gate members add NAME",
         )
     return read_this_member(context)
 
@@ -286,7 +286,6 @@ def read_this_member(context: CommandContext) -> Member:
     return Member(
         name=account.name if account else "",
         role=MemberRole.ADMIN,
-        has_link=True,
+        is_active=True,
         user_id=user_id,
-        proven_at=None if user_id is None else 0,
     )

@@ -400,7 +400,7 @@ def _store_as_plan(context: HttpContext, weighed: SelectionSummary, reason: str 
         guards=guards.guard_report(changes, waiting, 0),
     )
     digest = store_plan(context.workspace, plan, context.member, "bulk", need=len(changes))
-    if context.member.proven_account is not None:
+    if context.member.account_id is not None:
         endorse(context.workspace, digest, len(changes), context.member, context.member.name)
     subtract_selection(store, context.selection_name, weighed.scope.selection)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -64,7 +64,7 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
     """Decide once for each Idempotency-Key, and return the outcome as far as it is known."""
     key = context.member
     if not isinstance(key, KeyMember) or wish.action not in key.verbs:
-        raise Refused(f"This key may not {wish.action}.", hint="Make one with more --verbs: hf-gate ui key", status=403)
+        raise Refused(f"This key may not {wish.action}.", hint="Make one with more: hf-gate keys add", status=403)
     if not 0 < len(idempotency) <= MAX_IDEMPOTENCY:
         raise Refused(
             f"The call needs an Idempotency-Key of at most {MAX_IDEMPOTENCY} characters.",

@@ -222,7 +222,7 @@ def _apply_state(context: HttpContext, view: VisiblePlan) -> ApplyState:
         no, hint = _refusal(context.app_state, view.plan, context)
     quorum = _read_quorum(context, view) if may and not no else None
     is_large = quorum is not None and quorum.is_large
-    mine = context.member.proven_account
+    mine = context.member.account_id
     return ApplyState(
         rung,
         no,
@@ -365,7 +365,7 @@ def _approve(context: HttpContext, view: VisiblePlan) -> Response:
     refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
-    if context.member.proven_account is None:
+    if context.member.account_id is None:
         return _page(context, view, wrong=_read_quorum(context, view).team.describe_next_step(), status=409)
     digest = view.plan.digest
     endorse(context.workspace, digest, len(view.plan.changes), context.member, context.member.name)

@@ -27,12 +27,12 @@ MAX_PROFILES: Final = 200  # profiles read for one plan
 def store_plan(workspace: Workspace, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Store a plan with its summary, so that it has a page; return its digest.
 
-    `by_account` is the proven account that made it.
+    `by_account` is the account that made it.
     """
     summary = {
         "by": by.name,
         "by_id": by.id,
-        "by_account": by.proven_account,
+        "by_account": by.account_id,
         "kind": kind,
         "changes": len(plan.changes),
         "verbs": dict(Counter(change.verb for change in plan.changes)),

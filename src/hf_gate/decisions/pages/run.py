@@ -52,7 +52,7 @@ MEANING: Final = {
     "open": "not sent, or outcome unknown",
 }
 _MAX_STREAMS: Final = 8  # open event streams of one member
-_OTHERS_MAY: Final = "Ask another admin with a proven account to resume this run, or stop it."
+_OTHERS_MAY: Final = "Ask another admin to resume this run, or stop it."
 _SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
 
 

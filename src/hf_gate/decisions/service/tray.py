@@ -208,7 +208,7 @@ class TrayService(Struct):
         refused = {ident: one.why_not for ident, one in found.items() if one.why_not and not request.by.is_key}
         if refused and len(refused) == len(rows):
             why = next(iter(refused.values()))
-            raise NotAllowed(why, hint="Ask another member with a proven account to approve.")
+            raise NotAllowed(why, hint="Ask another member to approve.")
         return frozenset(found) - refused.keys(), [row for row in rows if row.id in refused]
 
     # ---- sending -----------------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def _make_waiting(
         total=1,
         verbs={request.verb: 1},
         member=request.by.id,
-        account=request.by.proven_account,
+        account=request.by.account_id,
         starts_at=None if hold is None else at + round(hold * 1000),
     )
     target = DecisionTarget(row.repo, _target_of(row), request.reason, end)
@@ -364,7 +364,7 @@ def _make_decision_sender(membership: Membership, actor: str, member: str | None
     found = membership.find_by_id(member)
     desk = membership.workspace
     is_free = found is not None and membership.read_team(found).is_alone
-    author = RunAuthor(member=member, account=None if found is None else found.proven_account, is_free=is_free)
+    author = RunAuthor(member=member, account=None if found is None else found.account_id, is_free=is_free)
     return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, ApprovalCheck(desk), author=author)
 
 
@@ -374,9 +374,7 @@ def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver)
     Their acceptance that waits in the tray to be sent again is undone, because it would approve again.
     """
     if approver.account is None:
-        raise UsageError(
-            "Your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
-        )
+        raise UsageError("Your Hub account is unknown, so you have no approvals.")
     at = int(workspace.now().timestamp() * 1000)
     with workspace.store.writing() as write:
         if not delete_approval(write, row.id, approver.account):

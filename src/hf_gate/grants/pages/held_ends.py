@@ -105,7 +105,7 @@ def _read_endorsement(context: HttpContext, moves: list[EndMove]) -> HeldEndorse
     store = context.workspace.store
     known = read_act_endorsers(store, digest_to_endorse(moves, context.now))
     quorum = compute_held_quorum(context.workspace, bundle, team, moves, context.now)
-    mine = context.member.proven_account
+    mine = context.member.account_id
     return HeldEndorsement(
         why_two=quorum.why,
         agreed=name_accounts(store, known) if quorum.is_large else (),

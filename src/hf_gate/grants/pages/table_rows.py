@@ -40,7 +40,7 @@ def write_row(context: HttpContext, cells: RowCells | None) -> TableRowOut:
     key = context.params["key"]
     caller = context.member
     if not isinstance(caller, KeyMember) or TABLE not in caller.verbs:
-        hint = "Make a key that may: hf-gate ui key NAME --repos REPO --verbs table"
+        hint = "Make a key that may: hf-gate keys add NAME --repos REPO --verbs table"
         raise Refused("Only a key with the verb table may change rows.", hint=hint, status=403)
     spec, known = _find_stored_table(context, name)
     if len(key) > _MAX_KEY or "\N{REPLACEMENT CHARACTER}" in key:

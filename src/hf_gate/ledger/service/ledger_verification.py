@@ -294,14 +294,14 @@ def _find_faults(
 def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
     """Return the differences between the table of members and the events of the workspace's chain."""
     differences: list[str] = []
-    for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
+    for _ in range(_COMPARISONS):  # a member may have been added since the events were read
         rows = store.members()
         seals = read_seals(store)
         replay.read_new_events()
         compared = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
         differences = [f"member {row.name} ({row.id}) {what}" for row, what in compared if what]
         missing = {ident for ident, member in replay.members.items() if member.is_in} - {row.id for row in rows}
-        differences += [f"member {ident} was invited but does not exist" for ident in missing]
+        differences += [f"member {ident} was added but does not exist" for ident in missing]
         if not differences:
             break
     return differences
@@ -342,37 +342,29 @@ def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, in
 def _compare_member(row: Member, seals: Mapping[str, str], known: _RecordedMember | None) -> str:
     """Return how the row of a member differs from the events; "" if it does not."""
     if known is None:
-        return "exists, but no entry records the invitation"
-    if (row.role, row.repos, row.has_link) != (known.role, known.repos, known.is_in):
-        return "has a different role, repos or link than recorded"
-    if row.has_link and row.proven_account != known.account:
-        return "has a proven account that no entry records"
-    if row.has_link and seals.get(row.id) != known.seal:
-        return "has a different name, Hub account or link than recorded"
+        return "exists, but no entry records it"
+    if (row.role, row.repos, row.is_active) != (known.role, known.repos, known.is_in):
+        return "has a different role, repos or state than recorded"
+    if row.is_active and seals.get(row.id) != known.seal:
+        return "has a different name or Hub account than recorded"
     return ""
 
 
 class _RecordedMember(Struct, frozen=True):
-    """A member as recorded by the events.
-
-    `account` is the proven account, `seal` the digest of name, account and link.
-    """
+    """A member as recorded by the events. `seal` is the digest of name and account."""
 
     role: str
     repos: tuple[str, ...] | None
     is_in: bool = True
-    account: str | None = None
     seal: str | None = None
 
 
 def _apply_to_member(known: _RecordedMember | None, event: e.AnyEvent) -> _RecordedMember | None:
     match event:
-        case e.MemberInvited():
+        case e.MemberAdded():
             return _RecordedMember(event.role, event.repos, seal=event.seal)
-        case e.MemberRevoked() if known is not None:
-            return replace(known, is_in=False, account=None)
-        case e.AccountProven() if known is not None:
-            return replace(known, account=event.account, seal=event.seal)
+        case e.MemberRemoved() if known is not None:
+            return replace(known, is_in=False)
         case _:
             return known
 
@@ -429,7 +421,7 @@ class _Replay:
         if isinstance(event, e.PolicyPromoted):
             self.promoted.add((event.policy, event.digest))
             self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
-        if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
+        if isinstance(event, e.MemberAdded | e.MemberRemoved):
             member = _apply_to_member(self.members.get(event.member), event)
             if member is not None:
                 self.members[event.member] = member

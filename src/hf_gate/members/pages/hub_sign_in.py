@@ -21,7 +21,6 @@ from hf_gate.workspace.service import bootstrap
 
 START_PATH: Final = "/sign-in/hub"
 CALLBACK_PATH: Final = "/sign-in/hub/callback"
-CONNECT_PATH: Final = "/sign-in/hub/connect"
 
 
 class HubSignIn(Struct, frozen=True):

@@ -1,6 +1,4 @@
-"""Answers the addresses of a sign-in with the Hub: the link that begins it, the provider's redirect, and a
-confirmation.
-"""
+"""Answers the addresses of a sign-in with the Hub: the link that begins it, and the provider's redirect."""
 
 from __future__ import annotations
 
@@ -15,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -24,8 +21,7 @@ from hf_gate.core.people.sign_in import HubIdentity, SignInFailed
 from hf_gate.errors import HfGateError
 from hf_gate.members.drivers.openid import OpenIdClient, SignInAttempt
 from hf_gate.members.rows.shared_values import read_desk_key
-from hf_gate.members.service.shared_values import SharedValues
-from hf_gate.members.service.sign_in import admit_identity, can_connect
+from hf_gate.members.service.sign_in import admit_identity
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
 
@@ -97,13 +93,6 @@ _MAX_CODE: Final = 2000  # characters
 _AGAIN: Final = "Sign in again."
 
 
-class _Question(Struct, frozen=True):
-    """Whether a Hub account belongs to the member who is signed in."""
-
-    member: str  # id
-    identity: HubIdentity
-
-
 @dataclass
 class HubSignInPages:
     """Answers the addresses of a sign-in. The router asks for no session."""
@@ -111,11 +100,9 @@ class HubSignInPages:
     app_state: AppState
     authenticator: Authenticator
     _attempts: SignInAttempts = field(init=False)
-    _questions: SharedValues[_Question] = field(init=False)
 
     def __post_init__(self) -> None:
         store = self.app_state.workspace.store
-        self._questions = SharedValues(store, "account_question", _Question)
         key = read_desk_key(store)
         utc = lambda: bootstrap.utc_now().timestamp()  # noqa: E731
         self._attempts = SignInAttempts() if key is None else SignInAttempts(key, utc)
@@ -155,15 +142,12 @@ class HubSignInPages:
         return self._refuse(_unknown_attempt()) if self._attempts.find(cookie, state) is None else None
 
     def finish(self, request: Request) -> Response:
-        """Answer the provider's redirect: sign the member in, ask a question first, or say in one line why not."""
+        """Answer the provider's redirect: sign the member in, or say in one line why not."""
         sign_in = self.app_state.hub_sign_in
         if sign_in.client is None:
             return self._answer_off()
         try:
             identity = self._identify(request, sign_in, sign_in.client)
-            member = self.authenticator.signed_in_member(request)
-            if member is not None and can_connect(self.app_state.membership, identity, member):
-                return self._ask(member, identity)
             answer = self.authenticator.enter(request, self._admit(identity))
         except SignInFailed as problem:
             return self._refuse(problem)
@@ -172,33 +156,10 @@ class HubSignInPages:
         answer.delete_cookie(self._cookie, path="/", secure=self.authenticator.is_https, httponly=True, samesite="lax")
         return answer
 
-    def connect(self, request: Request, secret: str) -> Response:
-        """Answer the button of the question: bind the signed-in member to the account."""
-        try:
-            member = self.authenticator.signed_in_member(request)
-            if member is None:
-                return self.authenticator.sign_in_page(401)
-            question = self._questions.take(secret)
-            if question is None or member.id != question.member:
-                raise _unknown_attempt()
-            return self.authenticator.enter(request, self._admit(question.identity, member), is_staying=True)
-        except SignInFailed as problem:
-            return self._refuse(problem)
-        except HfGateError:
-            return self.authenticator.sign_in_page(503, f"{STORE_FAILED} {_AGAIN}")
-
-    def _ask(self, member: Member, identity: HubIdentity) -> Response:
-        """Ask the member whether the account is theirs.
-
-        Another site may have begun this, in a browser of several people.
-        """
-        secret = self._questions.issue(member.id, _Question(member.id, identity), LIFETIME)
-        return self.authenticator.connect_page(member.name, identity.username, secret)
-
-    def _admit(self, identity: HubIdentity, signed_in: Member | None = None) -> Member:
+    def _admit(self, identity: HubIdentity) -> Member:
         roles = self.app_state.hub_sign_in.roles
         stop = self.app_state.run_worker.stop_runs_of
-        return admit_identity(self.app_state.membership, identity, roles, signed_in=signed_in, on_loss=stop)
+        return admit_identity(self.app_state.membership, identity, roles, on_loss=stop)
 
     @property
     def _cookie(self) -> str:
@@ -221,7 +182,7 @@ class HubSignInPages:
         return client.fetch_identity(attempt, code, sign_in.redirect)
 
     def _answer_off(self) -> Response:
-        return self.authenticator.sign_in_page(404, "Sign-in with the Hub is off here. Use your link.")
+        return self.authenticator.sign_in_page(404, "Sign-in with the Hub is off here. Only the owner can sign in.")
 
     def _refuse(self, problem: SignInFailed) -> Response:
         text = str(problem)

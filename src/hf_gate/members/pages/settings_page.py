@@ -1,8 +1,7 @@
-"""The settings page: members with their roles, sessions, permissions, the proof of an account, and notices."""
+"""The settings page: members with their roles, sessions, permissions and notices."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -13,9 +12,8 @@ from hf_gate.automation.pages import describe_health
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_age, from_ms, to_ms
 from hf_gate.core.letters.messages import MessageState
-from hf_gate.core.people.members import MEANING, ROLES, Member, MemberRole
-from hf_gate.members.rows.members import find_member
-from hf_gate.members.rows.sessions import count_devices, delete_session, list_open_sessions
+from hf_gate.core.people.members import MEANING, ROLES, MemberRole
+from hf_gate.members.rows.sessions import delete_session, list_open_sessions
 from hf_gate.members.sessions import METHOD_LABELS
 from hf_gate.messages.records import DestinationRecord, MessageRecord
 from hf_gate.messages.service.message_records import (
@@ -26,9 +24,6 @@ from hf_gate.messages.service.message_records import (
 )
 from hf_gate.web.http_context import HttpContext, Refused, require_all_repos, sees_all_repos
 from hf_gate.workspace.service import bootstrap
-
-from .account_proofs import make_proof_link
-from .terminal import account_name, describe_link, parse_invitation
 
 PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
@@ -44,7 +39,7 @@ PERMISSIONS: Final = (
     ("see the letters to applicants and who would get them", MemberRole.ADMIN, "GET /letters"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
-    ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
+    ("add and remove members, and end their sessions", MemberRole.ADMIN, "POST /settings/members"),
 )
 """What members can do, the lowest role that can, and a route that needs this role; a test compares them."""
 
@@ -87,39 +82,20 @@ def _list_sessions(context: HttpContext, *, is_admin: bool) -> list[SessionLine]
     ]
 
 
-def _describe_links(context: HttpContext, members: Sequence[Member]) -> dict[str, str]:
-    """Return the state of each member's personal link, by member id."""
-    at = to_ms(context.now)
-    devices = count_devices(context.workspace.store, at) if members else {}
-    return {member.id: describe_link(member, devices.get(member.id, 0), at) for member in members}
-
-
-def page(
-    context: HttpContext,
-    link: str | None = None,
-    invited: str | None = None,
-    proof: str | None = None,
-    device_link: str | None = None,
-) -> Response:
-    """Show the settings. A new link is shown only once, in the response that makes it."""
+def page(context: HttpContext, added: str | None = None) -> Response:
+    """Show the settings. `added` is the member who was just added or changed."""
     is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
-    members = context.workspace.store.members() if is_admin else []
+    members = [one for one in context.workspace.store.members() if one.is_active] if is_admin else []
     return context.render(
         "settings.html",
         title="Settings",
         members=members,
-        links=_describe_links(context, members),
         sessions=_list_sessions(context, is_admin=is_admin),
-        device_link=device_link,
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
         where=_visible_repos(context),
         most=_MAX_REPOS,
-        link=link,
-        invited=invited,
-        proof=proof,
-        hub=bootstrap.name_of_hub(context.workspace.settings),
-        account_name=account_name,
+        added=added,
         is_admin=is_admin,
         sign_in=context.app_state.hub_sign_in,
         health=describe_health(context),
@@ -129,30 +105,16 @@ def page(
     )
 
 
-def invite(context: HttpContext) -> Response:
-    """Make a personal link; an earlier link of the same name becomes invalid."""
+def add_member(context: HttpContext) -> Response:
+    """Make a Hub account a member, or change the role and repos of a member."""
     _require_all_repos(context)
-    wish = {key: context.form_value(key) for key in ("name", "role", "account")} | {
-        "repos": context.form_value("repos").split()
-    }
-    secret = secrets.token_urlsafe(32)
-    member = context.app_state.membership.invite(parse_invitation(wish, context.app_state), secret, context.member.name)
-    return page(context, link=secret, invited=member.name)
-
-
-def prove(context: HttpContext) -> Response:
-    """Make a one-time link for the member to prove their Hub account."""
-    if context.member.proven_account is not None:
-        raise Refused("Your account is already proven.")
-    return page(context, proof=make_proof_link(context.app_state, context.member))
-
-
-def make_device_link(context: HttpContext) -> Response:
-    """Make a link that signs the member in on another device."""
-    secret = context.app_state.make_device_link(context.member, context.session)
-    if secret is None:
-        raise Refused("Your session has ended.", hint="Sign in again.", status=409)
-    return page(context, device_link=secret)
+    role = context.form_value("role")
+    if role not in ROLES:
+        raise Refused(f"{role[:100]!r} is not a role.", hint="Choose viewer, reviewer or admin.")
+    repos = context.form_value("repos").split()
+    membership = context.app_state.membership
+    member = membership.add(context.form_value("name"), MemberRole(role), repos, context.member.name)
+    return page(context, added=member.name)
 
 
 def end_session(context: HttpContext) -> Response:
@@ -165,18 +127,16 @@ def end_session(context: HttpContext) -> Response:
 
 
 def _require_all_repos(context: HttpContext) -> None:
-    """Refuse members of some repos: they could invite an admin of all repos and sign in with that link."""
-    require_all_repos(context, "Only an admin of all repos can invite and revoke members.")
+    """Refuse members of some repos: they could give themselves all repos."""
+    require_all_repos(context, "Only an admin of all repos can add and remove members.")
 
 
-def revoke(context: HttpContext) -> Response:
-    """Revoke a member's link, end their sessions and stop their runs."""
+def remove_member(context: HttpContext) -> Response:
+    """Remove a member, end their sessions and stop their runs."""
     _require_all_repos(context)
-    name = context.form_value("name")
-    member = find_member(context.workspace.store, name)
-    if member is None:
-        raise Refused("There is no member with that name.")
-    context.app_state.membership.revoke(member, context.member.name)
+    membership = context.app_state.membership
+    member = membership.find_member_to_remove(context.form_value("name"))
+    membership.remove(member, context.member.name)
     context.app_state.run_worker.stop_runs_of(member)
     return context.redirect_back("/settings")
 

@@ -1,14 +1,13 @@
-"""Signs members in with a one-time or personal link, and manages their sessions."""
+"""Signs people in with a one-time link or their Hub account, and manages their sessions."""
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -17,23 +16,9 @@ from starlette.responses import RedirectResponse, Response
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import SESSION_LIFETIME, Member
 from hf_gate.errors import HfGateError
-from hf_gate.members.rows.sessions import (
-    check_personal_link,
-    delete_session_by_secret,
-    find_session_member,
-    list_open_sessions,
-    open_session,
-    open_session_by_link,
-)
+from hf_gate.members.rows.sessions import delete_session_by_secret, find_session_member, open_session
 from hf_gate.members.service.shared_values import SharedValues
-from hf_gate.members.sessions import (
-    DEVICE_LIFETIME,
-    DEVICE_LINK_LIFETIME,
-    LinkState,
-    NewSession,
-    SignInMethod,
-    digest_secret,
-)
+from hf_gate.members.sessions import NewSession, SignInMethod, digest_secret
 from hf_gate.web import private_host
 from hf_gate.web.app_state import AppState
 from hf_gate.web.http_context import ENVIRONMENT
@@ -44,38 +29,20 @@ _WINDOW: Final = 60.0
 _LINK_LIFETIME: Final = 15 * 60.0  # seconds
 _MAX_LINKS: Final = 1000  # one-time links at a time
 _MAX_OF_MEMBER: Final = 20  # of these, the links of one member of one kind
-_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 STORE_FAILED: Final = "The desk cannot use its store now."
 """For pages without a session: the error itself names files of this machine."""
-_LINK_PROBLEMS: Final = {
-    LinkState.EXPIRED: "The link has expired. Ask an admin for a new one.",
-    LinkState.OTHER_DEVICE: (
-        "The link works only in the browser that used it first. Sign in there, and make a link for this device in "
-        "Settings; or ask an admin for a new link."
-    ),
-}
 
 
 class OneTimeLink(Struct, frozen=True):
-    """A link that signs a member in once. `began_at` and `parent` are those of the session behind it."""
+    """A link that signs a member in once."""
 
     member: str  # id
     method: SignInMethod
-    began_at: int | None = None
-    parent: str | None = None
-
-
-class FoundLink(NamedTuple):
-    """A link with its member, if there is one, and what it can do now."""
-
-    member: Member | None
-    state: LinkState
-    one_time: OneTimeLink | None = None
 
 
 @dataclass
 class Authenticator:
-    """Signs members in, with one-time links, sessions and personal links."""
+    """Signs people in, with one-time links and sessions."""
 
     app_state: AppState
     cookie: str = "hf-gate"
@@ -91,28 +58,14 @@ class Authenticator:
             self.app_state.workspace.store, "one_time_link", OneTimeLink, of_subject=_MAX_OF_MEMBER, most=_MAX_LINKS
         )
         self.app_state.membership.admit_owner()
-        self.app_state.make_device_link = self.make_device_link
 
     def make_link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""
-        owner = self.app_state.membership.owner_member
-        return self._add_link(OneTimeLink(owner.id, SignInMethod.TERMINAL), _LINK_LIFETIME)
+        return self.make_link_of(self.app_state.membership.owner_member, SignInMethod.TERMINAL, _LINK_LIFETIME)
 
-    def make_device_link(self, member: Member, session: str) -> str | None:
-        """Return a new secret that signs the member of a session in on another device, within 10 minutes.
-
-        The new session ends when the given one would. None: the session has ended.
-        """
-        found = next(
-            (one for one in list_open_sessions(self.app_state.workspace.store, _now()) if one.id == session), None
-        )
-        if found is None:
-            return None
-        link = OneTimeLink(member.id, SignInMethod.DEVICE, found.began_at, session)
-        return self._add_link(link, DEVICE_LINK_LIFETIME)
-
-    def _add_link(self, link: OneTimeLink, seconds: float) -> str:
-        return self._links.issue(f"{link.member} {link.method}", link, seconds)
+    def make_link_of(self, member: Member, method: SignInMethod, seconds: float) -> str:
+        """Return a new secret that signs a member in once."""
+        return self._links.issue(f"{member.id} {method}", OneTimeLink(member.id, method), seconds)
 
     # ---- sessions ----------------------------------------------------------------------------------------------------
 
@@ -155,42 +108,29 @@ class Authenticator:
         Only signing in uses the link up. The link of the terminal needs no button, unless another site led here.
         `is_staying`: the user chose the current address.
         """
-        link = self._find_link(request, secret)
-        if link.member is not None and self._should_redirect(request, is_staying=is_staying):
+        link = self._links.find(secret)
+        member = self._find_member_of(link)
+        if link is None or member is None:
+            return self._refuse()
+        if self._should_redirect(request, is_staying=is_staying):
             return self._redirect_to_private_host(request, secret)
-        if link.member is None or link.state is not LinkState.VALID:
-            return self._refuse(link.state)
-        is_direct = link.one_time is not None and link.one_time.method is SignInMethod.TERMINAL
-        if is_direct and not _is_unintended(request):
+        if link.method is SignInMethod.TERMINAL and not _is_unintended(request):
             return self.sign_in(request, secret)
-        member = self.signed_in_member(request)
-        answer = self._page(
+        now = self.signed_in_member(request)
+        return self._page(
             "sign-in-confirm.html",
-            name=link.member.name,
-            now=None if member is None else member.name,
+            name=member.name,
+            now=None if now is None else now.name,
             secret=secret,
             is_led="1" if _is_unintended(request) else None,
-            is_first="1" if link.member.link_until else None,
         )
-        self._set_device_cookie(request, answer, link)
-        return answer
 
-    def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
-        """Answer a pasted link, or the button of the confirmation page."""
-        link = self._find_link(request, secret)
-        if link.member is not None and self._should_redirect(request, is_staying=is_staying):
-            return self._show_addresses(secret)
-        return self.sign_in(request, secret)
-
-    def enter(self, request: Request, member: Member, *, is_staying: bool = False) -> Response:
+    def enter(self, request: Request, member: Member) -> Response:
         """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private
         one.
-
-        `is_staying`: the session before was at this address, and a form cannot be redirected to another one.
         """
-        if self._should_redirect(request, is_staying=is_staying):
-            link = self._add_link(OneTimeLink(member.id, SignInMethod.HUB), _WINDOW)
-            return self._redirect_to_private_host(request, link)
+        if self._should_redirect(request):
+            return self._redirect_to_private_host(request, self.make_link_of(member, SignInMethod.HUB, _WINDOW))
         return self._begin_session(request, member, SignInMethod.HUB)
 
     def _redirect_to_private_host(self, request: Request, secret: str) -> Response:
@@ -202,84 +142,55 @@ class Authenticator:
         there = f"{self.private_origin}/sign-in?t={secret}"
         return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
 
-    def _should_redirect(self, request: Request, *, is_staying: bool) -> bool:
+    def _should_redirect(self, request: Request, *, is_staying: bool = False) -> bool:
         """Whether a browser opens the desk at an address whose cookies other programs receive."""
         if self.private_origin is None or is_staying or not private_host.is_navigation(request):
             return False
         return request.headers.get("host", "").lower() != self.private_origin.partition("://")[2]
 
     def sign_in(self, request: Request, secret: str) -> Response:
-        """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
-        one_time = self._links.take(secret)
-        link = self._find_link(request, secret, one_time)
-        if link.member is None:
-            return self._refuse(link.state)
-        method = SignInMethod.LINK if one_time is None else one_time.method
+        """Use a link up and replace the session. A valid link works even while wrong ones are being limited."""
+        link = self._links.take(secret)
+        member = self._find_member_of(link)
+        if link is None or member is None:
+            return self._refuse()
         try:
-            return self._begin_session(request, link.member, method, one_time, link=secret)
+            return self._begin_session(request, member, link.method)
         except HfGateError:
-            if one_time is not None:  # a failure of ours: the link works again, if it can be kept
-                with suppress(HfGateError):
-                    self._links.keep(secret, f"{one_time.member} {one_time.method}", one_time, _WINDOW)
+            with suppress(HfGateError):  # a failure of ours: the link works again, if it can be kept
+                self._links.keep(secret, f"{link.member} {link.method}", link, _WINDOW)
             return self.sign_in_page(503, f"{STORE_FAILED} Open the link again in a moment.")
 
-    def _begin_session(
-        self,
-        request: Request,
-        member: Member,
-        method: SignInMethod,
-        one_time: OneTimeLink | None = None,
-        link: str = "",
-    ) -> Response:
-        """Replace the browser's session. `link` is the secret of a personal link."""
+    def _begin_session(self, request: Request, member: Member, method: SignInMethod) -> Response:
+        """Replace the browser's session."""
         cookie = secrets.token_urlsafe(32)
-        at = _now()
-        began_at, parent = (at, None) if one_time is None else (one_time.began_at or at, one_time.parent)
         browser = name_browser(request.headers.get("user-agent", ""))
-        new = NewSession(member=member.name, method=method, browser=browser, began_at=began_at, parent=parent)
-        link_at = self._link_time()
-        session = self._session_of(cookie) or ""
-        device = self._device_of(request) or secrets.token_urlsafe(32)
-        if method is SignInMethod.LINK:
-            state = open_session_by_link(
-                self.app_state.workspace.store, session, new, link, device, at=at, link_at=link_at
-            )
-            if state is not LinkState.VALID:
-                return self._refuse(state)
-        elif not open_session(
-            self.app_state.workspace.store,
-            session,
-            new,
-            at=at,
-            device=device if method is SignInMethod.DEVICE else "",
-            link_at=link_at,
-        ):
-            return self._refuse(LinkState.EXPIRED)
+        new = NewSession(member=member.name, method=method, browser=browser)
+        open_session(self.app_state.workspace.store, self._session_of(cookie) or "", new, _now())
         self.sign_out(request)
         answer = RedirectResponse("/queue", 303)
-        self._set_cookie(answer, self.cookie, cookie, SESSION_LIFETIME)
-        if method in {SignInMethod.LINK, SignInMethod.DEVICE}:
-            self._set_cookie(answer, self._device_cookie, device, DEVICE_LIFETIME)
+        answer.set_cookie(
+            self.cookie,
+            cookie,
+            max_age=SESSION_LIFETIME // 1000,
+            httponly=True,
+            samesite="lax",
+            secure=self.is_https,
+            path="/",
+        )
         return answer
 
-    def _refuse(self, state: LinkState) -> Response:
-        """Answer a link that does not sign in. Only a wrong link counts as a guess."""
-        if state is not LinkState.INVALID:
-            return self.sign_in_page(403, _LINK_PROBLEMS[state])
+    def _refuse(self) -> Response:
+        """Answer a link that does not sign in, and count it as a guess."""
         if wait := self._seconds_to_wait():
             headers = {"retry-after": f"{wait:.0f}"}
             return self.sign_in_page(429, f"Too many wrong links. Try again in {wait:.0f} s.", headers)
         self._wrong_links.append(time.monotonic())
         return self.sign_in_page(401, "The link is not valid, or was used before.")
 
-    def _find_link(self, request: Request, secret: str, one_time: OneTimeLink | None = None) -> FoundLink:
-        """Return what a link can do in this browser, without using it up."""
-        one_time = one_time or self._links.find(secret)
-        if one_time is None:
-            device = self._device_of(request)
-            return FoundLink(*check_personal_link(self.app_state.workspace.store, secret, device, self._link_time()))
-        member = self.app_state.membership.find_by_id(one_time.member)
-        return FoundLink(member, LinkState.INVALID if member is None else LinkState.VALID, one_time)
+    def _find_member_of(self, link: OneTimeLink | None) -> Member | None:
+        """Return the member of a link, who may sign in now."""
+        return None if link is None else self.app_state.membership.find_by_id(link.member)
 
     def _seconds_to_wait(self) -> float:
         """Return the seconds until wrong links are checked again."""
@@ -288,31 +199,7 @@ class Authenticator:
             self._wrong_links.popleft()
         return 0.0 if len(self._wrong_links) < _MAX_WRONG_LINKS else _WINDOW - (now - self._wrong_links[0])
 
-    def _link_time(self) -> int:
-        """Return the time for links and devices: the desk's clock, which also invites."""
-        return to_ms(self.app_state.now())
-
     # ---- cookies -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _device_cookie(self) -> str:
-        return f"{self.cookie}-device"
-
-    def _device_of(self, request: Request) -> str:
-        """Return the browser's device secret; empty if it has none of the right form."""
-        found = request.cookies.get(self._device_cookie, "")
-        return found if _SECRET.fullmatch(found) else ""
-
-    def _set_device_cookie(self, request: Request, answer: Response, link: FoundLink) -> None:
-        """Give a browser its device secret before the button: a second press is then of the same device."""
-        is_bound = link.one_time is None or link.one_time.method is SignInMethod.DEVICE
-        if is_bound and not self._device_of(request):
-            self._set_cookie(answer, self._device_cookie, secrets.token_urlsafe(32), DEVICE_LIFETIME)
-
-    def _set_cookie(self, answer: Response, name: str, value: str, lifetime: int) -> None:
-        answer.set_cookie(
-            name, value, max_age=lifetime // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
-        )
 
     def delete_cookie(self, answer: Response) -> Response:
         """Delete the session cookie in a response."""
@@ -328,10 +215,6 @@ class Authenticator:
     def sign_in_page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""
         return self._page("sign-in.html", status, headers, problem=problem)
-
-    def connect_page(self, name: str, account: str, secret: str) -> Response:
-        """Return the page that asks a signed-in member whether a Hub account is theirs."""
-        return self._page("sign-in-connect.html", name=name, account=account, secret=secret)
 
     def busy_page(self) -> Response:
         """Return the page for a member with too many requests under way; it reads nothing from the store."""

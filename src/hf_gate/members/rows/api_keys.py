@@ -70,7 +70,7 @@ def _as_member(found: Sequence[ApiKey]) -> KeyMember | None:
         return None
     key = found[0]
     ident = f"{KEY_ACTOR}{key.name}"
-    return KeyMember(name=ident, role=MemberRole.REVIEWER, repos=key.repos, has_link=True, id=ident, verbs=key.verbs)
+    return KeyMember(name=ident, role=MemberRole.REVIEWER, repos=key.repos, is_active=True, id=ident, verbs=key.verbs)
 
 
 def _select(db: Database, where: str, *values: Any) -> list[ApiKey]:  # noqa: ANN401 - values of columns

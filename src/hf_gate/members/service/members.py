@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.accounts import Account
 from hf_gate.core.people.members import (
     KEY_ACTOR,
+    MEMBER_NAME,
     OWNER_ID,
     RESERVED_NAMES,
     KeyMember,
@@ -31,9 +33,9 @@ from hf_gate.core.people.members import (
 )
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RepoRow, RunRow
-from hf_gate.errors import Guarded
+from hf_gate.errors import Guarded, PersonNotFound, UsageError
 from hf_gate.members.rows.api_keys import find_key_by_id, find_key_by_secret, revoke_key
-from hf_gate.members.rows.members import find_member, find_member_by_id, invite_member, revoke_member
+from hf_gate.members.rows.members import admit_member, find_member, find_member_by_id, remove_member
 from hf_gate.requests.rows.selections import delete_selection
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
@@ -46,6 +48,10 @@ SINGLE_PERSON_LIMIT: Final = 500
 """The most changes of one verb that a person may send within `LIMIT_WINDOW` if other admins exist."""
 LIMIT_WINDOW: Final = timedelta(hours=24)
 _SENT: Final = (ChangeState.DONE, *UNSETTLED)
+_MAX_GLOBS: Final = 200  # repos of one member; each page compares them
+_MAX_GLOB: Final = 200  # characters
+_MAX_USERNAME: Final = 96  # characters
+_MAX_STEM: Final = 31  # characters of a username in a member's name
 
 
 class Team(Struct, frozen=True):
@@ -66,26 +72,19 @@ class Team(Struct, frozen=True):
 
     def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
         """Return the accounts (of those given) that belong to members who may decide now."""
-        able = {member.proven_account for member in self.all_members if member.role.covers(MemberRole.REVIEWER)}
+        able = {member.account_id for member in self.all_members if member.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
     def describe_next_step(self, task: str = "open the plan") -> str:
         """Return what to do when a second person is missing. `task` is what that person does before they agree."""
-        if self.me.proven_account is None:
-            return "Your account is not proven, so you do not count as one of the two. Open Settings and prove it."
+        if self.me.account_id is None:
+            return "The Hub names no account for you, so you do not count as one of the two."
         if self.is_alone:
-            return f"Ask another person with a proven account to {task} and agree."
-        proven = [other.name for other in self.others if other.proven_account is not None]
-        if proven:
-            return f"Ask {' or '.join(proven)} to {task} and agree."
+            return f"Ask another member to {task} and agree."
         if self.others:
-            names = " or ".join(other.name for other in self.others)
-            return (
-                f"No other admin has proven their account. Ask {names} to open Settings and run the command shown "
-                "there."
-            )
+            return f"Ask {' or '.join(other.name for other in self.others)} to {task} and agree."
         moment = "" if self.shared_until is None else f" or wait until {format_minute(self.shared_until)}"
-        return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
+        return f"You are the only admin, and another admin was removed less than 24 hours ago. Add one{moment}."
 
 
 class ActQuorum(Struct, frozen=True):
@@ -106,7 +105,7 @@ class ActQuorum(Struct, frozen=True):
         """The author that is stored with a run of these changes."""
         me = self.team.me
         is_free = self.team.is_alone or (self.is_large and self.is_met)
-        return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
+        return RunAuthor(member=me.id or None, account=me.account_id, is_free=is_free)
 
 
 def read_team(store: Store, me: Member, now: datetime) -> Team:
@@ -139,7 +138,7 @@ def compute_act_quorum(
     spent = _count_recent_changes(store, team, now, resumed)
     worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
     is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
-    accounts = team.approving_accounts([*approvers, team.me.proven_account])
+    accounts = team.approving_accounts([*approvers, team.me.account_id])
     return ActQuorum(
         team, is_large=is_large, is_met=len(accounts) > 1, why=_explain_quorum(total, sum(counts.values()), worst)
     )
@@ -177,8 +176,8 @@ def _count_recent_changes(store: Store, team: Team, now: datetime, resumed: RunR
     return changes
 
 
-def can_start_unattended(store: Store, account: Account | None) -> bool | None:
-    """Tell whether an account is the owner or a proven admin of all repos; None if there is no owner and no member."""
+def can_administer(store: Store, account: Account | None) -> bool | None:
+    """Tell whether an account is the owner or an admin of all repos; None if there is no owner and no member."""
     if not read_deciders(store) or account is None:
         return False if read_deciders(store) else None
     me = find_member_of(store, account)
@@ -191,7 +190,7 @@ def find_member_of(store: Store, account: Account | None) -> Member | None:
         return None
     ident = make_owner_member(account.name, account.id).id
     deciders = read_deciders(store)
-    mine = (decider for decider in deciders if account.id is not None and decider.proven_account == account.id)
+    mine = (decider for decider in deciders if account.id is not None and decider.account_id == account.id)
     return next((decider for decider in deciders if decider.id == ident), None) or next(mine, None)
 
 
@@ -212,7 +211,7 @@ def is_removed_account(store: Store, account: Account | None) -> bool:
             else name in {member.name.lower(), (member.account or "").lower()}
         )
     ]
-    return bool(mine) and not any(one.has_link for one in mine)
+    return bool(mine) and not any(one.is_active for one in mine)
 
 
 def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
@@ -230,7 +229,7 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
     """Return how many ends of access a person may still set alone; None without a limit."""
     if team.is_alone:
         return None
-    accounts = {member.name.lower(): member.proven_account for member in team.all_members}
+    accounts = {member.name.lower(): member.account_id for member in team.all_members}
     changed = sum(
         count
         for actor, count in count_ends_changed_outside_runs(store, to_ms(now - LIMIT_WINDOW))
@@ -248,7 +247,7 @@ def compute_ends_quorum(
     """
     left = count_ends_left(store, team, now)
     is_large = bool(rule) or (left is not None and count > left)
-    accounts = {account for account in (*approvers, team.me.proven_account) if account is not None}
+    accounts = {account for account in (*approvers, team.me.account_id) if account is not None}
     able = accounts if len(team.all_members) == 1 else team.approving_accounts(accounts)
     why = rule or f"More than {SINGLE_PERSON_LIMIT} end dates within 24 hours need two people."
     return ActQuorum(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
@@ -262,7 +261,7 @@ def _is_policy_or_program(actor: str) -> bool:
 
 
 def _is_another(me: Member, account: str | None) -> bool:
-    return account is not None and me.proven_account is not None and account != me.proven_account
+    return account is not None and me.account_id is not None and account != me.account_id
 
 
 def _count_sent(run: RunRow) -> dict[str, int]:
@@ -278,9 +277,22 @@ def _count_sent(run: RunRow) -> dict[str, int]:
 
 def read_deciders(store: Store) -> list[Member]:
     """Return the owner, if the desk was used, and the members who may sign in."""
+    owner = read_owner(store)
+    return [*([] if owner is None else [owner]), *(member for member in store.members() if member.is_active)]
+
+
+def require_few_globs(repos: Sequence[str], what: str) -> None:
+    """Raise UsageError if a member or key has more repos than each page can compare."""
+    if len(repos) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in repos):
+        raise UsageError(
+            f"{what} takes at most {_MAX_GLOBS} repos of at most {_MAX_GLOB} characters each.", hint="Use acme/*."
+        )
+
+
+def read_owner(store: Store) -> Member | None:
+    """Return the owner of the desk; None if nobody has used it yet."""
     text = store.setting(setting_keys.OWNER)
-    owner = [] if text is None else [owner_of_setting(text)]
-    return [*owner, *(member for member in store.members() if member.has_link)]
+    return None if text is None else owner_of_setting(text)
 
 
 class Membership:
@@ -293,26 +305,26 @@ class Membership:
 
     @cached_property
     def owner_member(self) -> Member:
-        """The account whose token the desk uses. The Hub named the account, so it is proven."""
+        """The account whose token the desk uses."""
         return make_owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
-        """Store who the owner is. A member who was invited under the owner's name is another person and is revoked."""
+        """Store who the owner is. A member of the owner's name is removed: sessions belong to names."""
         stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
         known = self.workspace.store.setting(setting_keys.OWNER)
         if known != stored:
             with self.workspace.store.writing() as write:
                 write.write_setting(setting_keys.OWNER, stored)
         namesake = find_member(self.workspace.store, self.owner)
-        if namesake is not None and namesake.has_link:
-            self.revoke(namesake, self.owner)
+        if namesake is not None and namesake.is_active:
+            self.remove(namesake, self.owner)
 
     def find(self, name: str) -> Member | None:
-        """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
+        """Return a member who may sign in now, by name: the token's owner, or a member."""
         if name.lower() == self.owner.lower():
             return self.owner_member
         found = find_member(self.workspace.store, name)
-        return found if found is not None and found.has_link else None
+        return found if found is not None and found.is_active else None
 
     def find_by_id(self, ident: str | None) -> Member | None:
         """Return a member who may sign in now, by id."""
@@ -321,32 +333,85 @@ class Membership:
         if ident is not None and ident.startswith(KEY_ACTOR):
             return self._name_owner(find_key_by_id(self.workspace.store, ident, to_ms(self.workspace.now())))
         found = None if ident is None else find_member_by_id(self.workspace.store, ident)
-        return found if found is not None and found.has_link else None
+        return found if found is not None and found.is_active else None
 
     def find_key(self, secret: str) -> KeyMember | None:
         """Return the key of a secret as a member; None if it does not work."""
         return self._name_owner(find_key_by_secret(self.workspace.store, secret, to_ms(self.workspace.now())))
 
     def _name_owner(self, key: KeyMember | None) -> KeyMember | None:
-        """Add the owner's account, which is not proven by a key: it must not decide the owner's own request."""
+        """Add the owner's account: a key must not decide the owner's own request."""
         return None if key is None else replace(key, account=self.owner, user_id=self.owner_id)
 
-    def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
-        """Invite a member by link. `by` is the actor in the ledger; None means the owner."""
-        return invite_member(self.workspace.store, member, secret, by or self.owner, to_ms(self.workspace.now()))
+    def add(self, username: str, role: MemberRole, repos: Sequence[str] = (), by: str | None = None) -> Member:
+        """Make a Hub account a member, or change a member's role and repos. `by` is the actor in the ledger; None means
+        the owner.
 
-    def revoke(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
-        """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's
-        runs.
+        Raises UsageError if the Hub does not know the account.
+        """
+        require_few_globs(repos, "a member")
+        username, user_id = self._look_up_account(username.strip())
+        if user_id == self.owner_id:
+            raise UsageError(f"{username} is the owner of this desk.", hint="Name the account of another person.")
+        active = (member for member in self.workspace.store.members() if member.is_active)
+        known = next((member for member in active if member.user_id == user_id), None)
+        at = to_ms(self.workspace.now())
+        member = Member(
+            name=self.choose_name(username, user_id) if known is None else known.name,
+            role=role,
+            repos=tuple(repos) or None,
+            made_at=at,
+            id="" if known is None else known.id,
+            account=username,
+            user_id=user_id,
+        )
+        added = admit_member(self.workspace.store, member, by or self.owner, at)
+        if added is None or (added.role, added.repos) != (member.role, member.repos):
+            raise UsageError(f"the member {member.name} changed meanwhile.", hint="Look at the members, and try again.")
+        return added
+
+    def _look_up_account(self, username: str) -> tuple[str, str]:
+        """Return name and id of a Hub account. Raises UsageError if the Hub does not know it."""
+        try:
+            person = self.workspace.hub.profile(username).person if 0 < len(username) <= _MAX_USERNAME else None
+        except PersonNotFound:
+            person = None
+        if person is None or person.id is None:
+            name = username[:_MAX_USERNAME]
+            raise UsageError(f"the Hub has no account {name!r}.", hint="Write the name as the Hub shows it.")
+        return person.username or username, person.id
+
+    def choose_name(self, username: str, user_id: str) -> str:
+        """Return the username as a member's name; with a part of the id if that name is not free."""
+        name = username.lower()
+        rows = [member for member in self.workspace.store.members() if member.user_id != user_id]
+        taken = {self.owner.lower(), *RESERVED_NAMES, *(row.name for row in rows)}
+        if MEMBER_NAME.match(name) and name not in taken:
+            return name
+        mark = hashlib.sha256(user_id.encode()).hexdigest()[:8]
+        stem = "".join(letter for letter in name[:_MAX_STEM] if letter.isascii() and letter.isalnum()) or "member"
+        return f"{stem}-{mark}"
+
+    def find_member_to_remove(self, name: str) -> Member:
+        """Return a member by name or username. Raises UsageError if there is none."""
+        key = name.strip().lower()
+        for member in self.workspace.store.members():
+            if member.is_active and key in {member.name, (member.account or "").lower()}:
+                return member
+        raise UsageError(f"there is no member {name[:_MAX_GLOB]!r}.", hint="hf-gate members ls lists them.")
+
+    def remove(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
+        """Remove a member: delete sessions, views, selection and unsent decisions. Their runs stop, because
+        they can no longer continue.
         """
         at = to_ms(self.workspace.now())
-        revoke_member(self.workspace.store, member, by or self.owner, at, origin=origin)
+        remove_member(self.workspace.store, member, by or self.owner, at, origin=origin)
         undo_decisions_of(self.workspace.store, member.id)
         delete_selection(self.workspace.store, f"s_{member.id}")
 
-    def revoke_key(self, name: str) -> bool:
+    def revoke_key(self, name: str, by: str) -> bool:
         """Revoke a key and undo its unsent decisions; return False if there is none."""
-        is_done = revoke_key(self.workspace.store, name, self.owner, to_ms(self.workspace.now()))
+        is_done = revoke_key(self.workspace.store, name, by, to_ms(self.workspace.now()))
         undo_decisions_of(self.workspace.store, f"{KEY_ACTOR}{name}")
         return is_done
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.people.members import MEMBER_NAME, RESERVED_NAMES, Member, MemberOrigin
+from hf_gate.core.people.members import Member, MemberOrigin
 from hf_gate.core.people.sign_in import HubIdentity, RoleMap, SignInFailed, find_role
-from hf_gate.members.rows.members import admit_member, prove_account
+from hf_gate.members.rows.members import admit_member
 from hf_gate.settings.setting_keys import SIGN_IN_ORGANIZATIONS
 from hf_gate.store.store import Store
 
@@ -57,7 +55,6 @@ def _read_ids(store: Store) -> dict[str, str]:
 
 ACTOR: Final = "desk"
 """The actor in the ledger for members that come and go with their organisation."""
-_MAX_STEM: Final = 31  # characters of a username in a member's name
 
 
 def admit_identity(
@@ -65,20 +62,18 @@ def admit_identity(
     identity: HubIdentity,
     roles: RoleMap,
     *,
-    signed_in: Member | None = None,
     on_loss: Callable[[Member], object] = lambda _: None,
 ) -> Member:
-    """Return the member of a Hub account, whose account is proven from now on.
+    """Return the member of a Hub account.
 
-    `roles` is the map of organisations; `signed_in` is a member who says that the account is theirs. Raises
-    SignInFailed if the account may not enter. A member who came by an organisation and left it is revoked at that
-    moment. `on_loss` is called with a member who lost the role.
+    `roles` is the map of organisations. Raises SignInFailed if the account may not enter. A member who came by an
+    organisation and left it is removed at that moment. `on_loss` is called with a member who lost the role.
     """
     if identity.user_id == membership.owner_id:
         return membership.owner_member
-    found = _find_member(membership, identity, signed_in)
+    found = _find_member(membership, identity)
     if found is not None and found.origin is not MemberOrigin.ORGANIZATION:
-        return _prove(membership, found, identity)
+        return found
     identity, others = keep_known_organizations(membership.workspace.store, identity, roles)
     role = find_role(identity, roles)
     closed = sorted(identity.restricted & roles.keys())
@@ -89,21 +84,21 @@ def admit_identity(
             status=403,
         )
     if found is not None and role is None:
-        membership.revoke(found, ACTOR, origin=MemberOrigin.ORGANIZATION)
+        membership.remove(found, ACTOR, origin=MemberOrigin.ORGANIZATION)
         on_loss(found)
     if role is None:
-        raise _refuse(membership, identity, others)
+        raise _refuse(identity, others)
     if found is not None and found.role is role:
         return found
     if found is None and _was_removed(membership, identity):
         raise SignInFailed(
             f"an admin removed {identity.username} from this desk.",
-            hint="Ask an admin to invite you again.",
+            hint="Ask an admin to add you again.",
             status=403,
         )
     if found is not None:
         on_loss(found)
-    name = _choose_name(membership, identity) if found is None else found.name
+    name = membership.choose_name(identity.username, identity.user_id) if found is None else found.name
     made_at = to_ms(membership.workspace.now())
     member = Member(
         name=name,
@@ -114,89 +109,27 @@ def admit_identity(
         account=identity.username,
         origin=MemberOrigin.ORGANIZATION,
     )
-    admitted = admit_member(membership.workspace.store, member, secrets.token_urlsafe(32), ACTOR, made_at)
+    admitted = admit_member(membership.workspace.store, member, ACTOR, made_at)
     if admitted is None:
         raise SignInFailed(f"the member {name} changed meanwhile.", hint="Sign in again.", status=409)
     return admitted
 
 
-def can_connect(membership: Membership, identity: HubIdentity, signed_in: Member) -> bool:
-    """Return whether the sign-in would bind the member who uses the browser to this account, which nobody else has."""
-    if identity.user_id == membership.owner_id or _find_member(membership, identity, None) is not None:
-        return False
-    return _find_member(membership, identity, signed_in) is not None
-
-
-def _find_member(membership: Membership, identity: HubIdentity, signed_in: Member | None) -> Member | None:
-    """Return the member to whom the account belongs.
-
-    An account that hf-gate only guessed from the member's name does not count: a stranger may have that name. The
-    member who uses the browser can confirm it.
-    """
-    active = [one for one in membership.workspace.store.members() if one.has_link]
-    theirs = [one for one in active if one.user_id == identity.user_id]
-    proven = next((one for one in theirs if one.proven_account is not None), None)
-    if proven is not None:
-        return proven
-    named = [one for one in theirs if one.account is not None]
-    if len(named) > 1:
-        raise SignInFailed(
-            f"several members are invited as {identity.username}.",
-            hint="Ask an admin to revoke all but one.",
-            status=409,
-        )
-    if named:
-        return named[0]
-    if signed_in is not None and signed_in.proven_account is None and signed_in.user_id in {None, identity.user_id}:
-        return next((one for one in active if one.id == signed_in.id), None)
-    return None
-
-
-def _prove(membership: Membership, member: Member, identity: HubIdentity) -> Member:
-    """Bind a member to the account. Links and sessions from before end, because the inviter saw the link."""
-    if member.proven_account is not None:
-        return member
-    at = to_ms(membership.workspace.now())
-    secret = secrets.token_urlsafe(32)  # nobody gets it
-    if not prove_account(
-        membership.workspace.store, member, identity.username, identity.user_id, secret, at, is_given=False
-    ):
-        raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)
-    found = membership.find_by_id(member.id)
-    if found is None:
-        raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)
-    return found
+def _find_member(membership: Membership, identity: HubIdentity) -> Member | None:
+    """Return the member to whom the account belongs."""
+    members = membership.workspace.store.members()
+    return next((one for one in members if one.is_active and one.user_id == identity.user_id), None)
 
 
 def _was_removed(membership: Membership, identity: HubIdentity) -> bool:
-    gone = [one for one in membership.workspace.store.members() if not one.has_link]
+    gone = [one for one in membership.workspace.store.members() if not one.is_active]
     return any(one.user_id == identity.user_id and one.origin is not MemberOrigin.ORGANIZATION for one in gone)
 
 
-def _refuse(membership: Membership, identity: HubIdentity, other_organizations: Sequence[str]) -> SignInFailed:
+def _refuse(identity: HubIdentity, other_organizations: Sequence[str]) -> SignInFailed:
     if other_organizations:
         hint = "An admin must check on the Hub who owns it. docs/team.md says how to accept it."
         words = f"the organisation {other_organizations[0]} is not the one that had this name before."
         return SignInFailed(words, hint=hint, status=403)
-    guessed = [one for one in membership.workspace.store.members() if one.has_link and one.user_id == identity.user_id]
-    if guessed:
-        hint = "Open your personal link first, then sign in with the Hub in the same browser."
-        return SignInFailed(f"the invitation of {guessed[0].name} does not name a Hub account.", hint=hint, status=403)
-    hint = f"Ask an admin to invite you with the Hub account {identity.username}."
+    hint = f"Ask an admin to add you: hf-gate members add {identity.username}"
     return SignInFailed(f"the Hub account {identity.username} is not a member of this desk.", hint=hint, status=403)
-
-
-def _choose_name(membership: Membership, identity: HubIdentity) -> str:
-    """Return the username as a member's name; with a part of the id if that name is not free."""
-    name = identity.username.lower()
-    rows = [
-        one
-        for one in membership.workspace.store.members()
-        if one.has_link or one.user_id != identity.user_id  # an invitation may have guessed this account
-    ]
-    taken = {membership.owner.lower(), *RESERVED_NAMES, *(row.name for row in rows)}
-    if MEMBER_NAME.match(name) and name not in taken:
-        return name
-    mark = hashlib.sha256(identity.user_id.encode()).hexdigest()[:8]
-    stem = "".join(letter for letter in name[:_MAX_STEM] if letter.isascii() and letter.isalnum()) or "member"
-    return f"{stem}-{mark}"

@@ -95,7 +95,7 @@ def summarize_selection(context: HttpContext, pick: str, verb: str) -> Selection
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.membership.repos(context.member)]
     me = context.member
-    summary = SelectionSummary(verb, SelectionScope(pick, able, repos, me.own_keys, protected, me.proven_account))
+    summary = SelectionSummary(verb, SelectionScope(pick, able, repos, me.own_keys, protected, me.account_id))
     buckets = count_selection_buckets(app_state.workspace.store, summary.scope)
     for heap in buckets:
         if heap.why:

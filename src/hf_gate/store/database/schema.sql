@@ -344,7 +344,7 @@ CREATE TABLE runs (
     total INTEGER NOT NULL,
     counts TEXT NOT NULL,
     member TEXT,  -- id of the member who started it; null: a command
-    account TEXT,  -- proven Hub account of that person
+    account TEXT,  -- Hub account of that person
     verbs TEXT NOT NULL,  -- number of changes of each kind at the start
     is_free BOOLEAN DEFAULT FALSE NOT NULL,  -- the run does not count towards one person's limit
     starts_at INTEGER,  -- of decisions made in the desk: when they are sent; null in a queued run: when a person sends it
@@ -431,7 +431,7 @@ CREATE TABLE halted_ends (
 -- approvals of requests that need two people; a row counts while its version is the request's version
 CREATE TABLE approvals (
     request_id INTEGER NOT NULL REFERENCES requests (id),
-    account TEXT NOT NULL,  -- id of the approver's proven Hub account
+    account TEXT NOT NULL,  -- id of the approver's Hub account
     member TEXT,  -- id of the approver as a member; null: at the terminal
     actor TEXT NOT NULL,
     at INTEGER NOT NULL,
@@ -445,7 +445,7 @@ CREATE TABLE approvals (
     PRIMARY KEY (request_id, account)
 ) WITHOUT ROWID;
 
--- who endorsed an act (a plan, a large selection, ends that move earlier), by its digest, with their proven Hub account
+-- who endorsed an act (a plan, a large selection, ends that move earlier), by its digest, with their Hub account
 CREATE TABLE endorsements (
     act TEXT NOT NULL,
     account TEXT NOT NULL,
@@ -543,14 +543,12 @@ CREATE TABLE members (
     name TEXT NOT NULL PRIMARY KEY,
     role TEXT NOT NULL,
     repos TEXT,  -- globs as JSON; null: every repo of the desk
-    link TEXT,  -- digest of the personal link; null: none is valid
+    salt TEXT,  -- random bits of the seal in the ledger; null: the member was removed
     made_at INTEGER NOT NULL,
     id TEXT DEFAULT '' NOT NULL,  -- never reused for another member
-    account TEXT,  -- name of the Hub account if it differs from the member's name
+    account TEXT,  -- username on the Hub
     user_id TEXT,  -- id of the Hub account
-    proven_at INTEGER,  -- null: the account is not proven
-    link_until INTEGER,  -- ms until which the link must be used first; null: it was used, or nobody has it
-    origin TEXT DEFAULT 'invitation' NOT NULL  -- a MemberOrigin
+    origin TEXT DEFAULT 'added' NOT NULL  -- a MemberOrigin
 );
 
 CREATE TABLE sessions (
@@ -585,14 +583,6 @@ CREATE TABLE key_decisions (
     PRIMARY KEY (key, idempotency)
 );
 CREATE INDEX key_decisions_request ON key_decisions (request_id);
-
--- browsers in which a personal link works
-CREATE TABLE devices (
-    id TEXT NOT NULL,  -- digest of the browser's device cookie
-    member TEXT NOT NULL,  -- id of the member
-    seen_at INTEGER NOT NULL,
-    PRIMARY KEY (id, member)
-);
 
 CREATE TABLE views (
     member TEXT NOT NULL,  -- id of the member

@@ -36,21 +36,6 @@ function labelThemeSwitch() {
   button.lastChild.textContent = "Light";
 }
 
-/* A button copies the text of the part that it names. */
-function watchCopies() {
-  document.addEventListener("click", async (event) => {
-    const part = document.getElementById(event.target.closest("[data-copy]")?.dataset.copy ?? "");
-    if (!part) return;
-    try {
-      await navigator.clipboard.writeText(part.textContent);
-      announce("Copied.");
-    } catch {
-      getSelection().selectAllChildren(part);
-      announce("The browser does not allow copying. The text is selected: press Ctrl+C.");
-    }
-  });
-}
-
 function focusFirstRow() {
   const linked = rowOf(location.hash && document.getElementById(location.hash.slice(1)));
   const first = isReachedFromBelow() ? allRows().at(-1) : allRows()[0];
@@ -69,7 +54,6 @@ watchPreview();
 watchPages();
 watchKeys();
 watchTray();
-watchCopies();
 labelThemeSwitch();
 watchTooltips();
 setRoles();

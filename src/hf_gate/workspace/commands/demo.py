@@ -212,7 +212,7 @@ def _print_next_commands(story: _Story, link: str, repo: Repo) -> None:
         ("plan", "show what the policy would do"),
         ("audit ls", "show the audit log"),
         ("doctor", "check what the token can do"),
-        ("ui link", "print another sign-in link for the desk"),
+        ("ui", "print another sign-in link for the desk"),
     ):
         story.print(f"  hf-gate --profile demo {words:45} {about}")
     story.print("In a git clone, use .venv/bin/hf-gate instead of hf-gate.")

@@ -42,14 +42,8 @@ from hf_gate.ledger.service.access_report import AccessRecord
 from hf_gate.localhub.records import ServedHub
 from hf_gate.members.records import (
     DeskRecord,
-    EndedSessionRecord,
-    InvitationRecord,
     KeysRecord,
-    LinkRecord,
     MembersRecord,
-    ProofRecord,
-    RevocationRecord,
-    SessionsRecord,
 )
 from hf_gate.messages.records import (
     ChangedMessagesRecord,
@@ -148,14 +142,12 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "demo": DemoRecord,
     "hub-serve": ServedHub,
     "ui": DeskRecord,
-    "ui-link": LinkRecord,
-    "ui-invite": InvitationRecord,
-    "ui-prove": ProofRecord,
-    "ui-revoke": RevocationRecord,
-    "ui-members": MembersRecord,
-    "ui-sessions": SessionsRecord,
-    "ui-end": EndedSessionRecord,
-    "ui-key": KeysRecord,
+    "members-ls": MembersRecord,
+    "members-add": MembersRecord,
+    "members-remove": MembersRecord,
+    "keys-ls": KeysRecord,
+    "keys-add": KeysRecord,
+    "keys-remove": KeysRecord,
     "version": VersionRecord,
     "config-path": dict[str, str],
 }

@@ -256,7 +256,7 @@ def store_backup(context: CommandContext, *, file: Path) -> int:
 def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
     """Replace the store with a backup. The old store is kept as desk.db.before-restore.
 
-    Everybody is signed out, and all sign-in links and keys end: invite people again. Unsent decisions stay until
+    Everybody is signed out, and all members and keys end: add them again. Unsent decisions stay until
     somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
     """
     from hf_gate.workspace.service import bootstrap
@@ -304,7 +304,7 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
 def store_disarm(context: CommandContext, *, yes: bool) -> int:
     """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
 
-    Everybody is signed out, and all sign-in links and keys end: invite people again. Letters that were due are not
+    Everybody is signed out, and all members and keys end: add them again. Letters that were due are not
     sent, and unsent decisions stay until somebody sends them. Nothing is sent to a repo before a full sync:
     hf-gate sync --full.
     """

@@ -19,7 +19,7 @@ from hf_gate.base.private_files import make_private_folder
 from hf_gate.core.letters.messages import NOTICE
 from hf_gate.core.runs import ALL_RUNS, RunState
 from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
-from hf_gate.members.rows.members import revoke_member
+from hf_gate.members.rows.members import remove_member
 from hf_gate.privacy.rows.erasure_file import FILE_NAME
 from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
 from hf_gate.privacy.rows.written_files import PARTIAL, record_copy
@@ -51,11 +51,9 @@ _DISARM_SQL: Final = (
         f" WHERE kind <> '{NOTICE}' AND {IS_OPEN}"
     ),
     "DELETE FROM sessions",
-    "DELETE FROM devices",
     "DELETE FROM api_keys",
     "DELETE FROM picked",
     "DELETE FROM picks",
-    "UPDATE members SET link = NULL",
     f"UPDATE runs SET starts_at = CASE WHEN state <> '{RunState.QUEUED}' THEN 0 END WHERE starts_at IS NOT NULL",
     "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE, tried_at = NULL",
     "DELETE FROM first_turns",
@@ -296,13 +294,13 @@ def _restrict(draft: Path, job: Restore) -> None:
 def disarm(
     store: Store, settings: Mapping[str, str | None], actor: str, at: int, kept: _KeptRows = _NOTHING_KEPT
 ) -> None:
-    """End sessions and links, hold letters and unsent decisions, and mark every repo as not synced since the restore.
+    """End sessions, remove members, hold letters and unsent decisions, and mark every repo as not synced since then.
 
     `kept` is written after that. The next turn records a stop of unattended work in the ledger, unless the setting in
     the backup says that this was done.
     """
     for member in store.members():
-        revoke_member(store, member, actor, at)
+        remove_member(store, member, actor, at)
     with store.writing() as write:
         db = write.db
         for statement in _DISARM_SQL:

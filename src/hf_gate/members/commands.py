@@ -1,0 +1,224 @@
+"""members and keys: Hub accounts that may work in the desk, and keys of other systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hf_gate.base.timestamps import ms_to_iso, to_ms
+from hf_gate.cli.framework import CommandEntry, LazyGroup, command
+from hf_gate.cli.workspace import find_actor, open_workspace
+from hf_gate.core.people.members import MemberRole
+from hf_gate.errors import NotAllowed, UsageError
+from hf_gate.members.records import KeyRecord, KeysRecord, MemberRecord, MembersRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hf_gate.cli.framework import CommandContext
+    from hf_gate.members.service.members import Membership
+    from hf_gate.settings.service.workspace import Workspace
+
+members = LazyGroup(
+    "members",
+    {
+        "ls": CommandEntry("hf_gate.members.commands:members_ls", "List the members."),
+        "add": CommandEntry("hf_gate.members.commands:members_add", "Make a Hub account a member.", has_effect=True),
+        "remove": CommandEntry("hf_gate.members.commands:members_remove", "Remove a member.", has_effect=True),
+    },
+    help="Members of the desk: Hub accounts with a role.",
+)
+keys = LazyGroup(
+    "keys",
+    {
+        "ls": CommandEntry("hf_gate.members.commands:keys_ls", "List the keys."),
+        "add": CommandEntry("hf_gate.members.commands:keys_add", "Make a key, or a new secret of it.", has_effect=True),
+        "remove": CommandEntry("hf_gate.members.commands:keys_remove", "End a key.", has_effect=True),
+    },
+    help="Keys with which other systems use the API of the desk.",
+)
+
+
+def _open_membership(context: CommandContext) -> Membership:
+    """Return the members of the workspace, to be changed. The first account that does so is the owner.
+
+    Raises NotAllowed unless this account is the owner or an admin of all repos.
+    """
+    from hf_gate.members.service.members import Membership, can_administer, read_owner
+
+    workspace = open_workspace(context, writes=True, lends=True)
+    account = context.connection.read_account()
+    owner = read_owner(workspace.store)
+    is_admin = can_administer(workspace.store, account)
+    if account is None or is_admin is False:
+        who = "No Hub account is signed in here" if account is None else f"{account.name} is no admin of this desk"
+        raise NotAllowed(
+            f"{who}; nothing was changed.", hint="Use the token of the owner, or of an admin of all repos."
+        )
+    if owner is not None:
+        return Membership(workspace, owner.name, owner.user_id)
+    membership = Membership(workspace, account.name, account.id)
+    if is_admin is None:
+        membership.admit_owner()
+    return membership
+
+
+# ---- members ---------------------------------------------------------------------------------------------------------
+
+
+@command("ls", examples=("hf-gate members ls", "hf-gate members ls --json"))
+def members_ls(context: CommandContext) -> int:
+    """List the members, with their Hub accounts, roles and repos."""
+    _print_members(context, _describe_members(open_workspace(context)))
+    return 0
+
+
+@command(
+    "add",
+    examples=(
+        "hf-gate members add mia --role reviewer",
+        "hf-gate members add mia --role viewer --repo 'datasets/acme/eeg-*'",
+    ),
+)
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "reviewer", "admin"]),
+    default="reviewer",
+    show_default=True,
+    help="What the member may do.",
+)
+@click.option("--repo", "--repos", "repos", multiple=True, metavar="GLOB", help="Only these repos.")
+def members_add(context: CommandContext, *, name: str, role: str, repos: tuple[str, ...]) -> int:
+    """Make the Hub account NAME a member of the desk, or give a member another role or other repos.
+
+    Members sign in to the desk with their Hub account. In a terminal, the account of the token counts.
+    """
+    membership = _open_membership(context)
+    member = membership.add(name, MemberRole(role), repos, find_actor(context))
+    _print_members(context, _describe_members(membership.workspace, added=member.name))
+    return 0
+
+
+@command("remove", examples=("hf-gate members remove mia", "hf-gate members remove mia --json"))
+@click.argument("name", metavar="NAME")
+def members_remove(context: CommandContext, *, name: str) -> int:
+    """Remove a member: their sessions end, their runs stop, and their unsent decisions are undone."""
+    membership = _open_membership(context)
+    member = membership.find_member_to_remove(name)
+    membership.remove(member, find_actor(context))
+    _print_members(context, _describe_members(membership.workspace, removed=member.name))
+    return 0
+
+
+def _describe_members(workspace: Workspace, *, added: str | None = None, removed: str | None = None) -> MembersRecord:
+    return MembersRecord(
+        members=[
+            MemberRecord(
+                name=member.name,
+                account=member.account or member.name,
+                account_id=member.user_id or "",
+                role=member.role,
+                repos=list(member.repos or ()),
+                since=ms_to_iso(member.made_at),
+            )
+            for member in workspace.store.members()
+            if member.is_active
+        ],
+        added=added,
+        removed=removed,
+    )
+
+
+def _print_members(context: CommandContext, record: MembersRecord) -> None:
+    names = [record.added] if record.added else [] if record.removed else [one.name for one in record.members]
+    context.out.document(record, lambda: _member_lines(record), quiet=names)
+
+
+def _member_lines(record: MembersRecord) -> Iterator[str]:
+    if record.removed:
+        yield f"{record.removed} is removed, and all sessions of this member have ended."
+    for member in record.members:
+        where = ", ".join(member.repos) or "all repos"
+        yield f"{member.name}  {member.role}  {where}  Hub account {member.account}"
+    if not record.members:
+        yield "No members; only the owner of the token can sign in."
+
+
+# ---- keys ------------------------------------------------------------------------------------------------------------
+
+
+@command("ls", examples=("hf-gate keys ls", "hf-gate keys ls --json"))
+def keys_ls(context: CommandContext) -> int:
+    """List the keys that work, with the age of each secret."""
+    _print_keys(context, open_workspace(context), {})
+    return 0
+
+
+@command(
+    "add",
+    examples=(
+        "hf-gate keys add billing --repo 'datasets/acme/*' --verbs accept,reset",
+        "hf-gate keys add billing --revoke-old",
+    ),
+)
+@click.argument("name", metavar="NAME")
+@click.option("--repo", "--repos", "repos", multiple=True, metavar="GLOB", help="The repos at which the key works.")
+@click.option("--verbs", metavar="LIST", default="", help="What the key may do, such as accept,reset,events.")
+@click.option("--revoke-old", is_flag=True, help="End the earlier secret now, not in 7 days.")
+def keys_add(context: CommandContext, *, name: str, repos: tuple[str, ...], verbs: str, revoke_old: bool) -> int:
+    """Make a key for another system, or a new secret of a key that exists. The secret is shown once."""
+    from hf_gate.members.service.keys import add_key
+
+    membership = _open_membership(context)
+    wanted = [verb.strip() for verb in verbs.split(",") if verb.strip()]
+    workspace = membership.workspace
+    secret, until = add_key(workspace, name, wanted, repos, find_actor(context), ends_earlier=revoke_old)
+    _print_keys(context, workspace, {"secret": secret, "old_until": ms_to_iso(until)})
+    return 0
+
+
+@command("remove", examples=("hf-gate keys remove billing", "hf-gate keys remove billing --json"))
+@click.argument("name", metavar="NAME")
+def keys_remove(context: CommandContext, *, name: str) -> int:
+    """End all secrets of a key, and undo its unsent decisions."""
+    membership = _open_membership(context)
+    if not membership.revoke_key(name, find_actor(context)):
+        raise UsageError(f"there is no key {name!r}.", hint="hf-gate keys ls lists them.")
+    _print_keys(context, membership.workspace, {"removed": name})
+    return 0
+
+
+def _print_keys(context: CommandContext, workspace: Workspace, done: Mapping[str, str | None]) -> None:
+    from hf_gate.members.rows.api_keys import list_api_keys
+
+    found = [
+        KeyRecord(
+            name=key.name,
+            verbs=list(key.verbs),
+            repos=list(key.repos or ()),
+            made_at=ms_to_iso(key.made_at),
+            until=ms_to_iso(key.until_at),
+        )
+        for key in list_api_keys(workspace.store, to_ms(workspace.now()))
+    ]
+    record = KeysRecord(keys=found, **done)
+    secret = [] if record.secret is None else [record.secret]
+    names = [] if record.removed else list(dict.fromkeys(key.name for key in found))
+    context.out.document(record, lambda: _key_lines(record), quiet=secret or names)
+
+
+def _key_lines(record: KeysRecord) -> Iterator[str]:
+    if record.removed:
+        yield f"The key {record.removed} is removed, and its unsent decisions are undone."
+    for key in record.keys:
+        where = ", ".join(key.repos) or "all repos"
+        end = f"  until {key.until}" if key.until else ""
+        yield f"{key.name}  {', '.join(key.verbs)}  {where}  made {key.made_at}{end}"
+    if not record.keys:
+        yield "There are no keys."
+    if record.secret:
+        yield f"The new secret is not shown again: {record.secret}"
+    if record.old_until:
+        yield f"The earlier secret works until {record.old_until}."
