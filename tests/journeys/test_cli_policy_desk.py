@@ -102,6 +102,16 @@ def test_show_with_the_name_of_a_policy_names_its_repos(at: Desk) -> None:
     assert "hf-gate policy show REPO" in ended.hint
 
 
+def test_a_plan_says_which_rule_keeps_people_on_hold_and_what_follows(at: Desk) -> None:
+    late = (
+        '  - id: late\n    when: email.domain == "mail.example"\n    then: wait\n    at_most: 14d\n    after: reset\n'
+    )
+    late += "    says: Not on the roster yet.\n    reason: Please ask again.\n"
+    at.write(RULES.format(repo=DATASET).replace("  - id: rest", f"{late}  - id: rest"))
+    lines = [" ".join(line.split()) for line in at.run("plan").out.splitlines()]
+    assert "on hold 1 voices/late: Not on the roster yet; sent back after 14 days" in lines
+
+
 # ---- explain ------------------------------------------------------------------------------------------------------------
 
 

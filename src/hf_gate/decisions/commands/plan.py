@@ -19,10 +19,14 @@ from hf_gate.cli.framework import command, full_evaluation_option
 from hf_gate.cli.output import StyledLine, clock_advice, style_mark
 from hf_gate.cli.workspace import executor_for, find_actor, open_for_runs, open_with_policies, remember_file
 from hf_gate.config import parse_seconds
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.policy_model import Action
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import UsageError
 from hf_gate.inbox.records import outcomes_record
+from hf_gate.inbox.rows import read_verdict_counts
+from hf_gate.verdicts.plan.words import describe_hold
 
 from .confirmation import authorize_run, confirm_plan, resume_run
 from .execution import execute_run, print_preview, print_run
@@ -171,10 +175,22 @@ def plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan) -> Iterab
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = format_span(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
-    lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies)
+    holds = _describe_holds(workspace, bundle, made)
+    lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies, holds=holds)
     if late := lateness_of(made.changes):
         lines.append(late)
     return map(style_mark, lines)
+
+
+def _describe_holds(workspace: Workspace, bundle: PolicyBundle, made: Plan) -> list[tuple[int, str]]:
+    """Return how many requests each rule keeps on hold, with the rule in words; empty unless that is all of them."""
+    counts = Counter[tuple[str, str]]()
+    for each in read_verdict_counts(workspace.store, Status.PENDING.value):
+        if each.action == Action.WAIT:
+            counts[each.policy or "", each.rule] += each.n
+    if counts.total() != made.summary.get(Action.WAIT, 0):
+        return []  # the stored verdicts are not those of this plan
+    return [(number, describe_hold(bundle.policies, *rule)) for rule, number in counts.most_common()]
 
 
 # ---- apply -----------------------------------------------------------------------------------------------------------

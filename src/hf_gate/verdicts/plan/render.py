@@ -43,8 +43,13 @@ _EXAMPLES: Final = 6
 _RULES: Final = 12
 
 
-def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Policy] = ()) -> Iterator[str]:
-    """Render a plan as lines, with the rules of these policies in words; hostile text is made visible and short."""
+def render_plan(
+    plan: Plan, *, calls: int | None = None, policies: Sequence[Policy] = (), holds: Sequence[tuple[int, str]] = ()
+) -> Iterator[str]:
+    """Render a plan as lines, with the rules of these policies in words; hostile text is made visible and short.
+
+    `holds` has for each rule how many requests it keeps on hold, and the rule in words.
+    """
     if effects := describe_effects(plan.changes, plan.summary):
         yield f"{effects}."
     lines = [
@@ -57,8 +62,11 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
         for (is_in, act), changes in _group_by_action(plan.changes).items()
     ]
     lines += [
-        (" ", _KEYS.get(key, key), plan.summary[key], words) for key, words in _LEFT.items() if plan.summary.get(key)
+        (" ", _KEYS.get(key, key), plan.summary[key], words)
+        for key, words in _LEFT.items()
+        if plan.summary.get(key) and not (key == "wait" and holds)
     ]
+    lines += [(" ", _KEYS["wait"], number, make_visible(words, one_line=True)) for number, words in holds]
     width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"

@@ -9,10 +9,11 @@ from typing import Final
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.changes import Change, ChangeReason
-from hf_gate.core.policy_model import Policy
+from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.runs import ChangeOrigin
+from hf_gate.policies.words.descriptions import format_duration
 from hf_gate.policies.words.phrases import describe_test
-from hf_gate.policies.words.rule_phrases import describe_rule_of
+from hf_gate.policies.words.rule_phrases import describe_rule, describe_rule_of
 
 from .model import END_EXPRESSION
 
@@ -23,6 +24,7 @@ _EFFECTS: Final = {
     "cancel": ("returns to pending", "return to pending"),
     "remove": ("loses access", "lose access"),
 }
+_AFTER_HOLD: Final = {Action.RESET: "sent back", Action.REJECT: "rejected", Action.HUMAN: "a person decides"}
 _ORIGINS: Final = {
     ChangeOrigin.DIRECT: "A person decided.",
     ChangeOrigin.GRANT: "A person gives access without a request.",
@@ -58,6 +60,20 @@ def describe_change_rule(change: Change, policies: Iterable[Policy]) -> str:
     if change.policy:
         return describe_rule_of(policies, change.policy, change.policy_digest, change.rule)
     return _ORIGINS.get(ChangeOrigin(change.rule), "") if change.rule in set(ChangeOrigin) else ""
+
+
+def describe_hold(policies: Iterable[Policy], policy: str, rule: str) -> str:
+    """Return a rule that keeps requests on hold in words: `class/latecomer: not on the roster; sent back after 14d`."""
+    found = next((each for one in policies if one.name == policy for each in one.rules if each.id == rule), None)
+    lets = next((one.let for one in policies if one.name == policy), {})
+    label = f"{policy}/{rule}"
+    if found is None or found.then is not Action.WAIT:
+        return f"{label}: waits until a fact is known"
+    words = describe_rule(found, lets).rstrip(".")
+    after = (
+        f"; {_AFTER_HOLD[found.after]} after {format_duration(found.at_most)}" if found.after and found.at_most else ""
+    )
+    return f"{label}: {words}{after}"
 
 
 def describe_reasons(change: Change) -> str:
