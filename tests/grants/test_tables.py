@@ -234,7 +234,7 @@ def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_pat
 def test_the_queue_says_what_people_on_hold_lack(desk: Desk) -> None:
     lena = desk.visitor()
     lena.post("/plans")
-    assert "1 waits for an agreement" in " ".join(re.sub(r"<[^>]*>", "", lena.get("/queue").body).split())
+    assert "on hold: 1 for an agreement" in " ".join(re.sub(r"<[^>]*>", "", lena.get("/queue").body).split())
 
 
 def test_hostile_cells_and_columns_come_back_as_text(desk: Desk) -> None:

@@ -107,8 +107,8 @@ def test_an_import_accepts_whom_it_means_and_lists_what_fits_nobody_both_ways(de
 
 
 def test_people_on_hold_are_told_apart_by_what_they_lack(desk: Desk) -> None:
-    assert "on hold: 5 wait for an agreement" in desk.run("status").out
-    assert "Now 5 wait for an agreement." in desk.run("status", "--markdown").out
+    assert "on hold: 5 for an agreement" in desk.run("status").out
+    assert "is answered, except those on hold. On hold: 5 for an agreement." in desk.run("status", "--markdown").out
     status = desk.run("status", "--json").json
     jsonschema.validate(status, schema_of("status"))
     assert status["repos"][0]["on_hold"] == {"an agreement": 5}
@@ -116,7 +116,7 @@ def test_people_on_hold_are_told_apart_by_what_they_lack(desk: Desk) -> None:
     (desk.folder / "policies" / "patients.yaml").write_text(text, "utf-8")
     desk.file.rename(desk.folder / "tables" / "partners.csv")
     desk.turn()
-    assert "on hold: 5 wait for a row in partners" in desk.run("status").out
+    assert "on hold: 5 for a row in partners" in desk.run("status").out
 
 
 def test_rows_that_match_nobody_are_listed_and_the_account_can_be_written_into_the_file(desk: Desk) -> None:

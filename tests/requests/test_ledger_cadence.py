@@ -167,10 +167,13 @@ ZURICH = ZoneInfo("Europe/Zurich")
     ("before", "line"),
     [
         (None, ""),
-        (datetime(2026, 11, 21, 14, tzinfo=UTC), "Answered: every complete request made before 21 Nov"),
-        (datetime(2026, 11, 20, 23, 30, tzinfo=UTC), "Answered: every complete request made before 21 Nov"),
-        (datetime(2025, 5, 3, 12, tzinfo=UTC), "Answered: every complete request made before 3 May 2025"),
+        (datetime(2026, 11, 21, 14, tzinfo=UTC), "Every request made before 21 Nov is answered"),
+        (datetime(2026, 11, 20, 23, 30, tzinfo=UTC), "Every request made before 21 Nov is answered"),
+        (datetime(2025, 5, 3, 12, tzinfo=UTC), "Every request made before 3 May 2025 is answered"),
     ],
 )
 def test_the_line_for_a_card_names_a_day_in_the_zone_of_the_desk(before: datetime | None, line: str) -> None:
-    assert format_answered_line(before, datetime(2026, 11, 25, tzinfo=UTC), ZURICH) == line
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    assert format_answered_line(before, None, now, ZURICH) == format_answered_line(before, now, now, ZURICH) == line
+    held = datetime(2025, 4, 1, tzinfo=UTC)
+    assert format_answered_line(before, held, now, ZURICH) == (line and f"{line}, except those on hold")

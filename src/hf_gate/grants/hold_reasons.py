@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import parse_repo
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
@@ -34,12 +33,9 @@ def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict
 
 
 def format_holds(needs: Mapping[str, int]) -> str:
-    """Return how many wait for what: `4 wait for an agreement, 1 waits for a row in class`; empty if
-    nobody is on hold.
-    """
+    """Return how many are on hold for what: `4 for an agreement, 1 for a row in class`; empty if nobody is."""
     return ", ".join(
-        f"{pluralize(count, 'waits', 'wait')} for {need}"
-        for need, count in sorted(needs.items(), key=lambda one: (-one[1], one[0]))
+        f"{count:,} for {need}" for need, count in sorted(needs.items(), key=lambda one: (-one[1], one[0]))
     )
 
 

@@ -85,7 +85,9 @@ def _show_status(context: CommandContext, *, markdown: bool) -> int:
         endpoint=workspace.store.endpoint,
         desk=None if folder is None else str(folder),
         at=to_iso(now),
-        repos=[repo_status_record(one, format_answered_line(one.answered_before, now, zone)) for one in found],
+        repos=[
+            repo_status_record(one, format_answered_line(one.answered_before, one.oldest, now, zone)) for one in found
+        ],
         problems=[problem.record for problem in problems],
         health=health_record(health),
         processes=list(map(_process_record, processes)),
@@ -144,7 +146,7 @@ def _repo_lines(repo_status: RepoStatus, now: datetime, zone: tzinfo) -> Iterato
             f", the oldest for {format_age(repo_status.oldest, now)}, half of them for "
             f"{format_age(now - repo_status.median, now)} or longer"
         )
-    yield f"{repo_status.repo}: {pluralize(repo_status.waiting, 'request')} waiting{wait}."
+    yield f"{repo_status.repo}: {pluralize(repo_status.waiting, 'request')} pending{wait}."
     if repo_status.on_hold:
         yield f"  on hold: {format_holds(repo_status.on_hold)}"
     read = [
@@ -155,7 +157,7 @@ def _repo_lines(repo_status: RepoStatus, now: datetime, zone: tzinfo) -> Iterato
     yield f"  synced: {', '.join(read) or 'never'}{'' if repo_status.row.is_complete else '; not proved complete'}"
     if repo_status.row.problem:
         yield f"  PROBLEM: {repo_status.row.problem}"
-    if line := format_answered_line(repo_status.answered_before, now, zone):
+    if line := format_answered_line(repo_status.answered_before, repo_status.oldest, now, zone):
         yield f"  {line}"
 
 
@@ -164,11 +166,11 @@ def _markdown(found: Sequence[RepoStatus], now: datetime, zone: tzinfo) -> Itera
 
     for repo_status in found:
         line = (
-            format_answered_line(repo_status.answered_before, now, zone)
+            format_answered_line(repo_status.answered_before, repo_status.oldest, now, zone)
             or "Requests are reviewed by people; no response time is promised"
         )
         needs = format_holds(repo_status.on_hold)
-        yield f"- `{repo_status.repo}` {line}.{f' Now {needs}.' if needs else ''}"
+        yield f"- `{repo_status.repo}` {line}.{f' On hold: {needs}.' if needs else ''}"
         yield (
             f"- Cannot download? Run `hf-gate why {repo_status.repo}`: it shows the cause and what to do. It does not "
             "request access."

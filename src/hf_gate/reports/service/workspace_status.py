@@ -98,14 +98,18 @@ def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime 
     return oldest, None
 
 
-def format_answered_line(answered_before: datetime | None, now: datetime, zone: tzinfo) -> str:
-    """Return the sentence for a repo card, which is true for the whole day that it names; empty if nothing is known."""
+def format_answered_line(answered_before: datetime | None, oldest: datetime | None, now: datetime, zone: tzinfo) -> str:
+    """Return the sentence for a repo card, which is true for the whole day that it names; empty if nothing is known.
+
+    `oldest` is the time of the oldest pending request. If it is earlier, that request is on hold.
+    """
     if answered_before is None:
         return ""
     day = answered_before.astimezone(zone)
     today = now.astimezone(zone)
     year = "" if day.year == today.year else f" {day.year}"
-    return f"Answered: every complete request made before {day.day} {MONTHS[day.month - 1]}{year}"
+    rest = ", except those on hold" if oldest is not None and oldest < answered_before else ""
+    return f"Every request made before {day.day} {MONTHS[day.month - 1]}{year} is answered{rest}"
 
 
 def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:

@@ -181,7 +181,7 @@ def repo_page(context: HttpContext) -> Response:
         statuses=[(status.value, line.count(status)) for status in STATUSES],
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,
-        serving=format_answered_line(standing.answered_before, context.now, app_state.workspace.zone),
+        serving=format_answered_line(standing.answered_before, standing.oldest, context.now, app_state.workspace.zone),
         quick=None if row.quick_at is None else from_ms(row.quick_at),
         full=None if row.full_at is None else from_ms(row.full_at),
         write_only=WRITE_ONLY,
