@@ -118,6 +118,29 @@ def test_a_new_file_has_every_column_of_the_rows(desk: Workspace, tmp_path: Path
     assert found.draft.content == b"email,note\nada@mit.edu,\nbob@mit.edu,x\n"
 
 
+@pytest.mark.parametrize("replaces", [False, True])
+def test_an_import_empties_only_cells_of_columns_that_the_file_has_and_only_to_replace(
+    desk: Workspace, *, replaces: bool
+) -> None:
+    folder = desk.location.folder
+    assert folder is not None
+    (folder / "hf-gate.yaml").write_text(
+        f"version: 1\nrepos: [{EEG}]\ntables: {{partners: {{file: tables/partners.csv, key: [username, email]}}}}\n"
+    )
+    (folder / "tables" / "partners.csv").write_text("username,email,note,expires\nada,ada@mit.edu,x,2099-01-01\n")
+    own = find_own_table(desk, "partners")
+    for text, row in {
+        "E-Mail\nada@mit.edu\n": "ada,ada@mit.edu,x,2099-01-01\n",
+        "E-Mail;Account;note\nada@mit.edu;;\neve@mit.edu;eve;y\n": (
+            ",ada@mit.edu,,2099-01-01\neve,eve@mit.edu,y,\n"
+            if replaces
+            else "ada,ada@mit.edu,x,2099-01-01\neve,eve@mit.edu,y,\n"
+        ),
+    }.items():
+        found = prepare_import(desk, own, read_people_file(text.encode(), {}), replaces=replaces)
+        assert found.draft.content.decode() == f"username,email,note,expires\n{row}"
+
+
 def test_two_rows_that_mean_the_same_row_of_the_table_are_refused(desk: Workspace) -> None:
     folder = desk.location.folder
     assert folder is not None

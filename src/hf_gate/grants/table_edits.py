@@ -148,7 +148,7 @@ class _CsvText(_Text):
             name = column_name(given)
             if name in self.names:
                 yield name, value
-            elif self.has_key and (name == "username" or (name == "user_id" and is_id(value.strip()))):
+            elif value and self.has_key and (name == "username" or (name == "user_id" and is_id(value.strip()))):
                 yield KEY_COLUMN, value
             elif value:
                 known = ", ".join(each for each in self.names if each)

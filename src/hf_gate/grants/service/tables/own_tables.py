@@ -293,7 +293,8 @@ def draft_import(
 ) -> TableDraft:
     """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go.
 
-    `records` are the cells of the rows, by line. A file that does not exist is made with these columns.
+    `records` are the cells of the rows, by line. A known row keeps what they do not name, and unless `replaces`, what
+    is empty in them. A file that does not exist is made with these columns.
     """
     is_new = not own.exists
     content = b"" if is_new else own.read_file()
@@ -318,7 +319,7 @@ def draft_import(
                     " Nothing was written."
                 )
             writers[line] = row.line
-            changed[line] = records[row.line]
+            changed[line] = {name: text for name, text in records[row.line].items() if text or replaces}
     removed = {row.line for row in before.rows} - writers.keys() if replaces else set()
     draft = draft_edits(own, RowEdits(added, changed, removed), content)
     return structs.replace(draft, base=digest_of_file(b""), is_new=True) if is_new else draft

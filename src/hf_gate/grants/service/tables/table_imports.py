@@ -211,8 +211,9 @@ def _add_keys(own: OwnTable, index: PeopleIndex, people: PeopleFile) -> PeopleFi
             records.append((line, cells))
             continue
         person = _identify_cells(index, cells)
-        known = {} if person is None else {column: getattr(person.identity, column) or "" for column in key}
-        if any(known.values()):
+        of_person = {} if person is None else {column: getattr(person.identity, column) for column in key}
+        known = {column: text for column, text in of_person.items() if text}
+        if known:
             records.append((line, {**cells, **known}))
             continue
         name = make_visible(next(filter(None, map(cells.get, KEYS)), ""), one_line=True)[:60]
@@ -235,7 +236,7 @@ def _fit_columns(own: OwnTable, people: PeopleFile) -> tuple[PeopleFile, list[st
     else:
         kept = {*read.header} - ({*KEYS} - {*own.spec.key})
     columns = tuple(name for name in read.header if name in kept)
-    records = tuple((line, {name: cells.get(name, "") for name in columns}) for line, cells in read.records)
+    records = tuple((line, {name: cells[name] for name in columns if name in cells}) for line, cells in read.records)
     problems = [
         TableProblem(line, "no_column", f"the table has no column for {' or '.join(own.spec.key)}, as the row has.")
         for line, cells in records
