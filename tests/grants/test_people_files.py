@@ -90,7 +90,41 @@ def test_keys_of_any_kind_stand_in_any_column() -> None:
         {"email": "", "username": "bob"},
         {"email": "@x.example", "username": ""},
     ]
-    assert found.notes == ["1 line names nobody and was left out: 5"]
+    assert found.notes == ["1 line has no username or address that hf-gate recognised: 5"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Hugging-Face-Konto", "HF-Name", "HF Benutzername", "Username (Hugging Face)", "HuggingFace ID", "Nutzername"],
+)
+def test_a_column_of_usernames_is_recognised_by_its_name(name: str) -> None:
+    found = read_people_text(f"Name;{name};E-Mail\nAda;ada-l;\nBob;;b@x.example\n".encode(), {})
+    assert [(row["username"], row["email"]) for row in rows_of(found)] == [("ada-l", ""), ("", "b@x.example")]
+    assert found.columns[name] == "username"
+
+
+def test_a_column_of_usernames_is_recognised_by_its_cells() -> None:
+    text = "Name;Wo;Mail\nAda L;ada-l;\nBob B;https://hf.co/bob;\nEve E;;e@x.example\nZoe Z;zoe;\n"
+    found = read_people_text(text.encode(), {})
+    assert [row["username"] for row in rows_of(found)] == ["ada-l", "bob", "", "zoe"]
+    text = text.replace("https://hf.co/bob", "bob")
+    found = read_people_text(text.encode(), {}, is_known={"ada-l", "bob"}.__contains__)
+    assert [row["username"] for row in rows_of(found)] == ["ada-l", "bob", "", "zoe"]
+    with pytest.raises(
+        UsageError, match=r"3 of 4 lines have no username.*not read as usernames or addresses: Name, Wo"
+    ):
+        read_people_text(text.encode(), {})
+    assert "Name" in rows_of(read_people_text(text.encode(), {"Wo": "username"}))[0]
+
+
+def test_lines_without_a_cell_are_no_lines_of_a_list() -> None:
+    found = read_people_text(b"Name;E-Mail\nAda;ada@x.example\n;\n;\n;\n;\n", {})
+    assert (len(rows_of(found)), found.notes) == (1, [])
+
+
+def test_a_wrong_name_of_a_column_of_the_table_is_refused() -> None:
+    with pytest.raises(UsageError, match="no column usrname; did you mean username"):
+        read_people_text(b"E-Mail;X\na@x.example;ada\n", {"X": "usrname"})
 
 
 def test_repeated_rows_are_merged_and_contradictions_are_all_said() -> None:

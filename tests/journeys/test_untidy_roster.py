@@ -78,9 +78,9 @@ def test_an_untidy_roster_of_120_takes_one_command(hub: LocalHub, tmp_path: Path
     made = console.run("--workspace", str(folder), *words)
     assert made.code == 0, made.err
     said = [
-        "skipped the first 2 lines, above the names of the columns",
+        "skipped 2 lines above the column names",
         "2 lines repeat a row and were merged: 123, 124",
-        "1 line names nobody and was left out: 125",
+        "1 line has no username or address that hf-gate recognised: 125",
         "column E-Mail-Adresse is read as email",
         "column Hugging Face is read as username",
         "@guest.example: 1 person who asked",

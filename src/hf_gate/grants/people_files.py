@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ from hf_gate.policies.parsing.table_text import (
 MAX_PEOPLE: Final = 100_000  # rows of a list; a table itself may have more
 _MAX_TITLES: Final = 20  # lines that can stand above the names of the columns
 _MAX_NAMED: Final = 5  # the most lines that a note names
+_MAX_SAMPLED: Final = 20  # cells of a column that are looked up, to know what it holds
 _DELIMITERS: Final = ",;\t"
 _NOTHING: Final = frozenset({"", "-", "--", "–", "—", "?", "n/a", "na", "none", "null", "keine", "k.a.", "#n/a"})
 _HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", "localhost", "127.0.0.1"})
@@ -41,14 +43,13 @@ _BEHIND_NAME: Final = re.compile(r"[^<>]*<([^<>]+)>\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
 _PAGE: Final = re.compile(r"(?:https?://|www\.|huggingface\.co/|hf\.co/)", re.IGNORECASE)
 _SYNONYMS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("user", "login", "account", "konto", "hf_user", "hf_username", "hub_username"), "username"),
-    **dict.fromkeys(("benutzername", "benutzer", "handle", "profile", "profil", "hf_account", "hf_name"), "username"),
-    **dict.fromkeys(("hugging_face", "huggingface", "hugging_face_username", "huggingface_username"), "username"),
-    **dict.fromkeys(("hugging_face_account", "huggingface_account", "hugging_face_profile"), "username"),
+    **dict.fromkeys(("user", "login", "account", "handle", "profile", "hub_username"), "username"),
+    **dict.fromkeys(("konto", "benutzerkonto", "benutzername", "benutzer", "nutzername", "profil"), "username"),
     **dict.fromkeys(("e_mail_address", "email_address", "e_mail_adresse", "mailadresse", "address"), "email"),
     **dict.fromkeys(("start", "start_date", "valid_from"), "from"),
     **dict.fromkeys(("until", "end", "end_date", "valid_until", "expiry"), "expires"),
 }
+_HUB_WORDS: Final = re.compile(r"_(?:hugging_?face|hf)(?=_)")
 
 
 class SheetLine(NamedTuple):
@@ -74,18 +75,35 @@ class PeopleFile(Struct, frozen=True):
         return tuple(name for name in KEYS if name in self.read.header)
 
 
-def read_people_text(content: bytes, names: Mapping[str, str], *, is_json: bool = False) -> PeopleFile:
+def _knows_nobody(_: str) -> bool:
+    return False
+
+
+def read_people_text(
+    content: bytes,
+    names: Mapping[str, str],
+    *,
+    is_json: bool = False,
+    is_known: Callable[[str], bool] = _knows_nobody,
+) -> PeopleFile:
     """Read a list as text: CSV with comma, semicolon or tab, one name a line, or JSON lines.
 
-    `names` are names of columns in the file, each with its column in the table. Raises UsageError if it is no list.
+    `names` are names of columns in the file, each with its column in the table. `is_known` says whether somebody with
+    such a username asked. Raises UsageError if it is no list.
     """
     text, notes = _decode(content)
     if is_json:
-        return _read_json(text, names, notes)
-    return read_people_lines(_split_lines(text), names, notes)
+        return _read_json(text, names, notes, is_known)
+    return read_people_lines(_split_lines(text), names, notes, is_known=is_known)
 
 
-def read_people_lines(lines: Sequence[SheetLine], names: Mapping[str, str], notes: Sequence[str] = ()) -> PeopleFile:
+def read_people_lines(
+    lines: Sequence[SheetLine],
+    names: Mapping[str, str],
+    notes: Sequence[str] = (),
+    *,
+    is_known: Callable[[str], bool] = _knows_nobody,
+) -> PeopleFile:
     """Read a list from its lines, which may begin with titles."""
     if not lines:
         raise UsageError("the file is empty.", hint="Nothing was written.")
@@ -98,11 +116,10 @@ def read_people_lines(lines: Sequence[SheetLine], names: Mapping[str, str], note
         header = [cell.strip() for cell in lines[place].cells]
         rows = [each for each in lines[place + 1 :] if [cell.strip() for cell in each.cells] != header]
         if place:
-            skipped = "line" if place == 1 else f"{place} lines"
-            notes = [*notes, f"skipped the first {skipped}, above the names of the columns"]
+            notes = [*notes, f"skipped {pluralize(place, 'line')} above the column names"]
     if len(header) > MAX_COLUMNS:
         raise UsageError(f"the file has more than {MAX_COLUMNS} columns; keep those that the policies read.")
-    return _make_file(header, rows, names, notes)
+    return _make_file(header, rows, names, notes, is_known)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -118,7 +135,7 @@ def _decode(content: bytes) -> tuple[str, list[str]]:
     try:
         return content.decode("utf-8-sig"), []
     except UnicodeDecodeError:
-        note = "the file is not UTF-8; it was read as Windows-1252, as Excel writes it. Check the umlauts"
+        note = "Not UTF-8: read as Windows-1252. Check names with accents."
         return content.decode("cp1252", "replace"), [note]
 
 
@@ -158,13 +175,15 @@ def _find_delimiter(text: str) -> str:
     return max(_DELIMITERS, key=rank)
 
 
-def _read_json(text: str, names: Mapping[str, str], notes: Sequence[str]) -> PeopleFile:
+def _read_json(
+    text: str, names: Mapping[str, str], notes: Sequence[str], is_known: Callable[[str], bool]
+) -> PeopleFile:
     read = parse_json_lines(text)
     if read.refused:
         raise UsageError(f"the file cannot be used: {read.refused}.", hint="Nothing was written.")
     header = list(read.header)
     rows = [SheetLine(line, [cells.get(name, "") for name in header]) for line, cells in read.records]
-    found = _make_file(header, rows, names, notes)
+    found = _make_file(header, rows, names, notes, is_known)
     problems = (*read.problems, *found.read.problems)
     return PeopleFile(ParsedFile(found.read.header, found.read.records, problems), found.columns, found.notes)
 
@@ -174,10 +193,12 @@ def _read_json(text: str, names: Mapping[str, str], notes: Sequence[str]) -> Peo
 
 def _mean(name: str) -> str:
     """Return the column of a table that a name of a column means; empty if it is not known."""
-    known = column_name(name)
-    if known in KNOWN_COLUMNS or known == KEY_COLUMN:
-        return known
-    return _SYNONYMS.get(re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_"), "")
+    words = "_".join(re.split(r"[\W_]+", f" {name.lower()} "))
+    plain = _HUB_WORDS.sub("", words).strip("_")
+    if len(plain) < len(words.strip("_")) and plain in {"", "name", "id"}:
+        return "username"
+    known = column_name(plain)
+    return known if known in KNOWN_COLUMNS or known == KEY_COLUMN else _SYNONYMS.get(plain, "")
 
 
 def _find_header(lines: Sequence[SheetLine], names: Mapping[str, str]) -> int | None:
@@ -197,7 +218,9 @@ def _count_filled(line: SheetLine) -> int:
     return sum(bool(cell.strip()) for cell in line.cells)
 
 
-def _find_meanings(header: Sequence[str], rows: Sequence[SheetLine], names: Mapping[str, str]) -> list[str]:
+def _find_meanings(
+    header: Sequence[str], rows: Sequence[SheetLine], names: Mapping[str, str], is_known: Callable[[str], bool]
+) -> list[str]:
     """Return what each column means: by the names that were given, by its own name, or by what it holds."""
     absent = next((name for name in names if name not in header), None)
     if absent is not None:
@@ -206,15 +229,18 @@ def _find_meanings(header: Sequence[str], rows: Sequence[SheetLine], names: Mapp
             f"the file has no column {make_visible(absent, one_line=True)[:60]}.", hint=f"It has: {known}."
         )
     given = {name: column_name(to) for name, to in names.items()}
+    for to in given.values():
+        if to not in KNOWN_COLUMNS and (near := get_close_matches(to[:64], KNOWN_COLUMNS, n=1, cutoff=0.8)):
+            raise UsageError(f"no column {make_visible(to, one_line=True)[:60]}; did you mean {near[0]}?")
     meanings = [given.get(name, "" if name in given else _mean(name)) for name in header]
     meanings = [
         "" if meaning in given.values() and name not in given else meaning
         for name, meaning in zip(header, meanings, strict=True)
     ]
-    for kind, holds in (("email", _is_address), ("username", _is_page)):
+    for kind in ("email", "username"):
         if kind in meanings or KEY_COLUMN in meanings:
             continue
-        found = [place for place, meaning in enumerate(meanings) if not meaning and _holds(rows, place, holds)]
+        found = [place for place, each in enumerate(meanings) if not each and _guess(rows, place, is_known) == kind]
         if len(found) == 1:
             meanings[found[0]] = kind
         elif found and not {*KEYS} & {*meanings}:
@@ -231,19 +257,19 @@ def _find_meanings(header: Sequence[str], rows: Sequence[SheetLine], names: Mapp
     return meanings
 
 
-def _holds(rows: Iterable[SheetLine], place: int, holds: Callable[[str], bool]) -> bool:
-    """Return whether a column holds nothing but texts of one kind."""
+def _guess(rows: Iterable[SheetLine], place: int, is_known: Callable[[str], bool]) -> str:
+    """Return what a column means by its cells; empty unless almost all can be keys, and many surely are."""
     texts = [each.cells[place].strip() for each in rows if place < len(each.cells)]
     filled = [text for text in texts if text.lower() not in _NOTHING]
-    return bool(filled) and all(holds(text) for text in filled)
-
-
-def _is_address(text: str) -> bool:
-    return parse_address(text.removeprefix("mailto:")) is not None
-
-
-def _is_page(text: str) -> bool:
-    return _PAGE.match(text) is not None
+    keys = [(kind, key) for kind, key in map(classify_key, filled) if kind]
+    if not filled or len(keys) < 0.9 * len(filled):
+        return ""
+    addresses = sum(kind == "email" and parse_address(key) is not None for kind, key in keys)
+    pages = sum(map(bool, map(_PAGE.match, filled)))
+    if 4 * (addresses + pages) >= len(filled):
+        return "email" if addresses > pages else "username"
+    sample = keys[:_MAX_SAMPLED]
+    return "username" if 2 * sum(is_known(key) for _, key in sample) >= len(sample) else ""
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -283,9 +309,14 @@ class _Rows:
 
 
 def _make_file(
-    header: Sequence[str], lines: Sequence[SheetLine], names: Mapping[str, str], notes: Sequence[str]
+    header: Sequence[str],
+    lines: Sequence[SheetLine],
+    names: Mapping[str, str],
+    notes: Sequence[str],
+    is_known: Callable[[str], bool],
 ) -> PeopleFile:
-    meanings = _find_meanings(header, lines, names)
+    lines = [each for each in lines if any(cell.strip() for cell in each.cells)]
+    meanings = _find_meanings(header, lines, names, is_known)
     rows = _Rows()
     without_key: list[int] = []
     for line, cells in lines:
@@ -299,6 +330,14 @@ def _make_file(
             rows.add(line, found)
         else:
             without_key.append(line)
+    if len(without_key) > min(max(2, len(lines) // 20), len(lines) // 2):
+        others = [name for name, meaning in zip(header, meanings, strict=True) if meaning not in {*KEYS, KEY_COLUMN}]
+        unread = make_visible(", ".join(filter(None, others)), one_line=True)[:200]
+        raise UsageError(
+            f"{len(without_key):,} of {len(lines):,} lines have {_NO_KEY};"
+            f" columns that are not read as usernames or addresses: {unread or 'none'}. Nothing was written.",
+            hint="Say what a column means, such as --column username=NAME, or delete these lines.",
+        )
     kinds = [name for name in KEYS if any(row.get(name) for row in rows.rows.values())]
     others = [name for name in dict.fromkeys(map(_name_column, header, meanings)) if name and name not in KEYS]
     columns = (*kinds, *others)
@@ -314,9 +353,12 @@ def _make_file(
         [
             *notes,
             *_name_lines(rows.merged, "repeats a row and was merged", "repeat a row and were merged"),
-            *_name_lines(without_key, "names nobody and was left out", "name nobody and were left out"),
+            *_name_lines(without_key, f"has {_NO_KEY}", f"have {_NO_KEY}"),
         ],
     )
+
+
+_NO_KEY: Final = "no username or address that hf-gate recognised"
 
 
 def _name_column(name: str, meaning: str) -> str:

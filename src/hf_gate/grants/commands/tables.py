@@ -262,7 +262,8 @@ def _read_import(
     own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
     is_json = is_json_lines(own.path if file == "-" else Path(file))
     new_names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    people = read_people_file(read_named_file(file, most=MAX_BYTES), new_names, is_json=is_json)
+    content = read_named_file(file, most=MAX_BYTES)
+    people = read_people_file(content, new_names, is_json=is_json, store=workspace.store)
     return prepare_import(workspace, own, people, replaces=replaces)
 
 

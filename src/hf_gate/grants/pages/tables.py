@@ -229,7 +229,8 @@ def import_rows(context: HttpContext) -> Response:
     check_may_write(context, desk)
     try:
         text = _read_upload(context, own.name)
-        people = read_people_file(text.encode("utf-8", "surrogateescape"), {}, is_json=is_json_lines(own.path))
+        content = text.encode("utf-8", "surrogateescape")
+        people = read_people_file(content, {}, is_json=is_json_lines(own.path), store=context.workspace.store)
         found = prepare_import(context.workspace, own, people, replaces=context.form_value("replaces") == "yes")
         if context.form_value("do") != "write":
             return _preview(context, own, found, format_people(people, is_json=is_json_lines(own.path)))

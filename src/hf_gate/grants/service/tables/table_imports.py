@@ -23,6 +23,7 @@ from hf_gate.policies.facts.email_addresses import parent_domains, parse_address
 from hf_gate.policies.facts.tables import KEYS, Table, TableProblem, TableRow
 from hf_gate.policies.parsing.table_text import KEY_COLUMN, ParsedFile
 from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.store import Store
 
 from .own_tables import OwnTable, TableDraft, columns_of, draft_import
 from .people_lists import PeopleIndex
@@ -67,16 +68,23 @@ class TableImport(Struct, frozen=True):
     notes: Sequence[str]
 
 
-def read_people_file(content: bytes, names: Mapping[str, str], *, is_json: bool = False) -> PeopleFile:
+def read_people_file(
+    content: bytes, names: Mapping[str, str], *, is_json: bool = False, store: Store | None = None
+) -> PeopleFile:
     """Read a list of people: CSV, JSON lines or an .xlsx workbook.
 
-    `names` are names of columns in the file, each with its column in the table. Raises UsageError if it cannot be read.
+    `names` are names of columns in the file, each with its column in the table. A column whose name is not known is
+    recognised by usernames that the store has. Raises UsageError if it cannot be read.
     """
+
+    def is_known(name: str) -> bool:
+        return store is not None and bool(store.find_by_identity(None, name))
+
     if content.startswith(_OLD_WORKBOOK):
         raise UsageError("the file is an old or a protected workbook.", hint="Save it as CSV UTF-8.")
     if content.startswith(_WORKBOOK):
-        return read_people_lines(read_workbook(content), names)
-    return read_people_text(content, names, is_json=is_json)
+        return read_people_lines(read_workbook(content), names, is_known=is_known)
+    return read_people_text(content, names, is_json=is_json, is_known=is_known)
 
 
 def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) -> Table:
