@@ -243,7 +243,8 @@ def own_server(folder: Path) -> Iterator[Any]:
         yield server
     finally:
         _control_server(server, "stop")  # `cleanup` does not know the process of a server that was restarted
-        server.cleanup()
+        with suppress(ProcessLookupError):  # it sends a signal to the server, which has just ended
+            server.cleanup()
 
 
 def restart_server(server: Any) -> None:

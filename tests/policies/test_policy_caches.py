@@ -95,7 +95,7 @@ def test_a_new_table_compiles_the_policies_again(desk: EvaluatedWorkspace) -> No
     desk.write_policy("  - {id: first, when: tables.friends, then: accept}\n")
     after = load_policies(desk.workspace)
     assert after.compiled is not before.compiled
-    assert set(after.tables) == {"dua", "friends"}
+    assert set(after.tables) == {"dua", "friends", "paid"}
 
 
 def test_a_form_that_changes_on_the_hub_checks_the_policies_again(desk: EvaluatedWorkspace) -> None:
