@@ -1,7 +1,7 @@
 """Measures two desks on one PostgreSQL that 20 reviewers use, while one of the desks is killed again and again.
 
 `python -m bench.machines [--requests N] [--minutes M]`. Each desk is a process of its own, as `hf-gate ui` is. A reviewer
-has a page every 6 s, and decides on each fifth: accounts that are not proven share a limit of 500 decisions a day. He
+has a page every 6 s, and decides on each fifth: one person may send 500 decisions a day. He
 asks the desks in turn, as behind a balancer, and the other one when his is dead. At the end the local Hub says what it
 was sent: each decision exactly once.
 """

@@ -1,4 +1,4 @@
-"""What is too much, wrong or not theirs any more ends where it comes in: bodies, fields, links, decisions, invitations."""
+"""What is too much, wrong or not theirs any more ends where it comes in: bodies, fields, links, decisions, members."""
 
 from __future__ import annotations
 

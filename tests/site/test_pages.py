@@ -47,7 +47,7 @@ QUESTIONS: Final = {
     "first steps": "tutorial",
     "how do I give access until 30 June": "ends",
     "how do I let only my company's mail domain in": "facts",
-    "how do I invite a colleague to the desk": "team",
+    "how do I add a colleague to the desk": "team",
     "person wants to be deleted GDPR": "leaving",
     "import a list of names from excel": "tables",
     "does it send my data anywhere": "promises",
