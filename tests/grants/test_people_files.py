@@ -108,7 +108,7 @@ def test_a_column_of_usernames_is_recognised_by_its_cells() -> None:
     found = read_people_text(text.encode(), {})
     assert [row["username"] for row in rows_of(found)] == ["ada-l", "bob", "", "zoe"]
     text = text.replace("https://hf.co/bob", "bob")
-    found = read_people_text(text.encode(), {}, is_known={"ada-l", "bob"}.__contains__)
+    found = read_people_text(text.encode(), {}, is_known={"ada-l", "bob", "zoe"}.__contains__)
     assert [row["username"] for row in rows_of(found)] == ["ada-l", "bob", "", "zoe"]
     with pytest.raises(
         UsageError, match=r"3 of 4 lines have no username.*not read as usernames or addresses: Name, Wo"

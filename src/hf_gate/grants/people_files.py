@@ -34,6 +34,7 @@ from hf_gate.policies.parsing.table_text import (
 MAX_PEOPLE: Final = 100_000  # rows of a list; a table itself may have more
 _MAX_TITLES: Final = 20  # lines that can stand above the names of the columns
 _MAX_NAMED: Final = 5  # the most lines that a note names
+_MIN_KNOWN: Final = 3  # usernames that a column of usernames has, because first names can be usernames
 _MAX_SAMPLED: Final = 20  # cells of a column that are looked up, to know what it holds
 _DELIMITERS: Final = ",;\t"
 _NOTHING: Final = frozenset({"", "-", "--", "–", "—", "?", "n/a", "na", "none", "null", "keine", "k.a.", "#n/a"})
@@ -269,7 +270,8 @@ def _guess(rows: Iterable[SheetLine], place: int, is_known: Callable[[str], bool
     if 4 * (addresses + pages) >= len(filled):
         return "email" if addresses > pages else "username"
     sample = keys[:_MAX_SAMPLED]
-    return "username" if 2 * sum(is_known(key) for _, key in sample) >= len(sample) else ""
+    known = sum(is_known(key) for _, key in sample)
+    return "username" if known >= max(_MIN_KNOWN, len(sample) / 2) else ""
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
