@@ -40,6 +40,8 @@ reaches the caller. `hub/errors.py` adds that base class at run time, because it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
 TOKEN_HELP = "More: docs/token.md."  # noqa: S105 - a hint
 LOGIN_ADVICE = "Set HF_TOKEN, or run `hf auth login`"  # `hub.credentials.name_token_source` replaces it
@@ -71,14 +73,18 @@ def to_command_hint(hint: str) -> str:
 
 
 class HfGateError(Exception):
-    """Base class of all errors of hf-gate. `hint` says in one line what to do next, in Python."""
+    """Base class of all errors of hf-gate. `hint` says in one line what to do next, in Python.
+
+    `details` are further lines, such as each line of a file that is wrong.
+    """
 
     exit_code = 1
     default_hint = ""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
+        self.details = details
         self.hint = self.default_hint if hint is None else hint
 
     def __str__(self) -> str:

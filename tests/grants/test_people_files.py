@@ -135,7 +135,7 @@ def test_repeated_rows_are_merged_and_contradictions_are_all_said() -> None:
     wrong = "username,email\nada,ada@x.example\nada,eve@x.example\nb b,\n,not(at)x.example\nzoe,z@x.example,1,2\n"
     with pytest.raises(UsageError) as refused:
         check_list(read_people_text(wrong.encode(), {}), "list", ("username", "email"), UTC)
-    assert [line.partition(":")[0] for line in str(refused.value).split("\n  ")[1:]] == [
+    assert [line.partition(":")[0] for line in refused.value.details] == [
         "line 3",
         "line 4",
         "line 5",
@@ -144,7 +144,7 @@ def test_repeated_rows_are_merged_and_contradictions_are_all_said() -> None:
     many = "email\n" + "".join(f"b b{n}\n" for n in range(500))
     with pytest.raises(UsageError, match="500 lines of the file cannot be used") as refused:
         check_list(read_people_text(many.encode(), {}), "list", ("email",), UTC)
-    assert len(str(refused.value).splitlines()) < 25
+    assert len(refused.value.details) < 25
 
 
 def test_a_file_of_windows_is_read_and_that_is_said() -> None:
@@ -172,8 +172,9 @@ def test_a_file_of_windows_is_read_and_that_is_said() -> None:
     ],
 )
 def test_a_hostile_file_is_refused_in_one_line(content: bytes, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError) as refused:
         check_list(read_people_file(content, {}), "list", ("email", "username"), UTC)
+    assert words in f"{refused.value} {refused.value.details}"
 
 
 def test_the_end_is_the_one_of_two_columns_that_is_filled_in() -> None:
@@ -187,7 +188,7 @@ def test_formulas_markup_and_control_characters_are_text() -> None:
     for name in ("=1+1", "<b>ada</b>", "ada\x1b[31m"):
         with pytest.raises(UsageError) as refused:
             check_list(read_people_text(f"username\n{name}\n".encode(), {}), "list", ("username",), UTC)
-        assert "\x1b" not in str(refused.value)
+        assert "\x1b" not in "".join(refused.value.details)
 
 
 # ---- workbooks -------------------------------------------------------------------------------------------------------

@@ -88,9 +88,7 @@ def test_the_list_and_a_table_show_what_the_files_hold(desk: Desk) -> None:
     assert "Import a file" not in page
     for shown in (listed, page):
         assert "This page writes no files for you. To change a list, run in the workspace:" in text_of(shown)
-        assert (
-            "<code>hf-gate table add dua email=ada@example.org</code>" in shown
-        )  # the file has no other column of the key
+        assert "<code>hf-gate table import dua FILE</code>" in shown
     assert rob.get("/tables/nothing").status == 404
 
 

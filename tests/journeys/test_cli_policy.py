@@ -48,7 +48,7 @@ def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: P
     ended = run(fresh, folder, "check")
     assert ended.code == 2
     assert (
-        "tables/partners.csv: error: table partners: partners.csv does not exist; create it with the columns"
+        "tables/partners.csv: error: table partners: partners.csv does not exist; make it: hf-gate table import partners FILE"
         in ended.out
     )
 

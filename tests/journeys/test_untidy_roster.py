@@ -86,6 +86,7 @@ def test_an_untidy_roster_of_120_takes_one_command(hub: LocalHub, tmp_path: Path
         "@guest.example: 1 person who asked",
         "found: 118; likely: 1; not found: 1",
         "iain.abbott: did you mean IainAbbott?",
+        "1 of the likely people would be sent back by this plan; correct the file first.",
         "nobody@else.example: not found",
     ]
     assert [words for words in said if words not in made.out] == []
@@ -108,6 +109,18 @@ def test_an_untidy_roster_of_120_takes_one_command(hub: LocalHub, tmp_path: Path
         "--workspace", str(folder), "--json", "table", "import", "roster", str(file), "--yes", "--replace"
     ).json
     assert (second["added"], second["changed"], second["removed"]) == (0, 0, 0), json.dumps(second)[:500]
+
+
+def test_each_wrong_line_and_a_misspelt_column_have_a_line_of_their_own(hub: LocalHub, tmp_path: Path) -> None:
+    file, folder = tmp_path / "list.csv", tmp_path / "course"
+    file.write_text("email\na(at)x.example\nb(at)x.example\n")
+    refused = Console(hub).run("--workspace", str(folder), "init", DATASET, "--like", "class", "--roster", str(file))
+    assert refused.code == 2
+    assert [line[:9] for line in refused.err.splitlines()[1:3]] == ["  line 2:", "  line 3:"]
+    file.write_text("email\na@x.example\n")
+    console = Console(hub)
+    assert console.run("--workspace", str(folder), "init", DATASET, "--like", "class", "--roster", str(file)).code == 0
+    assert "Did you mean email?" in console.run("--workspace", str(folder), "table", "add", "roster", "emial=x@y.z").err
 
 
 def test_a_removal_counts_rows_of_the_table_only(hub: LocalHub, tmp_path: Path) -> None:

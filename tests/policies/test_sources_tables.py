@@ -129,7 +129,7 @@ def test_a_table_that_lost_more_than_a_quarter_counts_as_incomplete() -> None:
 
 def test_a_missing_file_gives_a_table_with_a_refusal(tmp_path: Path) -> None:
     table = load_table(tmp_path / "none.csv", "dua", ("email",))
-    assert table.refusal.endswith("none.csv does not exist; create it with the columns email and expires")
+    assert table.refusal.endswith("none.csv does not exist; make it: hf-gate table import dua FILE")
     assert state(table) is None
 
 

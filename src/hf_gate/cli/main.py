@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from types import FrameType
 
 import click
@@ -238,7 +239,7 @@ def _report_error(problem: BaseException) -> int:
             return _print_error(" ".join(problem.format_message().split()), _click_hint(problem), problem.exit_code)
         case HfGateError():
             general = "See `hf-gate help` and `hf-gate COMMAND --help`." if problem.exit_code == 2 else ""
-            return _print_error(str(problem), problem.hint or general, problem.exit_code)
+            return _print_error(str(problem), problem.hint or general, problem.exit_code, problem.details)
         case Terminated():
             return _print_error("ended by SIGTERM.", "", 143)
         case KeyboardInterrupt() | click.Abort():
@@ -252,9 +253,11 @@ def _report_error(problem: BaseException) -> int:
             raise problem
 
 
-def _print_error(message: str, hint: str, code: int) -> int:
+def _print_error(message: str, hint: str, code: int, details: Iterable[str] = ()) -> int:
     out = Output()
     out.say(f"Error: {message}", "red")
+    for line in details:
+        out.say(f"  {line}")
     if hint:
         out.hint(hint)
     return code

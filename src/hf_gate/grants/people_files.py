@@ -202,6 +202,11 @@ def _mean(name: str) -> str:
     return known if known in KNOWN_COLUMNS or known == KEY_COLUMN else _SYNONYMS.get(plain, "")
 
 
+def find_near_columns(name: str) -> list[str]:
+    """Return the known column that a misspelt name means; none for a known column."""
+    return [] if name in KNOWN_COLUMNS else get_close_matches(name[:64], KNOWN_COLUMNS, n=1, cutoff=0.8)
+
+
 def _find_header(lines: Sequence[SheetLine], names: Mapping[str, str]) -> int | None:
     """Return the place of the line with the names of the columns; None if the list has none."""
     top = lines[:_MAX_TITLES]
@@ -231,7 +236,7 @@ def _find_meanings(
         )
     given = {name: column_name(to) for name, to in names.items()}
     for to in given.values():
-        if to not in KNOWN_COLUMNS and (near := get_close_matches(to[:64], KNOWN_COLUMNS, n=1, cutoff=0.8)):
+        if near := find_near_columns(to):
             raise UsageError(f"no column {make_visible(to, one_line=True)[:60]}; did you mean {near[0]}?")
     meanings = [given.get(name, "" if name in given else _mean(name)) for name in header]
     meanings = [

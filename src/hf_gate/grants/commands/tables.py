@@ -52,10 +52,10 @@ table = LazyGroup(
         "add": CommandEntry("hf_gate.grants.commands.tables:table_add", "Add or change one row.", has_effect=True),
         "remove": CommandEntry("hf_gate.grants.commands.tables:table_remove", "Remove rows.", has_effect=True),
         "import": CommandEntry(
-            "hf_gate.grants.commands.tables:table_import", "Add the rows of a file to a table.", has_effect=True
+            "hf_gate.grants.commands.tables:table_import", "Add, change or replace rows from a file.", has_effect=True
         ),
     },
-    help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
+    help="Tables: your lists of people, in files or in the store. Files keep their comments, order and layout.",
 )
 
 _MAX_NAMED: Final = 20  # the most rows or people that are named
@@ -132,6 +132,9 @@ def table_show(context: CommandContext, *, name: str, query: str | None, limit: 
     waiting = sum(bool(describe_binding(row, bindings)) for row in rows)
     if waiting and is_whole:
         context.out.say(f"{pluralize(waiting, 'username')} bound to no account: these rows count for nobody.", "dim")
+        context.out.hint(
+            "`hf-gate plan` looks up new names. For others, add an e-mail address or account id to the row."
+        )
     return 0
 
 
@@ -217,9 +220,9 @@ _COLUMN: Final = "A column of the table and its name in FILE, such as email=E-Ma
 @command(
     "import",
     examples=(
-        "hf-gate table import agreements signed.csv",
-        "hf-gate table import agreements office.csv --column email=E-Mail-Adresse --yes",
-        "hf-gate table import class new.csv --replace --yes",
+        "hf-gate table import roster students.csv",
+        "hf-gate table import roster office.csv --column email=E-Mail-Adresse --yes",
+        "hf-gate table import roster new.csv --replace --yes",
     ),
 )
 @click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
@@ -238,7 +241,7 @@ def table_import(
     yes: bool,
     dry_run: bool,
 ) -> int:
-    """Add the rows of FILE to a table: new rows at its end, known ones with their new values.
+    """Add, change or replace rows from FILE: new rows at the end of the table, known ones with their new values.
 
     FILE is a CSV file, an .xlsx workbook, JSON lines, or - for stdin. Without TABLE, the table with the name of the
     file is used. The first import makes the file of the table.
@@ -273,7 +276,8 @@ def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
     for name, column in found.columns.items():
         yield f"  column {name} is read as {column}"
     for domain in found.domains[:most]:
-        yield f"  {name_row(domain.row)}: {pluralize(domain.people, 'person', 'people')} who asked"
+        people = f"{pluralize(domain.people, 'person', 'people')} who asked"
+        yield f"  {name_row(domain.row)}: {people if domain.people else 'nobody with such an address has asked'}"
     yield f"  found: {found.found:,}; likely: {len(found.likely):,}; not found: {len(found.not_found):,}"
     likely = limit_lines(
         found.likely, most, lambda each: f"line {each.row.line}, {name_row(each.row)}: did you mean {each.near}?"
@@ -351,7 +355,7 @@ def _print_draft(context: CommandContext, draft: TableDraft, found: TableImport 
 def _draft_lines(draft: TableDraft, *, is_written: bool) -> Iterator[str]:
     diff = draft.diff
     sizes = {"added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed)}
-    counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "no row changes"
+    counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "nothing to change"
     yield f"table {draft.own.name}: {counts}{'' if is_written else ' (nothing written)'}"
     for sign, rows in (("+", diff.added), ("~", [new for _, new in diff.changed]), ("-", diff.removed)):
         names = limit_lines(rows, _MAX_NAMED, lambda row: name_of_row(row, draft.own.folder.zone))

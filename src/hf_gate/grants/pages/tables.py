@@ -19,7 +19,6 @@ from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     RowDiff,
     TableDraft,
-    columns_of,
     find_rows,
     list_own_tables,
     name_row,
@@ -44,7 +43,7 @@ from hf_gate.web.http_context import HttpContext, Refused, parse_number, require
 
 PAGE_SIZE: Final = 100
 MAX_QUERY: Final = 200
-MAX_COLUMNS: Final = 30  # other columns that are shown or can be filled in
+MAX_COLUMNS: Final = 30  # other columns that are shown
 
 
 class TablesOfDesk(Struct, frozen=True):
@@ -118,17 +117,13 @@ def page(context: HttpContext) -> Response:
         tables=desk.tables,
         is_writable=is_writable,
         allows=desk.allows,
-        command="" if is_writable or not context.can_decide else command_to_add(first),
+        command="" if is_writable or not context.can_decide else command_to_import(first),
     )
 
 
-def command_to_add(own: OwnTable | None) -> str:
-    """Return the command that adds a row to a table, with a key column that its file has."""
-    if own is None:
-        return "hf-gate table add NAME email=ada@example.org"
-    columns = writable_columns(own)
-    key = next((name for name in own.spec.key if name in columns), own.spec.key[0])
-    return f"hf-gate table add {own.name} {key}={_EXAMPLES[key]}"
+def command_to_import(own: OwnTable | None) -> str:
+    """Return the command that adds or changes rows of a table from a file."""
+    return f"hf-gate table import {'NAME' if own is None else own.name} FILE"
 
 
 def export(context: HttpContext) -> Response:
@@ -162,10 +157,10 @@ def render_table(
     desk: TablesOfDesk,
     own: OwnTable,
     *,
-    wrong: str = "",
+    problem: HfGateError | None = None,
     status: int = 200,
 ) -> Response:
-    """Show the rows of one table. `wrong` says why nothing was written."""
+    """Show the rows of one table. `problem` says why nothing was written."""
     text = _search_text(context)
     rows = find_rows(own, text)
     start = parse_number(context.query_value("after")) or 0
@@ -185,9 +180,14 @@ def render_table(
         is_first=start == 0,
         is_writable=is_writable,
         allows=desk.allows,
-        command="" if is_writable or own.spec.file is None else command_to_add(own),
-        wrong=wrong,
+        command="" if is_writable or own.spec.file is None else command_to_import(own),
+        wrong=[] if problem is None else _problem_lines(problem),
     )
+
+
+def _problem_lines(problem: HfGateError) -> list[str]:
+    words = f"{problem} {problem.hint}".strip()
+    return [make_visible(line, one_line=True) for line in (f"{words[:1].upper()}{words[1:]}", *problem.details)]
 
 
 def _make_line(context: HttpContext, own: OwnTable, row: TableRow, bindings: Mapping[str, str]) -> dict[str, Any]:
@@ -204,14 +204,6 @@ def _make_line(context: HttpContext, own: OwnTable, row: TableRow, bindings: Map
     }
 
 
-def writable_columns(own: OwnTable) -> Sequence[str]:
-    """Return the columns of the file; none if it cannot be read now."""
-    try:
-        return [name for name in columns_of(own) if name][:MAX_COLUMNS]
-    except (HfGateError, UnicodeDecodeError):
-        return ()
-
-
 # ---- import ---------------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +211,6 @@ MAX_UPLOAD: Final = 256 << 10  # bytes of an imported file; larger ones go throu
 MAX_LINES: Final = 20_000  # of an imported file
 MAX_NAMED: Final = 20  # rows that a preview names
 MAX_SHOWN: Final = 50  # rows or people that a preview names
-_EXAMPLES: Final = {"email": "ada@example.org", "username": "ada", "user_id": "0123456789abcdef01234567"}
 
 
 def import_rows(context: HttpContext) -> Response:
@@ -236,10 +227,8 @@ def import_rows(context: HttpContext) -> Response:
             return _preview(context, own, found, format_people(people, is_json=is_json_lines(own.path)))
         _write(context, found.draft)
     except (UsageError, Stale, Guarded) as problem:
-        words = f"{problem} {problem.hint or ''}".strip()
-        words = make_visible(f"{words[:1].upper()}{words[1:]}", one_line=True)
         status = 409 if isinstance(problem, Stale | Guarded) else 422
-        return render_table(context, desk, own, wrong=words, status=status)
+        return render_table(context, desk, own, problem=problem, status=status)
     context.app_state.policies.expire()
     return RedirectResponse(f"/tables/{own.name}?done=1", 303)
 

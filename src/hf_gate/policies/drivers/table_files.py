@@ -56,10 +56,7 @@ def load_table(
             )
         content = read_content(path)
     except FileNotFoundError:
-        columns = ",".join(key)
-        return _refused_table(
-            name, key, f"{path.name} does not exist; create it with the columns {columns} and expires", now
-        )
+        return _refused_table(name, key, f"{path.name} does not exist; make it: hf-gate table import {name} FILE", now)
     except OSError as problem:
         return _refused_table(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
     if content is None:

@@ -273,18 +273,23 @@ def _make_first_plan(context: CommandContext, workspace: Workspace, folder: Path
     """Import the roster into the table of the example, and save the first plan."""
     lines: list[str | StyledLine] = []
     rows = None
+    likely: set[str | None] = set()
     if people is not None:
         own = find_own_table(workspace, people.table)
         found = prepare_import(workspace, own, people.people, replaces=False)
         save_table_draft(workspace, found.draft, find_actor(context))
         rows = len(found.draft.after.rows)
         lines += [f"Wrote {own.spec.file} with {pluralize(rows, 'row')}.", *match_lines(found, _MAX_NAMED)]
+        likely = {each.person.identity.user_id for each in found.likely} - {None}
     bundle = load_policies(workspace)
     files = [spec.file for policy in bundle.policies for spec in policy.tables if spec.file]
     missing = [file for file in files if not (folder / file).exists()]
     lines += map(describe_missing_table, missing)
     path = folder / PLAN_FILE
     made = make_plan_file(context, workspace, bundle, path)
+    sent_back = {change.user_id for change in made.changes if change.after == Status.RESET} & likely
+    if sent_back:
+        lines += [f"  {len(sent_back):,} of the likely people would be sent back by this plan; correct the file first."]
     lines += [*plan_lines(workspace, bundle, made), describe_saved(workspace, made, Path(os.path.relpath(path)))]
     return _FirstPlan(path, rows, lines, [Path(file).stem for file in missing], bool(made.changes))
 

@@ -18,6 +18,7 @@ from hf_gate.core.parsing.strict_yaml import suggest
 from hf_gate.core.policy_model import FactEnd, Policy, Rule, TableSpec
 from hf_gate.errors import Guarded, Stale, UsageError
 from hf_gate.grants.drivers.file_replacement import digest_of_file, replace_file
+from hf_gate.grants.people_files import find_near_columns
 from hf_gate.grants.table_edits import Cells, RowEdits, edit_table
 from hf_gate.policies.drivers.table_files import (
     MAX_BYTES,
@@ -202,7 +203,7 @@ def find_own_table(workspace: Workspace, name: str) -> OwnTable:
     known = (
         f"The tables are: {', '.join(tables)}."
         if tables
-        else "Name its file and key in hf-gate.yaml under `tables`; see docs/tables.md."
+        else "Add to hf-gate.yaml: tables: {NAME: {file: tables/NAME.csv, key: [username, email]}}"
     )
     raise UsageError(
         f"there is no table {make_visible(name, one_line=True)[:60]}.",
@@ -253,7 +254,8 @@ def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
     if wrong is None and read.rows:
         return read.rows[0]
     message = read.refusal.partition(": ")[2] if wrong is None else wrong.message[:-1]
-    raise UsageError(f"{message}. Nothing was written.", hint=f"The key is {' or '.join(own.spec.key)}.")
+    near = next((f" Did you mean {near[0]}?" for name in given if (near := find_near_columns(name))), "")
+    raise UsageError(f"{message}. Nothing was written.", hint=f"The key is {' or '.join(own.spec.key)}.{near}")
 
 
 def _canonical_cells(own: OwnTable, cells: Cells) -> dict[str, str]:
@@ -315,7 +317,7 @@ def draft_import(
         for line in twins:
             if line in writers:  # the second row would replace the first
                 raise UsageError(
-                    f"lines {writers[line]} and {row.line} belong to line {line} of table {own.name}."
+                    f"lines {writers[line]} and {row.line} of the file name the same row (line {line} of {own.name})."
                     " Nothing was written."
                 )
             writers[line] = row.line

@@ -37,10 +37,15 @@ _NAME_COLUMNS: Final = ("name", "fullname", "full_name", "full name")
 
 
 class LikelyRow(NamedTuple):
-    """A row that means nobody who asked, and the name of somebody whom it may mean."""
+    """A row that means nobody who asked, and somebody whom it may mean."""
 
     row: TableRow
-    near: str
+    person: PersonRow
+
+    @property
+    def near(self) -> str:
+        """The name of this person."""
+        return name_of_asker(self.person)
 
 
 class DomainRow(NamedTuple):
@@ -93,7 +98,12 @@ def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) 
     table = build_table_of_file(structs.replace(read, problems=()), name, key, zone, previous_rows=0)
     wrong = [problem for problem in (*read.problems, *table.problems) if problem.is_error and problem.line]
     if wrong:
-        raise UsageError(_describe_problems(wrong), hint="Correct the file. Nothing was written.")
+        count = len({problem.line for problem in wrong})
+        raise UsageError(
+            f"{pluralize(count, 'line')} of the file cannot be used.",
+            hint="Correct the file. Nothing was written.",
+            details=_describe_problems(wrong),
+        )
     if not read.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
     if table.refusal:
@@ -101,12 +111,10 @@ def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) 
     return table
 
 
-def _describe_problems(problems: Sequence[TableProblem]) -> str:
+def _describe_problems(problems: Sequence[TableProblem]) -> list[str]:
     """Return all lines that are wrong, a line of text for each, at most `_MAX_LISTED`."""
     ordered = sorted(problems, key=lambda problem: problem.line)
-    lines = limit_lines(ordered, _MAX_LISTED, lambda problem: f"line {problem.line}: {problem.message}")
-    count = len({problem.line for problem in problems})
-    return "\n  ".join([f"{pluralize(count, 'line')} of the file cannot be used.", *lines])
+    return limit_lines(ordered, _MAX_LISTED, lambda problem: f"line {problem.line}: {problem.message}")
 
 
 def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, replaces: bool) -> TableImport:
@@ -123,11 +131,17 @@ def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, r
     table = check_list(fitted, own.name, own.spec.key, own.folder.zone)
     draft = draft_import(own, dict(fitted.read.records), table, fitted.read.header, replaces=replaces)
     means = {row.line: _identify(index, row) for row in table.rows}
-    matched = {person.id for person in means.values() if person is not None}
+    matched = {person.id for people_of_row in means.values() for person in people_of_row}
     counts = _count_domains(table, known.values())
     covered = {row.line for row in table.rows if row.domain}
-    missing = [row for row in table.rows if means[row.line] is None and row.line not in covered]
+    missing = [row for row in table.rows if not means[row.line] and row.line not in covered]
     near = _find_near(missing, [person for ident, person in known.items() if ident not in matched])
+    shared = [
+        f"line {row.line}, {row.email}: two accounts have this address: "
+        + ", ".join(map(name_of_asker, means[row.line]))
+        for row in table.rows
+        if len(means[row.line]) > 1
+    ]
     dropped_note = [f"left out columns that the table does not have: {', '.join(dropped)[:200]}"] if dropped else []
     return TableImport(
         draft,
@@ -137,7 +151,7 @@ def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, r
         domains=[DomainRow(row, counts[row.domain]) for row in table.rows if row.domain],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
         columns=people.columns,
-        notes=[*people.notes, *dropped_note],
+        notes=[*people.notes, *limit_lines(shared, _MAX_LISTED), *dropped_note],
     )
 
 
@@ -153,10 +167,15 @@ def _iterate_concerned(workspace: Workspace, own: OwnTable) -> Iterator[RequestR
 # ---- whom rows mean --------------------------------------------------------------------------------------------------
 
 
-def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:
-    """Return whom a row means, by its most reliable key."""
+def name_of_asker(person: PersonRow) -> str:
+    """Return the username of a person, else their address."""
+    return person.identity.username or person.identity.email or ""
+
+
+def _identify(people: PeopleIndex, row: TableRow) -> Sequence[PersonRow]:
+    """Return whom a row means, by its most reliable key: two people if they share an address."""
     found = people.identify({column: row.value_of_key(column) or "" for column in KEYS})
-    return found[0] if found else None
+    return found[:1] or people.find("email", row.email or "")
 
 
 def _identify_cells(people: PeopleIndex, cells: Mapping[str, str]) -> PersonRow | None:
@@ -179,8 +198,8 @@ def _count_domains(table: Table, people: Iterable[PersonRow]) -> Counter[str | N
     return counts
 
 
-def _find_near(rows: Sequence[TableRow], people: Sequence[PersonRow]) -> dict[int, str]:
-    """Return by line the name of a person whose name or address is almost that of a row."""
+def _find_near(rows: Sequence[TableRow], people: Sequence[PersonRow]) -> dict[int, PersonRow]:
+    """Return by line a person whose name or address is almost that of a row."""
     wanted = {
         row.line: [
             *filter(None, (row.username, (row.email or "").partition("@")[0])),
@@ -188,11 +207,7 @@ def _find_near(rows: Sequence[TableRow], people: Sequence[PersonRow]) -> dict[in
         ]
         for row in rows[:_MAX_NEAR]
     }
-    spelled = [
-        (person.identity.username or person.identity.email or "", _list_spellings(person))
-        for person in people
-        if person.identity.username or person.identity.email
-    ]
+    spelled = [(person, _list_spellings(person)) for person in people if name_of_asker(person)]
     return find_near_names(wanted, spelled)
 
 

@@ -178,5 +178,5 @@ def describe_binding(row: TableRow, bindings: Mapping[str, str]) -> str:
     if not row.username or row.user_id or row.email or bindings.get(row.username):
         return ""
     if bindings.get(row.username) == NO_ACCOUNT:
-        return "no account had this name; confirm who it is"
-    return "waits until its account is looked up"
+        return "no account had this name; add their e-mail address or account id"
+    return "its account is looked up by the next plan"
