@@ -99,9 +99,7 @@ def test_the_deciding_token_can_decide_at_its_repo() -> None:
             assert str(hub.accept(repo_of(local, 0), "ada").kind) == "done"
 
 
-@pytest.mark.parametrize(
-    ("token", "beyond"), [("owner", "every repo that its account"), ("fine_write", "every repo of ")]
-)
+@pytest.mark.parametrize(("token", "beyond"), [("owner", "all repos of its account"), ("fine_write", "every repo of ")])
 def test_a_classic_token_shows_that_it_reaches_more_repos(local: LocalHub, token: str, beyond: str) -> None:
     with Hub(local.tokens[token], local.url) as hub:
         rights = hub.whoami().rights
