@@ -109,7 +109,7 @@ def test_where_only_named_tokens_are_used_the_hint_names_an_option(console: Cons
     assert "Use --token-file FILE" in console.run("doctor", env=only_named).out
 
 
-@pytest.mark.parametrize("words", ["ls", "sync", "init", "repos ls", "person show ada", "members ls"])
+@pytest.mark.parametrize("words", ["ls", "sync", "init", "repos ls", "person show ada"])
 def test_without_a_token_each_command_names_the_page_about_tokens(console: Console, words: str) -> None:
     ended = console.run(*words.split(), env={"HF_TOKEN": ""})
     assert ended.code == 4

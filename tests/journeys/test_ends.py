@@ -88,7 +88,7 @@ def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
         jsonschema.validate(first.json, schema_of("ends-confirm"))
     told = console.run("ends", "confirm", "--yes", "--max-changes", "21").out
     assert (
-        f"approval 1 of 2: The policies of {DATASET} ask for two people. Nothing was moved. Ask another person" in told
+        f"approval 1 of 2: The policies of {DATASET} ask for two people. Nothing was moved. Ask another member" in told
     )
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2090-01-02"}
     write_rows(place, "2088-01-01", NAMES)

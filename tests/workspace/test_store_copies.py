@@ -235,7 +235,7 @@ def test_what_an_earlier_restore_replaced_is_kept(path: Path, tmp_path: Path) ->
         "UPDATE people SET salt = 'text'",
         "UPDATE repos SET type = 'planet' WHERE id > 0",
         "UPDATE chains SET head = 'text'",
-        "INSERT INTO members (name, role, link, made_at, id) VALUES ('eve', 'king', 'x', 1, 'm_1')",
+        "INSERT INTO members (name, role, made_at, id) VALUES ('eve', 'king', 1, 'm_1')",
     ],
 )
 def test_a_backup_with_values_that_no_store_holds_is_refused_in_one_line(path: Path, tmp_path: Path, sql: str) -> None:
@@ -250,7 +250,7 @@ def test_a_backup_with_values_that_no_store_holds_is_refused_in_one_line(path: P
 
 def test_a_stored_value_that_cannot_be_read_is_a_damaged_store(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("INSERT INTO members (name, role, link, made_at, id) VALUES ('eve', 'king', 'x', 1, 'm_1')")
+        db.execute("INSERT INTO members (name, role, made_at, id) VALUES ('eve', 'king', 1, 'm_1')")
     with open_store(path, endpoint=ENDPOINT) as store, pytest.raises(StoreDamaged, match="cannot be read"):
         store.members()
 
