@@ -82,16 +82,18 @@ class GrantModel:
         (self.workspace.folder / "tables" / f"{table}.csv").write_text("nothing that is a table")
 
     def read(self) -> None:
-        """What this turn knows: of a table that cannot be read, the rows of its last good version."""
+        """What this turn knows: a table that cannot be read leaves the last known dates as they are."""
         if "dua" in self.lost:
             return
         table = {row.user_id: row.expires for row in self.workspace.bundle.tables["dua"].rows}
         self.dates = {name: table.get(self.workspace.id_of(name)) for name in self.people}
 
     def is_kept(self, name: str, table: str) -> bool | None:
-        """A condition: whether a row of the table counts now; None if a lost table had no row."""
+        """A condition: whether a row of the table counts now; None if the table is lost."""
+        if table in self.lost:
+            return None
         if name in self.untrained if table == "training" else self.rows[name] == GONE:
-            return None if table in self.lost else False
+            return False
         if table == "training":
             return True
         date = self.dates[name]
