@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -53,6 +54,25 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(desk: 
     accept(desk, lena)
     desk.send_due()
     assert read_status(desk) == "accepted"
+
+
+def test_the_second_person_is_shown_the_earlier_end_that_the_first_one_chose(tmp_path: Path) -> None:
+    with open_desk(tmp_path, TWO_REVIEWERS.replace("reviewers: 2\n", "reviewers: 2\n    until: 1y\n")) as desk:
+        desk.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
+        lena, mia = desk.visitor(), desk.visitor(make_reviewer("mia"))
+        address = f"/requests/{desk.row('ada').state.hub_request}"
+        day = desk.app_state.now() + timedelta(days=90)
+        accept(desk, mia, until=f"{day:%Y-%m-%d}")
+        desk.send_due()
+        shown = f"until {day.day} {day:%b %Y}"
+        assert f"Approve (2 of 2) {shown}" in text_of(lena.get(address).body)
+        assert f'aria-label="Approve (2 of 2) ada {shown}"' in lena.get("/queue").body
+        version = re.search(r'name="accept" value="(\S+)"', lena.get(address).body)
+        assert version is not None
+        lena.post("/tray", {"accept": version[1]})
+        desk.send_due()
+        assert read_status(desk) == "accepted"
+        assert "as mia approved" in text_of(lena.get(f"/requests/{desk.row('ada').state.hub_request}").body)
 
 
 def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(desk: Desk) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
+from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.people.approvals import Approver
@@ -21,6 +22,7 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, cre
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, PendingDecision
 from hf_gate.decisions.service.tray import DecisionRequest, TrayService
+from hf_gate.grants.commands.hand_ends import describe_end
 from hf_gate.grants.rows import read_terms_of
 from hf_gate.grants.service.ends.approved_ends import EndChanger
 from hf_gate.grants.service.ends.end_changes import renew_by_rules
@@ -86,6 +88,16 @@ def days_and_terms(scene: GrantWorkspace) -> tuple[int | None, str | None, int]:
     return None if days is None else round(days), state.until_rule, 0 if terms is None else len(terms.keep_while)
 
 
+def how_the_end_was_set(scene: GrantWorkspace) -> tuple[str | None, str]:
+    """The cause of the end in the ledger, and how the audit log ends its sentence."""
+    entries = scene.store.entries(request=scene.row("ada").id, limit=100)
+    entry = next(one for one in entries if one.link.kind == e.kind_of(e.GrantDated))
+    event = e.decode_event(entry.link.body)
+    assert isinstance(event, e.GrantDated)
+    sentence = describe_event(event, private=entry.private)
+    return event.cause, sentence[sentence.rfind("(") :]
+
+
 # ---- acceptances -----------------------------------------------------------------------------------------------------
 
 
@@ -143,9 +155,55 @@ def test_of_the_end_that_one_chose_and_the_end_of_the_rule_the_earlier_holds(sce
     accept(scene, "mia", "30d")
     scene.turn()
     assert scene.status_on_hub("ada") == "pending"
+    row = scene.row("ada")
+    shown = load_terms_reader(scene.workspace).read_terms([row], scene.clock.now())[row.id]
+    assert describe_end(shown, scene.clock.now(), scene.zone).endswith(", as mia approved")
     assert accept(scene, "owner").kind is OutcomeKind.DONE
     assert days_and_terms(scene) == (30, RULE, 1)
+    assert how_the_end_was_set(scene) == ("approved", "(as mia approved)")
     assert verify_ledger(scene.store, with_tables=True).ok
+
+
+def test_an_end_that_the_first_one_chose_after_the_second_looked_names_the_first(scene: GrantWorkspace) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    member(scene, "mia")
+    row = scene.row("ada")
+    seen = load_terms_reader(scene.workspace).read_terms([row], scene.clock.now())[row.id]
+    accept(scene, "mia", "30d")
+    author = RunAuthor(account="id-owner")
+    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "owner", scene.approvals, author)
+    target = DecisionTarget(scene.repos[0], Target(username="ada"), end=end_of_terms(seen))
+    assert sender.decide([target], Choice(Status.ACCEPTED), run_id="r_9").outcomes[0].kind is OutcomeKind.DONE
+    assert days_and_terms(scene) == (30, RULE, 1)
+    assert how_the_end_was_set(scene) == ("approved", "(as mia approved)")
+
+
+@pytest.mark.parametrize("is_bulk", [True, False])
+def test_a_second_acceptance_by_the_same_person_keeps_the_earlier_end_that_they_chose(
+    scene: GrantWorkspace, is_bulk: bool
+) -> None:
+    ask(scene, TWO, "until: 1y")
+    mia = member(scene, "mia")
+    accept(scene, "mia", "30d")
+    if is_bulk:
+        reader, now = load_terms_reader(scene.workspace), scene.clock.now()
+        ends = BulkEnds(read=lambda rows: reader.read_terms(rows, now), now=now)
+        author = RunAuthor(member=mia.id, account=mia.account_id)
+        decision = BulkDecision("r_9", "mia", "accepted", None, 1, author, ends)
+        scene.execute(create_bulk_run(scene.store, decision, [[scene.row("ada").id]], now))
+    else:
+        assert accept(scene, "mia").why.startswith("approval 1 of 2: your approval counts once")
+    assert accept(scene, "owner").kind is OutcomeKind.DONE
+    assert days_and_terms(scene)[0] == 30
+
+
+def test_no_end_of_the_rule_and_an_end_that_the_first_one_chose_gives_that_end(scene: GrantWorkspace) -> None:
+    ask(scene, TWO)
+    member(scene, "mia")
+    accept(scene, "mia", "30d")
+    assert accept(scene, "owner").kind is OutcomeKind.DONE
+    assert days_and_terms(scene)[0] == 30
+    assert how_the_end_was_set(scene) == ("approved", "(as mia approved)")
 
 
 @pytest.mark.parametrize("days", [900, 1200])

@@ -51,6 +51,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
     rests_on: EndRows = {}  # the tables behind the end
     is_chosen: bool = False  # a person chose the end instead of the one that the rule sets
+    approved_by: str | None = None  # the earlier approver whose end it contains
     row: int
 
     @property

@@ -36,6 +36,7 @@ class QueuedChange(Change, frozen=True, kw_only=True):
             self.terms,
             self.rests_on,
             is_chosen=self.is_chosen,
+            approved_by=self.approved_by,
             version=self.end_version,
             shown_at=self.shown_at,
         )

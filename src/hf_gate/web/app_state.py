@@ -75,7 +75,9 @@ class AppState:
     def __post_init__(self) -> None:
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
         self.policies = PolicyWatcher(self.workspace)
-        self.terms_reader = TermsReader(self.workspace, self.policies.require_for_repo)
+        self.terms_reader = TermsReader(
+            self.workspace, self.policies.require_for_repo, read_bundle=lambda: self.policies.current
+        )
         self.tray_service = TrayService(self.workspace, self.membership, self.terms_reader)
         self.run_worker = RunWorker(self.workspace, self.membership)
         self.plan_maker = PlanMaker(self.workspace, self.policies)

@@ -5,7 +5,7 @@ person's would count.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Final
@@ -20,6 +20,7 @@ from hf_gate.base.timestamps import from_ms, ms_to_iso
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query
 from hf_gate.core.people.approvals import Approval, ApprovedEnd, Approver, Quorum, is_current
+from hf_gate.core.people.hand_terms import EarlierEnd
 from hf_gate.core.records import ApprovalRecord, ApprovalsRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.settings.service.workspace import Workspace
@@ -88,6 +89,32 @@ def read_approval_status(
         row.id: _status_of(book, row, quorum, stored, me)
         for row, quorum, stored in _iterate_doubles(workspace, book, rows, read_quorum_rules(workspace, read_bundle))
     }
+
+
+def find_earlier_ends(
+    workspace: Workspace,
+    rows: Sequence[RequestRow],
+    given: Mapping[int, ApprovedEnd],
+    now: datetime,
+    read_bundle: BundleReader | None = None,
+) -> dict[int, list[EarlierEnd]]:
+    """Return which ends that others approved come before those that an acceptance would give, by row id.
+
+    Policies are read only if one of these requests was approved.
+    """
+    book = ApprovalBook(workspace.store)
+    approved = book.list_stored([row.id for row in rows if row.state.status != Status.ACCEPTED])
+    found = dict[int, list[EarlierEnd]]()
+    if not approved:
+        return found
+    rules = read_quorum_rules(workspace, read_bundle)
+    for row, quorum, stored in _iterate_doubles(workspace, book, [row for row in rows if row.id in approved], rules):
+        ends = book.read_approved_ends(row.id)
+        for one in book.select_counted(row, quorum, stored):
+            end = ends.get(one.account)
+            if end is not None and end.shortens(given[row.id], now, workspace.zone):
+                found.setdefault(row.id, []).append(EarlierEnd(end.until, one.actor))
+    return found
 
 
 def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRecord | None:

@@ -41,8 +41,7 @@ from hf_gate.core.people.approvals import (
     is_current,
     why_not_counted,
 )
-from hf_gate.core.people.grants import parse_grant_end
-from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.core.people.hand_terms import EarlierEnd, GrantEnd
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import version_of_record
@@ -313,10 +312,10 @@ class ApprovalCheck:
         end = None if change.until is None and change.terms is None else GrantEnd(change.until, terms=change.terms)
         is_fixed = change.is_chosen or run.plan is not None
         asked = ProposedApproval(row, version, quorum, approved_end_of(end), approver, self.note, is_fixed=is_fixed)
-        kind, text = approve(write, book, asked, at, self.workspace.zone)
+        kind, why, earlier = approve(write, book, asked, at, self.workspace.zone)
         if kind is not None:
-            return SettledItem(item, kind, text)
-        return item.with_earlier_end(text) if text else item
+            return SettledItem(item, kind, why)
+        return item.shorten(earlier) if earlier else item
 
 
 class ProposedApproval(Struct, frozen=True):
@@ -337,8 +336,8 @@ class ProposedApproval(Struct, frozen=True):
 
 def approve(
     write: Writer | None, book: ApprovalBook, asked: ProposedApproval, at: int, zone: tzinfo
-) -> tuple[OutcomeKind | None, str]:
-    """Record an approval; return the outcome and what is lacking, or None and the earlier ends that hold, as written.
+) -> tuple[OutcomeKind | None, str, list[EarlierEnd]]:
+    """Record an approval; return the outcome and what is lacking, or None and the earlier ends that hold.
 
     Without `write`, nothing is recorded.
     """
@@ -350,21 +349,22 @@ def approve(
     agreed = book.read_approved_ends(row.id) if given else {}
     mine = next((one for one in given if approver is not None and one.account == approver.account), None)
     state = f"approval {len(given)} of {quorum.count}"
-    earlier = list[str]()
+    earlier = list[EarlierEnd]()
+    keeps_mine = False  # the end that this person chose before
     for one in given:
         theirs = agreed.get(one.account)
-        if one is mine or (theirs is not None and not asked.end.exceeds(theirs, now, zone)):
+        if theirs is not None and not asked.end.exceeds(theirs, now, zone):
             continue
-        can_shorten = not asked.is_fixed and theirs is not None and set(theirs.conditions) <= set(asked.end.conditions)
-        if can_shorten and theirs is not None and parse_grant_end(theirs.until, now, zone) > now:
-            earlier.append(theirs.until)
-        else:
+        if theirs is not None and not asked.is_fixed and theirs.shortens(asked.end, now, zone):
+            earlier.append(EarlierEnd(theirs.until, one.actor))
+            keeps_mine = keeps_mine or one is mine
+        elif one is not mine:
             known = "an end that is not recorded" if theirs is None else theirs.words
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
             why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose that end or an earlier one"
-            return kind, f"{state}: {why}, or ask {one.actor} to approve this one"
+            return kind, f"{state}: {why}, or ask {one.actor} to approve this one", []
     why = "" if approver is None or mine is not None else book.explain(row, quorum, approver)
-    is_new = len(given) < quorum.count if mine is None else agreed.get(mine.account) != asked.end
+    is_new = len(given) < quorum.count if mine is None else not keeps_mine and agreed.get(mine.account) != asked.end
     if approver is not None and approver.account is not None and not why and is_new:
         identity = row.content.identity if quorum.reads_identity else b""  # it counts only if the rules read it
         approval = Approval(
@@ -382,12 +382,12 @@ def approve(
             book.recorded_ends.setdefault(row.id, {})[approval.account] = asked.end
         given = [*(one for one in given if one is not mine), approval]
     if len(given) >= quorum.count:
-        return None, ",".join(earlier)
+        return None, "", earlier
     state = f"approval {len(given)} of {quorum.count}"
     if why:
-        return OutcomeKind.REFUSED, f"{state}: your approval does not count, because {why}"
+        return OutcomeKind.REFUSED, f"{state}: your approval does not count, because {why}", []
     again = "" if mine is None else ": your approval counts once; another person must approve"
-    return OutcomeKind.DEFERRED, f"{state}{again}"
+    return OutcomeKind.DEFERRED, f"{state}{again}", []
 
 
 def _record_approval(write: Writer, asked: ProposedApproval, approval: Approval) -> None:

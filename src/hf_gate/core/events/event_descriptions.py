@@ -97,7 +97,8 @@ def _describe_deletion(event: e.PrivatePartsDeleted, _entry: _Entry) -> str:
 def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
     rows = describe_rows(rows_of_end(entry.private))
     cause = f", on {rows}" if rows else ""
-    cause += f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
+    by = (entry.private or {}).get("approved_by", "an earlier approver")
+    cause += f" ({_END_CAUSES[event.cause].format(by=by)})" if event.cause in _END_CAUSES else ""
     if event.version:
         cause += f", by version {event.version} of rule {event.rule}, which changed after it was shown"
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
@@ -120,6 +121,7 @@ _END_CAUSES: Final = {
     "drop": "end removed by a person",
     "adopt": "end set for earlier access",
     "chosen": "chosen with the decision",
+    "approved": "as {by} approved",
 }
 
 

@@ -125,8 +125,9 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
     """The end of a grant made by hf-gate was set, changed, or removed (`until` is None).
 
     `cause` is `fact` if a date in a table moved, `keep_while` if a condition changed, `renew` or `drop` if
-    a person set or removed the end, `chosen` if a person chose it with the acceptance, `adopt` if an earlier access got
-    an end, and `outside` if the person was accepted again on the Hub. Without a cause, the rule set the end.
+    a person set or removed the end, `chosen` if a person chose it with the acceptance, `approved` if the person who
+    approved before chose it, `adopt` if an earlier access got an end, and `outside` if the person was accepted again on
+    the Hub. Without a cause, the rule set the end.
     """
 
     until: int | None  # ms; None: no date

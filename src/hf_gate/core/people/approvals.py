@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from hf_gate.core.request_version import RequestVersion
 
-from .grants import read_duration
+from .grants import parse_grant_end, read_duration
 from .hand_terms import NO_END_WORD, GrantEnd, is_later
 from .members import KEY_ACTOR
 
@@ -64,6 +64,12 @@ class ApprovedEnd(NamedTuple):
     def exceeds(self, agreed: ApprovedEnd, now: datetime, zone: tzinfo) -> bool:
         """Tell whether this gives more access than what another person agreed to."""
         return not set(agreed.conditions) <= set(self.conditions) or is_later(self.until, agreed.until, now, zone)
+
+    def shortens(self, end: ApprovedEnd, now: datetime, zone: tzinfo) -> bool:
+        """Tell whether this approved end comes before the end that the next person gives, under the same conditions."""
+        if not set(self.conditions) <= set(end.conditions) or not is_later(end.until, self.until, now, zone):
+            return False
+        return parse_grant_end(self.until, now, zone) > now
 
     @property
     def words(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import astuple, replace
@@ -35,8 +36,9 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest`
     is that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on`
-    are the tables behind the end; equal terms of two people rest on different rows. `version` is the digest of the
-    policy of `rule`, and `shown_at` (ms) says when the terms were read for a person; terms differ by neither.
+    are the tables behind the end; equal terms of two people rest on different rows. `approved_by` is the person whose
+    approval has an earlier end than the rule; `until` contains it. `version` is the digest of the policy of `rule`, and
+    `shown_at` (ms) says when the terms were read for a person; terms differ by neither.
     """
 
     kind: TermsKind = TermsKind.NO_END
@@ -47,6 +49,7 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     digest: str | None = None
     document: GrantTerms | None = None
     rests_on: EndRows = {}
+    approved_by: str | None = None
     version: str | None = None
     shown_at: int | None = None
 
@@ -85,12 +88,19 @@ NO_HAND_TERMS: Final = HandTerms()
 """The terms without an end: no accept rule that holds sets one."""
 
 
+class EarlierEnd(NamedTuple):
+    """The end of an approval that is earlier than the end of the rule, as written, and the approver's name."""
+
+    written: str
+    by: str
+
+
 class GrantEnd(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The end that an acceptance gets, as written in rules, and the rule that set it (direct: the person chose it).
 
     `written` is None if only a condition ends the access. `terms` is what can move the end later. `is_chosen`: a person
-    chose `written` instead of the end that the rule sets. `version` and `shown_at` are those of the terms that were
-    shown.
+    chose `written` instead of the end that the rule sets. `approved_by` is the earlier approver whose end it contains.
+    `version` and `shown_at` are those of the terms that were shown.
     """
 
     written: str | None
@@ -99,6 +109,7 @@ class GrantEnd(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     terms: GrantTerms | None = None
     rests_on: EndRows = {}
     is_chosen: bool = False
+    approved_by: str | None = None
     version: str | None = None
     shown_at: int | None = None
 
@@ -126,8 +137,31 @@ def end_of_terms(terms: HandTerms) -> GrantEnd | None:
         terms.rule or ChangeOrigin.DIRECT,
         terms.document,
         terms.rests_on,
+        approved_by=terms.approved_by,
         version=terms.version,
         shown_at=terms.shown_at,
+    )
+
+
+def shorten_terms(terms: HandTerms, approved: Sequence[EarlierEnd]) -> HandTerms:
+    """Return the terms of an acceptance that earlier approvals shorten; their rule and conditions stay."""
+    if not approved:
+        return terms
+    end = shorten_end(GrantEnd(terms.until, terms=terms.document), approved)
+    digest = None if end.terms is None else end.terms.digest
+    return replace(
+        terms, kind=TermsKind.END, until=end.written, document=end.terms, digest=digest, approved_by=end.approved_by
+    )
+
+
+def shorten_end(end: GrantEnd, approved: Sequence[EarlierEnd]) -> GrantEnd:
+    """Return an end that also comes with the first of the ends that others approved."""
+    written = ",".join(one.written for one in approved)
+    return replace(
+        end,
+        written=f"{end.written},{written}" if end.written else written,
+        terms=with_chosen_end(end.terms, written, is_within=True),
+        approved_by=", ".join(one.by for one in approved),
     )
 
 

@@ -64,7 +64,7 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
     last = format_minute(parse_grant_end(end.written, now, zone), zone)
-    return f"access ends {last}, by rule {end.rule}"
+    return f"access ends {last}, {f'as {end.approved_by} approved' if end.approved_by else f'by rule {end.rule}'}"
 
 
 def _ask_end(

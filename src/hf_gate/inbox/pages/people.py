@@ -254,5 +254,5 @@ def _queue_decision(context: HttpContext, person: PersonRow, verb: str, seen: Ma
 
 def _must_choose_end(context: HttpContext, verb: str, requests: Iterable[int]) -> bool:
     """Whether the end of an acceptance is not known, so that the next page must ask for it."""
-    rows = context.workspace.store.requests(list(requests)).values() if verb == "accept" else ()
+    rows = list(context.workspace.store.requests(list(requests)).values()) if verb == "accept" else []
     return any(terms.needs_choice for terms in context.app_state.terms_reader.read_terms(rows, context.now).values())

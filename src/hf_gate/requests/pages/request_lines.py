@@ -274,9 +274,11 @@ def _add_terms(context: HttpContext, lines: Sequence[RequestLine]) -> None:
     }
     read = reader.read_terms([line.row for line in able if line.row.id not in known], context.now)
     versions = {repo: reader.read_versions(repo) for repo in {line.row.repo for line in able if line.row.id in known}}
+    rows = [line.row for line in able if line.row.id in known]
+    shown = {row.id: mark_as_shown(known[row.id], versions[row.repo], context.now) for row in rows}
+    read |= reader.shorten_terms(rows, shown, context.now)
     for line in able:
-        seen = known.get(line.row.id)
-        terms = read[line.row.id] if seen is None else mark_as_shown(seen, versions[line.row.repo], context.now)
+        terms = read[line.row.id]
         end = end_of_terms(terms)
         line.terms = terms
         line.version = version_with_terms(context, line.row, terms)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
 from hf_gate.base.ids import Repo
 from hf_gate.core.changes import Change
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.grants import with_chosen_end
+from hf_gate.core.people.hand_terms import EarlierEnd, GrantEnd, shorten_end
 from hf_gate.core.requests import AccessRequest, Target
 from hf_gate.core.stored_rows import RequestRow
 
@@ -41,11 +43,10 @@ class RunItem(Struct, frozen=True):
         seen = None if self.hub_record is None else msgspec.structs.replace(self.hub_record, read_at=now)
         return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
 
-    def with_earlier_end(self, written: str) -> RunItem:
-        """Return an acceptance whose access also ends at another end, as written, whatever its rule sets later."""
-        until = ",".join(part for part in (self.change.until, written) if part)
-        terms = with_chosen_end(self.change.terms, written, is_within=True)
-        change = msgspec.structs.replace(self.change, until=until, terms=terms, is_chosen=True)
+    def shorten(self, approved: Sequence[EarlierEnd]) -> RunItem:
+        """Return an acceptance whose access also ends when others approved it, whatever its rule sets later."""
+        end = shorten_end(GrantEnd(self.change.until, terms=self.change.terms), approved)
+        change = msgspec.structs.replace(self.change, until=end.written, terms=end.terms, approved_by=end.approved_by)
         return msgspec.structs.replace(self, change=change)
 
 

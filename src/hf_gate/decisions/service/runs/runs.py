@@ -297,7 +297,7 @@ def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | No
     )
     if end is None:
         return reverse
-    return msgspec.structs.replace(reverse, end_rule=end.rule, is_chosen=end.cause in ("renew", "chosen"))
+    return msgspec.structs.replace(reverse, end_rule=end.rule, is_chosen=end.cause in ("renew", "chosen", "approved"))
 
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
@@ -329,6 +329,7 @@ def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: 
         terms=end.terms,
         rests_on=end.rests_on,
         is_chosen=end.is_chosen,
+        approved_by=end.approved_by,
     )
 
 

@@ -188,10 +188,11 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
             written=change.until,
             terms=terms.digest if terms else None,
             lists=list_table_versions(change.rests_on),
-            cause="chosen" if change.is_chosen else None,
+            cause="chosen" if change.is_chosen else "approved" if change.approved_by else None,
         )
-        rows = {"rows": change.rests_on} if change.rests_on else None
-        entries.append(_make_entry(settled.item, dated, at, actor, rows))
+        private: dict[str, object] = {"rows": change.rests_on} if change.rests_on else {}
+        private |= {"approved_by": change.approved_by} if change.approved_by else {}
+        entries.append(_make_entry(settled.item, dated, at, actor, private or None))
     return entries
 
 

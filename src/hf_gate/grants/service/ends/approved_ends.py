@@ -68,7 +68,7 @@ class EndChanger(Struct, frozen=True):
             if quorum.problem:
                 held.append(HeldChange(change, OutcomeKind.REFUSED, quorum.problem))
                 continue
-            kind, why = approve(write, book, asked, at, workspace.zone)
+            kind, why, _ = approve(write, book, asked, at, workspace.zone)
             if kind is not None:
                 held.append(HeldChange(change, kind, why))
         return held

@@ -63,7 +63,7 @@ def plan_adoption(
         open_rows = []
         for row in batch:
             one = set_ends.get(row.id)
-            if one is not None and one.cause in ("renew", "chosen"):
+            if one is not None and one.cause in ("renew", "chosen", "approved"):
                 found.left[CHOSEN] += 1
                 found.chosen.append(row)
             else:

@@ -7,17 +7,26 @@ changes nothing. An end is refused if its policy no longer applies. The executor
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from hf_gate.approvals.service.approval_status import find_earlier_ends
 from hf_gate.approvals.service.quorum_rules import BundleReader
 from hf_gate.base.ids import Repo, group_by_repo
 from hf_gate.base.timestamps import DAY_MS, to_ms
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms, TermsKind
+from hf_gate.core.people.approvals import approved_end_of
+from hf_gate.core.people.hand_terms import (
+    NO_HAND_TERMS,
+    GrantEnd,
+    HandTerms,
+    TermsKind,
+    end_of_terms,
+    shorten_terms,
+)
 from hf_gate.core.policy_model import PolicyMode
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.errors import Guarded, HfGateError, UsageError
@@ -68,14 +77,25 @@ class TermsReader(Struct, frozen=True):
     workspace: Workspace
     policies_of: Callable[[RepoRow], RepoPolicies | None]
     shown: ShownTerms = field(default_factory=ShownTerms)
+    read_bundle: BundleReader | None = None
 
-    def read_terms(self, rows: Iterable[RequestRow], now: datetime) -> dict[int, HandTerms]:
+    def read_terms(self, rows: Sequence[RequestRow], now: datetime) -> dict[int, HandTerms]:
         """Return the terms of requests by row id, whatever their status."""
-        return {
+        by_rules = {
             ident: terms
             for repo, group in group_by_repo(rows).items()
             for ident, terms in self._read_terms_at(repo, group, now).items()
         }
+        return self.shorten_terms(rows, by_rules, now)
+
+    def shorten_terms(
+        self, rows: Sequence[RequestRow], by_rules: Mapping[int, HandTerms], now: datetime
+    ) -> dict[int, HandTerms]:
+        """Return terms, with the earlier ends of those who approved already where two people must approve."""
+        given = {ident: approved_end_of(end_of_terms(terms)) for ident, terms in by_rules.items()}
+        wanted = [row for row in rows if row.id in by_rules and not by_rules[row.id].needs_choice]
+        earlier = find_earlier_ends(self.workspace, wanted, given, now, self.read_bundle)
+        return {ident: shorten_terms(terms, earlier.get(ident, ())) for ident, terms in by_rules.items()}
 
     def read_each(self, targets: Sequence[tuple[Repo, RequestRow | None]], now: datetime) -> list[HandTerms]:
         """Return the terms of people at repos, each with their stored request, in the same order."""
@@ -188,7 +208,7 @@ def load_terms_reader(workspace: Workspace, read_bundle: BundleReader | None = N
             raise problem
         return None if bundle is None else bundle.for_repo(row, open_fact_sources(workspace))
 
-    return TermsReader(workspace, policies_of)
+    return TermsReader(workspace, policies_of, read_bundle=read_bundle)
 
 
 def describe_terms_problem(terms: HandTerms) -> str:
