@@ -12,7 +12,7 @@ from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.members.rows.members import remove_member
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.store.write_lock import ignore_wait
+from hf_gate.store.write_lock import Holder, ignore_wait
 from hf_gate.workspace.rows.backups import write_backup
 from hf_gate.workspace.rows.opening import open_store
 from hf_gate.workspace.service.store_maintenance import restore_backup
@@ -80,7 +80,7 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
         endpoint=ORIGIN,
         actor="owner",
         now=scene.clock.now(),
-        command="test",
+        who=Holder(1),
         wait=0.0,
         on_wait=ignore_wait,
     )

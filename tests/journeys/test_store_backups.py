@@ -96,7 +96,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
     [
         (lambda path: path.write_bytes(b"not a store at all"), 1),
         (lambda path: path.write_bytes(path.read_bytes()[:9000]), 1),
-        (lambda path: execute(path, "UPDATE about SET value = '9999' WHERE key = 'schema'"), 1),
+        (lambda path: execute(path, "UPDATE about SET value = '9999' WHERE key IN ('schema', 'oldest')"), 1),
         (lambda path: execute(path, "UPDATE about SET value = 'https://hub.example' WHERE key = 'endpoint'"), 2),
         (lambda path: execute(path, "CREATE TRIGGER t AFTER DELETE ON sessions BEGIN SELECT 1; END"), 1),
         (lambda path: execute(path, "CREATE VIEW v AS SELECT 1"), 1),

@@ -36,7 +36,7 @@ from hf_gate.privacy.rows.written_files import find_written_files
 from hf_gate.store.write_lock import Holder
 from hf_gate.workspace.rows.backups import Restore, restore, write_backup
 from hf_gate.workspace.rows.opening import open_store
-from hf_gate.workspace.service.store_maintenance import check_ledger
+from hf_gate.workspace.service.store_maintenance import refuse_damage
 from tests.kits.stores import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, store_records
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 
@@ -243,7 +243,7 @@ class ErasureMachine(RuleBasedStateMachine):
         number = data.draw(st.integers(1, self.backups))
         self.store.close()
         job = Restore(
-            self.folder / f"backup-{number}.db", Path(self.place), ENDPOINT, None, {}, check_ledger, "lena", 9
+            self.folder / f"backup-{number}.db", Path(self.place), ENDPOINT, None, {}, refuse_damage, "lena", 9
         )
         restore(job, Holder(1), wait=0)
         self.nobody_erased_is_left()

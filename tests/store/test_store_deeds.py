@@ -31,6 +31,7 @@ from hf_gate.core.events.ledger import ChainBreak, Checkpoint, verify_chain
 from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
+from hf_gate.errors import Guarded
 from hf_gate.grants.rows import (
     has_grants_with_terms,
     iterate_grants_with_terms,
@@ -40,7 +41,7 @@ from hf_gate.grants.rows import (
     write_terms,
 )
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.store.removal import count_unsettled_changes
+from hf_gate.store.removal import refuse_unsettled
 from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.store.rows.runs import read_runs_since
 from hf_gate.store.store import Store
@@ -123,10 +124,11 @@ def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, 
     with store.writing() as write:
         write.write_run(RunRow(id="r1", kind=RunKind.DIRECT, actor="lena", state=RunState.READY, made_at=5, total=1))
         write.write_changes([ChangeRow(run="r1", n=1, repo=EEG, request=None, change=b"{}", state=state)])
-    assert count_unsettled_changes(store.reads) == 1
+    with pytest.raises(Guarded, match="1 change may have been sent"):
+        refuse_unsettled(store.reads)
     with store.writing() as write:
         write.set_change_states("r1", [(1, "done", "")])
-    assert count_unsettled_changes(store.reads) == 0
+    refuse_unsettled(store.reads)
 
 
 # ---- what decisions do to a request --------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: Path) 
     other.execute("CREATE TABLE mine (x)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(StoreDamaged, match="not a store"):
+    with pytest.raises(ForeignStore, match="not a store"):
         open_store(path, endpoint=ENDPOINT)
     assert path.read_bytes() == before
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
-from hf_gate.store.removal import count_unsettled, files_of, remove_files
+from hf_gate.errors import ForeignStore, StoreBusy, StoreDamaged, StoreUnavailable
+from hf_gate.store.removal import files_of, remove_files
 from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.store.writing.compression import DEFAULT_DICTIONARY, Packer
 from hf_gate.workspace.rows.backups import Restore, restore, write_backup
 from hf_gate.workspace.rows.opening import open_store
-from hf_gate.workspace.service.store_maintenance import check_ledger
+from hf_gate.workspace.service.store_maintenance import refuse_damage
 from tests.kits.paths import ROOT
 from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
@@ -51,7 +51,7 @@ def put_back():
     restore(Restore(backup, store, ENDPOINT, None, {{"restored": "1"}}, lambda opened: None, "lena", 1), ME, wait=0)
 
 def remove():
-    remove_files(store, ME, wait=0, check=lambda: None)
+    remove_files(store, ME, wait=0)
 
 STEPS = {{"open", "os.rename", "os.remove", "os.link", "os.rmdir", "sqlite3.connect"}}
 
@@ -203,7 +203,7 @@ def test_who_writes_is_named_to_those_who_would_restore_or_remove(path: Path, tm
         with pytest.raises(StoreBusy, match=r"pid 7 on lab \(hf-gate run\)"):
             restore(wish(tmp_path / "copy.db", path), ME, wait=0)
         with pytest.raises(StoreBusy, match="pid 7 on lab"):
-            remove_files(path, ME, wait=0, check=lambda: None)
+            remove_files(path, ME, wait=0)
     finally:
         lock.release()
     assert path.exists()
@@ -213,7 +213,7 @@ def test_a_store_that_lends_its_right_to_write_is_not_taken_from_under_it(path: 
     with open_store(path, endpoint=ENDPOINT, lends=True) as desk:
         assert desk.repos()
         with pytest.raises(StoreBusy, match=r"has .* open"):
-            remove_files(path, ME, wait=0, check=lambda: None)
+            remove_files(path, ME, wait=0)
         with desk.writing() as write:
             write.write_setting("a", "1")
     assert len(files_of(path)) >= 3
@@ -223,7 +223,7 @@ def test_what_an_earlier_restore_replaced_is_kept(path: Path, tmp_path: Path) ->
     write_backup(path, tmp_path / "copy.db")
     first, second = (restore(wish(tmp_path / "copy.db", path), ME, wait=0) for _ in range(2))
     assert [first and first.name, second and second.name] == ["desk.db.before-restore", "desk.db.before-restore-2"]
-    remove_files(path, ME, wait=0, check=lambda: None)
+    remove_files(path, ME, wait=0)
     assert {file.name for file in tmp_path.iterdir()} == {"copy.db"}
 
 
@@ -243,7 +243,7 @@ def test_a_backup_with_values_that_no_store_holds_is_refused_in_one_line(path: P
     with closing(sqlite3.connect(tmp_path / "copy.db")) as db, db:
         db.execute(sql)
     with pytest.raises(StoreDamaged, match="Nothing was restored"):
-        restore(replace(wish(tmp_path / "copy.db", path), prove=check_ledger), ME, wait=0)
+        restore(replace(wish(tmp_path / "copy.db", path), prove=refuse_damage), ME, wait=0)
     assert path.exists()
     assert not [file for file in files_of(path) if "restor" in file.name]
 
@@ -270,11 +270,12 @@ def test_a_dictionary_that_unfolds_without_end_is_refused_before_it_does(diction
         list(Packer(lambda _: dictionary).unpack_all([b"\0\1" + bytes(1000)]))
 
 
-def test_a_database_of_another_program_is_never_counted_as_a_store(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_never_removed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "mine.db")) as db:
         db.execute("CREATE TABLE mine (x)")
-    with pytest.raises(UsageError, match="another program"):
-        count_unsettled(tmp_path / "mine.db")
+    with pytest.raises(ForeignStore, match="not a store of hf-gate"):
+        remove_files(tmp_path / "mine.db", ME, wait=0)
+    assert (tmp_path / "mine.db").exists()
 
 
 def test_a_restore_never_goes_through_a_link(path: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,3 +82,10 @@ def read_regular_file(path: Path) -> bytes:
     """Return the content of a file. Raises the errors of `open_regular_file`."""
     with open_regular_file(path) as file:
         return file.read()
+
+
+def remove_empty_folders(folders: Iterable[Path]) -> None:
+    """Remove those of these folders that are empty."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

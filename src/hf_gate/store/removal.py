@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from hf_gate.base.display_text import pluralize
 from hf_gate.base.environment import require_writes
-from hf_gate.base.locks import is_held
 from hf_gate.core.runs import UNSETTLED
-from hf_gate.errors import StoreBusy, StoreDamaged, UsageError
+from hf_gate.errors import Guarded, StoreBusy, StoreDamaged
 from hf_gate.store.database.schema import list_schema_tables, read_revision
 
 from .leases import LeaseKeeper
@@ -33,14 +32,13 @@ def files_of(store: Path) -> list[Path]:
     The main file is first, so that an interrupted removal leaves no older state. Backups, whatever their names, are
     never included.
     """
-    locks_of = rf"(?:\.(?:{'|'.join(Work)}))?(?:\.lock|\.holder)"
-    own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|{locks_of}|\.copies)")
+    locks = rf"(?:\.(?:{'|'.join(Work)}))?(?:\.lock|\.holder)"
+    own = re.compile(rf"{re.escape(store.name)}(?:{_COPY})?(?:-wal|-shm|-journal|{locks}|\.copies)?")
     try:
         found = [path for path in store.parent.iterdir() if own.fullmatch(path.name) and not _is_folder(path)]
     except FileNotFoundError:
         return []
-    locks = lock_files(store)
-    return sorted(found, key=lambda path: (path in locks, len(path.name), path.name))
+    return sorted(found, key=lambda path: (path in lock_files(store), len(path.name), path.name))
 
 
 def _is_folder(path: Path) -> bool:
@@ -59,13 +57,14 @@ def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = igno
     try:
         if store.is_file() and not store.is_symlink():
             with suppress(StoreDamaged):
-                _fold_in_wal(store)
+                fold_in_wal(store)
         yield lock
     finally:
         lock.release()
 
 
-def _fold_in_wal(store: Path) -> None:
+def fold_in_wal(store: Path) -> None:
+    """Merge the write-ahead log of a file into it. Raise StoreBusy if another process has the file open."""
     raw = sqlite3.connect(store, isolation_level=None, timeout=1.0)
     try:
         raw.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -78,54 +77,59 @@ def _fold_in_wal(store: Path) -> None:
         raw.close()
 
 
-def remove_files(
-    store: Path, who: Holder, *, wait: float, check: Callable[[], None], on_wait: OnWait = ignore_wait
-) -> list[Path]:
+def remove_files(store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> list[Path]:
     """Delete the files of a store and return them.
 
-    Links are deleted and never followed. `check` may still refuse once access is exclusive.
+    Links are deleted and never followed. Raise Guarded while changes are unsettled.
     """
     with sole_access(store, who, wait=wait, on_wait=on_wait):
-        check()
+        if store.is_file() and not store.is_symlink():
+            with suppress(StoreDamaged):  # a store that cannot be read settles nothing
+                _check_settled(store)
         found = files_of(store)
-        for path in found:
-            _unlink(path)
+        remove_paths(found)
         with suppress(OSError):  # so that the deletion is durable
             folder = os.open(store.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
     if os.name == "nt":  # Windows cannot delete locked files; on other systems, a new store may exist by now
-        for path in found:
-            _unlink(path)
+        remove_paths(found)
     return found
 
 
-def _unlink(path: Path) -> None:
-    with suppress(PermissionError if os.name == "nt" else FileNotFoundError):
-        path.unlink(missing_ok=True)
+def remove_paths(paths: Iterable[Path]) -> None:
+    """Delete files, also those that are links."""
+    for path in paths:
+        with suppress(PermissionError if os.name == "nt" else FileNotFoundError):
+            path.unlink(missing_ok=True)
 
 
-def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
-    """Remove those of these folders that are empty, and return them."""
-    gone = []
-    for folder in folders:
-        with suppress(OSError):
-            folder.rmdir()
-            gone.append(folder)
-    return gone
+def _check_settled(store: Path) -> None:
+    db = Sqlite(store, writes=False)
+    try:
+        if read_revision(db) is not None:
+            refuse_unsettled(db)
+    finally:
+        db.close()
 
 
-def remove_tables(
-    url: str, who: Holder, *, wait: float, check: Callable[[int], None], on_wait: OnWait = ignore_wait
-) -> None:
+def refuse_unsettled(db: Database) -> None:
+    """Raise Guarded if the outcome of a change is unknown, because only the store can settle it."""
+    if count := db.count("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED):
+        raise Guarded(
+            f"{db.at}: {pluralize(count, 'change')} may have been sent, with an unknown outcome; nothing was removed.",
+            hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs continue RUN`.",
+        )
+
+
+def remove_tables(url: str, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
     """Drop the tables and functions of a store from a server's schema, all or none; the schema itself stays."""
     db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
     keeper = LeaseKeeper(url, who)
     try:
         if read_revision(db) is not None:
-            with suppress(StoreDamaged):  # a store that was made before there were leases
-                keeper.acquire(Work.STORE, wait, f"{db.at} is being written", on_wait)
-            check(count_unsettled_changes(db))
+            keeper.acquire(Work.STORE, wait, f"{db.at} is being written", on_wait)
+            refuse_unsettled(db)
             _drop_tables(db)
     finally:
         keeper.close()
@@ -142,54 +146,3 @@ def _drop_tables(db: Postgres) -> None:
     with db.transaction():
         db.run(f"DROP TABLE IF EXISTS {', '.join(sorted(list_schema_tables()))}")
         db.run(f"DROP FUNCTION IF EXISTS {', '.join(_FUNCTIONS)}")
-
-
-def count_unsettled(store: Path) -> int:
-    """Return how many changes of a SQLite store were sent without a known outcome.
-
-    Raise StoreDamaged if the store cannot be read, and UsageError for a database of another program.
-    """
-    db = Sqlite(store, writes=False)
-    try:
-        tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and not {"about", "ledger"} <= tables:
-            raise UsageError(f"{store} is a database of another program; nothing was removed.")
-        return count_unsettled_changes(db) if tables else 0
-    except sqlite3.Error as problem:
-        raise StoreDamaged(f"{store} is not a store of hf-gate: {problem}.") from problem
-    finally:
-        db.close()
-
-
-def count_unsettled_changes(db: Database) -> int:
-    """Return how many changes were sent without a known outcome, including those of people without a request."""
-    return db.count("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED)
-
-
-# ---- other files of hf-gate ------------------------------------------------------------------------------------------
-
-
-def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
-    """Delete the caches, and the files of ended processes in the state folder. Files of running processes stay."""
-    found = [path for path in caches if not _is_folder(path) and os.path.lexists(path)]
-    for folder in ("ui", "profiles"):
-        files = sorted(path for path in (state / folder).glob("*") if not _is_folder(path))
-        held = [path for path in files if path.suffix == ".lock" and is_held(path)]
-        found += [path for path in files if not any(lock.name.startswith(path.name) for lock in held)]
-    for path in found:
-        _unlink(path)
-    return found
-
-
-def find_mode_faults(store: Path) -> list[str]:
-    """Return problems of a store's files: readable by others, links, or left by an interrupted restore."""
-    faults = []
-    for path in files_of(store):
-        about = path.lstat()
-        if stat.S_ISLNK(about.st_mode):
-            faults.append(f"{path} is a symbolic link")
-        elif os.name != "nt" and about.st_mode & 0o077:
-            faults.append(f"{path} can be read by others (mode {stat.S_IMODE(about.st_mode):04o})")
-        elif path.name.startswith(store.name + RESTORING):
-            faults.append(f"{path} was left by an interrupted restore")
-    return faults

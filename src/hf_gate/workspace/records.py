@@ -65,7 +65,6 @@ class StoreCheckRecord(Record, frozen=True, kw_only=True):
     ok: bool
     entries: Count
     findings: list[str]
-    repaired: bool
 
 
 class StoreExportRecord(Record, frozen=True, kw_only=True):
@@ -116,8 +115,8 @@ class RetentionRecord(Record, frozen=True, kw_only=True):
 
 
 class RemovalRecord(Record, frozen=True, kw_only=True):
-    """Stores that were removed, and files that stay."""
+    """A store that was removed, and files that stay."""
 
-    stores: list[str]
+    store: str
     removed: list[str]
     stays: list[str]

@@ -16,7 +16,7 @@ from typing import Final
 
 from hf_gate import __version__
 from hf_gate.core.events.erasure import SECRET_BYTES
-from hf_gate.errors import StoreDamaged, StoreTooNew, StoreUnavailable
+from hf_gate.errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable
 from hf_gate.store.sql import Database, Sqlite
 from hf_gate.store.writing.erased import ERASURE_KEY
 
@@ -144,7 +144,7 @@ def read_revision(db: Database) -> str | None:
     if not tables:
         return None
     if not {"about", "ledger"} <= tables:
-        raise StoreDamaged(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
+        raise ForeignStore(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
     rows = db.rows(READ_REVISION)
     if len(rows) != 1:
         raise StoreDamaged(f"{db.at} does not have exactly one schema version; it was not changed.")

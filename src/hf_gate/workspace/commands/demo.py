@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo, parse_repo
-from hf_gate.base.private_files import write_private_file
+from hf_gate.base.private_files import remove_empty_folders, write_private_file
 from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import format_request_lines, ls_columns
@@ -93,8 +93,6 @@ def _temporary_folder(context: CommandContext) -> Iterator[Path]:
 
     At the end, delete it, and those folders of this user that the demo left empty.
     """
-    from hf_gate.workspace.service.store_maintenance import remove_empty_folders
-
     state = context.settings.paths.state
     profiles = context.settings.paths.profiles
     missing = [folder for folder in state.parents if not folder.exists()]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.environment import require_writes
-from hf_gate.base.private_files import make_private_folder
+from hf_gate.base.private_files import make_private_folder, remove_empty_folders
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.cli.workspace import find_actor, local_user, open_workspace, remember_file, waiting_notice
 from hf_gate.decisions.commands.confirmation import confirm
-from hf_gate.errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
+from hf_gate.errors import StoreBusy, StoreDamaged, UsageError
 from hf_gate.grants.drivers.file_replacement import LOCK_NAME
 from hf_gate.workspace.records import (
     DisarmRecord,
@@ -38,7 +35,7 @@ store = LazyGroup(
     "store",
     {
         "check": CommandEntry(
-            "hf_gate.workspace.commands.store:store_check", "Check the file, the audit log and file permissions."
+            "hf_gate.workspace.commands.store:store_check", "Check the file, the audit log and what is derived from it."
         ),
         "export": CommandEntry(
             "hf_gate.workspace.commands.store:store_export", "Export everything to a folder, in open formats."
@@ -58,7 +55,7 @@ store = LazyGroup(
         ),
         "remove": CommandEntry(
             "hf_gate.workspace.commands.store:store_remove",
-            "Delete the store and all other data of hf-gate on this machine.",
+            "Delete the store, and other data of hf-gate on this machine.",
         ),
     },
     help="The store: requests, decisions and the audit log, on this machine or on a PostgreSQL server.",
@@ -102,59 +99,22 @@ def check_no_desk(context: CommandContext) -> None:
 # ---- check -----------------------------------------------------------------------------------------------------------
 
 
-@command("check", examples=("hf-gate store check", "hf-gate store check --json", "hf-gate store check --repair"))
-@click.option("--repair", is_flag=True, help="Build a damaged search index again. Nothing else is repaired.")
-def store_check(context: CommandContext, *, repair: bool) -> int:
-    """Check the store: the file, the audit log, derived tables and file permissions. Without --repair, changes nothing.
+@command("check", examples=("hf-gate store check", "hf-gate store check --json"))
+def store_check(context: CommandContext) -> int:
+    """Check the store: the file, the audit log and derived tables. Changes nothing.
 
-    A search index has no data of its own, so it can be built again. For any other damage, restore a backup.
-    Exits with 1 if there are findings.
+    Exits with 1 if there are findings. If the store is damaged, restore a backup.
     """
-    path = store_path(context)
-    findings: list[str] = []
-    if path is not None:
-        from hf_gate.workspace.service.store_maintenance import find_mode_faults
+    from hf_gate.workspace.service.store_maintenance import check_store
 
-        findings += find_mode_faults(path)  # first, because opening a store corrects the permissions
-    entries = 0
-    is_repaired = False
     try:
-        from hf_gate.workspace.service.store_maintenance import check_store
-
-        is_repaired = repair and path is not None and _repair_index(context, path)
-        damage, entries = check_store(open_store_to_read(context))
-        findings += damage
+        findings, entries = check_store(open_store_to_read(context).store)
     except StoreDamaged as problem:
-        findings.append(str(problem))
-    findings = list(dict.fromkeys(findings))
-    record = StoreCheckRecord(
-        store=_display_store(context),
-        ok=not findings,
-        entries=entries,
-        findings=findings,
-        repaired=is_repaired,
-    )
-    context.out.document(
-        record,
-        lambda: [
-            *(["The search index was damaged. It was built again."] if is_repaired else []),
-            *(findings or [f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."]),
-            *(["To build the search index again: hf-gate store check --repair"] if _is_index_damaged(findings) else []),
-        ],
-    )
+        findings, entries = [str(problem)], 0
+    record = StoreCheckRecord(store=_display_store(context), ok=not findings, entries=entries, findings=findings)
+    whole = f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."
+    context.out.document(record, lambda: findings or [whole])
     return 1 if findings else 0
-
-
-def _repair_index(context: CommandContext, path: Path) -> bool:
-    from hf_gate.workspace.service import bootstrap
-    from hf_gate.workspace.service.store_maintenance import repair_search_index, this_process
-
-    who = this_process(click.get_current_context().command_path)
-    return repair_search_index(path, who, wait=bootstrap.store_wait(context.settings), on_wait=waiting_notice(context))
-
-
-def _is_index_damaged(findings: list[str]) -> bool:
-    return any("search index" in finding or "grams" in finding for finding in findings)
 
 
 def _display_store(context: CommandContext) -> str:
@@ -175,8 +135,7 @@ def store_export(context: CommandContext, *, folder: Path) -> int:
     from hf_gate.workspace.service.store_maintenance import export_store
 
     require_writes(f"the folder {folder}")
-    path = store_path(context)
-    left_out = find_other_files(context, [] if path is None else [path])
+    left_out = find_other_files(store_path(context))
     owned = _owned_content(context.location, left_out)
     lines = export_store(open_store_to_read(context), folder, owned)
     remember_file(context, folder)
@@ -185,18 +144,11 @@ def store_export(context: CommandContext, *, folder: Path) -> int:
     return 0
 
 
-def find_other_files(context: CommandContext, stores: Sequence[Path]) -> list[Path]:
-    """Return the backups, exports and plans of these stores, and in a workspace the user's own store
-    of the same Hub.
-    """
-    from hf_gate.workspace.service import bootstrap
+def find_other_files(store: Path | None) -> list[Path]:
+    """Return the backups, exports and plans that were written of a store; [] for a store on a server."""
     from hf_gate.workspace.service.store_maintenance import find_written_files
 
-    files = [one.path for store in stores for one in find_written_files(store) if one.made_at is not None]
-    if context.location.folder is not None:
-        with suppress(HfGateError):  # a local Hub that does not answer has no store to name
-            files += [path for path in [bootstrap.own_store_path(context.settings)] if path.is_file()]
-    return files
+    return [] if store is None else [one.path for one in find_written_files(store) if one.made_at is not None]
 
 
 def _owned_content(location: WorkspaceLocation, left_out: list[Path]) -> dict[str, bytes]:
@@ -260,7 +212,7 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
     somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
     """
     from hf_gate.workspace.service import bootstrap
-    from hf_gate.workspace.service.store_maintenance import restore_backup
+    from hf_gate.workspace.service.store_maintenance import restore_backup, this_process
 
     path = store_path(context)
     if path is None:
@@ -284,7 +236,7 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
         endpoint=bootstrap.endpoint_of(context.settings),
         actor=local_user(),
         now=bootstrap.utc_now(),
-        command=click.get_current_context().command_path,
+        who=this_process(click.get_current_context().command_path),
         wait=bootstrap.store_wait(context.settings),
         on_wait=waiting_notice(context),
     )
@@ -384,132 +336,48 @@ def _lines(counts: Mapping[str, int], periods: Mapping[str, int], *, is_done: bo
 # ---- store remove ----------------------------------------------------------------------------------------------------
 
 
-class _Removal(Struct, frozen=True):
-    """The stores to remove: files, or with `url` a store on a server, which messages call `name`."""
-
-    name: str
-    paths: Sequence[Path] = ()
-    url: str | None = None
-    is_all_hubs: bool = False
-
-
 @command("remove", examples=("hf-gate store remove", "hf-gate store remove --yes"))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--all-hubs", is_flag=True, help="Remove all your stores outside workspaces, of every Hub.")
-def store_remove(context: CommandContext, *, yes: bool, all_hubs: bool) -> int:
+def store_remove(context: CommandContext, *, yes: bool) -> int:
     """Delete the store (requests, people, decisions, audit log, sessions), and lock files and caches of hf-gate.
 
     Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
     stay. Refused while changes are unsettled. To save what you may need later, first run `hf-gate store export DIR`.
     """
+    from hf_gate.workspace.service import bootstrap, store_maintenance
+
     require_writes("the store")
-    removal = _find_removal(context, all_hubs=all_hubs)
-    if not all_hubs:
-        check_no_desk(context)
-    check = partial(_check_all_settled, removal)
-    check()
+    check_no_desk(context)
+    url = bootstrap.store_url(context.settings, context.location)
+    path = store_maintenance.file_of_store(url)
+    name = store_maintenance.name_of_server_store(url) if path is None else str(path)
     if not yes:
-        question = f"Delete all data of hf-gate in {removal.name}? Nothing changes on the Hub."
+        question = f"Delete all data of hf-gate in {name}? Nothing changes on the Hub."
         confirm(context, question, "nothing was removed", "Add --yes.")
-    written = find_other_files(context, removal.paths)  # before the list of them is removed
-    removed = _remove(context, removal, check)
-    stays = [path for path in (*_find_kept_files(context, removal), *written) if os.path.lexists(path)]
-    stays = list(dict.fromkeys(stays))
-    record = RemovalRecord(
-        stores=[removal.url] if removal.url else list(map(str, removal.paths)),
-        removed=list(map(str, removed)),
-        stays=list(map(str, stays)),
-    )
-    context.out.document(record, lambda: _describe_removal(context, removal, removed, stays), quiet=record.removed)
+    stays = [*list_owner_files(context.location), *find_other_files(path)]  # before the list of them is removed
+    who = store_maintenance.this_process(click.get_current_context().command_path)
+    wait = bootstrap.store_wait(context.settings)
+    removed = store_maintenance.remove_store(url, who, wait=wait, on_wait=waiting_notice(context))
+    removed += _remove_traces(context)
+    record = RemovalRecord(store=name, removed=list(map(str, removed)), stays=list(map(str, stays)))
+    context.out.document(record, lambda: _describe_removal(record), quiet=record.removed)
     return 0
 
 
-def _find_removal(context: CommandContext, *, all_hubs: bool) -> _Removal:
-    from hf_gate.workspace.service import bootstrap
-    from hf_gate.workspace.service.store_maintenance import name_of_server_store
-
-    if all_hubs:
-        return _Removal(
-            "all your stores outside workspaces", sorted(context.settings.paths.stores.glob("*.db")), is_all_hubs=True
-        )
-    path = store_path(context)
-    if path is None:
-        return _Removal(name_of_server_store(bootstrap.store_url(context.settings, context.location)), url="server")
-    return _Removal(str(path), [path])
-
-
-def _check_all_settled(removal: _Removal) -> None:
-    """Raise Guarded while changes are unsettled, because only the store can settle them.
-
-    A store that cannot be read settles nothing.
-    """
-    from hf_gate.workspace.service.store_maintenance import count_unsettled
-
-    for path in removal.paths:
-        if path.is_file() and not path.is_symlink():
-            with suppress(StoreDamaged):
-                check_settled(count_unsettled(path), str(path))
-
-
-def check_settled(count: int, store: str) -> None:
-    """Raise Guarded if there are changes with an unknown outcome."""
-    if count:
-        raise Guarded(
-            f"{store}: {pluralize(count, 'change')} may have been sent, with an unknown outcome; nothing was removed.",
-            hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs continue RUN`.",
-        )
-
-
-def _remove(context: CommandContext, removal: _Removal, check: Callable[[], None]) -> list[Path]:
-    from hf_gate.workspace.service import bootstrap, store_maintenance
-
-    tell = waiting_notice(context)
-    wait = bootstrap.store_wait(context.settings)
+def _remove_traces(context: CommandContext) -> list[Path]:
+    """Delete the cache of accounts, the lock of saved files, and empty folders; return the deleted files."""
     paths = context.settings.paths
-    who = store_maintenance.this_process(click.get_current_context().command_path)
-    removed: list[Path] = []
-    for path in removal.paths:
-        if store_maintenance.files_of(path):
-            removed += store_maintenance.remove_files(path, who, wait=wait, check=check, on_wait=tell)
-    if removal.url:
-        url = bootstrap.store_url(context.settings, context.location)
-        store_maintenance.remove_tables(
-            url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell
-        )
     folder = context.location.folder
-    locks = [] if folder is None or removal.is_all_hubs else [folder / LOCK_NAME]
-    removed += store_maintenance.remove_traces(paths.state, [paths.accounts, *locks])
-    beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
-    ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
-    return removed + store_maintenance.remove_empty_folders([*beside, *ours])
+    traces = [paths.accounts, *([] if folder is None else [folder / LOCK_NAME])]
+    found = [path for path in traces if path.exists()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    remove_empty_folders([paths.stores, paths.data, paths.cache])
+    return found
 
 
-def _find_kept_files(context: CommandContext, removal: _Removal) -> list[Path]:
-    """Return the files that stay: the owner's files, and others that may contain personal data."""
-    from hf_gate.workspace.service.starter_workspace import GITIGNORE
-
-    files = list_owner_files(context.location)
-    for path in removal.paths:
-        files += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
-    if (folder := context.location.folder) is not None:
-        files += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
-    config = context.settings.paths.config_file
-    return list(dict.fromkeys([*files, *([config] if config.is_file() else [])]))
-
-
-def _describe_removal(
-    context: CommandContext, removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]
-) -> Iterator[str]:
-    if removal.url:
-        yield f"Removed the tables of {removal.name}."
-    yield from (f"Removed {path}" for path in removed)
-    if not removed and not removal.url:
-        yield "Nothing to remove."
-    for path in stays:
-        what = (
-            "your store of this Hub outside workspaces"
-            if path.parent == context.settings.paths.stores
-            else "because it is your file"
-        )
-        yield f"Kept, {what}: {path}"
+def _describe_removal(record: RemovalRecord) -> Iterator[str]:
+    yield from (f"Removed {path}" for path in record.removed)
+    yield f"No data is left in the store {record.store}."
+    yield from (f"Kept, because it is your file: {path}" for path in record.stays)
     yield "Nothing was changed on the Hub."

@@ -6,12 +6,11 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,27 +20,27 @@ from hf_gate.core.runs import ALL_RUNS, RunState
 from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.members.rows.members import remove_member
 from hf_gate.privacy.rows.erasure_file import FILE_NAME
-from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
 from hf_gate.privacy.rows.written_files import PARTIAL, record_copy
-from hf_gate.requests.rows.initial_load import finish_loading
-from hf_gate.store.database.schema import (
-    check_program,
-    list_revisions,
-    read_about_schema,
-    read_revision,
-    upgrade_schema,
-)
-from hf_gate.store.database.schema_check import find_foreign_objects
-from hf_gate.store.removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
+from hf_gate.settings.setting_keys import OWNER, TWO_PERSON_POLICIES
+from hf_gate.store.removal import BEFORE_RESTORE, RESTORING, fold_in_wal, sole_access
 from hf_gate.store.server_dump import dump_schema
 from hf_gate.store.sql import Row, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Holder, OnWait, ignore_wait
 from hf_gate.store.writing.notice_queue import IS_OPEN
 
-from .opening import check_owner
+from .opening import open_store
 
 _MAGIC: Final = b"SQLite format 3\0"
+_KEPT_ROWS: Final = (
+    ("stop_requests", "run, action", f"WHERE run = '{ALL_RUNS}'"),
+    ("settings", "key, value", f"WHERE key IN {(OWNER, TWO_PERSON_POLICIES)}"),
+    ("policy_authors", "digest, actor, member, account", ""),
+    ("bindings", "owner_table, key, user_id", ""),
+)
+"""Tables, columns and rows of a replaced store that stay in force. The account of a name in a table is kept, because
+the name may have passed to another account since.
+"""
 _CHUNK: Final = 1 << 20
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DISARM_SQL: Final = (
@@ -84,22 +83,10 @@ def write_backup(store: Path | str, target: Path) -> int:
             else:
                 dump_schema(store, draft)
             _sync(draft)
-            _link_unless_exists(draft, target)
+            draft.replace(target)
             return target.stat().st_size
         finally:
             draft.unlink(missing_ok=True)
-
-
-def _link_unless_exists(draft: Path, target: Path) -> None:
-    """Give the draft its final name, unless another process has created a file with that name meanwhile."""
-    try:
-        os.link(draft, target)
-    except FileExistsError:
-        raise
-    except OSError:  # for example FAT, which has no hard links
-        if os.path.lexists(target):
-            raise
-        draft.rename(target)
 
 
 def _check_target(store: Path, target: Path) -> None:
@@ -151,43 +138,24 @@ def _system_errors(path: Path) -> Iterator[None]:
 class Restore(Struct, frozen=True):
     """A backup and the store that it replaces.
 
-    `settings` are written to the restored store; None deletes one. `prove` raises an error if its ledger is broken.
-    `actor` and `at` (ms) are the person and the time in the ledger entries that end sign-in links. `kept_settings` are
-    the keys of settings that stay as they are in the replaced store, if it has them; they take precedence over
-    `settings`.
+    `settings` are written to the restored store. `prove` raises an error if it is damaged. `actor` and `at` (ms) are
+    the person and the time in the ledger entries that end memberships.
     """
 
     backup: Path
     store: Path
     endpoint: str
     world: str | None
-    settings: Mapping[str, str | None]
+    settings: Mapping[str, str]
     prove: Callable[[Store], None]
     actor: str
     at: int
-    kept_settings: tuple[str, ...] = ()
-
-
-class _KeptRows(NamedTuple):
-    """What stays in force of the replaced store: its stop of all unattended work, some settings, authors, and matched
-    names.
-    """
-
-    stop: str | None = None
-    settings: Sequence[Row] = ()
-    authors: Sequence[Row] = ()
-    bindings: Sequence[Row] = ()
-
-
-_NOTHING_KEPT: Final = _KeptRows()
 
 
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
-    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is. A
-    stop of all unattended work stays in force, and so do the settings that `job` names, the authors of policies, and
-    the accounts of names in tables, because a name may have passed to another account since.
+    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is.
     """
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
@@ -195,25 +163,24 @@ def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_
         make_private_folder(job.store.parent)
     draft = job.store.with_name(job.store.name + RESTORING)
     with sole_access(job.store, who, wait=wait, on_wait=on_wait) as lock:
-        _remove_draft(job.store, RESTORING)
+        _remove_draft(draft)
         try:
             with _system_errors(draft):
                 _copy_file(job.backup, draft)
-            with _refusing_damage(draft, job.backup):
-                _check_file(draft, job)
+            with _naming_backup(draft, job.backup):
                 _restrict(draft, job)
             with _system_errors(job.store):
+                _sync(draft)
                 replaced = _put_in_place(draft, job.store)
         finally:
-            _remove_draft(job.store, RESTORING)
+            _remove_draft(draft)
         lock.mark_store_made()
     return replaced
 
 
-def _remove_draft(store: Path, suffix: str) -> None:
-    for path in files_of(store):
-        if path.name.startswith(store.name + suffix):
-            path.unlink(missing_ok=True)
+def _remove_draft(draft: Path) -> None:
+    for path in draft.parent.glob(f"{draft.name}*"):
+        path.unlink()
 
 
 def _copy_file(backup: Path, draft: Path) -> None:
@@ -223,81 +190,48 @@ def _copy_file(backup: Path, draft: Path) -> None:
     """
     source = os.open(backup, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(source, "rb") as read:
-        about = os.fstat(read.fileno())
-        head = read.read(len(_MAGIC)) if stat.S_ISREG(about.st_mode) else b""
+        is_file = stat.S_ISREG(os.fstat(read.fileno()).st_mode)
+        head = read.read(len(_MAGIC)) if is_file else b""
         if head != _MAGIC:
             raise StoreDamaged(
                 f"{backup} is not a backup of a store.", hint="Write one with: hf-gate store backup FILE"
             )
-        if about.st_size > shutil.disk_usage(draft.parent).free:
-            raise StoreUnavailable(f"the disk has no space for {about.st_size:,} bytes; nothing was changed.", hint="")
         with os.fdopen(os.open(draft, _CREATE_FLAGS, 0o600), "wb") as write:
             write.write(head)
             shutil.copyfileobj(read, write, _CHUNK)
 
 
 @contextmanager
-def _refusing_damage(draft: Path, backup: Path) -> Iterator[None]:
+def _naming_backup(draft: Path, backup: Path) -> Iterator[None]:
+    """Raise errors about the copy as errors about the backup."""
     try:
         yield
-    except StoreDamaged as problem:
+    except (HfGateError, sqlite3.Error) as problem:
+        kind = type(problem) if isinstance(problem, HfGateError) else StoreDamaged
         words = str(problem).replace(str(draft), str(backup)).rstrip(".")
-        raise StoreDamaged(f"{words}. Nothing was restored.", hint="Use another backup.") from None
-    except HfGateError:
-        raise
-    except Exception as problem:  # a crafted file can contain values that no code expects
-        words = f"{backup} contains data that no store has ({type(problem).__name__}). Nothing was restored."
-        raise StoreDamaged(words, hint="Use another backup.") from problem
-
-
-def _check_file(draft: Path, job: Restore) -> None:
-    """Refuse a backup that is damaged, crafted, too new or of another Hub; upgrade an older one."""
-    db = Sqlite(draft, writes=True)
-    try:
-        for word in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
-            db.run(f"PRAGMA {word}")
-        if (found := db.rows("PRAGMA integrity_check(1)")) != [("ok",)]:
-            raise StoreDamaged(f"{draft} is damaged: {found[0][0]}.")
-        if faults := find_foreign_objects(db):
-            raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
-        revision = read_revision(db)
-        if revision is None:
-            raise StoreDamaged(f"{draft} is empty.")
-        check_program({**read_about_schema(db), "oldest": revision}, str(job.backup))
-        check_owner(db, job.endpoint, job.world, at=str(job.backup))
-        if revision != list_revisions()[-1]:
-            upgrade_schema(db, None, revision)
-        finish_loading(db)
-    except sqlite3.Error as problem:
-        raise StoreDamaged(f"{draft} is damaged: {problem}.") from problem
-    finally:
-        db.close()
+        raise kind(f"{words}. Nothing was restored from {backup}.", hint="Use another backup.") from problem
 
 
 def _restrict(draft: Path, job: Restore) -> None:
-    """Check the ledger of the copy, disarm it, and repeat the erasures that it misses."""
-    read = partial(Sqlite, draft, writes=False)
-    write = partial(Sqlite, draft, writes=True)
+    """Open the copy, which upgrades it and repeats the erasures that it misses; check it, and disarm it."""
+    kept = _read_kept_rows(job.store)
     erasures = job.store.with_name(FILE_NAME)
-    with Store(job.endpoint, read, write(), None, lambda _: None, write, erasures=erasures) as store:
+    with open_store(draft, endpoint=job.endpoint, world=job.world, create=False, wait=0, erasures=erasures) as store:
         job.prove(store)
-        disarm(store, job.settings, job.actor, job.at, _read_kept_rows(job))
-        repeat_erasures(store, erasures)
-    db = write()
-    try:
-        db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left beside the draft
-    finally:
-        db.close()
-    _sync(draft)
+        disarm(store, job.settings, job.actor, job.at)
+        with store.writing() as write:
+            write.write_setting(OWNER, None)
+            for (table, columns, _), rows in zip(_KEPT_ROWS, kept, strict=False):
+                values = ", ".join("?" * len(columns.split(",")))
+                write.db.run_many(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({values})", rows)
+    fold_in_wal(draft)
 
 
-def disarm(
-    store: Store, settings: Mapping[str, str | None], actor: str, at: int, kept: _KeptRows = _NOTHING_KEPT
-) -> None:
+def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> None:
     """End sessions, remove members, hold letters and unsent decisions, and mark every repo as not synced since then.
 
-    `kept` is written after that. The next turn records a stop of unattended work in the ledger, unless the setting in
-    the backup says that this was done.
+    The next turn records a stop of unattended work in the ledger, unless the setting in the backup says that this was
+    done.
     """
     for member in store.members():
         remove_member(store, member, actor, at)
@@ -308,36 +242,21 @@ def disarm(
         if store.is_shared:
             db.run("DELETE FROM shared_values")
             db.run("UPDATE leases SET holder = '', epoch = epoch + 1 WHERE name IN ('loop', 'messages')")
-        if kept.stop is not None:
-            db.run("DELETE FROM stop_requests WHERE run = ?", (ALL_RUNS,))
-            db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, kept.stop))
-        sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        db.run_many(sql, kept.authors)
-        sql = (
-            "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET user_id = excluded.user_id"
-        )
-        db.run_many(sql, kept.bindings)
-        for key, value in {**settings, **dict(kept.settings)}.items():
+        for key, value in settings.items():
             db.write_setting(key, value)
 
 
-def _read_kept_rows(job: Restore) -> _KeptRows:
+def _read_kept_rows(path: Path) -> list[list[Row]]:
     """Return what stays in force of the store that is replaced; nothing without a readable store."""
-    if not job.store.is_file():
-        return _NOTHING_KEPT
-    with suppress(HfGateError):  # a damaged store is often why a person restores
-        db = Sqlite(job.store, writes=False)
+    if not path.is_file():
+        return []
+    with suppress(HfGateError, sqlite3.Error):  # a damaged store is often why a person restores
+        db = Sqlite(path, writes=False)
         try:
-            stop = db.row("SELECT action FROM stop_requests WHERE run = ?", (ALL_RUNS,))
-            among, keys = db.in_clause(job.kept_settings)
-            settings = db.rows(f"SELECT key, value FROM settings WHERE key {among}", (keys,))
-            authors = db.rows("SELECT digest, actor, member, account FROM policy_authors")
-            bindings = db.rows("SELECT owner_table, key, user_id FROM bindings")
+            return [db.rows(f"SELECT {columns} FROM {table} {where}") for table, columns, where in _KEPT_ROWS]
         finally:
             db.close()
-        return _KeptRows(None if stop is None else str(stop[0]), settings, authors, bindings)
-    return _NOTHING_KEPT
+    return []
 
 
 def _free_name(store: Path) -> Path:
@@ -353,6 +272,9 @@ def _put_in_place(draft: Path, store: Path) -> Path | None:
         for log in ("-wal", "-shm"):  # only a damaged store leaves this file; SQLite would apply it to the new store
             with suppress(FileNotFoundError):
                 store.with_name(store.name + log).replace(before.with_name(before.name + log))
-        _link_unless_exists(store, before)
+        try:
+            os.link(store, before)  # so that there is a store at every moment
+        except OSError:  # for example FAT, which has no hard links
+            store.rename(before)
     draft.replace(store)
     return before if is_there else None

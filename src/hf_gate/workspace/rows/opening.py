@@ -264,7 +264,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
     if isinstance(db, Sqlite) and not options.is_read_only:
         _check_damage(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
-    check_owner(db, options.endpoint, options.world)
+    _check_owner(db, options.endpoint, options.world)
     if revision >= list_revisions(options.migrations)[-1]:
         if not options.is_read_only and db.is_sqlite:
             finish_loading(db)
@@ -274,15 +274,14 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
         options.on_upgrade(upgrade_schema(db, path, revision, options.migrations))
 
 
-def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:
-    """Refuse a store of another Hub, or of another run of a local Hub. `at` is the store's name in messages."""
-    at = at or db.at
+def _check_owner(db: Database, endpoint: str, world: str | None) -> None:
+    """Refuse a store of another Hub, or of another run of a local Hub."""
     about: dict[str, str] = dict(db.rows("SELECT key, value FROM about"))
     theirs = about.get("endpoint")
     if theirs != endpoint:
-        raise ForeignStore(f"{at} belongs to {theirs}, not to {endpoint}; nothing was read or written.")
+        raise ForeignStore(f"{db.at} belongs to {theirs}, not to {endpoint}; nothing was read or written.")
     if about.get("world") != world:
-        raise ForeignStore(f"{at} belongs to an earlier local Hub at {endpoint}.")
+        raise ForeignStore(f"{db.at} belongs to an earlier local Hub at {endpoint}.")
 
 
 def _check_damage(db: Sqlite) -> None:
@@ -296,6 +295,4 @@ def _check_damage(db: Sqlite) -> None:
     finally:
         db.raw.set_progress_handler(None, 0)
     if found is not None and found != "ok":
-        is_index = "grams" in found
-        hint = "Build the search index again: hf-gate store check --repair" if is_index else None
-        raise StoreDamaged(f"{db.at} is damaged: {found}.", hint=hint)
+        raise StoreDamaged(f"{db.at} is damaged: {found}.")

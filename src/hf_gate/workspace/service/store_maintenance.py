@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from socket import gethostname
@@ -17,7 +17,7 @@ import msgspec
 from hf_gate import __version__
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
-from hf_gate.errors import StoreDamaged, UsageError
+from hf_gate.errors import HfGateError, StoreDamaged, UsageError
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.inbox.service.request_records import exported_request
 from hf_gate.inbox.service.row_details import pair_with_details
@@ -27,21 +27,13 @@ from hf_gate.privacy.rows.erasure_file import read_records
 from hf_gate.privacy.rows.written_files import find_written_files, record_file
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.database.schema_check import find_file_faults, repair_search_index
-from hf_gate.store.removal import (
-    count_unsettled,
-    files_of,
-    find_mode_faults,
-    remove_empty_folders,
-    remove_files,
-    remove_tables,
-    remove_traces,
-)
+from hf_gate.store.database.schema_check import find_file_faults
+from hf_gate.store.removal import files_of, remove_files, remove_tables
 from hf_gate.store.rows.event_feed import GENERATION
 from hf_gate.store.sql import without_password
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import file_of_store
-from hf_gate.store.write_lock import Holder
+from hf_gate.store.write_lock import Holder, OnWait
 from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
 from hf_gate.workspace.records import BackupManifest
 from hf_gate.workspace.rows.backups import Restore, disarm, restore, write_backup
@@ -140,19 +132,13 @@ Not exported: sessions, sign-in links, and counts that follow from the files abo
 __all__ = [
     "back_up",
     "check_store",
-    "count_unsettled",
     "export_store",
     "file_of_store",
     "files_of",
-    "find_mode_faults",
     "find_written_files",
     "name_of_server_store",
     "record_file",
-    "remove_empty_folders",
-    "remove_files",
-    "remove_tables",
-    "remove_traces",
-    "repair_search_index",
+    "remove_store",
     "restore_backup",
     "this_process",
 ]
@@ -168,16 +154,24 @@ def this_process(command: str) -> Holder:
     return Holder(os.getpid(), gethostname(), command)
 
 
-def check_store(workspace: Workspace) -> tuple[list[str], int]:
-    """Check the file and the audit log for damage; return the faults and the number of checked entries."""
-    faults = find_file_faults(workspace.store)
+def check_store(store: Store) -> tuple[list[str], int]:
+    """Check the file, the audit log and what is derived from it; return the faults and the number of entries."""
+    if faults := find_file_faults(store):
+        return faults, 0
     try:
-        proof = verify_ledger(workspace.store, with_tables=True)
-    except StoreDamaged as problem:
-        return [*faults, str(problem)], 0
-    except (ValueError, TypeError) as problem:  # an edited file can contain values that no code expects
-        return [*faults, f"the audit log cannot be verified: {type(problem).__name__}"], 0
-    return [*faults, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries
+        proof = verify_ledger(store, with_tables=True)
+    except HfGateError:
+        raise
+    except Exception as problem:  # an edited file can contain values that no code expects
+        raise StoreDamaged(f"the store has data that no store has ({type(problem).__name__}).") from problem
+    return [f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken], proof.entries
+
+
+def refuse_damage(store: Store) -> None:
+    """Raise StoreDamaged with the first fault of a store."""
+    faults, _ = check_store(store)
+    if faults:
+        raise StoreDamaged(f"the store is damaged, or was edited: {faults[0]}.")
 
 
 def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes]) -> dict[str, int]:
@@ -208,21 +202,12 @@ def back_up(workspace: Workspace, url: str, file: Path) -> int:
 
 
 def restore_backup(
-    backup: Path,
-    path: Path,
-    *,
-    endpoint: str,
-    actor: str,
-    now: datetime,
-    command: str,
-    wait: float,
-    on_wait: Callable[[str, float], None],
+    backup: Path, path: Path, *, endpoint: str, actor: str, now: datetime, who: Holder, wait: float, on_wait: OnWait
 ) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
-    settings = {**_mark_restored(to_ms(now)), setting_keys.OWNER: None}
-    kept = (setting_keys.OWNER, setting_keys.TWO_PERSON_POLICIES)
-    order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now), kept)
-    return restore(order, this_process(command), wait=wait, on_wait=on_wait)
+    at = to_ms(now)
+    job = Restore(backup, path, endpoint, get_world_id(endpoint), _mark_restored(at), refuse_damage, actor, at)
+    return restore(job, who, wait=wait, on_wait=on_wait)
 
 
 def disarm_store(workspace: Workspace, actor: str) -> None:
@@ -236,12 +221,10 @@ def _mark_restored(at: int) -> dict[str, str]:
     return {setting_keys.RESTORED: str(at), GENERATION: secrets.token_hex(4)}
 
 
-def check_ledger(store: Store) -> None:
-    """Raise StoreDamaged if the ledger of a store is broken anywhere, or if a table differs from the ledger."""
-    found = verify_ledger(store, with_tables=True)
-    if found.ok:
-        return
-    first = found.broken[0]
-    if first.seq:
-        raise StoreDamaged(f"its audit log is broken at {first.chain}#{first.seq}: {first.what}.")
-    raise StoreDamaged(f"it was edited, because it differs from its audit log: {first.what}.")
+def remove_store(url: str, who: Holder, *, wait: float, on_wait: OnWait) -> list[Path]:
+    """Delete the files of a store and return them, or drop its tables on a server."""
+    path = file_of_store(url)
+    if path is None:
+        remove_tables(url, who, wait=wait, on_wait=on_wait)
+        return []
+    return remove_files(path, who, wait=wait, on_wait=on_wait) if files_of(path) else []
