@@ -68,7 +68,7 @@ def _measure_sync(here: Desk, count: int) -> Iterator[Row]:
         "desk-first", f"first full sync of {count:,} requests, the Hub in another process",
         f"{first.summary}, {first.peak_mb:.0f} MB", target=target_if_large(count, "<= 90 s, <= 300 MB"),
         is_met=is_met_if_large(count, first.seconds <= 90 and first.peak_mb <= 300),
-        why="One thread reads, classifies, hashes and packs each record; a second one writes rows and builds the text index meanwhile.",
+        why="One thread reads, classifies, hashes, packs and writes each record.",
     )  # fmt: skip
     again = here.run("sync", "--full", "--json")
     yield Row(

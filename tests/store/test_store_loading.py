@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from hf_gate.errors import StoreUnavailable
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.initial_load import DEFERRED_INDEXES, defer_indexes
 from hf_gate.store.database.schema import create_schema
 from hf_gate.store.leases import LEASE_S
-from hf_gate.store.sql import Row, Sqlite
+from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
@@ -132,81 +128,6 @@ def test_a_backup_of_a_store_that_is_being_loaded_is_restored_whole(tmp_path: Pa
     restore(Restore(backup, new, ENDPOINT, None, {}, lambda _: None, "lena", 1), Holder(1), wait=0)
     with open_store(new, endpoint=ENDPOINT) as store:
         assert len(_indexes(store)) >= 11
-
-
-# ---- rows that SQLite inserts in a thread ------------------------------------------------------------------------------
-
-_INSERT = "INSERT INTO t (id, name, data) VALUES (?, ?, ?)"
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Sqlite]:
-    opened = Sqlite(tmp_path / "rows.db", writes=True)
-    opened.run("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, data BLOB)")
-    yield opened
-    opened.close()
-
-
-def _rows(numbers: Iterable[int]) -> list[Row]:
-    return [(n, f"name {n}", None if n % 3 else bytes([n % 256])) for n in numbers]
-
-
-@pytest.mark.parametrize("size", [0, 1, 999, 1_000, 1_001, 1_511, 1_639, 2_512])
-def test_the_next_statement_sees_every_inserted_row_in_its_order(db: Sqlite, size: int) -> None:
-    with db.transaction():
-        db.insert_many(_INSERT, _rows(range(size)))
-        db.insert_many(_INSERT, _rows(range(5_000, 6_100)))
-        db.run_many("UPDATE t SET name = ? WHERE id = ?", [("changed", 5_000)])
-    assert db.rows("SELECT id, name, data FROM t WHERE id < 5000 ORDER BY id") == _rows(range(size))
-    assert db.row("SELECT count(*), min(name) FROM t WHERE id >= 5000") == (1_100, "changed")
-
-
-def test_after_a_row_that_cannot_be_inserted_every_statement_fails_and_nothing_stays(db: Sqlite) -> None:
-    db.begin()
-    db.insert_many(_INSERT, _rows([*range(1_600), 5]))
-    db.insert_many(_INSERT, _rows(range(2_000, 3_000)))
-    for statement in (lambda: db.rows("SELECT 1"), lambda: db.run("SELECT 1"), db.commit):
-        with pytest.raises(sqlite3.IntegrityError):
-            statement()
-    db.rollback()
-    assert db.count("SELECT count(*) FROM t") == 0
-    with db.transaction():
-        db.insert_many(_INSERT, _rows(range(1_000)))
-    assert db.count("SELECT count(*) FROM t") == 1_000
-
-
-def test_no_row_is_inserted_after_an_error_that_ends_the_transaction(db: Sqlite) -> None:
-    ends = "BEGIN SELECT RAISE(ROLLBACK, 'as after an error of the disk'); END"
-    db.run(f"CREATE TRIGGER ends BEFORE INSERT ON t WHEN NEW.id = 5 {ends}")
-    db.begin()
-    for start in (0, 2_000, 4_000):
-        db.insert_many(_INSERT, _rows(range(start, start + 2_000)))
-    with pytest.raises(sqlite3.IntegrityError, match="error of the disk"):
-        db.commit()
-    db.rollback()
-    assert db.count("SELECT count(*) FROM t") == 0
-
-
-def test_a_rollback_drops_rows_that_are_not_inserted_yet(db: Sqlite) -> None:
-    threads = threading.active_count()
-    db.begin()
-    for start in range(0, 20_000, 1_000):
-        db.insert_many(_INSERT, _rows(range(start, start + 1_000)))
-    db.rollback()
-    assert threading.active_count() == threads
-    assert db.count("SELECT count(*) FROM t") == 0
-
-
-def test_a_connection_that_another_thread_closes_meanwhile_says_so(tmp_path: Path) -> None:
-    db = Sqlite(tmp_path / "rows.db", writes=True)
-    db.run("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, data BLOB)")
-    db.begin()
-    for start in range(0, 20_000, 1_000):
-        db.insert_many(_INSERT, _rows(range(start, start + 1_000)))
-    db.close()
-    with pytest.raises(StoreUnavailable, match="the store is closed"):
-        db.commit()
-    db.rollback()
 
 
 # ---- the text index of a large load ------------------------------------------------------------------------------------

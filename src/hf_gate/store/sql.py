@@ -8,10 +8,8 @@ import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, TypeAlias, TypeVar
 
@@ -33,8 +31,6 @@ BUSY_MS: Final = 5000
 _LAST: Final = 1 << 62
 _COPY_FROM: Final = 50  # rows
 _FETCH: Final = 1000  # rows read at once by `stream`
-_THREAD_FROM: Final = 1000  # rows that SQLite inserts in a thread
-_STATEMENT_ROWS: Final = (1000, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)  # rows of a statement of that thread
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
@@ -111,8 +107,6 @@ class Sqlite(DatabaseConnection):
 
     Another thread may close it at any time: `close` waits for the statement in progress, because `sqlite3` crashes the
     process if a connection is closed under a running statement.
-
-    Many rows are inserted in a thread, while Python prepares the next ones. Every other statement waits for them.
     """
 
     is_sqlite = True
@@ -122,8 +116,6 @@ class Sqlite(DatabaseConnection):
         self.at = str(path)
         self.frequent = set[Frequent]()
         self._in_use = threading.RLock()
-        self._inserter: ThreadPoolExecutor | None = None
-        self._inserts: list[Future[None]] = []
         with _translate_errors(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
             try:
@@ -141,7 +133,6 @@ class Sqlite(DatabaseConnection):
             self.raw.execute(f"PRAGMA {word}")
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
-        self._wait_for_inserts()
         try:
             with self._in_use:
                 return self.raw.execute(sql, values).fetchall()
@@ -150,7 +141,6 @@ class Sqlite(DatabaseConnection):
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
         """Iterate over rows as dicts by column name, never all in memory."""
-        self._wait_for_inserts()
         with self._in_use, _translate_errors(self.at):
             cursor = self.raw.execute(sql)
             names = [about[0] for about in cursor.description]
@@ -162,7 +152,6 @@ class Sqlite(DatabaseConnection):
             return cursor.fetchmany(_FETCH)
 
     def run(self, sql: str, values: Values = ()) -> int:
-        self._wait_for_inserts()
         try:
             with self._in_use:
                 return self.raw.execute(sql, values).rowcount
@@ -175,54 +164,10 @@ class Sqlite(DatabaseConnection):
         return None if found is None else int(found[0])
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
-        if not (many := list(rows)):
-            return
-        self._wait_for_inserts()
         with self._in_use, _translate_errors(self.at):
-            self.raw.executemany(sql, many)
+            self.raw.executemany(sql, rows)
 
-    def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
-        """Insert rows by `INSERT INTO table (columns) VALUES ...`. Call this within a transaction.
-
-        1,000 or more rows are inserted in a thread. If that fails, each later statement of the transaction raises the
-        error.
-        """
-        many = list(rows)
-        if len(many) < _THREAD_FROM:
-            self.run_many(sql, many)
-            return
-        if self._inserter is None:
-            self._inserter = ThreadPoolExecutor(1, "hf-gate-insert")
-        self._inserts.append(self._inserter.submit(self._insert, sql, many))
-
-    def _insert(self, sql: str, rows: Sequence[Values]) -> None:
-        """Insert rows by few statements, because the thread waits for Python's lock around each one.
-
-        Only some numbers of rows occur, because each prepared statement is large. SQLite ends the transaction after
-        some errors, such as one of the disk; the rows after it would then be committed one statement at a time.
-        """
-        start = 0
-        while start < len(rows):
-            size = next(size for size in _STATEMENT_ROWS if size <= len(rows) - start)
-            values = list(chain.from_iterable(rows[start : start + size]))
-            with self._in_use, _translate_errors(self.at):
-                if not self.raw.in_transaction:
-                    raise StoreUnavailable(f"the transaction of {self.at} has ended.")
-                self.raw.execute(_repeat_row(sql, size), values)
-            start += size
-
-    def _wait_for_inserts(self) -> None:
-        """Wait until the thread has inserted all rows; raise its error."""
-        for insert in self._inserts:
-            insert.result()
-        self._inserts.clear()
-
-    def _end_inserts(self) -> None:
-        """End the thread; rows that it has not inserted are dropped."""
-        if self._inserter is not None:
-            self._inserter.shutdown(cancel_futures=True)
-        self._inserter = None
-        self._inserts = []
+    insert_many = run_many
 
     def reserve_ids(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
         """Return numbers for new rows of a table.
@@ -254,11 +199,9 @@ class Sqlite(DatabaseConnection):
 
     def commit(self) -> None:
         self.run("COMMIT")
-        self._end_inserts()
 
     def rollback(self) -> None:
         """End the transaction, if one is open. A closed connection has none."""
-        self._end_inserts()
         with self._in_use, suppress(sqlite3.ProgrammingError):
             if self.raw.in_transaction:
                 self.run("ROLLBACK")
@@ -486,13 +429,6 @@ def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], obj
         return convert_value(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
     except (ValueError, TypeError) as problem:  # only an edited store has such values; they may be personal data
         raise StoreDamaged(f"the store has a {kind.__name__} that cannot be read.") from problem
-
-
-@lru_cache(maxsize=64)
-def _repeat_row(sql: str, times: int) -> str:
-    """Return an INSERT statement of one row as a statement of several rows."""
-    head, _, row = sql.partition(" VALUES ")
-    return f"{head} VALUES {', '.join([row] * times)}"
 
 
 @lru_cache(maxsize=512)

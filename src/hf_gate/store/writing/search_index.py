@@ -41,7 +41,6 @@ class SearchIndex:
 
     def add(self, ident: int, text: SearchText) -> None:
         """Add the text of a new request."""
-        self._note_version()  # now, because this statement would later wait for rows that a thread inserts
         self._new[ident] = text
 
     def replace(self, ident: int, text: SearchText) -> None:
