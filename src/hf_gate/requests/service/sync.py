@@ -32,7 +32,6 @@ from hf_gate.core.ports import ClockPort, HubPort
 from hf_gate.core.requests import AccessRequest, Target
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.errors import HfGateError
-from hf_gate.requests.rows.initial_load import defer_indexes
 from hf_gate.requests.rows.reclassification import reclassify_part
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.store import Store
@@ -202,15 +201,14 @@ class _RepoSync:
         """Read all four lists to their end, then look up the requests that none of them contains."""
         # Pending first, because most requests leave that list. A request that moves meanwhile is then read twice, not
         # missed.
-        with defer_indexes(self.store):
-            for status in STATUSES:
-                rows = self.hub.list(self.repo, status)
-                for page in split_into_batches(rows, self.page):
-                    self._store_unknown_form()
-                    self.store_page(page)
-                    self.lists[status] += len(page)
-                if not rows.completeness.proved:
-                    self.doubts.append(f"the list of {status}: {rows.completeness.why}")
+        for status in STATUSES:
+            rows = self.hub.list(self.repo, status)
+            for page in split_into_batches(rows, self.page):
+                self._store_unknown_form()
+                self.store_page(page)
+                self.lists[status] += len(page)
+            if not rows.completeness.proved:
+                self.doubts.append(f"the list of {status}: {rows.completeness.why}")
         if not self.doubts:
             self._find_withdrawn()
         now = self._now()

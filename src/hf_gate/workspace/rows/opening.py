@@ -17,7 +17,6 @@ from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.requests import AccessRequest
 from hf_gate.errors import ForeignStore, StoreDamaged, StoreMissing, StoreUnavailable
 from hf_gate.privacy.rows.erasure_file import FILE_NAME, find_pending, needs_erasures
-from hf_gate.requests.rows.initial_load import finish_loading, is_loading
 from hf_gate.store.database.schema import (
     MIGRATIONS,
     check_program,
@@ -184,9 +183,8 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
             keeper = options.keeper or LeaseKeeper(url, options.who)
             is_own = options.keeper is None
             lock = LeaseLock(keeper, db.at, wait=options.wait, on_wait=options.on_wait, is_own=is_own)
-            if not options.lends_lock or is_loading(db) or needs_erasures(db, options.erasures):
+            if not options.lends_lock or needs_erasures(db, options.erasures):
                 lock.acquire()
-                finish_loading(db)
 
         def connect(*, writes: bool) -> Database:
             return Postgres(url, writes=writes, name=f"hf-gate beside {options.who}"[:63])
@@ -265,10 +263,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
         _check_damage(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
     _check_owner(db, options.endpoint, options.world)
-    if revision >= list_revisions(options.migrations)[-1]:
-        if not options.is_read_only and db.is_sqlite:
-            finish_loading(db)
-    else:
+    if revision < list_revisions(options.migrations)[-1]:
         if options.is_read_only:
             raise StoreUnavailable(f"{db.at} has an older schema.", hint="Any command that writes upgrades it.")
         options.on_upgrade(upgrade_schema(db, path, revision, options.migrations))
