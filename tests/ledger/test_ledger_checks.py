@@ -7,10 +7,12 @@ import pytest
 from hf_gate.automation.service.unattended import record_stop, start_unattended, stop_unattended
 from hf_gate.base.timestamps import DAY_MS, from_ms
 from hf_gate.core.events.ledger import chain_of
+from hf_gate.errors import StoreDamaged
 from hf_gate.ledger.service.ledger_checks import LedgerCheck, read_check, stop_if_broken, verify_due_entries
 from hf_gate.ledger.service.ledger_files import store_checkpoint
 from hf_gate.privacy.rows.erasure import delete_expired
 from hf_gate.settings.service.unattended_stop import StopCause, read_stop
+from hf_gate.settings.setting_keys import LEDGER_CHECK
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
 from tests.kits.stores import EEG, ON_BOTH, record, store, store_records
@@ -92,7 +94,7 @@ def test_an_end_that_was_cut_off_with_its_head_is_found_by_the_next_turn(store: 
         "DELETE FROM private WHERE id IN (SELECT id FROM ledger WHERE repo_id > 0 AND seq > 15)",
         "UPDATE chains SET seq = 15, head = (SELECT hash FROM ledger WHERE repo_id > 0 AND seq = 15) WHERE repo_id > 0",
     )
-    assert f"{CHAIN}#16: cut off: 19 entries at the last check, 15 now" in check(store).broken
+    assert f"{CHAIN}#16: cut off: 19 entries at the checkpoint, 15 now" in check(store).broken
 
 
 def test_a_chain_that_was_rewritten_whole_differs_from_a_stored_checkpoint(store: Store) -> None:
@@ -131,6 +133,14 @@ def test_an_erasure_is_no_break(store: Store) -> None:
     assert delete_expired(store, "pending", 1 << 60, limit=10, at=T0, actor="lena") == 10
     for at in (T0, T0 + DAY_MS, T0 + 3 * DAY_MS):
         assert check(store, at).broken == []
+
+
+@pytest.mark.parametrize("value", ["{", "[]", '{"reached": {"desk": 7}}'])
+def test_a_stored_result_that_cannot_be_read_is_a_damaged_store(store: Store, value: str) -> None:
+    with store.writing() as write:
+        write.write_setting(LEDGER_CHECK, value)
+    with pytest.raises(StoreDamaged, match="cannot be read"):
+        check(store)
 
 
 @ON_BOTH

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, TypeAlia
 
 import msgspec
 
-from hf_gate.base.decoding import convert_value
+from hf_gate.base.decoding import convert_value, decode_json
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg
 
 T = TypeVar("T", bound=msgspec.Struct)
+D = TypeVar("D")
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Sequence[object]
 Frequent: TypeAlias = tuple[tuple[str, ...], int]
@@ -420,6 +421,14 @@ def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
             hint = _FULL_HINT if prefix in {"SQLITE_FULL", "SQLITE_IOERR"} else None
             raise StoreUnavailable(words.format(at=at, words=problem), hint=hint) from problem
     raise problem
+
+
+def decode_stored(document: str | bytes, kind: type[D]) -> D:
+    """Decode a stored JSON document, such as a setting. Raise StoreDamaged if it is no value of the type."""
+    try:
+        return decode_json(document, kind)
+    except ValueError as problem:  # only an edited store has such values; they may be personal data
+        raise StoreDamaged("the store has a value that cannot be read.") from problem
 
 
 def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], object]) -> T:

@@ -352,9 +352,9 @@ class Store(StoreConnections):
         """Return the length and last hash of every chain."""
         return ledger.read_chains(self.reads)
 
-    def links(self, chain: str, first: int = 1, kind: str | None = None) -> Iterator[LedgerLink]:
-        """Iterate over the stored entries of a chain, starting at number `first`; with `kind`, only over those."""
-        return ledger.iterate_chain(self.reads, chain, first, kind)
+    def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
+        """Iterate over the stored entries of a chain, starting at number `first`."""
+        return (link for link, _ in ledger.iterate_chain_with_runs(self.reads, chain, first))
 
     def links_with_private_parts(self, chain: str, first: int = 1) -> Iterator[SealedEntry]:
         """Iterate over the entries of a chain, starting at number `first`, each with its private part."""

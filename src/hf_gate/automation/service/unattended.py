@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from hf_gate.automation.rows import delete_stop
-from hf_gate.base.decoding import decode_json
 from hf_gate.core.events import events as e
 from hf_gate.core.runs import ALL_RUNS
 from hf_gate.ledger.service.ledger_checks import accept_breaks, read_check
 from hf_gate.settings.service.unattended_stop import UnattendedStop, read_stop, write_stop
 from hf_gate.settings.setting_keys import UNATTENDED_STOP
+from hf_gate.store.sql import decode_stored
 from hf_gate.store.store import Store
 
 LEDGER_HINT: Final = (
@@ -39,7 +39,7 @@ def record_stop(store: Store) -> None:
     text = store.stop_request(ALL_RUNS)
     if text is None or store.setting(UNATTENDED_STOP) == text:
         return
-    stop = decode_json(text, UnattendedStop)
+    stop = decode_stored(text, UnattendedStop)
     event = e.UnattendedStopped(cause=stop.cause)
     try:
         with store.writing() as write:

@@ -18,7 +18,6 @@ from hf_gate.base.batches import split_into_batches
 from hf_gate.base.display_text import pluralize
 from hf_gate.core.events import events as e
 from hf_gate.core.events.ledger import (
-    GENESIS,
     WORKSPACE_CHAIN,
     ChainBreak,
     Checkpoint,
@@ -149,10 +148,9 @@ class LedgerVerifier:
         entries: Iterable[SealedEntry],
         head: tuple[int, bytes] | None = None,
         later: Callable[[], Iterable[LedgerLink]] = tuple,
-        start: tuple[int, bytes] = (0, GENESIS),
-    ) -> tuple[int, bytes]:
-        """Verify one chain from its first entry, or from the one after `start`; return the number and hash of the last
-        one.
+        known: int = 0,
+    ) -> None:
+        """Verify one chain from its first entry, or from number `known`, up to which it was verified before.
 
         `head` is its expected length and last hash. `later` reads the entries after these, because they may name gaps
         that appeared meanwhile.
@@ -160,19 +158,20 @@ class LedgerVerifier:
         last: LedgerLink | None = None
         gaps = ChainGaps()
         checked = self._check_entries(chain, entries, gaps)
-        for found in verify_chain(checked, start=start[1], first=start[0] + 1):
+        for found in verify_chain(checked, known=known):
             if isinstance(found, ChainBreak):
                 self.result.broken.append(found)
             else:
                 last = found
-        length = start[0] if last is None else last.seq
-        self.result.chains[chain] = length
+        end = (0, b"") if last is None else (last.seq, last.hash)
+        if known and last is None and head is not None:  # it was cut off, which the comparison of checkpoints reports
+            end = head
+        self.result.chains[chain] = end[0]
         if self._has_private:
             self.result.broken += gaps.find_breaks(chain, later)
-        if head is not None and head != (length, b"" if last is None else last.hash):
-            what = f"its head is entry {head[0]}, but its last entry is {length}"
-            self.result.broken.append(ChainBreak(chain, length + 1, what))
-        return start if last is None else (last.seq, last.hash)
+        if head is not None and head != end:
+            what = f"its head is entry {head[0]}, but its last entry is {end[0]}"
+            self.result.broken.append(ChainBreak(chain, end[0] + 1, what))
 
     def finish(self) -> LedgerReport:
         """After all chains have been added, compare the checkpoints and return the report."""
@@ -214,20 +213,24 @@ class LedgerVerifier:
         self.result.broken.append(ChainBreak(link.chain, link.seq, what))
 
 
-def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_tables: bool = False) -> LedgerReport:
-    """Verify every chain of a store, its seals, and the given and stored checkpoints.
+def verify_ledger(
+    store: Store, checkpoints: Sequence[Checkpoint] = (), *, since: Checkpoint | None = None, with_tables: bool = False
+) -> LedgerReport:
+    """Verify every chain of a store, its seals, and the given and stored checkpoints; with `since`, only that
+    checkpoint and the entries after it.
 
     `with_tables` also compares the tables that follow from the ledger: the state of each request, the run of each
     entry, promoted policies, members, the triggers that protect the ledger, and the search index. The result lists all
     other data in `not_proved`. The comparison needs memory for every request.
     """
-    proof = LedgerVerifier([*store.checkpoints(), *checkpoints])
+    proof = LedgerVerifier([*store.checkpoints(), *checkpoints] if since is None else [since])
     heads = sorted(store.chains().items())
     for chain, head in heads:
-        entries = store.links_with_private_parts(chain)
+        known, _ = (0, "") if since is None else since.heads.get(chain, (0, ""))
+        entries = store.links_with_private_parts(chain, max(known, 1))
         later = partial(store.links, chain, head[0] + 1)
-        proof.add_chain(chain, takewhile(partial(is_within, head[0]), entries), head, later)
-    proof.result.broken += find_entries_after_head(store, heads)
+        proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head, later, known)
+    proof.result.broken += _find_entries_after_head(store, heads)
     result = proof.finish()
     if with_tables:
         result.broken += _compare_with_events(store, sorted(result.chains))
@@ -235,12 +238,12 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
     return result
 
 
-def is_within(length: int, entry: SealedEntry) -> bool:
+def _is_within(length: int, entry: SealedEntry) -> bool:
     """Tell whether an entry was stored before the head was read. Another process may be writing."""
     return entry.link.seq <= length
 
 
-def find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
+def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
     """Yield chains with entries after their head, unless the head has moved since."""
     last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
     current = store.chains()

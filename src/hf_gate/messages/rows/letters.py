@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from hf_gate.base.decoding import decode_json
 from hf_gate.core.letters.letters import (
     PERSON_MS,
     LetterCase,
@@ -18,7 +17,7 @@ from hf_gate.core.letters.letters import (
     find_obstacle,
 )
 from hf_gate.core.letters.messages import APPLICANTS, MessageState
-from hf_gate.store.sql import Database
+from hf_gate.store.sql import Database, decode_stored
 from hf_gate.store.store import Store
 from hf_gate.store.writing.letter_queue import SETTING, LetterSubscription
 
@@ -53,7 +52,7 @@ def write_subscription(store: Store, config: LetterConfig, now: int) -> None:
 
 def _read_subscription(store: Store) -> LetterSubscription:
     text = store.setting(SETTING)
-    return LetterSubscription({}) if text is None else decode_json(text, LetterSubscription)
+    return LetterSubscription({}) if text is None else decode_stored(text, LetterSubscription)
 
 
 # ---- sending ---------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
-from hf_gate.base.decoding import decode_json
 from hf_gate.core.runs import ALL_RUNS
+from hf_gate.store.sql import decode_stored
 from hf_gate.store.store import Store
 
 
@@ -28,7 +28,7 @@ class UnattendedStop(msgspec.Struct, frozen=True, omit_defaults=True):
 def read_stop(store: Store) -> UnattendedStop | None:
     """Return the stop that is in force; None while unattended work may run."""
     text = store.stop_request(ALL_RUNS)
-    return None if text is None else decode_json(text, UnattendedStop)
+    return None if text is None else decode_stored(text, UnattendedStop)
 
 
 def write_stop(store: Store, stop: UnattendedStop) -> None:

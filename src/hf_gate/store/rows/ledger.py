@@ -122,19 +122,12 @@ def read_chains(reader: Reader) -> dict[str, tuple[int, bytes]]:
     return dict(sorted((chain_names[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
-def iterate_chain(reader: Reader, chain: str, first: int, kind: str | None = None) -> Iterator[LedgerLink]:
-    """Iterate over the stored entries of a chain, starting at number `first`; with `kind`, only over those."""
-    return (link for link, _ in iterate_chain_with_runs(reader, chain, first, kind))
-
-
-def iterate_chain_with_runs(
-    reader: Reader, chain: str, first: int, only: str | None = None
-) -> Iterator[tuple[LedgerLink, str | None]]:
-    """Iterate over entries, or over those of the kind `only`, each with its stored run.
+def iterate_chain_with_runs(reader: Reader, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
+    """Iterate over the stored entries of a chain, starting at number `first`, each with its stored run.
 
     The run column is not hashed, so the body must name the same run.
     """
-    for page in _iterate_chain_pages(reader, f"SELECT {_LINK}, l.run FROM ledger l", chain, first, only):
+    for page in _iterate_chain_pages(reader, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
@@ -159,13 +152,10 @@ def iterate_chain_with_private_parts(reader: Reader, packer: Packer, chain: str,
             yield SealedEntry(link, salt, private)
 
 
-def _iterate_chain_pages(
-    reader: Reader, select: str, chain: str, first: int, kind: str | None = None
-) -> Iterator[list[Row]]:
+def _iterate_chain_pages(reader: Reader, select: str, chain: str, first: int) -> Iterator[list[Row]]:
     repo_id = next((ident for ident, name in read_chain_names(reader).items() if name == chain), None)
-    of_kind, more = ("", ()) if kind is None else (" AND l.kind = ?", (kind,))
-    sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ?{of_kind} ORDER BY l.seq LIMIT {PAGE}"
-    while repo_id is not None and (page := reader.reads.rows(sql, (repo_id, first, *more))):
+    sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ? ORDER BY l.seq LIMIT {PAGE}"
+    while repo_id is not None and (page := reader.reads.rows(sql, (repo_id, first))):
         yield page
         first = page[-1][0] + 1
 

@@ -11,13 +11,12 @@ from typing import Final
 
 import msgspec
 
-from hf_gate.base.decoding import decode_json
 from hf_gate.core.events import events as e
 from hf_gate.core.letters.letters import ON_HOLD, LetterKind
 from hf_gate.core.letters.messages import APPLICANTS
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.store.sql import Database
+from hf_gate.store.sql import Database, decode_stored
 
 SETTING: Final = "letters"
 """The setting that holds `LetterSubscription` as JSON; there is none while letters are off."""
@@ -41,7 +40,7 @@ class LetterCollector:
     def _subscription(self) -> LetterSubscription | None:
         """The kinds that are on, read once in a transaction; None while letters are off."""
         setting = self._db.setting(SETTING)
-        return None if setting is None else decode_json(setting, LetterSubscription)
+        return None if setting is None else decode_stored(setting, LetterSubscription)
 
     def add_event(self, event: e.AnyEvent, at: int, request: int | None) -> None:
         """Add the letters that an entry of the ledger causes."""

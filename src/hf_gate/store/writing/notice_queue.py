@@ -11,13 +11,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from hf_gate.base.decoding import decode_json
 from hf_gate.base.ids import Repo
 from hf_gate.core.events import events as e
 from hf_gate.core.letters.messages import NOTICE, OPEN
 from hf_gate.core.letters.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
 from hf_gate.core.request_version import VERSION_COLUMNS
-from hf_gate.store.sql import Database
+from hf_gate.store.sql import Database, decode_stored
 
 MAX_OPEN: Final = 20_000
 """How many messages of a destination may be open."""
@@ -66,7 +65,7 @@ class Subscription(NamedTuple):
 
 def decode_events(text: str) -> dict[str, EventSubscription]:
     """Return the stored events of a destination."""
-    return decode_json(text, dict[str, EventSubscription])
+    return decode_stored(text, dict[str, EventSubscription])
 
 
 def read_subscriptions(db: Database) -> list[Subscription]:
@@ -164,7 +163,7 @@ def _extend_last(db: Database, destination: str, items: Sequence[NoticeItem]) ->
     last = db.row(f"{sql} DESC LIMIT 1", (destination,))
     if first is None or last is None or last[0] - first[0] < MAX_OPEN or last[3]:
         return False
-    merged = merge_items([*decode_json(last[2], list[NoticeItem]), *items])
+    merged = merge_items([*decode_stored(last[2], list[NoticeItem]), *items])
     if len(merged) > MAX_LINES:
         return False
     is_alarm = any(item.event.is_alarm for item in merged)
@@ -181,7 +180,7 @@ def _add_line(db: Database, destination: str, item: NoticeItem, at: int) -> None
     line = f"{item.event} {item.repo or ''} {own}"
     found = db.row("SELECT item FROM notice_lines WHERE destination = ? AND line = ?", (destination, line))
     if found is not None:
-        merged = merge_items([decode_json(found[0], NoticeItem), item])[-1]
+        merged = merge_items([decode_stored(found[0], NoticeItem), item])[-1]
         sql = "UPDATE notice_lines SET item = ? WHERE destination = ? AND line = ?"
         db.run(sql, (msgspec.json.encode(merged).decode(), destination, line))
         return

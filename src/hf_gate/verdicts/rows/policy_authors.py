@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hf_gate.base.decoding import decode_json
 from hf_gate.core.people.approvals import TWO_PERSON_SETTING, PolicyAuthor
-from hf_gate.store.sql import Reader
+from hf_gate.store.sql import Reader, decode_stored
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 
@@ -33,4 +32,4 @@ def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
 def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
     """Return the repos (globs) of the policies that asked for two people when they were last read, by name."""
     text = store.setting(TWO_PERSON_SETTING)
-    return {} if text is None else decode_json(text, dict[str, tuple[str, ...]])
+    return {} if text is None else decode_stored(text, dict[str, tuple[str, ...]])
