@@ -184,7 +184,6 @@ def gates(gate: Gate, form: GateForm, outlook: Outlook) -> None:
     assert_type(outlook.quota, int | None)
     assert_type(outlook.window_s, float | None)
     assert_type(outlook.reset_in, float | None)
-    assert_type(outlook.ceiling_per_s, float | None)
     why: str | None = outlook.waiting_why
     del mode, labels, choices, lines, why
     gate.mode = "auto"  # type: ignore[misc]

@@ -65,7 +65,6 @@ class Outlook:
     quota: int | None
     window_s: float | None
     reset_in: float | None
-    ceiling_per_s: float | None
     waiting_why: WaitReason
 
 
@@ -290,14 +289,12 @@ class Pacer:
         state = self._refresh_bucket(now, bucket)
         known = [w for w in (self._windows[name] for name in state.names) if w.remaining is not None]
         tight = min(known, key=lambda w: (w.remaining or 0) / (w.quota or 1), default=LimitWindow())
-        rates = [c.rate for c in state.ceilings.values() if c.rate is not None]
         bulk = HubCall("", "POST", "/", lane=Lane.BULK_WRITE, bucket=bucket, is_change=True)
         return Outlook(
             tight.remaining,
             tight.quota,
             tight.length_s,
             max(0.0, tight.reset_at - now) if known else None,
-            min(rates, default=None),
             self._required_wait(now, state, bulk)[1],
         )
 
