@@ -56,7 +56,7 @@ def test_every_column_of_bytes_or_digests_is_accounted_for(columns: dict[str, di
     }
     assert bytes_of == {
         "people.salt", "requests.raw", "requests.answers", "requests.identity", "profiles.document", "chains.head",
-        "ledger.commitment", "ledger.hash", "private.data", "dictionaries.data", "plans.document", "changes.change",
+        "ledger.commitment", "ledger.hash", "private.data", "plans.document", "changes.change",
         "picked.answers", "approvals.answers", "approvals.identity", "erased.key",
         "evaluated_tables.keys",
     }  # fmt: skip

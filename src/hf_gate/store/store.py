@@ -43,10 +43,9 @@ from hf_gate.store.rows.requests import (
     read_past_decisions,
 )
 from hf_gate.store.rows.search import PageRequest, cursor_of, find_page_keys, key_of
-from hf_gate.store.writing.compression import Packer
+from hf_gate.store.writing.compression import unpack
 from hf_gate.store.writing.erased import strip_erased
 from hf_gate.store.writing.state_columns import StoredVerdict, VerdictCache
-from hf_gate.store.writing.writer_cache import read_dictionary
 
 from .connections import StoreConnections
 from .rows import ledger, member_rows, repos, runs
@@ -84,7 +83,6 @@ class Store(StoreConnections):
         self.erasures = erasures
         self.hold_work_lock = work_lock
         self._verdicts = VerdictCache()
-        self._packer = Packer(lambda number: read_dictionary(self.reads, number))
 
     # ---- repos -------------------------------------------------------------------------------------------------------
 
@@ -135,7 +133,7 @@ class Store(StoreConnections):
         return LatestAttemptReader(self.reads, repo_id, self._verdicts.lookup(self.reads))
 
     def _reader(self) -> RowDecoder:
-        return RowDecoder(self._packer, self._verdicts.lookup(self.reads))
+        return RowDecoder(self._verdicts.lookup(self.reads))
 
     def verdict_lookup(self) -> Callable[[int | None], StoredVerdict]:
         """Return a function that finds a verdict with its shadow verdicts by number."""
@@ -161,10 +159,6 @@ class Store(StoreConnections):
         """Return the next requests by number, past attempts included, with their records."""
         rows = self.reads.rows(f"{SELECT_WITH_RECORD} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
         return self._reader().decode(rows)
-
-    def unpack(self, data: bytes) -> bytes:
-        """Return a packed document."""
-        return self._packer.unpack(data)
 
     def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
         """Return the positions that split this list into parts of about `size` requests."""
@@ -344,7 +338,7 @@ class Store(StoreConnections):
     def plan(self, digest: str) -> bytes | None:
         """Return the document of a plan."""
         found = self.reads.row("SELECT document FROM plans WHERE digest = ?", (digest,))
-        return None if found is None else self._packer.unpack(found[0])
+        return None if found is None else unpack(found[0])
 
     # ---- ledger ------------------------------------------------------------------------------------------------------
 
@@ -358,15 +352,13 @@ class Store(StoreConnections):
 
     def links_with_private_parts(self, chain: str, first: int = 1) -> Iterator[SealedEntry]:
         """Iterate over the entries of a chain, starting at number `first`, each with its private part."""
-        return ledger.iterate_chain_with_private_parts(self.reads, self._packer, chain, first)
+        return ledger.iterate_chain_with_private_parts(self.reads, chain, first)
 
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
     ) -> Sequence[LedgerRow]:
         """Return entries, the latest first. `before` is the `id` of the last row of the previous page."""
-        return ledger.read_latest_entries(
-            self.reads, self._packer, request=request, run=run, limit=limit, before=before
-        )
+        return ledger.read_latest_entries(self.reads, request=request, run=run, limit=limit, before=before)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return all checkpoints in the order in which they were made."""
@@ -378,7 +370,7 @@ class Store(StoreConnections):
         """Return the packed profile of each person whose profile was read, and when it was read (ms)."""
         among, value = self.reads.in_clause(people)
         rows = self.reads.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
-        return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
+        return {person: (document and unpack(document), at) for person, document, at in rows}
 
     def is_plan_made(self, digest: str) -> bool:
         """Return whether this store made a plan that did not expire long ago."""

@@ -26,10 +26,9 @@ from hf_gate.store.rows.repos import read_repos_by_number
 from hf_gate.store.rows.tray import UNSENT, delete_waiting
 from hf_gate.store.sql import Database, Reader, Row
 from hf_gate.store.store import Store
-from hf_gate.store.writing.compression import Packer, decode_private_part
+from hf_gate.store.writing.compression import decode_private_part, pack, unpack
 from hf_gate.store.writing.erased import TO_SCRUB, read_hash_key, write_keys
 from hf_gate.store.writing.writer import Writer
-from hf_gate.store.writing.writer_cache import read_dictionary
 from hf_gate.verdicts.rows.table_rows import delete_table_rows
 
 from .person_data import list_row_keys
@@ -56,7 +55,6 @@ class Eraser:
         self._db = write.db
         self._at = at
         self._actor = actor
-        self._packer = Packer(lambda number: read_dictionary(self._db, number))
         self._repos = read_repos_by_number(self._db)
 
     # ---- people ------------------------------------------------------------------------------------------------------
@@ -191,7 +189,7 @@ class Eraser:
         for (digest,) in self._db.rows("SELECT digest FROM plans"):
             row = self._db.row("SELECT document, about FROM plans WHERE digest = ?", (digest,))
             assert row is not None
-            document = msgspec.json.decode(self._packer.unpack(bytes(row[0])))
+            document = msgspec.json.decode(unpack(bytes(row[0])))
             is_about = [
                 change.get("row") in requests or (identity is not None and identity.is_subject(change))
                 for change in document["changes"]
@@ -212,7 +210,7 @@ class Eraser:
                 self._db.run("DELETE FROM made_plans WHERE digest = ?", (digest,))
                 delete_endorsements(self._write, [digest])
                 continue
-            packed = self._packer.pack(0, msgspec.json.encode(redacted))
+            packed = pack(msgspec.json.encode(redacted))
             self._db.run("UPDATE plans SET document = ? WHERE digest = ?", (packed, digest))
 
 
@@ -230,13 +228,12 @@ def _names_person(identity: StoredIdentity, change: bytes) -> bool:
 
 def find_notes_about(reader: Reader, identity: StoredIdentity) -> list[int]:
     """Return the entries with notes about other people that name this person."""
-    packer = Packer(lambda number: read_dictionary(reader, number))
     among, kinds = reader.reads.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven)])
     rows = reader.reads.rows(
         f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
         (kinds, identity.id),
     )
-    texts = ((ident, decode_private_part(packer.unpack(bytes(data))).get("note")) for ident, data in rows)
+    texts = ((ident, decode_private_part(unpack(bytes(data))).get("note")) for ident, data in rows)
     return [ident for ident, note in texts if isinstance(note, str) and identity.pattern.matches(note)]
 
 

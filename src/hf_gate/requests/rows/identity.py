@@ -12,8 +12,7 @@ import msgspec
 from hf_gate.core.events.erasure import NamePattern
 from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.store.sql import Reader
-from hf_gate.store.writing.compression import Packer, decode_record
-from hf_gate.store.writing.writer_cache import read_dictionary
+from hf_gate.store.writing.compression import decode_record, unpack
 
 _PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
 _NAMES: Final = ("user", "fullname", "email")  # of the user in a record from the Hub
@@ -112,9 +111,8 @@ def _accounts_in_records(reader: Reader, person: int) -> set[str]:
 
 def _iterate_records(reader: Reader, person: int) -> Iterator[bytes]:
     """Iterate over the records of a person, oldest first."""
-    packer = Packer(lambda number: read_dictionary(reader, number))
     parts = reader.reads.rows("SELECT data FROM private WHERE person_id = ? ORDER BY id", (person,))
-    return (decode_record(packer.unpack(bytes(data))) for (data,) in parts)
+    return (decode_record(unpack(bytes(data))) for (data,) in parts)
 
 
 def _names_in(record: bytes) -> Iterator[tuple[str, str]]:

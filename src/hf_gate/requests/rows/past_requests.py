@@ -30,7 +30,7 @@ from hf_gate.core.stored_rows import (
 )
 from hf_gate.store.rows.requests import decode_single
 from hf_gate.store.store import Store
-from hf_gate.store.writing.compression import decode_private_part
+from hf_gate.store.writing.compression import decode_private_part, unpack
 
 _PAGE: Final = 1000  # requests that are folded together
 _ENTRIES: Final = 5000  # entries that one statement returns
@@ -218,7 +218,7 @@ def read_private_parts(store: Store, entries: Iterable[int | None]) -> dict[int,
         return {}
     among, value = store.reads.in_clause(known)
     rows = store.reads.rows(f"SELECT id, data FROM private WHERE id {among}", (value,))
-    return {ident: decode_private_part(store.unpack(data)) for ident, data in rows}
+    return {ident: decode_private_part(unpack(data)) for ident, data in rows}
 
 
 def _build_row(

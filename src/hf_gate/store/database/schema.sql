@@ -299,12 +299,6 @@ CREATE TABLE erased (
     request_id INTEGER
 ) WITHOUT ROWID;
 
-CREATE TABLE dictionaries (
-    id INTEGER NOT NULL PRIMARY KEY,
-    repo_id INTEGER NOT NULL REFERENCES repos (id),
-    data BLOB NOT NULL
-);
-
 CREATE TABLE done (
     verb TEXT NOT NULL,
     ledger_id INTEGER NOT NULL,

@@ -14,8 +14,8 @@ from hf_gate.core.events.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, 
 from hf_gate.core.runs import RunKind
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
 from hf_gate.store.sql import Database, Reader, Row
-from hf_gate.store.writing.compression import Packer, decode_private_part
-from hf_gate.store.writing.writer_cache import WriterCache, read_dictionary
+from hf_gate.store.writing.compression import decode_private_part, pack, unpack
+from hf_gate.store.writing.writer_cache import WriterCache
 
 from .repos import read_repos_by_number
 
@@ -47,12 +47,11 @@ _UPSERT_HEAD = (
 class ChainWriter:
     """Adds the entries of one call to a chain."""
 
-    def __init__(self, db: Database, memory: WriterCache, repo_id: int, chain: str, dictionary: int = 0) -> None:
+    def __init__(self, db: Database, memory: WriterCache, repo_id: int, chain: str) -> None:
         self._db = db
         self._memory = memory
         self._repo_id = repo_id
         self._chain = chain
-        self._dictionary = dictionary
         self._seq, self._head = memory.chain_head(repo_id)
         self._rows: list[Row] = []
         self._private: list[Row] = []
@@ -76,7 +75,7 @@ class ChainWriter:
         commitment = None
         if private is not None and salt is not None:
             commitment = commitment_of(salt, private)
-            self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
+            self._private.append((ident, person, pack(private)))
         kind = kind_of(type(event))
         body = encode_event(event)
         link = LedgerLink(self._chain, self._seq, at, kind, actor, request, body, commitment)
@@ -132,7 +131,7 @@ def iterate_chain_with_runs(reader: Reader, chain: str, first: int) -> Iterator[
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
 
-def iterate_chain_with_private_parts(reader: Reader, packer: Packer, chain: str, first: int) -> Iterator[SealedEntry]:
+def iterate_chain_with_private_parts(reader: Reader, chain: str, first: int) -> Iterator[SealedEntry]:
     """Iterate over entries, each with its private part.
 
     With `first` 1 or less, entries with forged numbers below 1 are included.
@@ -144,12 +143,9 @@ def iterate_chain_with_private_parts(reader: Reader, packer: Packer, chain: str,
         " LEFT JOIN people p ON p.id = coalesce(x.person_id, r.person_id)"
     )
     for page in _iterate_chain_pages(reader, select, chain, first):
-        parts = packer.unpack_all([row[-1] for row in page])
-        for (seq, at, kind, actor, request, body, commitment, digest, salt, _), private in zip(
-            page, parts, strict=True
-        ):
+        for seq, at, kind, actor, request, body, commitment, digest, salt, data in page:
             link = LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
-            yield SealedEntry(link, salt, private)
+            yield SealedEntry(link, salt, None if data is None else unpack(data))
 
 
 def _iterate_chain_pages(reader: Reader, select: str, chain: str, first: int) -> Iterator[list[Row]]:
@@ -161,7 +157,7 @@ def _iterate_chain_pages(reader: Reader, select: str, chain: str, first: int) ->
 
 
 def read_latest_entries(
-    reader: Reader, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
+    reader: Reader, *, request: int | None, run: str | None, limit: int, before: int | None
 ) -> list[LedgerRow]:
     """Return the entries about a request or of a run, the latest first, however old they are."""
     wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
@@ -170,15 +166,15 @@ def read_latest_entries(
     found = reader.reads.rows(
         f"{_ENTRY} WHERE {where} ORDER BY l.id DESC LIMIT ?", (*(value for _, value in parts), limit)
     )
-    return _build_rows(found, read_chain_names(reader), packer)
+    return _build_rows(found, read_chain_names(reader))
 
 
-def _build_rows(found: Sequence[Row], chain_names: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
+def _build_rows(found: Sequence[Row], chain_names: Mapping[int, str]) -> list[LedgerRow]:
     """Convert rows selected by `_ENTRY`."""
     rows = []
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found:
         link = LedgerLink(chain_names[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
-        private = None if data is None else decode_private_part(packer.unpack(data))
+        private = None if data is None else decode_private_part(unpack(data))
         rows.append(LedgerRow(id=ident, link=link, private=private, person=person))
     return rows
 
@@ -221,7 +217,7 @@ def search_entries(
     select = _ENTRY if with_private else _PUBLIC
     sql = f"{select} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
     found = db.rows(sql, (*where.values, limit + 1))
-    rows = _build_rows(found[:limit], chain_names, Packer(lambda number: read_dictionary(db, number)))
+    rows = _build_rows(found[:limit], chain_names)
     if len(found) > limit:
         return TimelinePage(rows, rows[-1].id)
     return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
@@ -267,7 +263,7 @@ def read_entries_after(
         sql = f"{sql} AND +l.repo_id {among}"
         values.append(value)
     found = db.rows(f"{sql} ORDER BY l.id LIMIT ?", (*values, limit))
-    rows = _build_rows(found, chain_names, Packer(lambda number: read_dictionary(db, number)))
+    rows = _build_rows(found, chain_names)
     until = rows[-1].id if len(rows) == limit else max(until, after)
     return rows, until, until < last
 

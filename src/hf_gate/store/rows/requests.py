@@ -18,7 +18,7 @@ from hf_gate.core.requests import AccessRequest
 from hf_gate.core.stored_rows import Identity, ListPosition, ListRange, PersonRow, RequestRow
 from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.store.sql import Database, Row, Values
-from hf_gate.store.writing.compression import Packer, decode_record
+from hf_gate.store.writing.compression import decode_record, unpack
 from hf_gate.store.writing.state_columns import SELECT_STATE, StoredVerdict, repo_of, state_of
 
 PAGE: Final = 1000
@@ -43,8 +43,7 @@ IS_ENDABLE: Final = f"r.status = '{Status.ACCEPTED.value}' AND r.open_after IS N
 class RowDecoder:
     """Converts database rows to `RequestRow` values. `verdict_of` returns a verdict by its number."""
 
-    def __init__(self, packer: Packer, verdict_of: Callable[[int | None], StoredVerdict]) -> None:
-        self._packer = packer
+    def __init__(self, verdict_of: Callable[[int | None], StoredVerdict]) -> None:
         self._verdict_of = verdict_of
         self._repos: dict[tuple[str, str, str], Repo] = {}
 
@@ -61,7 +60,7 @@ class RowDecoder:
         return self._repos[key]
 
     def _records(self, packed: Sequence[bytes | None], repos: Sequence[Repo]) -> Sequence[AccessRequest | None]:
-        raw = [None if part is None else decode_record(part) for part in self._packer.unpack_all(packed)]
+        raw = [None if part is None else decode_record(unpack(part)) for part in packed]
         if raw and None not in raw and repos[0] == repos[-1] and len(set(repos)) == 1:
             page = read_request_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
             if len(page.rows) == len(raw):

@@ -26,7 +26,7 @@ from hf_gate.store.rows.ledger import ChainWriter
 from hf_gate.store.rows.repos import read_repo
 from hf_gate.store.sql import Database
 
-from .compression import build_dictionary, encode_record_part
+from .compression import encode_record_part, pack
 from .erased import find_erased_meanwhile, link_new_request
 from .letter_queue import LetterCollector
 from .notice_queue import NoticeCollector
@@ -41,7 +41,6 @@ _REPO_COLUMNS: Final = frozenset(
      "tried_at", "tried_complete", "tried_counts"}
 )  # fmt: skip
 _PART: Final = 1000  # new requests that are written while the next ones are prepared
-_LEARN_FROM: Final = 50  # fewest records that a dictionary is built from
 
 
 class Writer:
@@ -104,7 +103,7 @@ class Writer:
         repo_id = self.repo_id(repo)
         late = find_erased_meanwhile(self.db, seen)
         told = [one for one in seen if one.events and id(one) not in late]
-        log = ChainWriter(self.db, self._memory, repo_id, chain_of(repo), self._find_dictionary(repo_id, told))
+        log = ChainWriter(self.db, self._memory, repo_id, chain_of(repo))
         people = iter(self._people.find_or_create(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
         idents: list[int] = []
@@ -238,20 +237,6 @@ class Writer:
             self.db.run_many("UPDATE requests SET domain = ? WHERE person_id = ? AND record_id IS NOT NULL", domains)
             renamed.clear()
 
-    def _find_dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:
-        """Return the number of the dictionary for this repo's records. It is built from the first large batch."""
-        known = self._memory.dictionaries
-        if repo_id not in known:
-            found = self.db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
-            known[repo_id] = (found and found[0]) or 0
-        if not known[repo_id] and len(told) >= _LEARN_FROM:
-            data = build_dictionary(one.request for one in told)
-            made = self.db.row("INSERT INTO dictionaries (repo_id, data) VALUES (?, ?) RETURNING id", (repo_id, data))
-            assert made is not None
-            if made[0] < 1 << 16:  # the number is stored in two bytes
-                known[repo_id] = made[0]
-        return known[repo_id]
-
     # ---- ledger ------------------------------------------------------------------------------------------------------
 
     def append(self, repo: Repo | None, entries: Sequence[LedgerEntry]) -> None:
@@ -347,7 +332,7 @@ class Writer:
 
     def write_plan(self, digest: str, document: bytes, made_at: int) -> None:
         """Store a plan under its digest."""
-        packed = self._memory.packer.pack(0, document)
+        packed = pack(document)
         sql = "INSERT INTO plans (digest, document, made_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
         self.db.run(sql, (digest, packed, made_at))
 
@@ -371,7 +356,7 @@ class Writer:
             "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
         )
-        self.db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
+        self.db.run(sql, (person, document and pack(document), at))
         self.mark_due([person])
 
     def write_binding(self, table: str, key: str, user_id: str) -> None:

@@ -9,9 +9,8 @@ from hf_gate.base.ids import Repo
 from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.events.ledger import GENESIS
 from hf_gate.core.requests import AccessRequest
-from hf_gate.store.sql import Database, Reader
+from hf_gate.store.sql import Database
 
-from .compression import Packer
 from .repo_classifiers import RepoClassifiers
 from .state_columns import VerdictCache
 
@@ -30,13 +29,11 @@ class WriterCache:
         self.country_of = country_of
         self.classifiers = RepoClassifiers(db, load_classifier)
         self.verdicts = VerdictCache()
-        self.packer = Packer(lambda number: read_dictionary(db, number))
         self._db = db
         self._numbers: dict[str, Iterator[int]] = {}
         self._reserved: dict[str, int] = {}
         self.repos: dict[Repo, int] = {}
         self.heads: dict[int, tuple[int, bytes]] = {}
-        self.dictionaries: dict[int, int] = {}
         self._has_evaluations = False
 
     def has_evaluations(self) -> bool:
@@ -68,14 +65,5 @@ class WriterCache:
         self.repos.clear()
         self.heads.clear()
         self.classifiers.clear()
-        self.dictionaries.clear()
         self._has_evaluations = False
         self.verdicts = VerdictCache()
-        self.packer.clear()
-
-
-def read_dictionary(reader: Reader, number: int) -> bytes:
-    """Return a dictionary of `compression` by its number."""
-    found = reader.reads.row("SELECT data FROM dictionaries WHERE id = ?", (number,))
-    assert found is not None, f"dictionary {number} is gone"
-    return bytes(found[0])

@@ -13,6 +13,7 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import StoreUnavailable, UsageError
 from hf_gate.store.rows.requests import PAGE
 from hf_gate.store.store import Store
+from hf_gate.store.writing.compression import unpack
 from hf_gate.store.writing.erased import ERASURE_KEY
 from hf_gate.store.writing.repo_classifiers import FINGERPRINT_KEY
 
@@ -47,7 +48,6 @@ class StoreReader:
 
     def table(self, name: str) -> Iterator[dict[str, Any]]:
         """Iterate over the rows of a table without secret columns; packed documents are returned as text."""
-        unpack = self._store.unpack
         for row in self._store.reads.stream(f"SELECT * FROM {name}"):
             if name == "settings" and row["key"] in SECRET_SETTINGS:
                 continue
