@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 from datetime import UTC, date, datetime
 
@@ -49,10 +50,10 @@ def test_rows_in_any_dialect_are_read_as_the_same_rows(
     content = out.getvalue().encode("utf-8-sig" if has_bom else "utf-8")
     found = rows_of(read_people_text(content, {}))
     assert [(row.get("email", ""), row["Note"], row.get("username", "")) for row in found] == wanted
-    again = read_people_text(format_people(read_people_text(content, {}), is_json=False).encode(), {})
+    again = read_people_text(format_people(read_people_text(content, {})).encode(), {})
     assert rows_of(again) == found
-    as_json = format_people(read_people_text(content, {}), is_json=True).encode()
-    assert rows_of(read_people_text(as_json, {}, is_json=True)) == found
+    as_json = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found).encode()
+    assert rows_of(read_people_text(as_json, {})) == found
 
 
 @given(st.binary(max_size=300))
@@ -108,7 +109,7 @@ def test_a_column_of_usernames_is_recognised_by_its_cells() -> None:
     found = read_people_text(text.encode(), {})
     assert [row["username"] for row in rows_of(found)] == ["ada-l", "bob", "", "zoe"]
     text = text.replace("https://hf.co/bob", "bob")
-    found = read_people_text(text.encode(), {}, is_known={"ada-l", "bob", "zoe"}.__contains__)
+    found = read_people_text(text.encode(), {}, {"ada-l", "bob", "zoe"}.__contains__)
     assert [row["username"] for row in rows_of(found)] == ["ada-l", "bob", "", "zoe"]
     with pytest.raises(
         UsageError, match=r"3 of 4 lines have no username.*not read as usernames or addresses: Name, Wo"
@@ -145,6 +146,17 @@ def test_repeated_rows_are_merged_and_contradictions_are_all_said() -> None:
     with pytest.raises(UsageError, match="500 lines of the file cannot be used") as refused:
         check_list(read_people_text(many.encode(), {}), "list", ("email",), UTC)
     assert len(refused.value.details) < 25
+
+
+def test_the_cells_of_a_repeated_row_that_differ_are_said() -> None:
+    text = "username,Note,Büro\nada,<b>first,\nbob,,\nADA,second,12\nada,,13\nada,<b>first,12\n"
+    found = read_people_text(text.encode(), {})
+    assert rows_of(found)[0] == {"username": "ada", "Note": "<b>first", "Büro": "12"}
+    assert found.notes == [
+        "3 lines repeat a row and were merged: 4, 5, 6",
+        "line 4 repeats 2: kept Note '<b>first', not 'second'",
+        "line 5 repeats 2: kept Büro '12', not '13'",
+    ]
 
 
 def test_a_file_of_windows_is_read_and_that_is_said() -> None:
@@ -217,12 +229,20 @@ def test_a_workbook_is_read_as_its_text_would_be() -> None:
         ]
     )
     found = read_people_file(content, {})
+    assert (found.unit, found.notes) == ("row", ["skipped 1 row above the column names"])
     assert [row["expires"] for row in rows_of(found)] == ["2030-06-30"] * 3
     assert [(row["email"], row["username"]) for row in rows_of(found)] == [
         ("joerg@x.example", ""),
         ("", "ada-l"),
         ("", "12345"),
     ]
+
+
+def test_a_wrong_row_of_a_workbook_is_called_a_row() -> None:
+    people = read_people_file(_workbook([["email"], ["a(at)x.example"], ["b@x.example"]]), {})
+    with pytest.raises(UsageError, match="1 row of the file cannot be used") as refused:
+        check_list(people, "list", ("email",), UTC)
+    assert refused.value.details[0].startswith("row 2: ")
 
 
 def _repack(name: str, data: bytes) -> bytes:

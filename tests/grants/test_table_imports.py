@@ -80,9 +80,33 @@ def test_a_row_that_names_a_person_by_another_column_gets_the_key_of_their_reque
     assert found.found == 2
     by_id = read(desk, f"user_id,name\n{record_id(desk)},x\n")
     assert [row.email for row in by_id.draft.after.rows] == ["p1@mit.edu"]
-    with pytest.raises(UsageError) as refused:
-        read(desk, "username,name\nuser1,\nnobody,\n")
-    assert refused.value.details[0].startswith("line 3: the email of 'nobody' is not known")
+
+
+def test_rows_whose_key_is_not_known_are_left_out_and_listed(desk: Workspace) -> None:
+    store_records(desk.store, EEG, [record(1, email="p1@mit.edu"), record(2, name="IainAbbott", email="p2@mit.edu")])
+    found = read(desk, "username,name\nuser1,\nnobody,\niain.abbott,\n")
+    assert [row.email for row in found.draft.after.rows] == ["p1@mit.edu"]
+    assert ([row.line for row in found.not_found], [(each.row.line, each.near) for each in found.likely]) == (
+        [3],
+        [(4, "IainAbbott")],
+    )
+    assert (found.found, found.notes) == (1, ["2 lines are left out: no request says the email: 3, 4"])
+    for text, replaces in (("username\nuser1\nnobody\neve\n", True), ("username\nnobody\neve\n", False)):
+        with pytest.raises(UsageError) as refused:
+            prepare_import(
+                desk, find_own_table(desk, "partners"), read_people_file(text.encode(), {}), replaces=replaces
+            )
+        assert [line.partition("'")[2] for line in refused.value.details] == [
+            "nobody' is not known: no request names it.",
+            "eve' is not known: no request names it.",
+        ]
+
+
+def test_rows_that_become_those_of_one_person_are_merged(desk: Workspace) -> None:
+    store_records(desk.store, EEG, [record(1, email="p1@mit.edu")])
+    found = read(desk, "username,email,name\nuser1,,Ada\n,p1@mit.edu,Eve\n")
+    assert found.draft.content == b"email,name\np1@mit.edu,Ada\n"
+    assert found.notes == ["1 line repeats a row and was merged: 3", "line 3 repeats 2: kept name 'Ada', not 'Eve'"]
 
 
 def record_id(desk: Workspace) -> str:
@@ -115,7 +139,7 @@ def test_a_new_file_has_every_column_of_the_rows(desk: Workspace, tmp_path: Path
     (tmp_path / "tables" / "partners.csv").unlink()
     own = find_own_table(desk, "partners")
     lines = b'{"email": "ada@mit.edu"}\n{"email": "bob@mit.edu", "note": "x"}\n'
-    found = prepare_import(desk, own, read_people_file(lines, {}, is_json=True), replaces=False)
+    found = prepare_import(desk, own, read_people_file(lines, {}), replaces=False)
     assert found.draft.content == b"email,note\nada@mit.edu,\nbob@mit.edu,x\n"
 
 
@@ -149,15 +173,16 @@ def test_two_rows_that_mean_the_same_row_of_the_table_are_refused(desk: Workspac
         f"version: 1\nrepos: [{EEG}]\ntables: {{partners: {{file: tables/partners.csv, key: [username, email]}}}}\n"
     )
     (folder / "tables" / "partners.csv").write_text("username,email\nada,ada@mit.edu\n")
-    with pytest.raises(UsageError, match=r"lines 2 and 3 of the file name the same row \(line 2 of partners\)"):
+    with pytest.raises(UsageError, match="rows of the file do not fit table partners") as refused:
         read(desk, "username,email\nada,\nbob,ada@mit.edu\n")
+    assert refused.value.details == ["lines 2 and 3 of the file name the same row (line 2 of partners)"]
 
 
 def test_a_row_whose_columns_name_two_people_is_refused(desk: Workspace) -> None:
     store_records(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
     with pytest.raises(UsageError) as refused:
         read(desk, f"user_id,username,name\n{record_id(desk)},user2,x\n")
-    assert refused.value.details[0].startswith("line 2: the email of ")
+    assert refused.value.details == ["line 2: The columns of the row name two people."]
 
 
 def test_an_address_of_two_accounts_means_both(desk: Workspace) -> None:

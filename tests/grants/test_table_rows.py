@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import threading
 import urllib.request
@@ -22,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.errors import Stale
 from hf_gate.grants.people_files import read_people_text
 from hf_gate.grants.service.tables.own_tables import draft_removal, draft_row, find_own_table, save_table_draft
 from hf_gate.grants.service.tables.table_imports import prepare_import
@@ -32,12 +34,22 @@ from hf_gate.privacy.rows.erasure import Eraser
 from hf_gate.privacy.rows.person_data import read_person_data
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
-from hf_gate.verdicts.rows.table_rows import read_table_rows, write_table_rows
+from hf_gate.verdicts.rows.table_rows import MAX_STORED_ROWS, read_table_rows, write_table_rows
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.evaluation_times import EvaluationBases
 from hf_gate.verdicts.service.policy_bundle import load_policies
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, open_existing_desk, run_desk_program, write_desk
+from tests.kits.desk import (
+    GOOD,
+    Answer,
+    Desk,
+    Visitor,
+    open_desk,
+    open_existing_desk,
+    run_desk_program,
+    text_of,
+    write_desk,
+)
 from tests.kits.key_calls import BARE, give_key
 from tests.kits.stores import ENDPOINT, new_store, place, store
 
@@ -220,6 +232,55 @@ def test_no_system_gives_a_table_more_columns_than_its_owner_can_edit(desk: Desk
     assert call(desk, secret, "PUT", "p3", rows["p0"]).status == 200
     own = find_own_table(desk.app_state.workspace, "paid")
     assert len(draft_removal(own, ["p0", "p3"]).after.rows) == 2
+
+
+def test_a_table_in_the_store_has_a_bounded_number_of_rows(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    with desk.app_state.workspace.store.writing() as write:
+        write.db.run_many(
+            "INSERT INTO table_rows (owner_table, key, cells, salt) VALUES ('paid', ?, '{}', 'x')",
+            [(f"p{n}",) for n in range(MAX_STORED_ROWS - 1)],
+        )
+    assert call(desk, secret, "PUT", "ada", ROW).status == 200
+    refused = call(desk, secret, "PUT", "bob", ROW)
+    assert (refused.status, refused.json["error"]) == (422, "a table in the store has at most 100,000 rows.")
+    assert call(desk, secret, "PUT", "ada", {"plan": "free"}).json["changed"] is True
+    assert call(desk, secret, "DELETE", "ada").json["changed"] is True
+    assert call(desk, secret, "PUT", "bob", ROW).status == 200
+
+
+def test_an_import_overwrites_no_row_that_changed_since_it_was_shown(desk: Desk) -> None:
+    secret = give_key(desk, "billing", "table")
+    workspace = desk.app_state.workspace
+    call(desk, secret, "PUT", "ada", ROW)
+    people = read_people_text(b"username;plan\nada;silver\nbob;gold\n", {})
+    found = prepare_import(workspace, find_own_table(workspace, "paid"), people, replaces=True)
+    call(desk, secret, "PUT", "eve", ROW)
+    call(desk, secret, "PUT", "ada", {"plan": "free"})
+    with pytest.raises(Stale, match="rows of table paid changed meanwhile"):
+        save_table_draft(workspace, found.draft, "lena")
+    assert read_table_rows(workspace.store, "paid") == {"ada": {"plan": "free"}, "eve": ROW}
+    again = prepare_import(workspace, find_own_table(workspace, "paid"), people, replaces=False)
+    call(desk, secret, "DELETE", "eve")
+    save_table_draft(workspace, again.draft, "lena")
+    assert read_table_rows(workspace.store, "paid") == {"ada": {"plan": "silver"}, "bob": {"plan": "gold"}}
+
+
+def test_the_desk_imports_a_list_into_the_store_and_nothing_that_was_not_shown(tmp_path: Path) -> None:
+    with open_desk(tmp_path, POLICY, CONFIG + "desk: {may_write_tables: true}\n") as desk:
+        secret = give_key(desk, "billing", "table")
+        lena = desk.visitor()
+        assert "Import a file" in lena.get("/tables/paid").body
+        assert "in the store" in text_of(lena.get("/tables").body)
+        values = {"rows": "Name;Konto;plan\nAda;ada;gold\n"}
+        shown = lena.post("/tables/paid/import", values)
+        (base,) = re.findall(r'name="base" value="([0-9a-f]+)"', shown.body)
+        call(desk, secret, "PUT", "ada", ROW)
+        assert lena.post("/tables/paid/import", {**values, "base": base, "do": "write"}).status == 409
+        shown = lena.post("/tables/paid/import", values)
+        (base,) = re.findall(r'name="base" value="([0-9a-f]+)"', shown.body)
+        assert lena.post("/tables/paid/import", {**values, "base": base, "do": "write"}).status == 303
+        assert read_table_rows(desk.app_state.workspace.store, "paid") == {"ada": {**ROW, "Name": "Ada"}}
 
 
 def test_nul_and_numbers_in_a_cell_are_stored_and_harm_nothing(desk: Desk) -> None:

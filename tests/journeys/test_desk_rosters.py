@@ -119,7 +119,7 @@ def test_a_name_without_an_account_waits_and_matches_no_later_account(desk: Desk
     (row,) = desk.run("ls", "--status", "pending", "--json").json
     assert (row["user"], row["verdict"]["action"]) == ("late-comer", "human")
     shown = desk.run("table", "show", "students", "--query", "late")
-    assert "unknown" in shown.out
+    assert "unbound" in shown.out
     assert "1 username bound to no account" in shown.err
 
 

@@ -77,10 +77,11 @@ def test_an_untidy_roster_of_120_takes_one_command(hub: LocalHub, tmp_path: Path
     words = ("init", DATASET, "--like", "class", "--roster", str(file), "--until", "2099-06-30")
     made = console.run("--workspace", str(folder), *words)
     assert made.code == 0, made.err
+    unit = "row" if kind == "xlsx" else "line"
     said = [
-        "skipped 2 lines above the column names",
-        "2 lines repeat a row and were merged: 123, 124",
-        "1 line has no username or address that hf-gate recognised: 125",
+        f"skipped 2 {unit}s above the column names",
+        f"2 {unit}s repeat a row and were merged: 123, 124",
+        f"1 {unit} has no username or address that hf-gate recognised: 125",
         "column E-Mail-Adresse is read as email",
         "column Hugging Face is read as username",
         "@guest.example: 1 person who asked",

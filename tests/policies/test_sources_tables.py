@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.base.ids import Person
+from hf_gate.base.private_files import read_unchanged_file
 from hf_gate.core.people.grants import last_day
 from hf_gate.core.policy_model import UnknownReason
-from hf_gate.policies.drivers.table_files import inline_table, load_table, parse_table, read_content
+from hf_gate.policies.drivers.table_files import MAX_BYTES, inline_table, load_table, parse_table
 from hf_gate.policies.facts.tables import NO_ACCOUNT, Table, unbound_usernames
 from tests.kits.tables import NOW, read_table
 
@@ -237,11 +238,11 @@ def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path: Path) -> Non
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert any(read_content(file) is None for _ in range(2_000))
+        assert any(read_unchanged_file(file, MAX_BYTES) is None for _ in range(2_000))
     finally:
         is_over.set()
         writer.join()
-    assert read_content(file) == file.read_bytes()
+    assert read_unchanged_file(file, MAX_BYTES) == file.read_bytes()
 
 
 def test_a_row_counts_from_its_first_day_and_one_that_ends_before_is_unknown() -> None:

@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,16 +66,27 @@ def open_regular_file(path: Path) -> BinaryIO:
 def read_named_file(name: str | Path, *, most: int = 64 << 20, hint: str = "") -> bytes:
     """Return the content of a file that a person names; `-` is stdin.
 
-    Raises UsageError if it cannot be read, or has more than `most` bytes.
+    Raises UsageError if it cannot be read, changes while it is read, or has more than `most` bytes.
     """
     try:
-        with nullcontext(sys.stdin.buffer) if str(name) == "-" else open_regular_file(Path(name)) as file:
-            content = file.read(most + 1)
+        content = sys.stdin.buffer.read(most + 1) if str(name) == "-" else read_unchanged_file(Path(name), most)
     except OSError as problem:
         raise UsageError(f"{name} cannot be read: {problem.strerror}.", hint=hint) from None
+    if content is None:
+        raise UsageError(f"{name} changed while it was read.", hint="Run the command again when it is complete.")
     if len(content) > most:
         raise UsageError(f"{name} is larger than {most >> 20} MiB.", hint=hint)
     return content
+
+
+def read_unchanged_file(path: Path, most: int) -> bytes | None:
+    """Return the content of a file, at most one byte more than `most`; None if it changed while it was read."""
+    with open_regular_file(path) as file:
+        before = os.fstat(file.fileno())
+        content = file.read(most + 1)
+        after = os.fstat(file.fileno())
+    is_whole = len(content) == after.st_size or len(content) > most
+    return content if is_whole and before.st_mtime_ns == after.st_mtime_ns else None
 
 
 def read_regular_file(path: Path) -> bytes:

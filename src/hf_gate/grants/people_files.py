@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hf_gate.base.display_text import limit_lines, make_visible, pluralize
 from hf_gate.base.ids import is_id
@@ -34,6 +34,7 @@ from hf_gate.policies.parsing.table_text import (
 MAX_PEOPLE: Final = 100_000  # rows of a list; a table itself may have more
 _MAX_TITLES: Final = 20  # lines that can stand above the names of the columns
 _MAX_NAMED: Final = 5  # the most lines that a note names
+_MAX_NOTES: Final = 20  # the most repeated lines with other cells that are noted
 _MIN_KNOWN: Final = 3  # usernames that a column of usernames has, because first names can be usernames
 _MAX_SAMPLED: Final = 20  # cells of a column that are looked up, to know what it holds
 _DELIMITERS: Final = ",;\t"
@@ -63,12 +64,14 @@ class SheetLine(NamedTuple):
 class PeopleFile(Struct, frozen=True):
     """The rows of a list. `columns` are those that were recognised, each with the column that it means.
 
-    `notes` say what was read in another way than it is written.
+    `notes` say what was read in another way than it is written. `unit` is what a place in the list is called: a line,
+    or a row of a workbook.
     """
 
     read: ParsedFile
     columns: Mapping[str, str]
-    notes: Sequence[str] = ()
+    notes: Sequence[str]
+    unit: str
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -83,27 +86,26 @@ def _knows_nobody(_: str) -> bool:
 def read_people_text(
     content: bytes,
     names: Mapping[str, str],
-    *,
-    is_json: bool = False,
     is_known: Callable[[str], bool] = _knows_nobody,
 ) -> PeopleFile:
-    """Read a list as text: CSV with comma, semicolon or tab, one name a line, or JSON lines.
+    """Read a list as text: CSV with comma, semicolon or tab, one name a line, or JSON lines, which begin with `{`.
 
     `names` are names of columns in the file, each with its column in the table. `is_known` says whether somebody with
     such a username asked. Raises UsageError if it is no list.
     """
     text, notes = _decode(content)
-    if is_json:
+    if text.lstrip().startswith("{"):
         return _read_json(text, names, notes, is_known)
-    return read_people_lines(_split_lines(text), names, notes, is_known=is_known)
+    return read_people_lines(_split_lines(text), names, is_known, notes)
 
 
 def read_people_lines(
     lines: Sequence[SheetLine],
     names: Mapping[str, str],
+    is_known: Callable[[str], bool],
     notes: Sequence[str] = (),
     *,
-    is_known: Callable[[str], bool] = _knows_nobody,
+    unit: str = "line",
 ) -> PeopleFile:
     """Read a list from its lines, which may begin with titles."""
     if not lines:
@@ -117,10 +119,10 @@ def read_people_lines(
         header = [cell.strip() for cell in lines[place].cells]
         rows = [each for each in lines[place + 1 :] if [cell.strip() for cell in each.cells] != header]
         if place:
-            notes = [*notes, f"skipped {pluralize(place, 'line')} above the column names"]
+            notes = [*notes, f"skipped {pluralize(place, unit)} above the column names"]
     if len(header) > MAX_COLUMNS:
         raise UsageError(f"the file has more than {MAX_COLUMNS} columns; keep those that the policies read.")
-    return _make_file(header, rows, names, notes, is_known)
+    return _make_file(header, rows, names, is_known, notes, unit)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -184,9 +186,9 @@ def _read_json(
         raise UsageError(f"the file cannot be used: {read.refused}.", hint="Nothing was written.")
     header = list(read.header)
     rows = [SheetLine(line, [cells.get(name, "") for name in header]) for line, cells in read.records]
-    found = _make_file(header, rows, names, notes, is_known)
+    found = _make_file(header, rows, names, is_known, notes, "line")
     problems = (*read.problems, *found.read.problems)
-    return PeopleFile(ParsedFile(found.read.header, found.read.records, problems), found.columns, found.notes)
+    return replace(found, read=replace(found.read, problems=problems))
 
 
 # ---- columns ---------------------------------------------------------------------------------------------------------
@@ -282,49 +284,74 @@ def _guess(rows: Iterable[SheetLine], place: int, is_known: Callable[[str], bool
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
-class _Rows:
-    """Collects rows, merges those of one person, and says what is wrong with others."""
+class MergedRows:
+    """Collects rows, merges those of one person, and says what is wrong with others. `unit`: a line, or a row."""
 
-    def __init__(self) -> None:
-        self.rows: dict[int, dict[str, str]] = {}
+    def __init__(self, unit: str) -> None:
         self.problems: list[TableProblem] = []
-        self.merged: list[int] = []
+        self._unit = unit
+        self._rows: dict[int, dict[str, str]] = {}
         self._lines: dict[tuple[str, str], int] = {}
+        self._merged: list[int] = []
+        self._differing: list[str] = []
 
-    def add(self, line: int, cells: dict[str, str]) -> None:
+    def add(self, line: int, cells: Mapping[str, str]) -> None:
         """Add a row, or merge it into the row with the same key."""
         keys = [(name, cells[name].lower()) for name in KEYS if cells.get(name)]
         known = {self._lines[key] for key in keys if key in self._lines}
         if len(known) > 1:
             lines = " and ".join(map(str, sorted(known)))
-            self.refuse(line, f"The keys belong to lines {lines}.")
+            self.refuse(line, f"The keys belong to {self._unit}s {lines}.")
             return
         first = next(iter(known), line)
-        before = self.rows.setdefault(first, {})
-        for name in (*KEYS, "from", "expires"):
-            if cells.get(name) and before.get(name) and cells[name].lower() != before[name].lower():
-                self.refuse(line, f"The row has a key of line {first}, but another {name}.")
+        before = self._rows.setdefault(first, {})
+        differing = [name for name, text in cells.items() if text and before.get(name, text) != text]
+        for name in differing:
+            if name in KNOWN_COLUMNS and cells[name].lower() != before[name].lower():
+                self.refuse(line, f"The row has a key of {self._unit} {first}, but another {name}.")
                 return
         if known:
-            self.merged.append(line)
-        self.rows[first] = {**before, **{name: text for name, text in cells.items() if text and not before.get(name)}}
+            self._merged.append(line)
+        for name in differing:
+            if name not in KNOWN_COLUMNS:
+                kept, other, column = (_shorten(text) for text in (before[name], cells[name], name))
+                self._differing.append(f"{self._unit} {line} repeats {first}: kept {column} {kept!r}, not {other!r}")
+        before.update({name: text for name, text in cells.items() if text and not before.get(name)})
         self._lines.update(dict.fromkeys(keys, first))
 
     def refuse(self, line: int, words: str) -> None:
         """Note what is wrong with a line."""
         self.problems.append(TableProblem(line, "bad_line", words))
 
+    def find_kinds(self) -> list[str]:
+        """Return the columns of keys that some row fills in."""
+        return [name for name in KEYS if any(row.get(name) for row in self._rows.values())]
+
+    def list_records(self, columns: Sequence[str]) -> tuple[tuple[int, Mapping[str, str]], ...]:
+        """Return the rows, which have at least these columns, by their first lines."""
+        return tuple((line, {**dict.fromkeys(columns, ""), **row}) for line, row in self._rows.items())
+
+    def describe(self) -> list[str]:
+        """Return which lines were merged, and which of their cells were not taken."""
+        words = "repeats a row and was merged", "repeat a row and were merged"
+        return [*name_lines(self._merged, self._unit, *words), *limit_lines(self._differing, _MAX_NOTES)]
+
+
+def _shorten(text: str) -> str:
+    return make_visible(text, one_line=True)[:60]
+
 
 def _make_file(
     header: Sequence[str],
     lines: Sequence[SheetLine],
     names: Mapping[str, str],
-    notes: Sequence[str],
     is_known: Callable[[str], bool],
+    notes: Sequence[str],
+    unit: str,
 ) -> PeopleFile:
     lines = [each for each in lines if any(cell.strip() for cell in each.cells)]
     meanings = _find_meanings(header, lines, names, is_known)
-    rows = _Rows()
+    rows = MergedRows(unit)
     without_key: list[int] = []
     for line, cells in lines:
         if any(cell.strip() for cell in cells[len(header) :]):
@@ -341,27 +368,22 @@ def _make_file(
         others = [name for name, meaning in zip(header, meanings, strict=True) if meaning not in {*KEYS, KEY_COLUMN}]
         unread = make_visible(", ".join(filter(None, others)), one_line=True)[:200]
         raise UsageError(
-            f"{len(without_key):,} of {len(lines):,} lines have {_NO_KEY};"
+            f"{len(without_key):,} of {len(lines):,} {unit}s have {_NO_KEY};"
             f" columns that are not read as usernames or addresses: {unread or 'none'}. Nothing was written.",
-            hint="Say what a column means, such as --column username=NAME, or delete these lines.",
+            hint="Say what a column means, such as --column username=NAME, or delete them.",
         )
-    kinds = [name for name in KEYS if any(row.get(name) for row in rows.rows.values())]
     others = [name for name in dict.fromkeys(map(_name_column, header, meanings)) if name and name not in KEYS]
-    columns = (*kinds, *others)
-    records = tuple((line, {name: row.get(name, "") for name in columns}) for line, row in rows.rows.items())
+    columns = (*rows.find_kinds(), *others)
     recognised = {
         name: meaning
         for name, meaning in zip(header, meanings, strict=True)
         if name and meaning and meaning != column_name(name) and name not in names
     }
     return PeopleFile(
-        ParsedFile(columns, records, tuple(rows.problems)),
+        ParsedFile(columns, rows.list_records(columns), tuple(rows.problems)),
         recognised,
-        [
-            *notes,
-            *_name_lines(rows.merged, "repeats a row and was merged", "repeat a row and were merged"),
-            *_name_lines(without_key, f"has {_NO_KEY}", f"have {_NO_KEY}"),
-        ],
+        [*notes, *rows.describe(), *name_lines(without_key, unit, f"has {_NO_KEY}", f"have {_NO_KEY}")],
+        unit,
     )
 
 
@@ -373,15 +395,16 @@ def _name_column(name: str, meaning: str) -> str:
     return "" if meaning in {*KEYS, KEY_COLUMN} else meaning or name
 
 
-def _name_lines(lines: Sequence[int], one: str, many: str) -> list[str]:
+def name_lines(lines: Sequence[int], unit: str, one: str, many: str) -> list[str]:
+    """Return a note with the places of some lines; none if there are no lines."""
     if not lines:
         return []
     named = ", ".join(limit_lines(lines, _MAX_NAMED, str))
-    return [f"{pluralize(len(lines), 'line')} {one if len(lines) == 1 else many}: {named}"]
+    return [f"{pluralize(len(lines), unit)} {one if len(lines) == 1 else many}: {named}"]
 
 
 def _read_row(
-    rows: _Rows, line: int, header: Sequence[str], meanings: Sequence[str], cells: Sequence[str]
+    rows: MergedRows, line: int, header: Sequence[str], meanings: Sequence[str], cells: Sequence[str]
 ) -> dict[str, str] | None:
     """Return the cells of a row by the columns of the table; None if its keys contradict each other."""
     found: dict[str, str] = {}
@@ -439,13 +462,65 @@ def _read_profile(text: str) -> tuple[str, str]:
     return ("username", path[0]) if is_profile else ("", text)
 
 
-def format_people(people: PeopleFile, *, is_json: bool) -> str:
-    """Return the rows of a list as the text that reads as the same rows."""
-    read = people.read
-    if is_json:
-        return "".join(f"{json.dumps(cells, ensure_ascii=False)}\n" for _, cells in read.records)
+def format_people(people: PeopleFile) -> str:
+    """Return the rows of a list as the CSV text that reads as the same rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(read.header)
-    writer.writerows(cells.values() for _, cells in read.records)
+    writer.writerow(people.read.header)
+    writer.writerows(cells.values() for _, cells in people.read.records)
     return text.getvalue()
+
+
+# ---- lists without columns -------------------------------------------------------------------------------------------
+
+MAX_ENTRIES: Final = 500
+MAX_TEXT: Final = 100_000  # characters
+_SEPARATORS: Final = re.compile(r"[,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_ADDRESS_BEHIND_NAME: Final = re.compile(r"<\s*((?:mailto:)?[^<>\s@]+@[^<>\s@]+)\s*>")
+_OUTER: Final = "\"'`<>()[]{}«»“”„‘’*•·:."
+
+
+class ListEntry(NamedTuple):
+    """One entry of a pasted list. `text` is as written, `key` in the spelling that is compared.
+
+    `kind` is the column of the key: one of `KEYS`; empty if the entry is unreadable. An id can be that of a request.
+    """
+
+    text: str
+    key: str
+    kind: str
+
+
+def parse_pasted_list(text: str) -> list[ListEntry]:
+    """Return the entries of a list in their order, each once. Raises UsageError if there are none or too many."""
+    if len(text) > MAX_TEXT:
+        raise UsageError(
+            f"The list has {len(text):,} characters; at most {MAX_TEXT:,} are read.", hint="Paste it in parts."
+        )
+    entries: dict[tuple[str, str], ListEntry] = {}
+    for entry in _split_entries(text):
+        entries.setdefault((entry.kind, entry.key), entry)
+    if not entries:
+        raise UsageError("The list is empty.", hint="Paste usernames, e-mail addresses or ids.")
+    if len(entries) > MAX_ENTRIES:
+        raise UsageError(
+            f"The list has {len(entries):,} entries; at most {MAX_ENTRIES} are read.", hint="Paste it in parts."
+        )
+    return list(entries.values())
+
+
+def _split_entries(text: str) -> Iterator[ListEntry]:
+    for part in _SEPARATORS.split(text):
+        rest = 0
+        for match in _ADDRESS_BEHIND_NAME.finditer(part):  # the words before it are the person's name, not accounts
+            yield _read_entry(part[rest : match.end()].strip(), match[1])
+            rest = match.end()
+        yield from (_read_entry(word, word) for word in part[rest:].split() if word.strip(_OUTER))
+
+
+def _read_entry(text: str, word: str) -> ListEntry:
+    kind, key = classify_key(word.strip(_OUTER))
+    if kind == "email":
+        address = parse_address(key)
+        kind, key = ("", key) if address is None else (kind, str(address))
+    return ListEntry(text, key.lower() if kind else key, kind)

@@ -10,14 +10,8 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.errors import UsageError
-from hf_gate.grants.service.tables.people_lists import (
-    ENTRY_STATES,
-    MAX_ENTRIES,
-    MAX_TEXT,
-    ListMatch,
-    match_entry,
-    parse_pasted_list,
-)
+from hf_gate.grants.people_files import MAX_ENTRIES, MAX_TEXT, parse_pasted_list
+from hf_gate.grants.service.tables.people_lists import ENTRY_STATES, ListMatch, match_entry
 from hf_gate.requests.pages.queue_query import parse_queue_query
 from hf_gate.requests.pages.request_lines import request_key
 from hf_gate.requests.rows.selections import select_requests

@@ -38,10 +38,11 @@ from hf_gate.grants.service.tables.table_records import (
     table_record,
     table_row_record,
 )
-from hf_gate.policies.drivers.table_files import MAX_BYTES, is_json_lines
+from hf_gate.policies.drivers.table_files import MAX_BYTES
 from hf_gate.policies.facts.tables import TableRow
 
 if TYPE_CHECKING:
+    from hf_gate.grants.people_files import PeopleFile
     from hf_gate.settings.service.workspace import Workspace
 
 table = LazyGroup(
@@ -263,11 +264,15 @@ def _read_import(
         raise UsageError("give one table and one file.", hint="For example: hf-gate table import partners new.csv")
     file = names[-1]
     own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
-    is_json = is_json_lines(own.path if file == "-" else Path(file))
-    new_names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    content = read_named_file(file, most=MAX_BYTES)
-    people = read_people_file(content, new_names, is_json=is_json, store=workspace.store)
+    people = read_named_list(file, columns, workspace)
     return prepare_import(workspace, own, people, replaces=replaces)
+
+
+def read_named_list(file: str, columns: Sequence[str], workspace: Workspace | None) -> PeopleFile:
+    """Read the list of people that a command names. `columns` are options such as email=E-Mail-Adresse."""
+    names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
+    store = None if workspace is None else workspace.store
+    return read_people_file(read_named_file(file, most=MAX_BYTES), names, store)
 
 
 def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
@@ -279,12 +284,10 @@ def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
         people = f"{pluralize(domain.people, 'person', 'people')} who asked"
         yield f"  {name_row(domain.row)}: {people if domain.people else 'nobody with such an address has asked'}"
     yield f"  found: {found.found:,}; likely: {len(found.likely):,}; not found: {len(found.not_found):,}"
-    likely = limit_lines(
-        found.likely, most, lambda each: f"line {each.row.line}, {name_row(each.row)}: did you mean {each.near}?"
-    )
-    yield from (f"    {line}" for line in likely)
-    lines = limit_lines(found.not_found, most, lambda row: f"line {row.line}, {name_row(row)}: not found")
-    yield from (f"    {line}" for line in lines)
+    likely = [(each.row, f"did you mean {each.near}?") for each in found.likely]
+    for rows in (likely, [(row, "not found") for row in found.not_found]):
+        lines = limit_lines(rows, most, lambda each: f"{found.unit} {each[0].line}, {name_row(each[0])}: {each[1]}")
+        yield from (f"    {line}" for line in lines)
     if found.without_row:
         names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]
         yield f"  waiting without a row: {name_first(names, most)}"
@@ -292,7 +295,7 @@ def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
 
 def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
     """Return the table with the name of the file, else the only table that has a file."""
-    tables = [each for each in read_own_tables(workspace) if each.spec.file is not None or each.spec.is_stored]
+    tables = [each for each in read_own_tables(workspace) if not each.is_in_policy]
     named = [each for each in tables if each.name == Path(file).stem] or tables
     if len(named) == 1:
         return named[0]

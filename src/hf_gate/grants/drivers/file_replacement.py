@@ -15,8 +15,10 @@ from typing import Final
 from hf_gate.base.environment import require_writes
 from hf_gate.base.locks import ProcessLock
 from hf_gate.errors import Stale, StoreUnavailable, UsageError
+from hf_gate.policies.drivers.table_files import MAX_BYTES
 
 LOCK_NAME: Final = ".hf-gate-tables.lock"
+CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
 _WAIT: Final = 10.0  # seconds to wait for another save
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
@@ -33,21 +35,19 @@ def replace_file(
     content: bytes,
     *,
     base: str,
-    record: Callable[[bytes, str], None],
+    record: Callable[[str], None],
     withdraw: Callable[[], None],
-    limit: int,
-    hint: str,
     is_new: bool,
     is_dry_run: bool,
-) -> str:
-    """Replace the file `name` of a folder if its content still has the digest `base`; return the new digest.
+) -> None:
+    """Replace the file `name` of a folder if its content still has the digest `base`.
 
     A dry run makes the same checks and writes nothing. With `is_new`, a file that does not exist is made; `base` is the
     digest of nothing then.
 
-    `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw`
-    is called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale
-    if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
+    `record` gets the new digest when everything is ready, before the file is replaced; `withdraw` is called if that
+    fails afterwards. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind
+    of file, StoreUnavailable if it cannot be written.
     """
     require_writes(f"the file {name}")
     if not _NO_LINK or os.open not in os.supports_dir_fd:
@@ -56,25 +56,22 @@ def replace_file(
         if is_new and not is_dry_run:
             _make_parents(folder, name)
         with nullcontext() if is_dry_run else _lock(folder), _open_parent(folder, name) as (parent, leaf):
-            found, mode = _read_file(parent, leaf, name, limit, is_new=is_new)
-            _check_unchanged(found, base, name, hint)
-            data = codecs.BOM_UTF8 + content if found.startswith(codecs.BOM_UTF8) else content
-            digest = digest_of_file(data)
+            found, mode = _read_unchanged(parent, leaf, name, base, is_new=is_new)
             if is_dry_run:
-                return digest
+                return
+            data = codecs.BOM_UTF8 + content if found.startswith(codecs.BOM_UTF8) else content
             with _temporary(parent, leaf, data, mode) as made:
-                record(found, digest)
+                record(digest_of_file(data))
                 try:
-                    _check_unchanged(_read_file(parent, leaf, name, limit, is_new=is_new)[0], base, name, hint)
+                    _read_unchanged(parent, leaf, name, base, is_new=is_new)
                     os.replace(made, leaf, src_dir_fd=parent, dst_dir_fd=parent)
                 except BaseException:
                     withdraw()
                     raise
             os.fsync(parent)
-            return digest
     except OSError as problem:
         if is_new and is_dry_run and isinstance(problem, FileNotFoundError):
-            return digest_of_file(content)  # the folder would be made
+            return  # the folder would be made
         raise StoreUnavailable(f"{name} cannot be written: {problem.strerror}.") from None
 
 
@@ -130,7 +127,15 @@ def _link_error(name: str) -> UsageError:
     )
 
 
-def _read_file(parent: int, leaf: str, name: str, limit: int, *, is_new: bool) -> tuple[bytes, int]:
+def _read_unchanged(parent: int, leaf: str, name: str, base: str, *, is_new: bool) -> tuple[bytes, int]:
+    """Return the content and the mode of a file. Raises Stale if the content does not have the digest `base`."""
+    content, mode = _read_file(parent, leaf, name, is_new=is_new)
+    if digest_of_file(content) != base:
+        raise Stale(f"{name} changed since you opened it, so nothing was saved.", hint=CHANGED_HINT)
+    return content, mode
+
+
+def _read_file(parent: int, leaf: str, name: str, *, is_new: bool) -> tuple[bytes, int]:
     """Return the content and the mode of a regular file. A file that is to be made is empty."""
     try:
         before = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
@@ -145,12 +150,7 @@ def _read_file(parent: int, leaf: str, name: str, limit: int, *, is_new: bool) -
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
             raise _link_error(name)
-        return file.read(limit + 1), stat.S_IMODE(mode)
-
-
-def _check_unchanged(content: bytes, base: str, name: str, hint: str) -> None:
-    if digest_of_file(content) != base:
-        raise Stale(f"{name} changed since you opened it, so nothing was saved.", hint=hint)
+        return file.read(MAX_BYTES + 1), stat.S_IMODE(mode)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hf_gate.grants.service.tables.own_tables import (
     OwnTable,
     RowDiff,
     TableDraft,
+    add_stored_rows,
     find_rows,
     list_own_tables,
     name_row,
@@ -34,7 +35,6 @@ from hf_gate.grants.service.tables.table_records import (
     table_record,
     table_row_record,
 )
-from hf_gate.policies.drivers.table_files import is_json_lines
 from hf_gate.policies.facts.tables import TableRow
 from hf_gate.verdicts.pages.policy_texts import can_see_policy, visible_tables
 from hf_gate.verdicts.service.policy_watcher import require_common_files
@@ -110,7 +110,7 @@ def page(context: HttpContext) -> Response:
     """Show the tables with their files, sizes and problems."""
     desk = read_visible_tables(context)
     is_writable = can_write(context, desk)
-    first = next((own for own in desk.tables if own.spec.file is not None), None)
+    first = next((own for own in desk.tables if not own.is_in_policy), None)
     return context.render(
         "tables.html",
         title="Tables",
@@ -166,7 +166,7 @@ def render_table(
     start = parse_number(context.query_value("after")) or 0
     shown = [row for row in rows if row.line > start][: PAGE_SIZE + 1]
     bindings = context.workspace.store.bindings(own.name)
-    is_writable = can_write(context, desk) and own.spec.file is not None
+    is_writable = can_write(context, desk) and not own.is_in_policy
     return context.render(
         "table.html",
         status,
@@ -180,7 +180,7 @@ def render_table(
         is_first=start == 0,
         is_writable=is_writable,
         allows=desk.allows,
-        command="" if is_writable or own.spec.file is None else command_to_import(own),
+        command="" if is_writable or own.is_in_policy else command_to_import(own),
         wrong=[] if problem is None else _problem_lines(problem),
     )
 
@@ -218,13 +218,14 @@ def import_rows(context: HttpContext) -> Response:
     desk = read_visible_tables(context)
     own = desk.find(context.params["name"])
     check_may_write(context, desk)
+    own = add_stored_rows(context.workspace.store, own)
     try:
         text = _read_upload(context, own.name)
         content = text.encode("utf-8", "surrogateescape")
-        people = read_people_file(content, {}, is_json=is_json_lines(own.path), store=context.workspace.store)
+        people = read_people_file(content, {}, context.workspace.store)
         found = prepare_import(context.workspace, own, people, replaces=context.form_value("replaces") == "yes")
         if context.form_value("do") != "write":
-            return _preview(context, own, found, format_people(people, is_json=is_json_lines(own.path)))
+            return _preview(context, own, found, format_people(people))
         _write(context, found.draft)
     except (UsageError, Stale, Guarded) as problem:
         status = 409 if isinstance(problem, Stale | Guarded) else 422

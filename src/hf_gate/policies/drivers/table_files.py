@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hf_gate.base.ids import is_id
-from hf_gate.base.private_files import open_regular_file
+from hf_gate.base.private_files import read_unchanged_file
 from hf_gate.core.people.grants import FAR_END, end_of_day
 from hf_gate.core.policy_model import TableSpec
 from hf_gate.policies.facts.email_addresses import parse_address, parse_domain
@@ -54,7 +53,7 @@ def load_table(
             return _refused_table(
                 name, key, f"{path.name} is not a regular file, or links to a file of another type", now
             )
-        content = read_content(path)
+        content = read_unchanged_file(path, MAX_BYTES)
     except FileNotFoundError:
         return _refused_table(name, key, f"{path.name} does not exist; make it: hf-gate table import {name} FILE", now)
     except OSError as problem:
@@ -69,16 +68,6 @@ def load_table(
 def is_json_lines(path: PurePath) -> bool:
     """Return whether a table file holds JSON lines rather than CSV."""
     return path.suffix.lower() in {".jsonl", ".ndjson"}
-
-
-def read_content(path: Path) -> bytes | None:
-    """Return the content of a file, at most one byte more than `MAX_BYTES`; None if it changed while it was read."""
-    with open_regular_file(path) as file:
-        before = os.fstat(file.fileno())
-        content = file.read(MAX_BYTES + 1)
-        after = os.fstat(file.fileno())
-    is_whole = len(content) == after.st_size or len(content) > MAX_BYTES
-    return content if is_whole and before.st_mtime_ns == after.st_mtime_ns else None
 
 
 def is_own_file(path: Path) -> bool:

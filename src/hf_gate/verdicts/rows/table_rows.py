@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from hf_gate.core.events.events import LedgerEntry, TableRowChanged, canonical_json
-from hf_gate.errors import UsageError
+from hf_gate.errors import Stale, UsageError
 from hf_gate.settings import setting_keys
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 
+MAX_STORED_ROWS: Final = 100_000
 _SALT_SIZE: Final = 16
 
 
@@ -38,21 +39,38 @@ def write_table_rows(
     actor: str,
     at: int,
     most_columns: int | None = None,
+    known: Mapping[str, Mapping[str, str]] | None = None,
 ) -> int:
     """Store rows by their keys, and delete those without cells (None); return how many changed.
 
-    Each change is in the ledger. Raises UsageError if the table then has more than `most_columns`.
+    Each change is in the ledger. Raises UsageError if the table then has more than `most_columns`, or too many rows;
+    Stale if a row is not as it is in the `known` rows of the table.
     """
     with store.writing(is_short=True) as write:
+        now = {} if known is None else read_table_rows(write, table)
+        if known is not None and any(now.get(key) != known.get(key) for key in rows):
+            raise Stale(
+                f"rows of table {table} changed meanwhile, so nothing was written.", hint="Run the command again."
+            )
         events = [
             event for key, cells in rows.items() if (event := _write_row(write.db, table, key, cells)) is not None
         ]
         if most_columns is not None and len(set[str]().union(*read_table_rows(write, table).values())) > most_columns:
             raise UsageError(f"a table has at most {most_columns} columns.", hint="Nothing was written.")
+        is_longer = any(event.before is None for event in events)
+        if is_longer and _count_rows(write.db, table) > MAX_STORED_ROWS:
+            raise UsageError(
+                f"a table in the store has at most {MAX_STORED_ROWS:,} rows.", hint="Delete rows that no rule needs."
+            )
         if events:
             write.append(None, [LedgerEntry(event=event, at=at, actor=actor) for event in events])
             _note_change(write)
     return len(events)
+
+
+def _count_rows(db: Database, table: str) -> int:
+    found = db.row("SELECT count(*) FROM table_rows WHERE owner_table = ?", (table,))
+    return 0 if found is None else int(found[0])
 
 
 def _write_row(db: Database, table: str, key: str, cells: Mapping[str, str] | None) -> TableRowChanged | None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
-from hf_gate.base.private_files import read_named_file, write_private_file
+from hf_gate.base.private_files import write_private_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import StyledLine
 from hf_gate.cli.workspace import find_actor, open_workspace
@@ -27,12 +27,11 @@ from hf_gate.core.records import extend_record
 from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan_lines
 from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import NotAllowed, UsageError
-from hf_gate.grants.commands.tables import match_lines, parse_pairs
+from hf_gate.grants.commands.tables import match_lines, read_named_list
 from hf_gate.grants.people_files import PeopleFile
 from hf_gate.grants.service.tables.own_tables import find_own_table, save_table_draft
-from hf_gate.grants.service.tables.table_imports import check_list, prepare_import, read_people_file
+from hf_gate.grants.service.tables.table_imports import check_list, prepare_import
 from hf_gate.hub.commands.token_rights import list_own_repos, read_rights, rights_warnings, summarize_rights
-from hf_gate.policies.drivers.table_files import MAX_BYTES, is_json_lines
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
 from hf_gate.verdicts.commands.policy import describe_missing_table
@@ -230,8 +229,7 @@ def _read_roster(like: str, file: str, columns: tuple[str, ...]) -> _Roster:
     tables = [table for table in list_policy_tables(fit_example(like, like, _SOME_REPO, set(Role))) if table.file]
     if not tables:
         raise UsageError(f"the example {like} has no table for --roster.", hint="Leave it out, or use --like class.")
-    names = {name: column for column, name in parse_pairs(columns, "email=E-Mail-Adresse").items()}
-    people = read_people_file(read_named_file(file, most=MAX_BYTES), names, is_json=is_json_lines(Path(file)))
+    people = read_named_list(file, columns, None)
     key = people.keys or tables[0].key
     check_list(people, tables[0].name, key, UTC)
     return _Roster(tables[0].name, key, people)

@@ -11,14 +11,15 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from hf_gate.base.display_text import make_visible
+from hf_gate.base.display_text import limit_lines, make_visible
+from hf_gate.base.private_files import read_unchanged_file
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.parsing.strict_yaml import suggest
 from hf_gate.core.policy_model import FactEnd, Policy, Rule, TableSpec
 from hf_gate.errors import Guarded, Stale, UsageError
-from hf_gate.grants.drivers.file_replacement import digest_of_file, replace_file
-from hf_gate.grants.people_files import find_near_columns
+from hf_gate.grants.drivers.file_replacement import CHANGED_HINT, digest_of_file, replace_file
+from hf_gate.grants.people_files import PeopleFile, find_near_columns
 from hf_gate.grants.table_edits import Cells, RowEdits, edit_table
 from hf_gate.policies.drivers.table_files import (
     MAX_BYTES,
@@ -29,7 +30,6 @@ from hf_gate.policies.drivers.table_files import (
     is_json_lines,
     is_own_file,
     parse_table,
-    read_content,
 )
 from hf_gate.policies.drivers.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from hf_gate.policies.expressions.expression_parser import read_names
@@ -47,11 +47,12 @@ from hf_gate.policies.parsing.table_text import (
 )
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
+from hf_gate.store.store import Store
 from hf_gate.verdicts.rows.table_rows import read_table_rows, write_table_rows
 from hf_gate.verdicts.service.policy_bundle import load_tables
 from hf_gate.verdicts.service.table_store import note_accepted
 
-_CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
+_MAX_WRONG: Final = 20  # the most rows that an error names
 
 
 class OwnTable(Struct, frozen=True):
@@ -92,6 +93,11 @@ class OwnTable(Struct, frozen=True):
         return self.folder.path / self.spec.file
 
     @property
+    def is_in_policy(self) -> bool:
+        """Whether the rows are in a YAML file, which only its author changes."""
+        return self.spec.file is None and not self.spec.is_stored
+
+    @property
     def exists(self) -> bool:
         """Whether the file exists. It is made by the first import."""
         return self.spec.is_stored or self.path.exists()
@@ -101,7 +107,7 @@ class OwnTable(Struct, frozen=True):
         if self.spec.is_stored:
             return encode_stored_rows(self.stored)
         try:
-            content = read_content(self.path) if is_own_file(self.path) else b""
+            content = read_unchanged_file(self.path, MAX_BYTES) if is_own_file(self.path) else b""
         except FileNotFoundError:
             raise UsageError(
                 f"{self.path} does not exist.",
@@ -110,7 +116,7 @@ class OwnTable(Struct, frozen=True):
         except OSError as problem:
             raise UsageError(f"{self.path} cannot be read: {problem.strerror}.") from None
         if content is None:
-            raise Stale(f"{self.path.name} changed while it was read.", hint=_CHANGED_HINT)
+            raise Stale(f"{self.path.name} changed while it was read.", hint=CHANGED_HINT)
         if len(content) > MAX_BYTES:
             raise UsageError(f"{self.path.name} is larger than {MAX_BYTES >> 20} MiB.")
         return content
@@ -121,6 +127,30 @@ class OwnTable(Struct, frozen=True):
         return parse_table(
             content, self.name, self.spec.key, is_json=is_json, zone=self.folder.zone, previous_rows=previous_rows
         )
+
+
+class TableFile(Struct, frozen=True):
+    """A table's file as it was read, once. `is_new`: there is no file yet."""
+
+    own: OwnTable
+    content: bytes
+    table: Table
+    is_new: bool = False
+
+
+def read_table_file(own: OwnTable) -> TableFile:
+    """Return the file of a table. Raises UsageError if it cannot be used."""
+    content = own.read_file()
+    table = own.parse(content)
+    if table.refusal:
+        raise UsageError(f"{table.refusal}.", hint="Correct the file first.")
+    return TableFile(own, content, table)
+
+
+def make_table_file(own: OwnTable, columns: Sequence[str]) -> TableFile:
+    """Return the file that the first import of a table makes, without a row."""
+    content = b"" if is_json_lines(own.path) else header_line(columns)
+    return TableFile(own, content, own.parse(content), is_new=True)
 
 
 class TableDraft(Struct, frozen=True):
@@ -134,7 +164,7 @@ class TableDraft(Struct, frozen=True):
     before: Table
     content: bytes
     after: Table
-    is_new: bool = False
+    is_new: bool
 
     @property
     def diff(self) -> RowDiff:
@@ -164,11 +194,12 @@ def read_own_tables(workspace: Workspace) -> list[OwnTable]:
         raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
     folder = read_folder(workspace.location.folder)
     tables = load_tables(folder, folder.policies, workspace.store, workspace.now())
-    found = list_own_tables(folder, folder.policies, tables)
-    return [
-        structs.replace(own, stored=read_table_rows(workspace.store, own.name)) if own.spec.is_stored else own
-        for own in found
-    ]
+    return [add_stored_rows(workspace.store, own) for own in list_own_tables(folder, folder.policies, tables)]
+
+
+def add_stored_rows(store: Store, own: OwnTable) -> OwnTable:
+    """Return a table with its rows in the store, as they are edited."""
+    return structs.replace(own, stored=read_table_rows(store, own.name)) if own.spec.is_stored else own
 
 
 def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table]) -> list[OwnTable]:
@@ -228,21 +259,19 @@ def same_people(table: Table, row: TableRow) -> list[TableRow]:
 # ---- changes ---------------------------------------------------------------------------------------------------------
 
 
-def draft_edits(own: OwnTable, edits: RowEdits, content: bytes | None = None) -> TableDraft:
-    """Return the table with these edits. Raises UsageError if the file is unusable, before or after them."""
-    found = own.read_file() if content is None else content
-    before = own.parse(found)
-    if before.refusal:
-        raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
-    new = edit_table(found, edits, key=own.spec.key, is_json=is_json_lines(own.path))
+def draft_edits(file: TableFile, edits: RowEdits) -> TableDraft:
+    """Return the table with these edits. Raises UsageError if the file would be unusable after them."""
+    own = file.own
+    new = edit_table(file.content, edits, key=own.spec.key, is_json=is_json_lines(own.path))
     after = own.parse(new)
-    known = {(problem.code, problem.message) for problem in before.problems}
+    known = {(problem.code, problem.message) for problem in file.table.problems}
     fresh = [each for each in after.problems if (each.code, each.message) not in known]
     wrong = next((each for each in fresh if each.is_error), None)
     if after.refusal or wrong is not None:
         message = after.refusal if wrong is None else f"table {own.name}: {wrong.message[:-1]}"
         raise UsageError(f"{message}. Nothing was written.", hint="Correct the values.")
-    return TableDraft(own, digest_of_file(found), before, new, after)
+    base = digest_of_file(b"" if file.is_new else file.content)
+    return TableDraft(own, base, file.table, new, after, file.is_new)
 
 
 def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
@@ -263,22 +292,16 @@ def _canonical_cells(own: OwnTable, cells: Cells) -> dict[str, str]:
     return spread_key(given) if has_key_column(tuple(given), own.spec.key) else given
 
 
-def columns_of(own: OwnTable) -> tuple[str, ...]:
-    """Return the columns of a table's file, none if it does not exist; of JSON lines, every column
-    that a row may have.
-    """
-    if not own.exists:
-        return ()
-    if is_json_lines(own.path):
-        return (*own.spec.key, "from", "expires")
-    return parse_csv(decode(own.read_file()), own.spec.key).header
+def columns_of(file: TableFile) -> tuple[str, ...]:
+    """Return the columns of a table's CSV file."""
+    return parse_csv(decode(file.content), file.own.spec.key).header
 
 
 def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
     """Return the table with one more row, or, if `replaces`, with new values in the row with the same key."""
     row = row_of_cells(own, cells)
-    content = own.read_file()
-    twins = same_people(own.parse(content), row)
+    file = read_table_file(own)
+    twins = same_people(file.table, row)
     if not replaces and twins:
         raise UsageError(
             f"line {twins[0].line} of table {own.name} has the same key. Nothing was written.",
@@ -287,62 +310,58 @@ def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
     if replaces and len(twins) != 1:
         raise UsageError(f"{len(twins)} rows of table {own.name} have this key, so none was changed.")
     edits = RowEdits(changed={twins[0].line: cells}) if replaces else RowEdits(added=[cells])
-    return draft_edits(own, edits, content)
+    return draft_edits(file, edits)
 
 
-def draft_import(
-    own: OwnTable, records: Mapping[int, Cells], rows: Table, columns: Sequence[str], *, replaces: bool
-) -> TableDraft:
-    """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go.
+def draft_import(file: TableFile, people: PeopleFile, rows: Table, *, replaces: bool) -> TableDraft:
+    """Return the table with the `rows` of a list: new rows are added, known ones changed; if `replaces`, all others go.
 
-    `records` are the cells of the rows, by line. A known row keeps what they do not name, and unless `replaces`, what
-    is empty in them. A file that does not exist is made with these columns.
+    A known row keeps what the list does not name, and unless `replaces`, what is empty there. Raises UsageError with
+    all rows that mean the same row of the table.
     """
-    is_new = not own.exists
-    content = b"" if is_new else own.read_file()
-    if is_new and not is_json_lines(own.path):
-        content = header_line(columns)
-    before = own.parse(content)
+    name = file.own.name
+    records = dict(people.read.records)
     added: list[Cells] = []
     changed: dict[int, Cells] = {}
     writers: dict[int, int] = {}  # the line of the file that changes a line of the table
-    index = index_rows(before)
+    wrong: list[str] = []
+    index = index_rows(file.table)
     for row in rows.rows:
         twins = {twin.line for key in keys_of_row(row) if (twin := index.get(key)) is not None}
         if len(twins) > 1:
             lines = " and ".join(map(str, sorted(twins)))
-            raise UsageError(f"line {row.line} belongs to lines {lines} of table {own.name}. Nothing was written.")
+            wrong.append(f"{people.unit} {row.line} belongs to lines {lines} of table {name}")
         if not twins:
             added.append(records[row.line])
         for line in twins:
             if line in writers:  # the second row would replace the first
-                raise UsageError(
-                    f"lines {writers[line]} and {row.line} of the file name the same row (line {line} of {own.name})."
-                    " Nothing was written."
-                )
+                words = f"{people.unit}s {writers[line]} and {row.line} of the file"
+                wrong.append(f"{words} name the same row (line {line} of {name})")
             writers[line] = row.line
-            changed[line] = {name: text for name, text in records[row.line].items() if text or replaces}
-    removed = {row.line for row in before.rows} - writers.keys() if replaces else set()
-    draft = draft_edits(own, RowEdits(added, changed, removed), content)
-    return structs.replace(draft, base=digest_of_file(b""), is_new=True) if is_new else draft
+            changed[line] = {column: text for column, text in records[row.line].items() if text or replaces}
+    if wrong:
+        raise UsageError(
+            f"rows of the file do not fit table {name}. Nothing was written.",
+            hint="Correct the file, or the table.",
+            details=limit_lines(wrong, _MAX_WRONG),
+        )
+    removed = {row.line for row in file.table.rows} - writers.keys() if replaces else set()
+    return draft_edits(file, RowEdits(added, changed, removed))
 
 
 def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
     """Return the table without the rows of these keys. Raises UsageError for a key that no row has."""
-    content = own.read_file()
-    before = own.parse(content)
-    if before.refusal:
-        raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
+    file = read_table_file(own)
     lines: set[int] = set()
     for text in keys:
-        rows = rows_of_key(before, text)
+        rows = rows_of_key(file.table, text)
         if not rows:
             raise UsageError(
                 f"no row of table {own.name} has the key {make_visible(text, one_line=True)[:80]}.",
                 hint=f"`hf-gate table show {own.name}` lists its rows.",
             )
         lines |= {row.line for row in rows}
-    return draft_edits(own, RowEdits(removed=lines), content)
+    return draft_edits(file, RowEdits(removed=lines))
 
 
 def save_table_draft(
@@ -369,7 +388,7 @@ def save_table_draft(
     count_key = setting_keys.row_count_key(own.name)
     known_count = store.setting(count_key)
 
-    def record(_: bytes, digest: str) -> None:
+    def record(digest: str) -> None:
         event = e.TableChanged(
             table=own.name,
             before=draft.base,
@@ -393,21 +412,22 @@ def save_table_draft(
         base=draft.base,
         record=record,
         withdraw=withdraw,
-        limit=MAX_BYTES,
-        hint=_CHANGED_HINT,
         is_new=draft.is_new,
         is_dry_run=is_dry_run,
     )
 
 
 def _save_stored_rows(workspace: Workspace, draft: TableDraft, actor: str) -> None:
-    """Write the rows that differ into the store. Others may have changed meanwhile; they stay."""
+    """Write the rows that differ into the store. Others may have changed meanwhile; they stay.
+
+    Raises Stale if one of these rows changed meanwhile.
+    """
     own = draft.own
     records = dict(parse_json_lines(decode(draft.content)).records)
     after = {row.stored_key: cells_beside_key(row.stored_key, records[row.line]) for row in draft.after.rows}
     keys = own.stored.keys() | after.keys()
     rows = {key: after.get(key) for key in sorted(keys) if after.get(key) != own.stored.get(key)}
-    write_table_rows(workspace.store, own.name, rows, actor=actor, at=to_ms(workspace.now()))
+    write_table_rows(workspace.store, own.name, rows, actor=actor, at=to_ms(workspace.now()), known=own.stored)
 
 
 # ---- differences -----------------------------------------------------------------------------------------------------

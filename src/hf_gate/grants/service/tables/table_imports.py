@@ -17,15 +17,24 @@ from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.grants.drivers.workbooks import read_workbook
 from hf_gate.grants.near_names import find_near_names
-from hf_gate.grants.people_files import PeopleFile, read_people_lines, read_people_text
-from hf_gate.policies.drivers.table_files import build_table_of_file
+from hf_gate.grants.people_files import MergedRows, PeopleFile, name_lines, read_people_lines, read_people_text
+from hf_gate.policies.drivers.table_files import build_table_of_file, is_json_lines
 from hf_gate.policies.facts.email_addresses import parent_domains, parse_address
 from hf_gate.policies.facts.tables import KEYS, Table, TableProblem, TableRow
 from hf_gate.policies.parsing.table_text import KEY_COLUMN, ParsedFile
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 
-from .own_tables import OwnTable, TableDraft, columns_of, draft_import
+from .own_tables import (
+    OwnTable,
+    TableDraft,
+    TableFile,
+    columns_of,
+    draft_import,
+    make_table_file,
+    name_row,
+    read_table_file,
+)
 from .people_lists import PeopleIndex
 
 _MAX_COMPARED: Final = 50_000  # the most requests that are compared with a file
@@ -61,6 +70,7 @@ class TableImport(Struct, frozen=True):
     Of the rows, `found` mean somebody who asked, `likely` may mean the person whom they name, and `not_found` mean
     nobody. `without_row` are the people who wait and whom no row means. `columns` are columns that were recognised,
     each with the column of the table that it means. `notes` say what was read in another way than it is written.
+    `unit` is what a place in the list is called.
     """
 
     draft: TableDraft
@@ -71,11 +81,10 @@ class TableImport(Struct, frozen=True):
     without_row: Sequence[PersonRow]
     columns: Mapping[str, str]
     notes: Sequence[str]
+    unit: str
 
 
-def read_people_file(
-    content: bytes, names: Mapping[str, str], *, is_json: bool = False, store: Store | None = None
-) -> PeopleFile:
+def read_people_file(content: bytes, names: Mapping[str, str], store: Store | None = None) -> PeopleFile:
     """Read a list of people: CSV, JSON lines or an .xlsx workbook.
 
     `names` are names of columns in the file, each with its column in the table. A column whose name is not known is
@@ -88,8 +97,8 @@ def read_people_file(
     if content.startswith(_OLD_WORKBOOK):
         raise UsageError("the file is an old or a protected workbook.", hint="Save it as CSV UTF-8.")
     if content.startswith(_WORKBOOK):
-        return read_people_lines(read_workbook(content), names, is_known=is_known)
-    return read_people_text(content, names, is_json=is_json, is_known=is_known)
+        return read_people_lines(read_workbook(content), names, is_known, unit="row")
+    return read_people_text(content, names, is_known)
 
 
 def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) -> Table:
@@ -100,9 +109,9 @@ def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) 
     if wrong:
         count = len({problem.line for problem in wrong})
         raise UsageError(
-            f"{pluralize(count, 'line')} of the file cannot be used.",
+            f"{pluralize(count, people.unit)} of the file cannot be used.",
             hint="Correct the file. Nothing was written.",
-            details=_describe_problems(wrong),
+            details=_describe_problems(wrong, people.unit),
         )
     if not read.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
@@ -111,14 +120,18 @@ def check_list(people: PeopleFile, name: str, key: Sequence[str], zone: tzinfo) 
     return table
 
 
-def _describe_problems(problems: Sequence[TableProblem]) -> list[str]:
+def _describe_problems(problems: Sequence[TableProblem], unit: str) -> list[str]:
     """Return all lines that are wrong, a line of text for each, at most `_MAX_LISTED`."""
     ordered = sorted(problems, key=lambda problem: problem.line)
-    return limit_lines(ordered, _MAX_LISTED, lambda problem: f"line {problem.line}: {problem.message}")
+    return limit_lines(ordered, _MAX_LISTED, lambda problem: f"{unit} {problem.line}: {problem.message}")
 
 
 def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, replaces: bool) -> TableImport:
-    """Draft the import of a list; nothing is written. Raises UsageError with all lines that are wrong."""
+    """Draft the import of a list; nothing is written. Raises UsageError with all lines that are wrong.
+
+    A row that does not have the key of the table, and whose person did not ask, is left out and listed. If `replaces`,
+    it is wrong: nobody knows whether it means a row that would be removed.
+    """
     index = PeopleIndex()
     known: dict[int, PersonRow] = {}
     waiting: dict[int, PersonRow] = {}
@@ -127,31 +140,34 @@ def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, r
         known[request.person.id] = request.person
         if request.state.status == Status.PENDING:
             waiting[request.person.id] = request.person
-    fitted, dropped = _fit_columns(own, _add_keys(own, index, people))
+    file = read_table_file(own) if own.exists else None
+    fitted, left_out = _fit_rows(own, file, index, people, replaces=replaces)
     table = check_list(fitted, own.name, own.spec.key, own.folder.zone)
-    draft = draft_import(own, dict(fitted.read.records), table, fitted.read.header, replaces=replaces)
+    draft = draft_import(file or make_table_file(own, fitted.read.header), fitted, table, replaces=replaces)
     means = {row.line: _identify(index, row) for row in table.rows}
     matched = {person.id for people_of_row in means.values() for person in people_of_row}
     counts = _count_domains(table, known.values())
     covered = {row.line for row in table.rows if row.domain}
     missing = [row for row in table.rows if not means[row.line] and row.line not in covered]
+    found = len(table.rows) - len(missing) - len(covered)
+    missing += left_out
     near = _find_near(missing, [person for ident, person in known.items() if ident not in matched])
     shared = [
-        f"line {row.line}, {row.email}: two accounts have this address: "
+        f"{people.unit} {row.line}, {row.email}: two accounts have this address: "
         + ", ".join(map(name_of_asker, means[row.line]))
         for row in table.rows
         if len(means[row.line]) > 1
     ]
-    dropped_note = [f"left out columns that the table does not have: {', '.join(dropped)[:200]}"] if dropped else []
     return TableImport(
         draft,
-        found=len(table.rows) - len(missing) - len(covered),
+        found=found,
         likely=[LikelyRow(row, near[row.line]) for row in missing if row.line in near],
         not_found=[row for row in missing if row.line not in near],
         domains=[DomainRow(row, counts[row.domain]) for row in table.rows if row.domain],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
         columns=people.columns,
-        notes=[*people.notes, *limit_lines(shared, _MAX_LISTED), *dropped_note],
+        notes=[*fitted.notes, *limit_lines(shared, _MAX_LISTED)],
+        unit=people.unit,
     )
 
 
@@ -178,12 +194,11 @@ def _identify(people: PeopleIndex, row: TableRow) -> Sequence[PersonRow]:
     return found[:1] or people.find("email", row.email or "")
 
 
-def _identify_cells(people: PeopleIndex, cells: Mapping[str, str]) -> PersonRow | None:
-    """Return whom the cells of a row mean, although none is a key of its table; None if they name two people."""
+def _identify_cells(people: PeopleIndex, cells: Mapping[str, str]) -> Sequence[PersonRow]:
+    """Return whom the cells of a row mean, although none is a key of its table: two people if they disagree."""
     address = parse_address(cells.get("email", ""))
     texts = {column: cells.get(column, "").lower() for column in KEYS}
-    found = people.identify(texts | {"email": "" if address is None else str(address)})
-    return found[0] if len(found) == 1 else None
+    return people.identify(texts | {"email": "" if address is None else str(address)})
 
 
 def _count_domains(table: Table, people: Iterable[PersonRow]) -> Counter[str | None]:
@@ -220,51 +235,65 @@ def _list_spellings(person: PersonRow) -> list[str]:
 # ---- the columns of the table ----------------------------------------------------------------------------------------
 
 
-def _add_keys(own: OwnTable, index: PeopleIndex, people: PeopleFile) -> PeopleFile:
-    """Look up the key of rows that name a person by another column: by a username, where the table asks for an address.
+def _fit_rows(
+    own: OwnTable, file: TableFile | None, index: PeopleIndex, people: PeopleFile, *, replaces: bool
+) -> tuple[PeopleFile, list[TableRow]]:
+    """Return the rows with the columns that the table's file has, and those whose key is not known.
 
-    A row whose person did not ask, or whose key is not known, is a problem.
+    A row that names a person by another column gets the key of their request: an address, if the table asks for one.
+    Rows that become one person's are merged.
     """
-    key = own.spec.key
     read = people.read
-    records = []
-    problems = list(read.problems)
+    kept = _list_kept_columns(own, file, read.header)
+    key = [column for column in own.spec.key if column in kept]
+    rows = MergedRows(people.unit)
+    unknown: list[TableRow] = []
     for line, cells in read.records:
         if any(cells.get(column) for column in key):
-            records.append((line, cells))
+            rows.add(line, cells)
             continue
-        person = _identify_cells(index, cells)
-        of_person = {} if person is None else {column: getattr(person.identity, column) for column in key}
-        known = {column: text for column, text in of_person.items() if text}
+        found = _identify_cells(index, cells)
+        known = {column: text for column in key if len(found) == 1 and (text := getattr(found[0].identity, column))}
         if known:
-            records.append((line, {**cells, **known}))
-            continue
-        name = make_visible(next(filter(None, map(cells.get, KEYS)), ""), one_line=True)[:60]
-        words = f"the {' or '.join(key)} of {name!r} is not known: no request names it, or it means two people."
-        problems.append(TableProblem(line, "no_key", words))
-    header = tuple(dict.fromkeys((*(name for name in KEYS if name in key or name in read.header), *read.header)))
-    return structs.replace(people, read=ParsedFile(header, tuple(records), tuple(problems)))
-
-
-def _fit_columns(own: OwnTable, people: PeopleFile) -> tuple[PeopleFile, list[str]]:
-    """Return the rows with the columns that the table's file has, and the names of the others.
-
-    A new file, and the store, get every column, and of the keys those of the table. A file with the column `key`
-    takes all but addresses there.
-    """
-    read = people.read
-    if own.exists and not own.spec.is_stored:
-        kept = {*columns_of(own)}
-        kept |= {"user_id", "username"} if KEY_COLUMN in kept else set()
-    else:
-        kept = {*read.header} - ({*KEYS} - {*own.spec.key})
-    columns = tuple(name for name in read.header if name in kept)
-    records = tuple((line, {name: cells[name] for name in columns if name in cells}) for line, cells in read.records)
-    problems = [
-        TableProblem(line, "no_column", f"the table has no column for {' or '.join(own.spec.key)}, as the row has.")
-        for line, cells in records
-        if not any(cells.get(name) for name in own.spec.key)
+            rows.add(line, {**cells, **known})
+        elif len(found) > 1:
+            rows.refuse(line, "The columns of the row name two people.")
+        else:
+            unknown.append(_make_row(line, cells))
+    if replaces or len(unknown) == len(read.records):
+        for row in unknown:
+            words = f"the {' or '.join(key)} of {name_row(row)[:60]!r} is not known: no request names it."
+            rows.refuse(row.line, words)
+    columns = [name for name in (*KEYS, *read.header) if name in kept and (name in key or name in read.header)]
+    records = [
+        (line, {name: cells[name] for name in columns if name in cells})
+        for line, cells in rows.list_records(read.header)
     ]
-    fitted = ParsedFile(columns, tuple(records), (*read.problems, *problems))
     dropped = [make_visible(name, one_line=True) for name in read.header if name not in kept and name not in KEYS]
-    return structs.replace(people, read=fitted), dropped
+    words = f"left out: no request says the {' or '.join(key)}"
+    notes = [
+        *people.notes,
+        *rows.describe(),
+        *name_lines([row.line for row in unknown], people.unit, f"is {words}", f"are {words}"),
+        *([f"left out columns that the table does not have: {', '.join(dropped)[:200]}"] if dropped else []),
+    ]
+    fitted = ParsedFile(tuple(dict.fromkeys(columns)), tuple(records), (*read.problems, *rows.problems))
+    return structs.replace(people, read=fitted, notes=notes), unknown
+
+
+def _list_kept_columns(own: OwnTable, file: TableFile | None, header: Sequence[str]) -> set[str]:
+    """Return the columns of a list that the table can hold.
+
+    A new file, JSON lines and the store hold every column, and of the keys those of the table. A CSV file with the
+    column `key` holds all but addresses there.
+    """
+    if file is None or is_json_lines(own.path):
+        return {*header, *own.spec.key} - ({*KEYS} - {*own.spec.key})
+    kept = {*columns_of(file)}
+    return kept | {"user_id", "username"} if KEY_COLUMN in kept else kept
+
+
+def _make_row(line: int, cells: Mapping[str, str]) -> TableRow:
+    """Return a row of a list as it is, with a key that the table does not have."""
+    user_id, email, username = (cells.get(column) or None for column in KEYS)
+    return TableRow(line, user_id, email, username, columns=cells)

@@ -17,7 +17,7 @@ from .own_tables import OwnTable, TableDraft, name_row
 from .table_imports import TableImport
 
 MAX_LISTED: Final = 1_000
-State = Literal["valid", "expired", "later", "unknown"]
+State = Literal["valid", "expired", "later", "unbound", "unknown"]
 
 
 class TableRecord(Record, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class TableRowRecord(Record, frozen=True, kw_only=True):
     domain: Annotated[str | None, Meta(description="the row covers everybody with an address of this domain")]
     starts: Time | None = msgspec.field(name="from")
     expires: Time | None
-    state: Annotated[State, Meta(description="unknown: a date cannot be read, or the username waits for an account")]
+    state: Annotated[State, Meta(description="unbound: the username has no account yet; unknown: a wrong date")]
     account: Annotated[str | None, Meta(description="the account id to which the username is bound")]
     row: Annotated[dict[str, str] | None, Meta(description="the other columns; null: hidden from viewers")]
 
@@ -166,8 +166,10 @@ def table_row_record(row: TableRow, now: datetime, bindings: Mapping[str, str]) 
 
 
 def _state_of_row(row: TableRow, now: datetime, *, is_bound: bool) -> State:
-    if row.date_problem or (row.username and not (is_bound or row.email or row.user_id or row.domain)):
+    if row.date_problem:
         return "unknown"
+    if row.username and not (is_bound or row.email or row.user_id or row.domain):
+        return "unbound"
     if row.starts is not None and now < row.starts:
         return "later"
     return "valid" if row.expires is None or now < row.expires else "expired"
