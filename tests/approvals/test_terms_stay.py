@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from hf_gate.base.timestamps import to_ms
+from hf_gate.base.timestamps import format_day, to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.lifecycle import Status
@@ -110,7 +111,7 @@ def test_an_approved_end_that_has_passed_does_not_shorten_an_acceptance_into_the
     scene.sync()
     refused = accept(scene, "owner")
     assert (refused.kind, scene.status_on_hub("ada")) == (OutcomeKind.REFUSED, "pending")
-    assert f"mia approved access until {day}" in refused.why
+    assert f"mia approved access until {format_day(date.fromisoformat(day))}" in refused.why
 
 
 @pytest.mark.parametrize("until", [LATE, "none"])
@@ -338,9 +339,10 @@ def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(
 def test_two_people_together_lengthen_an_end_and_the_terms_of_the_rule_stay(granted: GrantWorkspace) -> None:
     granted.change_end("ada", "2y", OWNER)
     (held,) = granted.change_end("ada", "3y", MIA)
-    two, three = (f"access until {granted.now.year + years}-" for years in (2, 3))
-    assert f"owner approved {two}" in held.why
-    assert f"under a condition, and this is {three}" in held.why
+    two, three = (str(granted.now.year + years) for years in (2, 3))
+    assert re.search(
+        f"owner approved access until .* {two}, under a condition, and this is access until .* {three}", held.why
+    )
     assert granted.change_end("ada", "2y", MIA) == []
     assert days_and_terms(granted)[1:] == (RULE, 1)
     assert granted.days_left("ada") == pytest.approx(730, abs=1.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from msgspec import to_builtins
 
 from hf_gate.automation.service.health import list_problems
 from hf_gate.automation.service.turn import turn_result_record
-from hf_gate.base.timestamps import to_ms
+from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
@@ -21,6 +22,7 @@ from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.plans.planning import PlanResult
 from hf_gate.decisions.service.runs.runs import plan_undo
 from hf_gate.errors import HubUnavailable
+from hf_gate.grants.service.ends.end_changes import change_end_by_hand, count_from
 from hf_gate.grants.service.ends.end_reviews import review_ends
 from hf_gate.grants.service.ends.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
 from hf_gate.store.rows.ledger import count_unattended_changes
@@ -45,6 +47,47 @@ def ends(scene: GrantWorkspace) -> dict[str, int]:
 def about(days: float) -> Any:
     """A date in a table is the end of that day."""
     return pytest.approx(days, abs=1.01)
+
+
+# ---- ends that a person chose ----------------------------------------------------------------------------------------
+
+
+def test_the_reason_of_the_rule_is_not_sent_at_an_end_that_a_person_chose(scene: GrantWorkspace) -> None:
+    scene.let_in({"ada": 40, "bo": 40}, SIGNED, "end_reason: The agreement has ended.")
+    scene.change_end("ada", f"{scene.now + timedelta(days=20):%Y-%m-%d}")
+    scene.wait(22)
+    assert [change.reason for change in scene.plan().changes] == ["Your access has ended. You may ask again."]
+    scene.turn()
+    scene.wait(20)
+    assert [change.reason for change in scene.plan().changes] == ["The agreement has ended."]
+
+
+def test_a_table_that_ends_access_before_the_chosen_end_sends_the_reason_of_the_rule(scene: GrantWorkspace) -> None:
+    scene.let_in({"ada": 90}, SIGNED, "end_reason: The agreement has ended.")
+    scene.change_end("ada", f"{scene.now + timedelta(days=60):%Y-%m-%d}")
+    scene.set_rows({"ada": 30})
+    scene.turn()
+    scene.wait(32)
+    assert [change.reason for change in scene.plan().changes] == ["The agreement has ended."]
+
+
+def test_a_condition_that_turns_false_sends_the_reason_of_the_rule(scene: GrantWorkspace) -> None:
+    scene.let_in({"ada": 90}, "until: 90d", KEPT, "grace: 7d", "end_reason: The agreement has ended.")
+    scene.change_end("ada", f"{scene.now + timedelta(days=60):%Y-%m-%d}")
+    scene.set_rows({"ada": GONE})
+    scene.turn()
+    scene.wait(8)
+    assert [change.reason for change in scene.plan().changes] == ["The agreement has ended."]
+
+
+def test_more_time_counts_from_the_end_of_the_access(scene: GrantWorkspace) -> None:
+    scene.let_in({"ada": 40}, SIGNED)
+    row = scene.row("ada")
+    assert count_from(row, scene.now) == from_ms(row.state.ends_at or 0)
+    assert count_from(row, scene.now + timedelta(days=50)) == scene.now + timedelta(days=50)
+    more = change_end_by_hand(scene.store, row, "30d", count_from(row, scene.now), scene.zone)
+    assert (more.is_shorter, more.is_longer) == (False, True)
+    assert from_ms(more.end or 0) - from_ms(row.state.ends_at or 0) == timedelta(days=30)
 
 
 # ---- dates in a table --------------------------------------------------------------------------------------------------

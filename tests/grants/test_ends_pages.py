@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from hf_gate.base.timestamps import to_ms
+from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.events.events import GrantDated, decode_event
 from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, text_of
@@ -33,13 +31,15 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Desk) -> None
     assert "no end" in lena.get(f"{page}/end", hx_request="true").body
     answer = _change(granted, lena, until="day", day="2099-06-30", next=page)
     assert (answer.status, answer.headers["location"]) == (303, page)
-    assert "access ends after 30 Jun 2099" in lena.get(page).body
+    assert "access until 30 Jun 2099" in lena.get(page).body
     assert "30 Jun 2099" in lena.get(f"{page}/end", hx_request="true").body
-    before = granted.app_state.now()
+    before = granted.row("ada").state.until or 0
     _change(granted, lena, until="90d")
-    until = granted.row("ada").state.until
-    assert until is not None
-    assert 0 <= until - to_ms(before + timedelta(days=90)) < 60_000
+    assert granted.row("ada").state.until == before + 90 * DAY_MS, "it counts from the end"
+    refused = _change(granted, lena, until="day", day="2098-06-30")
+    assert (refused.status, "access until 30 Jun 2098 instead of 28 Sep 2099" in text_of(refused.body)) == (422, True)
+    _change(granted, lena, until="day", day="2098-06-30", shorten="yes")
+    assert "access until 30 Jun 2098" in lena.get(page).body
     _change(granted, lena, until="none")
     assert granted.row("ada").state.until is None
     assert "access no longer has an end" in lena.get(page).body
@@ -47,7 +47,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Desk) -> None
     entries = granted.app_state.workspace.store.entries(request=granted.row("ada").id, limit=20)
     dated = [one.link for one in entries if isinstance(decode_event(one.link.body), GrantDated)]
     assert {link.actor for link in dated} == {"lena-brandt"}
-    assert len(dated) == 3
+    assert len(dated) == 4
 
 
 def test_an_end_that_is_over_or_was_not_chosen_changes_nothing(granted: Desk) -> None:
@@ -97,6 +97,6 @@ def test_an_end_by_a_condition_that_is_unknown_now_is_shown_as_such(granted: Des
         write.db.run("UPDATE requests SET is_undecided = ? WHERE ends_at IS NOT NULL", (True,))
     row = granted.row("ada")
     page = text_of(lena.get(f"/requests/{row.state.hub_request}").body)
-    assert "access stays while a condition is unknown; if it is false, access ends after" in page
+    assert "access stays while a condition is unknown; if it is false, access until" in page
     person = text_of(lena.get(f"/people/{row.person.pseudonym}").body)
     assert "condition unknown: access stays" in person

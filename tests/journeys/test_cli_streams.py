@@ -130,7 +130,7 @@ def test_no_part_of_a_request_acts_on_the_screen() -> None:
         has_form=True,
     )
     account = AccountRecord(created_at=None, is_pro=False, orgs=[evil], models=1, datasets=None, followers=None)
-    for line in format_request_lines(request, moment, account):
+    for line in format_request_lines(request, moment, account, {evil: "junk"}):
         assert not {"\x1b", "\x07", "\n", "\u202e"} & set(line)
 
 

@@ -108,6 +108,7 @@ def read_steps(text: str) -> list[Step]:
 
 _ALIKE: Final = (
     (re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.]+Z?)?"), "TIME"),
+    (re.compile(r"\b\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4}\b"), "TIME"),
     (re.compile(r"\b[0-9a-f]{24}\b"), "ID"),
     (re.compile(r"(?:http://)?127\.0\.0\.1:\d+"), "HUB"),
     (re.compile(r"\br_[0-9a-z]{12}\b"), "RUN"),

@@ -116,7 +116,7 @@ def test_a_letter_names_the_last_day_of_access_as_pages_do(desk: Workspace) -> N
     )
     (row,) = desk.store.requests([letter.request_id or 0]).values()
     text = render_letter(case, row, CONFIG, desk.store.endpoint, UTC, desk.now())
-    assert text.subject.endswith(" ends on 2027-06-30")
+    assert text.subject.endswith(" ends on 30 Jun 2027")
 
 
 def test_a_letter_about_a_rule_for_which_nothing_is_needed_any_more_is_dropped(desk: Workspace) -> None:

@@ -116,10 +116,10 @@ def test_the_role_decides_what_a_short_answer_is_worth(answer: str, role: Role, 
         ("2028-08-15", "Purpose, and until when", THIN),
         ("asdf", "Purpose, and until when", JUNK),
         ("2028-08-15", "Purpose", JUNK),
-        ("institution", "Affiliation / Institution", JUNK),
-        ("所屬單位", "所屬單位(Affiliation)", JUNK),
+        ("institution", "Affiliation / Institution", EMPTY),
+        ("所屬單位", "所屬單位(Affiliation)", EMPTY),
         ("MIT", "Affiliation (e.g. Google, MIT)", GOOD),
-        ("Job title", "Job title", JUNK),
+        ("Job title", "Job title", EMPTY),
     ],
 )
 def test_the_label_decides_what_it_invites(answer: str, label: str, wanted: Quality) -> None:

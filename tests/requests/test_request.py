@@ -49,7 +49,7 @@ def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Desk) -> None:
     assert state.until is not None
     assert 0 <= state.until - to_ms(before + timedelta(days=30)) < 60_000
     page = _page(asked, lena, "ada")
-    assert "access ends after " in page
+    assert "access until " in page
     assert "then sent back" in page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, overload
 
@@ -73,12 +74,15 @@ _UNITS: Final = (  # unit, its seconds, and from how many seconds on it is used
 )
 
 
-def format_span(length: timedelta | float) -> str:
-    """Format a duration, also given in seconds, in one unit: `40 s`, `12 min`, `5 h`, `9 d`, `5 mo`, `3 y`."""
+def format_span(length: timedelta | float, count: Callable[[float], int] = int) -> str:
+    """Format a duration, also given in seconds, in one unit: `40 s`, `12 min`, `5 h`, `9 d`, `5 mo`, `3 y`.
+
+    `count` makes a whole number of units; by default only those that are over count.
+    """
     seconds = max(0, int(length.total_seconds() if isinstance(length, timedelta) else length))
     for unit, size, least in _UNITS:
         if seconds >= least:
-            return f"{int(seconds / size):,} {unit}"
+            return f"{count(seconds / size):,} {unit}"
     return f"{seconds} s"
 
 
@@ -88,8 +92,8 @@ def format_age(since: datetime, now: datetime) -> str:
 
 
 def format_distance(moment: datetime, now: datetime) -> str:
-    """Format how far away a moment is: `in 5 d`, or `5 d ago`."""
-    return f"in {format_age(now, moment)}" if moment > now else f"{format_age(moment, now)} ago"
+    """Format how far away a moment is: `in 5 d`, to the nearest unit, or `5 d ago`."""
+    return f"in {format_span(moment - now, round)}" if moment > now else f"{format_age(moment, now)} ago"
 
 
 def describe_clock_skew(skew: float) -> str:

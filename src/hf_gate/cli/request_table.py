@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,6 @@ from hf_gate.base.timestamps import format_age, to_iso
 from hf_gate.core.forms.roles import role_of
 from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_action
 from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
-from hf_gate.inbox.service.request_records import rate_answers
 
 from .output import safe_lines
 from .text_layout import Column, wrap_line
@@ -166,13 +165,17 @@ _FACT: Final = 12  # column where the value of a fact starts
 
 
 def format_request_lines(
-    request: AccessRequest, now: datetime, account: AccountRecord | None, columns: int | None = None
+    request: AccessRequest,
+    now: datetime,
+    account: AccountRecord | None,
+    quality: Mapping[str, str] | None,
+    columns: int | None = None,
 ) -> Iterator[str]:
-    """Return the lines of one request, safe to print; `account` is the data of the profile.
+    """Return the lines of one request, safe to print; `account` is the data of the profile, `quality` that of answers.
 
     With `columns`, the lines are wrapped at words.
     """
-    for line in _lines(request, now, account):
+    for line in _lines(request, now, account, quality or {}):
         is_fact = line.startswith("  ") and line[2:_FACT].rstrip() in _FACTS
         yield from wrap_line(to_one_line(line), columns, _FACT if is_fact else None)
 
@@ -180,7 +183,9 @@ def format_request_lines(
 _FACTS: Final = frozenset({"request", "status", "asked", "reviewed", "e-mail", "account", "activity", "answers"})
 
 
-def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None) -> Iterator[str]:
+def _lines(
+    request: AccessRequest, now: datetime, account: AccountRecord | None, quality: Mapping[str, str]
+) -> Iterator[str]:
     person = request.person
     yield f"{person} ({person.fullname})" if person.fullname else str(person)
     yield f"  request   {request.request_id or '-'} in {request.repo}"
@@ -192,7 +197,7 @@ def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None)
         yield f"  reviewed  {to_iso(request.reviewed_at)} ({format_age(request.reviewed_at, now)} ago){by}"
     yield f"  e-mail    {request.email or '- (not shared)'}"
     yield from _account_lines(request, account, now)
-    yield from _answer_lines(request)
+    yield from _answer_lines(request, quality)
 
 
 def _account_lines(request: AccessRequest, account: AccountRecord | None, now: datetime) -> Iterator[str]:
@@ -209,10 +214,9 @@ def _account_lines(request: AccessRequest, account: AccountRecord | None, now: d
         yield f"  activity  {', '.join(parts)}"
 
 
-def _answer_lines(request: AccessRequest) -> Iterator[str]:
+def _answer_lines(request: AccessRequest, quality: Mapping[str, str]) -> Iterator[str]:
     if not request.has_form:
         yield "  answers   none: the form has no fields, or access was granted without a request"
-    quality = rate_answers(request) or {}
     for label, text in request.answers.items():
         mark = quality.get(label, "good")
         yield f"  {label}" + (f"  [{mark}]" if mark != "good" else "")

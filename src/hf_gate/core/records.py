@@ -443,10 +443,11 @@ class EventRecord(AuditRecord, frozen=True, kw_only=True):
 
 
 class RowDetails(NamedTuple):
-    """What is known of a stored request beside its row: its access, and who approved it."""
+    """What is known of a stored request beside its row: its access, who approved it, and the form of its repo."""
 
     grant: GrantRecord | None = None
     approvals: ApprovalsRecord | None = None
+    choices: frozenset[str] = frozenset()  # labels of the form's questions that are not answered in words
 
 
 NO_DETAILS: Final = RowDetails()

@@ -9,7 +9,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from hf_gate.core.forms.roles import Role, role_of
+from hf_gate.core.forms.roles import MAX_LABEL, Role, role_of
+from hf_gate.core.records import TICKS
 
 from . import answer_word_lists as words
 from .answer_ratings import AnswerRating, Quality
@@ -24,6 +25,14 @@ from .answer_text import (
     words_of_label,
 )
 from .thin_answers import THIN, is_email_like
+
+
+def is_rated(answer: str) -> bool:
+    """Tell whether an answer is text that can be rated: no check box, no date and no number."""
+    return answer not in TICKS and _PLAIN_VALUE.fullmatch(answer.strip()) is None
+
+
+_PLAIN_VALUE: Final = re.compile(r"[\d\s./:+-]*\d[\d\s.,/:%-]*", re.ASCII)
 
 
 def rate_answer(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
@@ -47,6 +56,8 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     is_thin = THIN.get(role)
     if _is_invited(given) or (has_fitting_form is not None and has_fitting_form(given)):
         return AnswerRating(Quality.GOOD)
+    if _is_echo(given):
+        return AnswerRating(Quality.EMPTY)
     if not _is_date_asked_for(given):
         for is_junk in _JUNK:
             if is_junk(given):
@@ -143,7 +154,7 @@ def _is_place_name(given: AnswerText) -> bool:
     word = bare.lower()
     if not (bare.isascii() and bare.isalpha() and bare.isupper() and 2 <= len(bare) <= 5):
         return given.text in ("X", "Q")
-    if word in _HARD or word in _NO_ACRONYMS or len(set(word)) == 1 or _is_label(given):
+    if word in _HARD or word in _NO_ACRONYMS or len(set(word)) == 1 or _is_echo(given):
         return False
     return len(word) < 4 or not _is_key_mash(word)
 
@@ -178,6 +189,36 @@ _FITS: dict[Role, Callable[[AnswerText], bool]] = {
     Role.NAME: _is_person_name,
     Role.OTHER: _is_fitting_other,
 }
+
+
+# ---- the question as its answer --------------------------------------------------------------------------------------
+
+
+def _is_echo(given: AnswerText) -> bool:
+    """Tell whether the answer is only its label or a part of it, also several times or after `Q:`."""
+    said = given.words[1:] if given.words[:1] in _QUESTION_MARKS else given.words
+    if not said:
+        return False
+    for text in (given.label, _BRACKETS.sub("", given.label[:MAX_LABEL])):
+        label = words_of_label(text)
+        if label and said == label * (len(said) // len(label)):
+            return True
+    return given.role is not Role.JOB and given.joined_words in _label_parts(given.label, given.role)
+
+
+_QUESTION_MARKS: Final = (("q",), ("question",))
+_BRACKETS: Final = re.compile(r"[(（\[][^)）\]]*[)）\]]")
+
+
+@lru_cache(maxsize=4096)
+def _label_parts(label: str, role: Role) -> frozenset[str]:
+    """Return the parts of a label such as `Company / Organization` that are labels of the same role."""
+    pieces = re.split(r"[/／()（）|:：]", label[:MAX_LABEL])
+    return frozenset(
+        " ".join(words_of_label(piece))
+        for piece in pieces
+        if len(pieces) > 1 and role_of(piece.strip()) is role and role is not Role.OTHER
+    ) - {""}
 
 
 # ---- junk ------------------------------------------------------------------------------------------------------------
@@ -276,28 +317,6 @@ def _is_one_letter(given: AnswerText) -> bool:
     )
 
 
-def _is_label(given: AnswerText) -> bool:
-    label = words_of_label(given.label)
-    if not label or not given.words:
-        return False
-    if given.words == label:
-        return True
-    if given.role is Role.JOB:
-        return False
-    return given.joined_words in _label_parts(given.label, given.role)
-
-
-@lru_cache(maxsize=4096)
-def _label_parts(label: str, role: Role) -> frozenset[str]:
-    """Return the parts of a label such as `Company / Organization` that are labels of the same role."""
-    pieces = re.split(r"[/／()（）|:：]", label[:500])
-    return frozenset(
-        " ".join(words_of_label(piece))
-        for piece in pieces
-        if len(pieces) > 1 and role_of(piece.strip()) is role and role is not Role.OTHER
-    ) - {""}
-
-
 _NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # a name is a valid answer here, or is never given
 
 
@@ -348,6 +367,5 @@ _JUNK: tuple[Callable[[AnswerText], bool], ...] = (
     _is_typed_at_random,
     _is_without_vowels,
     _is_one_letter,
-    _is_label,
     _is_filler_text,
 )

@@ -9,8 +9,9 @@ from typing import NamedTuple
 class Quality(StrEnum):
     """The quality of an answer.
 
-    MISSING: the form had no such field. EMPTY: only white space and invisible characters. JUNK: a refusal to answer,
-    random keys, the label, or the person's own name. THIN: real words that do not answer the question. GOOD: the rest.
+    MISSING: the form had no such field. EMPTY: only white space and invisible characters, or the question itself.
+    JUNK: a refusal to answer, random keys, or the person's own name. THIN: real words that do not answer the question.
+    GOOD: the rest.
     """
 
     MISSING = "missing"

@@ -15,10 +15,10 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.display_text import make_visible, pluralize
 from hf_gate.base.ids import Repo, is_id
-from hf_gate.base.timestamps import format_day, format_span
+from hf_gate.base.timestamps import format_span
 from hf_gate.config import PACKAGE
 from hf_gate.core.lifecycle import AT_END, label_action
-from hf_gate.core.people.grants import last_day, parse_grant_end
+from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.requests import REASON_LIMIT, utf16_units
 from hf_gate.core.stored_rows import RepoRow, RequestRow
@@ -176,10 +176,9 @@ class HttpContext:
         """Format a time of a record in the desk's zone."""
         return self.format_time(datetime.fromisoformat(moment))
 
-    def format_last_day(self, end: datetime) -> str:
-        """Format the last full day before an end, in the desk's zone."""
-        zone = self.workspace.zone
-        return format_day(last_day(end, zone), self.now.astimezone(zone).year)
+    def format_last_day(self, end: datetime | str) -> str:
+        """Format the last day before an end, in the desk's zone."""
+        return format_last_day(end, self.workspace.zone)
 
     def format_end(self, written: str) -> str:
         """Format the last day of access if an acceptance with this end was sent now."""

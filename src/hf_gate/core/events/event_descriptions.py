@@ -119,7 +119,7 @@ _END_CAUSES: Final = {
     "outside": "accepted again on the Hub",
     "renew": "renewed by a person",
     "drop": "end removed by a person",
-    "adopt": "end set for earlier access",
+    "adopt": "set by a person to the end of the rules",
     "chosen": "chosen with the decision",
     "approved": "as {by} approved",
 }

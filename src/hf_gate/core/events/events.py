@@ -126,8 +126,8 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
 
     `cause` is `fact` if a date in a table moved, `keep_while` if a condition changed, `renew` or `drop` if
     a person set or removed the end, `chosen` if a person chose it with the acceptance, `approved` if the person who
-    approved before chose it, `adopt` if an earlier access got an end, and `outside` if the person was accepted again on
-    the Hub. Without a cause, the rule set the end.
+    approved before chose it, `adopt` if a person set the end of the rules, and `outside` if the person was accepted
+    again on the Hub. Without a cause, the rule set the end.
     """
 
     until: int | None  # ms; None: no date

@@ -24,7 +24,7 @@ LIST_LAG: Final = 10_000
 
 
 _NO_END: Final[dict[str, Any]] = {
-    **dict.fromkeys(("until", "at_end", "until_rule", "terms", "noticed_at")),
+    **dict.fromkeys(("until", "at_end", "until_rule", "until_cause", "terms", "noticed_at")),
     "lapses": (),
 }
 
@@ -48,6 +48,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     until: int | None = None
     at_end: str | None = None
     until_rule: str | None = None  # the rule that set the end
+    until_cause: str | None = None  # why `until` was set, as in `GrantDated`
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
@@ -57,6 +58,11 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
+
+    @property
+    def has_chosen_end(self) -> bool:
+        """Whether a person chose `until`; the reasons that a rule gives for its end do not fit it."""
+        return self.until_cause in ("renew", "chosen", "approved")
 
     @property
     def lapses_at(self) -> int | None:
@@ -133,6 +139,7 @@ def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
         until=event.until,
         at_end=event.at_end,
         until_rule=event.rule,
+        until_cause=state.until_cause if event.cause == "keep_while" else event.cause,
         terms=event.terms,
         lapses=event.lapses,
     )
@@ -320,6 +327,7 @@ def current_end(state: RequestState) -> e.GrantDated:
         until=state.until,
         at_end=state.at_end or "reset",
         rule=state.until_rule,
+        cause=state.until_cause,
         terms=state.terms,
         lapses=state.lapses,
     )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -145,6 +146,13 @@ def form_to_json(form: GateForm) -> dict[str, object]:
 def form_from_json(document: str) -> GateForm:
     """Return the form stored as the JSON of `form_to_json`, without the problems of the card."""
     return convert_value(json.loads(document) | {"problems": ()}, GateForm)
+
+
+@lru_cache(256)
+def list_choices(document: str | None) -> frozenset[str]:
+    """Return the labels of the questions of a stored form that nobody answers in words: choices, dates and boxes."""
+    fields = () if document is None else form_from_json(document).fields
+    return frozenset(each.label for each in fields if each.known and each.type != "text")
 
 
 class _GateFormParser(Struct):

@@ -20,12 +20,13 @@ one person and a selection by another meet (`approvals/service/approvals.py`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from hf_gate.base.timestamps import format_day
 from hf_gate.core.request_version import RequestVersion
 
 from .grants import parse_grant_end, read_duration
@@ -77,8 +78,14 @@ class ApprovedEnd(NamedTuple):
         if self.until == NO_END_WORD:
             until = "access without an end"
         else:
-            until = f"access {'until' if read_duration(self.until) is None else 'for'} {self.until}"
+            until = f"access {', at most '.join(map(_describe_part, self.until.split(',')))}"
         return f"{until}, under a condition" if self.conditions else until
+
+
+def _describe_part(written: str) -> str:
+    if read_duration(written) is not None:
+        return f"for {written}"
+    return f"until {written if 'T' in written else format_day(date.fromisoformat(written))}"
 
 
 def approved_end_of(end: GrantEnd | None) -> ApprovedEnd:

@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from hf_gate.base.timestamps import ms_to_iso, to_ms
+from hf_gate.base.timestamps import format_day, ms_to_iso, to_ms
 
 _DURATION: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z", re.ASCII)
 FAR_END: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -186,6 +186,11 @@ def read_duration(written: str) -> Duration | None:
 def last_day(end: datetime, zone: tzinfo) -> date:
     """Return the last day, at least in part, before an end."""
     return (end.astimezone(zone) - timedelta(microseconds=1)).date()
+
+
+def format_last_day(end: datetime | str, zone: tzinfo) -> str:
+    """Format an end as every surface shows it: the last day with access, `30 Jun 2027`. `end` may be in ISO form."""
+    return format_day(last_day(datetime.fromisoformat(end) if isinstance(end, str) else end, zone))
 
 
 def end_of_day(day: date, zone: tzinfo) -> datetime:

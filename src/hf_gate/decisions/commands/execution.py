@@ -16,6 +16,7 @@ from hf_gate.cli.output import Format, Output, StyledLine, clock_advice, style_m
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.workspace import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
+from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import OutcomeRecord
 from hf_gate.core.runs import UNSETTLED, ChangeOrigin, ChangeState
@@ -378,7 +379,7 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
 def _print_decisions(context: CommandContext, decision: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
     out = context.out
     for target, outcome in zip(decision.targets, outcomes, strict=True):
-        if line := _describe_outcome(decision, target, outcome, is_single=len(outcomes) == 1):
+        if line := _describe_outcome(context, decision, target, outcome, is_single=len(outcomes) == 1):
             out.line(line if decision.is_dry_run else _style_outcome(line, outcome.kind, decision.verb))
     count = Counter(outcome.kind for outcome in outcomes)
     others = [f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]]
@@ -388,7 +389,7 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
         out.line(f"Dry run: {', '.join(words)}; nothing was sent.")
     elif len(outcomes) > 1:
         words = [f"{count[OutcomeKind.DONE]:,} {PAST[decision.verb]}", *others]
-        out.line(", ".join(words) + (_result_suffix(decision) if count[OutcomeKind.DONE] else "."))
+        out.line(", ".join(words) + (_result_suffix(context, decision) if count[OutcomeKind.DONE] else "."))
     if any(outcome.kind is OutcomeKind.DEFERRED for outcome in outcomes):
         out.hint("Nothing was sent for `approval 1 of 2`: a second person must accept too.")
     if any(outcome.kind is OutcomeKind.REFUSED and (outcome.why or "").startswith("approval") for outcome in outcomes):
@@ -398,39 +399,42 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
 
 
 def _describe_outcome(
-    decision: DecisionCommand, target: RequestTarget, outcome: Outcome, *, is_single: bool
+    context: CommandContext, decision: DecisionCommand, target: RequestTarget, outcome: Outcome, *, is_single: bool
 ) -> str | None:
     """Return the line about one outcome; None if it is only counted, or printed with its error."""
     who = f"{person_label(outcome)} at {outcome.repo}"
     if outcome.kind is OutcomeKind.ALREADY:
         unsent = "; the reason was not sent" if decision.has_reason else ""
-        return f"{who}: already {PAST[decision.verb]}; {_describe_unchanged(decision)}{unsent}."
+        return f"{who}: already {PAST[decision.verb]}; {_describe_unchanged(context, decision)}{unsent}."
     if outcome.kind is not OutcomeKind.DONE:  # an error of a single decision is printed when it is raised
         return None if is_single and outcome.error is not None else f"{who}: {outcome.kind}: {outcome.why}"
     if decision.is_dry_run:
         reason = decision.reason_for(target) if decision.template else None
         return f"would {decision.verb} {target}" + (f" with the reason {to_json(reason)}" if reason else "")
-    return f"{who}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{_result_suffix(decision)}" if is_single else None
+    if not is_single:
+        return None
+    return f"{who}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{_result_suffix(context, decision)}"
 
 
-def _describe_unchanged(decision: DecisionCommand) -> str:
+def _describe_unchanged(context: CommandContext, decision: DecisionCommand) -> str:
     """Return what becomes of access that a person has already."""
     if decision.until is None or decision.until == NO_END_WORD:
         return "nothing would change" if decision.is_dry_run else "nothing was changed"
-    return f"access {'would end' if decision.is_dry_run else 'now ends'} {_describe_until(decision.until)}"
+    return f"access {'would last' if decision.is_dry_run else 'lasts'} {_describe_until(context, decision.until)}"
 
 
-def _describe_until(until: str) -> str:
-    """Return an end of access as it follows "ends": `2027-06-30`, or `in 1y` for a duration."""
-    return until if "-" in until else f"in {until}"
+def _describe_until(context: CommandContext, written: str) -> str:
+    """Return an end of access that a person wrote, in words: `until 30 Jun 2027`."""
+    zone = context.location.zone
+    return f"until {format_last_day(parse_grant_end(written, context.now(), zone), zone)}"
 
 
-def _result_suffix(decision: DecisionCommand) -> str:
+def _result_suffix(context: CommandContext, decision: DecisionCommand) -> str:
     """Return the end of a result sentence: the end of access, or whether a reason was sent."""
     if decision.until == NO_END_WORD:
         return "; access has no end."
     if decision.until:
-        return f"; access ends {_describe_until(decision.until)}."
+        return f"; access {_describe_until(context, decision.until)}."
     if decision.effect not in {"reject", "reset"}:
         return "."
     if decision.template is not None and len(decision.targets) > 1:

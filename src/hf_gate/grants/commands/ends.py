@@ -10,7 +10,7 @@ import click
 from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import format_distance, format_minute, from_ms, to_ms
+from hf_gate.base.timestamps import format_distance, from_ms, to_ms
 from hf_gate.cli.framework import CommandEntry, LazyGroup, command, limit_options
 from hf_gate.cli.request_table import repo_argument
 from hf_gate.cli.targets import find_stored_request, read_targets
@@ -19,6 +19,7 @@ from hf_gate.cli.workspace import find_actor, open_with_policies, open_workspace
 from hf_gate.config import parse_seconds
 from hf_gate.core.lifecycle import AT_END
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
 from hf_gate.core.runs import ChangeOrigin
@@ -30,6 +31,7 @@ from hf_gate.inbox.records import grant_end_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from hf_gate.base.ids import Repo
     from hf_gate.cli.framework import CommandContext
@@ -77,23 +79,30 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
     now = workspace.now()
     if without_end:
         endless = (grant_end_record(row, now) for row in iterate_accepted(workspace.store, None, with_end=False))
-        print_ends(context, endless, now, limit, empty="Every access has an end.", part="the first {}")
+        print_ends(context, endless, workspace, limit, empty="Every access has an end.", part="the first {}")
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
     rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
     empty = "No grant has an end date. Access without an end: hf-gate ends ls --without-end"
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
-    print_ends(context, rows, now, limit, empty=empty, part="the first {} to end")
+    print_ends(context, rows, workspace, limit, empty=empty, part="the first {} to end")
     return 0
 
 
 def print_ends(
-    context: CommandContext, rows: Iterable[GrantEndRecord], now: datetime, limit: int | None, *, empty: str, part: str
+    context: CommandContext,
+    rows: Iterable[GrantEndRecord],
+    workspace: Workspace,
+    limit: int | None,
+    *,
+    empty: str,
+    part: str,
 ) -> None:
     """Print ends of access as a list."""
+    now, zone = workspace.now(), workspace.zone
     columns: Sequence[Column[GrantEndRecord]] = (
-        Column("ENDS", lambda row: _describe_end(row, now)),
+        Column("UNTIL", lambda row: _describe_end(row, now, zone)),
         Column("WHO", lambda row: row.user or row.user_id or ""),
         Column("REPO", repo_argument, is_flexible=True, min_width=14, is_tail_shown=True, is_said_once=True),
         Column("THEN", lambda row: AT_END.get(row.at_end or "", "")),
@@ -106,10 +115,10 @@ def print_ends(
     )
 
 
-def _describe_end(row: GrantEndRecord, now: datetime) -> str:
+def _describe_end(row: GrantEndRecord, now: datetime, zone: tzinfo) -> str:
     if row.ends_at is None:
         return "no end"
-    words = format_distance(datetime.fromisoformat(row.ends_at), now)
+    words = f"{format_last_day(row.ends_at, zone)}, {format_distance(datetime.fromisoformat(row.ends_at), now)}"
     if row.is_undecided:
         return f"{words}, condition unknown: access stays"
     return f"{words}, condition false" if row.is_lapsed else words
@@ -151,7 +160,7 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
         team = read_team(workspace.store, me, now)
         quorum = compute_held_quorum(workspace, bundle, team, moves, now)
         is_open = quorum.is_open
-        lines = [_move_line(move, now) for move in moves]
+        lines = [_move_line(move, workspace.zone) for move in moves]
         question = f"{'agree to ' if is_open else ''}move {{}} end dates to an earlier time?"
         confirm_ends(context, lines, question, yes=yes, max_changes=max_changes)
         if is_open:
@@ -167,12 +176,16 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
     return 0
 
 
-def _move_line(move: EndMove, now: datetime) -> str:
-    end = move.new_end or 0
-    before = move.row.state.ends_at
-    was = "no end" if before is None else format_distance(from_ms(before), now)
-    soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
-    return f"{move.row.target_name}: access ends {soon} instead of {was}"
+def _move_line(move: EndMove, zone: tzinfo) -> str:
+    return f"{move.row.target_name}: {_describe_new_end(move.row, move.new_end or 0, zone)}"
+
+
+def _describe_new_end(row: RequestRow, end: int, zone: tzinfo) -> str:
+    """Return a new end (ms) in words, with the present one if access gets shorter."""
+    before = row.state.ends_at
+    was = "no end" if before is None else format_last_day(from_ms(before), zone)
+    words = f"access until {format_last_day(from_ms(end), zone)}"
+    return words if before is not None and before <= end else f"{words} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------
@@ -190,7 +203,7 @@ def _move_line(move: EndMove, now: datetime) -> str:
 @click.option(
     "--until",
     metavar="END",
-    help="The new end: 1y (from now), 2028-11-30 or none. Default: the end that the policies give.",
+    help="The new end: 1y (more than now), 2028-11-30 or none. Default: the end that the policies give.",
 )
 @click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
 @click.option("--with-end", is_flag=True, help="With --all: also people for whom the rules set another end now.")
@@ -241,7 +254,7 @@ class ChangeOptions(Struct, frozen=True):
 
 def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
     """Set the end that is written, or the end of the policies."""
-    from hf_gate.grants.service.ends.end_changes import change_end_by_hand, renew_by_rules
+    from hf_gate.grants.service.ends.end_changes import change_end_by_hand, count_from, renew_by_rules
 
     workspace, bundle = open_with_policies(context, is_preview=how.dry_run)
     now = workspace.clock.now()
@@ -252,7 +265,7 @@ def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str |
         terms = _read_terms(workspace, bundle, rows, now)
         changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
     else:
-        changes = [change_end_by_hand(workspace.store, row, written, now, zone) for row in rows]
+        changes = [change_end_by_hand(workspace.store, row, written, count_from(row, now), zone) for row in rows]
     question = "remove {} end dates?" if until == NO_END_WORD else "renew {} end dates?"
     return _apply(context, workspace, bundle, changes, now, question, how)
 
@@ -330,12 +343,14 @@ def _apply(
     for why, number in lacking.items():
         context.out.say(f"{pluralize(number, 'person', 'people')} not changed: {why}.")
     for row in kept[:_SHOWN]:
-        context.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
+        words = _describe_end(grant_end_record(row, now), now, bundle.zone)
+        context.out.say(f"  {row.person_name}@{row.repo}: {words}")
     if changes:
         changer = _authorize_changes(context, workspace, bundle, changes)
         if not how.dry_run:
-            lines = [_describe_change(change) for change in changes]
-            confirm_ends(context, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=adoption is None)
+            lines = [_describe_change(change, bundle.zone) for change in changes]
+            may_skip = adoption is None and not any(change.is_shorter for change in changes)
+            confirm_ends(context, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=may_skip)
         held = changer.preview(changes, to_ms(now)) if how.dry_run else changer.record(changes, to_ms(now))
         if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
             raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
@@ -345,13 +360,13 @@ def _apply(
         without = {one.change.row.id for one in held}
         changes = [change for change in changes if change.row.id not in without]
     if how.dry_run:
-        lines = [_describe_change(one) for one in changes[:_SHOWN]]
+        lines = [_describe_change(one, bundle.zone) for one in changes[:_SHOWN]]
         lines.append(f"{pluralize(len(changes), 'end date')} would change. Nothing was changed.")
         context.out.document(_changed_ends_record([], 0, planned, lacking, kept, now), lambda: lines)
         return 0
     known = workspace.store.requests([change.row.id for change in changes])
     record = _changed_ends_record(known.values(), len(changes), planned, lacking, kept, now)
-    lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
+    lines = [_describe_change(one, bundle.zone) for one in changes[:_SHOWN]] or ["Nothing was changed."]
     if adoption is not None and changes:
         lines.append(f"{pluralize(len(changes), 'end date')} changed.")
     context.out.document(record, lambda: lines)
@@ -389,10 +404,10 @@ def _changed_ends_record(
     return ChangedEndsRecord(changed=changed, planned=planned, ends=ends[0], left=dict(left), kept=ends[1])
 
 
-def _describe_change(change: EndChange) -> str:
+def _describe_change(change: EndChange, zone: tzinfo) -> str:
     end = change.end
     who = change.row.target_name
     if end is None:
         return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
     rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""
-    return f"{who}: access ends {format_minute(from_ms(end))}{rule}"
+    return f"{who}: {_describe_new_end(change.row, end, zone)}{rule}"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hf_gate.base.display_text import pluralize, to_one_line
-from hf_gate.base.timestamps import format_minute
-from hf_gate.core.people.grants import parse_grant_end
+from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.core.people.hand_terms import (
     NO_END_WORD,
     NO_HAND_TERMS,
@@ -53,7 +52,7 @@ def make_end_chooser(
 
 
 def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
-    """Return the end of an acceptance in words: `access ends 2027-11-26 09:30, by rule eeg/signed`."""
+    """Return the end of an acceptance in words: `access until 26 Nov 2027, by rule eeg/signed`."""
     if terms.needs_choice:
         from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 
@@ -63,8 +62,8 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
         return "access has no end"
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
-    last = format_minute(parse_grant_end(end.written, now, zone), zone)
-    return f"access ends {last}, {f'as {end.approved_by} approved' if end.approved_by else f'by rule {end.rule}'}"
+    last = format_last_day(parse_grant_end(end.written, now, zone), zone)
+    return f"access until {last}, {f'as {end.approved_by} approved' if end.approved_by else f'by rule {end.rule}'}"
 
 
 def _ask_end(

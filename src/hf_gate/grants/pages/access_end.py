@@ -15,12 +15,13 @@ from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalCheck, as_
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.core.people.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.typed_input import NO_WORKSPACE
 from hf_gate.errors import Guarded, NotAllowed, UsageError
 from hf_gate.grants.service.ends.approved_ends import EndChanger, HeldChange
-from hf_gate.grants.service.ends.end_changes import ONLY_SHORTER, change_end_by_hand
+from hf_gate.grants.service.ends.end_changes import ONLY_SHORTER, change_end_by_hand, count_from
 from hf_gate.grants.service.ends.grant_ends import require_right_clock
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem
 from hf_gate.members.service.members import explain_end_limit
@@ -80,9 +81,14 @@ def list_accept_choices(context: HttpContext, line: RequestLine) -> EndChoices:
 
 
 def list_end_choices(context: HttpContext, row: RequestRow | None = None) -> EndChoices:
-    """Return the choices, counted from now; sending counts again. `row`: a request that is accepted already."""
-    today = context.now.astimezone(context.workspace.zone).date()
-    presets = [EndChoice(written, label, context.format_end(written)) for written, label in PRESETS]
+    """Return the choices, counted from now, or from the end of `row`, which is accepted; sending counts again."""
+    zone = context.workspace.zone
+    today = context.now.astimezone(zone).date()
+    since = context.now if row is None else count_from(row, context.now)
+    presets = [
+        EndChoice(written, label, format_last_day(parse_grant_end(written, since, zone), zone))
+        for written, label in PRESETS
+    ]
     first = today + timedelta(days=1)
     last = today + timedelta(days=3650)
     until = None if row is None else row.state.ends_at
@@ -140,7 +146,11 @@ def write_end(
     changer = EndChanger(
         ApprovalCheck(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
     )
-    quorums = changer.read_quorums([change_end_by_hand(store, row, until, context.now, zone)])
+    change = change_end_by_hand(store, row, until, count_from(row, context.now), zone)
+    if change.is_shorter and not context.form_value("shorten"):
+        old, new = (context.format_last_day(from_ms(at or 0)) for at in (row.state.ends_at, change.end))
+        raise Refused(f"That gives access until {new} instead of {old}.", hint="Tick Shorten access to do that.")
+    quorums = changer.read_quorums([change])
     with store.writing() as write:
         fresh = store.request(row.id)
         _check_change(context, fresh, version)
@@ -152,7 +162,7 @@ def write_end(
             raise Guarded(why, hint="Ask another admin to set the other end dates.")
         held = changer.write(
             write,
-            [change_end_by_hand(store, fresh or row, until, context.now, zone)],
+            [change_end_by_hand(store, fresh or row, until, count_from(fresh or row, context.now), zone)],
             quorums,
             to_ms(context.now),
         )

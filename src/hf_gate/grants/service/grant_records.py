@@ -7,11 +7,11 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from hf_gate.base.batches import split_into_batches
-from hf_gate.base.timestamps import format_day, format_distance, from_ms, ms_to_iso
+from hf_gate.base.timestamps import format_distance, from_ms, ms_to_iso
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
 from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.lifecycle import AT_END, Status
-from hf_gate.core.people.grants import GrantTerms, last_day
+from hf_gate.core.people.grants import GrantTerms, format_last_day
 from hf_gate.core.records import GrantRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.rows import read_terms
@@ -45,12 +45,12 @@ def build_grant_record(state: RequestState, terms: Mapping[str, GrantTerms]) -> 
 
 
 def describe_access_end(row: RequestRow, now: datetime, zone: tzinfo) -> str:
-    """Describe the end of an access: `access ends after 26 Nov 2027 (in 12 mo), then sent back, by rule eeg/signed`."""
+    """Describe the end of an access: `access until 26 Nov 2027 (in 12 mo), then sent back, by rule eeg/signed`."""
     state = row.state
     if state.ends_at is None:
         return "access lasts while its conditions hold" if state.terms else "access has no end"
     end = from_ms(state.ends_at)
-    words = f"access ends after {format_day(last_day(end, zone))} ({format_distance(end, now)})"
+    words = f"access until {format_last_day(end, zone)} ({format_distance(end, now)})"
     if row.evaluation.is_undecided:
         words = f"access stays while a condition is unknown; if it is false, {words}"
     elif state.ends_at == state.lapses_at:

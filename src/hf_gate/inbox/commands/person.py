@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ from hf_gate.cli.request_table import history_lines, repo_argument, target_argum
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import announce_target, open_stored_workspace, open_workspace, select_repos
 from hf_gate.core.lifecycle import STATUSES
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.records import AttemptRecord, PersonRecord
 from hf_gate.errors import NotAllowed, RequestNotFound
 from hf_gate.inbox.records import person_record
@@ -135,13 +136,13 @@ def _lines(
         yield f"{last.person_name}  {'  '.join(names)}  {last.person.pseudonym}"
         for _, there in groupby(theirs, lambda pair: pair[0].repo):
             here = list(there)
-            yield f"  {_attempt_line(here[-1][1], context.now())}"
+            yield f"  {_attempt_line(here[-1][1], context.now(), workspace.zone)}"
             yield from history_lines(history_records(workspace.store, [row for row, _ in here]))
 
 
-def _attempt_line(row: AttemptRecord, now: datetime) -> str:
+def _attempt_line(row: AttemptRecord, now: datetime, zone: tzinfo = UTC) -> str:
     asked = format_age(datetime.fromisoformat(row.asked_at), now)
-    until = f", until {row.until}" if row.until else ""
+    until = f", until {format_last_day(row.until, zone)}" if row.until else ""
     verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
     return f"{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
 

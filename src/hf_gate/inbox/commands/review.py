@@ -22,6 +22,7 @@ from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import terminal_width, wrap_line
 from hf_gate.cli.workspace import announce_target, find_actor, open_stored_workspace, open_workspace
 from hf_gate.core.events.events import NoteWritten, kind_of
+from hf_gate.core.forms.forms import list_choices
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms, end_of_terms
@@ -32,6 +33,7 @@ from hf_gate.decisions.typed_input import parse_reason
 from hf_gate.errors import EndNeeded, HfGateError, NotGated, ReasonTooLong, UsageError
 from hf_gate.grants.commands.hand_ends import check_shown_end, describe_end
 from hf_gate.inbox.records import outcome_record, outcomes_record
+from hf_gate.inbox.service.request_records import rate_answers
 from hf_gate.messages.reason_templates import ReasonTemplate, check_templates
 from hf_gate.messages.reason_texts import list_ready_texts
 
@@ -335,7 +337,9 @@ def _print_screen(context: CommandContext, session: ReviewSession, request: Acce
     def style(text: str, name: str) -> list[str]:
         return [context.out.style(line, name, sys.stderr) for line in wrap_line(to_one_line(text), columns)]
 
-    person, *body = format_request_lines(request, context.now(), None, columns)
+    choices = list_choices(None if session.context is None else session.context.form_card)
+    quality = rate_answers(request, choices)
+    person, *body = format_request_lines(request, context.now(), None, quality, columns)
     head = style(f"Request {session.index + 1} of {len(session.requests)} · {person}", "bold")
     if session.unsent is not None:
         why = _describe_approval(session, session.unsent) or "It is sent when you continue;"
@@ -426,6 +430,8 @@ class ReviewContext:
         self.repo = repo
         self.workspace = workspace
         self._problem = ""
+        stored = workspace.store.repo(repo)
+        self.form_card = None if stored is None else stored.form_card
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
         """Return why the verdict is so, the end of an acceptance and the last note. Callers must make them safe."""

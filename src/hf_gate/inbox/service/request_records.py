@@ -5,13 +5,14 @@ A record that has more fields extends `RequestRecord`; `extend_record` takes ove
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from hf_gate.base.ids import Person
 from hf_gate.base.timestamps import from_ms, ms_to_iso, to_iso
+from hf_gate.core.forms.forms import collapse_whitespace
 from hf_gate.core.records import (
     NO_DETAILS,
-    TICKS,
     AttemptRecord,
     ExportedRequest,
     RecordedVerdict,
@@ -110,7 +111,7 @@ def _build_record(
         asked_at=to_iso(request.asked_at),
         reviewed_at=to_iso(request.reviewed_at),
         answers=dict(request.answers) if request.has_form else None,
-        quality=rate_answers(request) if with_quality else None,
+        quality=rate_answers(request, details.choices) if with_quality else None,
         verdict=verdict,
         grant=details.grant,
         approvals=details.approvals,
@@ -126,14 +127,15 @@ def verdict_record(row: RequestRow, verdicts: CurrentVerdicts) -> RecordedVerdic
     return RecordedVerdict(action=action, policy=policy, rule=rule, digest=digest)
 
 
-def rate_answers(request: AccessRequest) -> dict[str, Quality] | None:
-    """Rate each text answer; checkboxes are not rated. Return None without a form."""
+def rate_answers(request: AccessRequest, choices: Collection[str] = ()) -> dict[str, Quality] | None:
+    """Rate each text answer; check boxes, dates, numbers and `choices` (labels) are not rated. None without a form."""
     if not request.has_form:
         return None
-    from hf_gate.requests.answer_quality import rate_answer
+    from hf_gate.requests.answer_quality import is_rated, rate_answer
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))
-    texts = {label: text for label, text in request.answers.items() if text not in TICKS}
+    asked = ((label, text) for label, text in request.answers.items() if collapse_whitespace(label) not in choices)
+    texts = {label: text for label, text in asked if is_rated(text)}
     return {label: rate_answer(text, label, None, names).value for label, text in texts.items()}
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
 from hf_gate.core.letters.letter_texts import LETTER_TEXTS
 from hf_gate.core.letters.letters import LetterCase, LetterConfig, LetterKind, LetterText, fill_text
-from hf_gate.core.people.grants import last_day
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.messages.records import SampleRecord
 from hf_gate.messages.rows import letters
@@ -46,7 +46,7 @@ def render_letter(
     }
     if case.ends_at is not None:
         left = case.ends_at - to_ms(now)
-        values |= {"days": str(ceil(left / DAY_MS)), "date": f"{last_day(from_ms(case.ends_at), zone)}"}
+        values |= {"days": str(ceil(left / DAY_MS)), "date": format_last_day(from_ms(case.ends_at), zone)}
     return _fill(case.kind, config, values)
 
 
@@ -60,14 +60,14 @@ def list_samples(workspace: Workspace) -> list[SampleRecord]:
     """
     config = workspace.location.config.letters
     now = workspace.now()
-    ends_at = from_ms(to_ms(now) + _SAMPLE_END * DAY_MS).astimezone(workspace.zone)
+    ends_at = from_ms(to_ms(now) + _SAMPLE_END * DAY_MS)
     values = {
         "repo": "datasets/acme/example",
         "link": f"{workspace.store.endpoint}/datasets/acme/example",
         "user": "ada-l",
         "name": "Ada Lovelace",
         "days": str(_SAMPLE_END),
-        "date": f"{ends_at:%Y-%m-%d}",
+        "date": format_last_day(ends_at, workspace.zone),
     }
     samples = []
     for kind in config.kinds:

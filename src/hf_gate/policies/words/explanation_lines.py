@@ -14,7 +14,7 @@ from msgspec import Struct
 from hf_gate.base.display_text import clip_line
 from hf_gate.base.timestamps import format_day, format_minute, format_span
 from hf_gate.core.lifecycle import AT_END, label_action
-from hf_gate.core.people.grants import last_day
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.policy_model import (
     Action,
     ConditionFlip,
@@ -84,7 +84,7 @@ def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:
 def _describe_end(until: Until, zone: tzinfo) -> str:
     """Return the end: `26 Nov 2027` (the last day of access), or `1y` after the acceptance."""
     if isinstance(until, FactEnd):
-        return f"the date in {until.name}" if until.at is None else format_day(last_day(until.at, zone))
+        return f"the date in {until.name}" if until.at is None else format_last_day(until.at, zone)
     return format_day(until) if isinstance(until, date) else str(until)
 
 

@@ -17,6 +17,7 @@ from hf_gate.cli.request_table import repo_argument, target_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
 from hf_gate.cli.workspace import announce_target, open_workspace
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.records import ReportRecord
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule
@@ -24,6 +25,8 @@ from hf_gate.reports.service.overview import OverviewCell, OverviewRecord
 from hf_gate.requests.service.record_files import csv_lines
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from hf_gate.base.ids import Repo
     from hf_gate.ledger.service.access_report import AccessView
     from hf_gate.reports.service.overview import WeekRecord
@@ -142,7 +145,7 @@ def report_access(
     workspace = open_workspace(context)
     named = list(dict.fromkeys(parse_repo_argument(context, text, repo_type) for text in repos))
     view = _read_view(workspace, named, as_of)
-    columns = _build_columns(view, is_single=len(view.certainties) == 1)
+    columns = _build_columns(view, workspace.zone, is_single=len(view.certainties) == 1)
     rows = chain(view.records(), _bypassing_accounts(context, view))
     context.out.records(
         AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}"
@@ -189,7 +192,7 @@ def _bypassing_accounts(context: CommandContext, view: AccessView) -> Iterator[A
         yield row
 
 
-def _build_columns(view: AccessView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
+def _build_columns(view: AccessView, zone: tzinfo, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
     columns: list[Column[AccessRecord]] = [
         Column("WHO", _name_account, is_flexible=True),
         Column("SINCE", lambda row: _format_day(row.since)),
@@ -197,7 +200,7 @@ def _build_columns(view: AccessView, *, is_single: bool) -> Sequence[Column[Acce
         Column("RULE", lambda row: name_rule(row) or "-", is_flexible=True, drop_rank=1),
         Column("ROWS", lambda row: row.until_row or "-", is_flexible=True, drop_rank=2),
         Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
-        Column("UNTIL", lambda row: _format_day(row.until)),
+        Column("UNTIL", lambda row: format_last_day(row.until, zone) if row.until else "-"),
     ]
     if not is_single:
         columns.insert(1, Column("REPO", repo_argument, is_flexible=True, is_tail_shown=True))

@@ -108,7 +108,7 @@ def _color_lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> 
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
-    yield from format_request_lines(request, now, shown.account, terminal_width(sys.stdout))
+    yield from format_request_lines(request, now, shown.account, shown.quality, terminal_width(sys.stdout))
     if shown.verdict:
         yield f"  verdict   {verdict_cell(shown)}"
     if shown.approvals:

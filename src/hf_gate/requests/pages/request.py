@@ -14,7 +14,7 @@ from hf_gate.approvals.service.approval_alarms import find_open_alarm
 from hf_gate.base.display_text import join_words, pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
-from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
+from hf_gate.core.forms.forms import collapse_whitespace, form_from_json, list_choices
 from hf_gate.core.lifecycle import MEANING, VERBS
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
 from hf_gate.decisions.service.direct_decisions import note_entry
@@ -23,6 +23,7 @@ from hf_gate.grants.pages.access_end import EndChoices, list_accept_choices, lis
 from hf_gate.grants.service.grant_records import describe_access_end
 from hf_gate.inbox.pages.queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
 from hf_gate.inbox.rows import find_queue_neighbours
+from hf_gate.inbox.service.request_records import rate_answers
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.policies.words.phrases import describe_age
 from hf_gate.requests.service.request_history import last_transition
@@ -34,7 +35,7 @@ from .explanations import evaluate_for_page, explain_for_page, find_rule_url
 from .listed_entries import compare_entries
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
 from .request_history import describe_last_decision, find_changes, find_reversal, fold_verdicts, list_history
-from .request_lines import RequestLine, build_request_lines, request_key
+from .request_lines import AnswerLine, RequestLine, build_request_lines, request_key
 
 MAX_POSITION: Final = 1000  # later positions are not counted
 
@@ -138,6 +139,7 @@ def page(context: HttpContext) -> Response:
 def _describe(context: HttpContext, row: RequestRow) -> dict[str, Any]:
     """Return what the page of a request and its preview show: person, decision, row, and the reasons of the verdict."""
     line = build_request_lines(context, [row])[0]
+    line.answers = _rate(row, context.workspace.store.repo(row.repo), line.answers)
     evaluation = evaluate_for_page(context, row)
     explanation = explain_for_page(context, evaluation)
     transition = last_transition(context.workspace.store, row)
@@ -152,6 +154,14 @@ def _describe(context: HttpContext, row: RequestRow) -> dict[str, Any]:
         "decision": describe_last_decision(context, row, transition),
         "access_end": describe_access_end(row, context.now, context.workspace.zone),
     }
+
+
+def _rate(row: RequestRow, repo: RepoRow | None, answers: list[AnswerLine]) -> list[AnswerLine]:
+    """Return the answers with the quality of those that are not good, as `hf-gate show` names it."""
+    choices = list_choices(None if repo is None else repo.form_card)
+    quality = {} if row.request is None else rate_answers(row.request, choices) or {}
+    poor = {label: one for label, one in quality.items() if one != "good"}
+    return [replace(answer, quality=poor.get(answer.label, "")) for answer in answers]
 
 
 _MOST_PREVIEWED: Final = 12  # answers in a preview

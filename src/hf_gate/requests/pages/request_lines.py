@@ -63,6 +63,7 @@ class AnswerLine(Struct, frozen=True):
     type: str  # as on the card; empty if the current form does not ask the question
     text: str
     is_tick: bool = False
+    quality: str = ""  # if the answer is not good; only on the page of the request
 
 
 class ShownAnswer(NamedTuple):

@@ -95,6 +95,7 @@ CREATE TABLE requests (
     until_at INTEGER,
     at_end TEXT,
     until_rule TEXT,
+    until_cause TEXT,
     open_run TEXT,
     open_before TEXT,
     open_after TEXT,

@@ -190,7 +190,10 @@ def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
 
 
 def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
-    """Return the change that ends an expired grant; None if a person must decide, or if access is gone already."""
+    """Return the change that ends an expired grant; None if a person must decide, or if access is gone already.
+
+    `end_reason` is the reason of the rule. It is not sent at an end that a person chose.
+    """
     state = subject.state
     request = subject.request
     after = STATUS_AFTER_VERB.get(state.at_end or "reset")
@@ -205,5 +208,7 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     if state.lapses_at == end:
         facts["lapsed"] = True
     because = [ChangeReason(expr=END_EXPRESSION, value=True, facts=facts)]
-    reason = _fill_text(end_reason or _END_REASONS[after], request, (state.until_rule or rule).rpartition("/")[2])
+    is_by_rule = end == state.lapses_at or not state.has_chosen_end
+    text = end_reason if is_by_rule and end_reason else _END_REASONS[after]
+    reason = _fill_text(text, request, (state.until_rule or rule).rpartition("/")[2])
     return make_change(subject, after, rule=rule, reason=reason, because=because)

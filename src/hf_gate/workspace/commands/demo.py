@@ -156,7 +156,7 @@ def _play_decisions(story: _Story, repo: Repo) -> None:
         good = next((one for one in requests if set((rate_answers(one) or {}).values()) == {"good"}), requests[0])
         story.begin(f"2. Accept a person   hf-gate accept {good.username}@{repo}")
         columns = terminal_width(sys.stdout)
-        for line in format_request_lines(good, story.context.now(), None, columns and columns - 4):
+        for line in format_request_lines(good, story.context.now(), None, None, columns and columns - 4):
             story.print(f"    {line}")
         accepted = hub.accept(repo, good)
         story.check("accept", ok=accepted.kind is OutcomeKind.DONE, detail=f"{good.username} can download")

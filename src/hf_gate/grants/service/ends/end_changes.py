@@ -59,6 +59,12 @@ class EndChange(Struct, frozen=True):
         before = self.row.state.ends_at
         return before is not None and (self.end is None or self.end > before)
 
+    @property
+    def is_shorter(self) -> bool:
+        """Whether the access ends earlier than before."""
+        before = self.row.state.ends_at
+        return before is not None and self.end is not None and self.end < before
+
     def gives_more(self, old: GrantTerms | None) -> bool:
         """Whether the date is later, or a condition of the old terms is gone or begins again."""
         state = self.row.state
@@ -81,15 +87,21 @@ def check_has_access(row: RequestRow) -> None:
         raise UsageError(f"a change of {name} is under way; nothing was changed.", hint="Try again in a minute.")
 
 
-def change_end_by_hand(store: Store, row: RequestRow, written: str | None, now: datetime, zone: tzinfo) -> EndChange:
-    """Return the change to an end as written in rules (`1y`, `2027-06-30`), counted from now; None removes the end."""
+def count_from(row: RequestRow, now: datetime) -> datetime:
+    """Return from when more access counts: from the present end, or from now if there is none."""
+    end = row.state.ends_at
+    return now if end is None else max(from_ms(end), now)
+
+
+def change_end_by_hand(store: Store, row: RequestRow, written: str | None, since: datetime, zone: tzinfo) -> EndChange:
+    """Return the change to an end as written in rules (`1y` after `since`, `2027-06-30`); None removes the end."""
     if written is None:
         return EndChange(row, e.GrantDated(until=None, rule=ChangeOrigin.DIRECT, cause="drop"))
     state = row.state
-    until = to_ms(parse_grant_end(written, now, zone))
+    until = to_ms(parse_grant_end(written, since, zone))
     is_within = state.until is None or until <= state.until
     terms = with_chosen_end(read_terms_of(store, state.terms), written, is_within=is_within)
-    terms = None if terms is None else fix_terms(terms, now, zone)
+    terms = None if terms is None else fix_terms(terms, since, zone)
     event = e.GrantDated(
         until=until,
         at_end=state.at_end or "reset",
@@ -110,7 +122,7 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
             f"The end of access of {row.person.identity.username or 'this person'} is {why}; nothing was changed.",
             hint="Give an end: --until 1y, or --until 2028-11-30.",
         )
-    return change_by_rules(row, hand_terms, now, now, zone, "renew")
+    return change_by_rules(row, hand_terms, now, now, zone, "adopt")
 
 
 def change_by_rules(
