@@ -38,6 +38,10 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Desk) -> None
     assert granted.row("ada").state.until == before + 90 * DAY_MS, "it counts from the end"
     refused = _change(granted, lena, until="day", day="2098-06-30")
     assert (refused.status, "access until 30 Jun 2098 instead of 28 Sep 2099" in text_of(refused.body)) == (422, True)
+    form = lena.get(f"{page}/end", hx_request="true").body
+    assert f'name="shown_end" value="{granted.row("ada").state.ends_at}"' in form
+    assert "90 days more 27 Dec 2099" in text_of(form)
+    assert _change(granted, lena, until="90d", shown_end=str(before)).status == 409, "it changed since it was shown"
     _change(granted, lena, until="day", day="2098-06-30", shorten="yes")
     assert "access until 30 Jun 2098" in lena.get(page).body
     _change(granted, lena, until="none")

@@ -60,6 +60,38 @@ def test_a_course_of_120_is_accepted_until_the_term_ends_by_init_and_apply(hub: 
     assert console.run("--workspace", str(folder), "policy", "check").code == 0
 
 
+def test_people_who_have_access_already_keep_it_until_their_access_is_included(hub: LocalHub, tmp_path: Path) -> None:
+    request_access(hub, LISTED[:3], DATASET, ANSWERS)
+    console = Console(hub)
+    console.run("accept", *(f"{name}@{DATASET}" for name in LISTED[:2]), "--yes")
+    file = _write_roster(tmp_path, "username", LISTED[:3])
+    options = ("class", "--roster", file, "--until", "2099-06-30")
+    folder = tmp_path / "kept"
+    made = _init(hub, folder, *options)
+    assert (
+        "2 people have access already and keep it, without an end. To give them one: hf-gate ends set --all" in made.out
+    )
+    applied = console.run("--workspace", str(folder), "apply", str(folder / "plan.json"), "--yes")
+    assert "Nothing ends access on its date while `hf-gate run` does not run." in applied.err
+    assert "NOT RUNNING: Nothing ends access" in console.run("--workspace", str(folder), "status").out
+    assert "Nothing ends access" in console.run("--workspace", str(folder), "ends", "ls").err
+    assert "have access already" in console.run("--workspace", str(folder), "plan").out
+
+    folder = tmp_path / "included"
+    made = _init(hub, folder, *options, "--include-accepted")
+    assert "Gave 3 people who had access already the end of the rules." in made.out
+    assert "have access already" not in made.out
+    ends = console.run("--workspace", str(folder), "--json", "ends", "ls").json
+    assert len(ends) == 3
+
+
+def test_without_an_example_init_says_who_keeps_access(hub: LocalHub, tmp_path: Path) -> None:
+    request_access(hub, LISTED[:1], DATASET, ANSWERS)
+    Console(hub).run("accept", f"{LISTED[0]}@{DATASET}")
+    made = Console(hub).run("--workspace", str(tmp_path / "w"), "init", DATASET)
+    assert "1 person has access already and keeps it." in made.out
+
+
 def test_a_roster_of_usernames_makes_a_table_with_that_key(hub: LocalHub, tmp_path: Path) -> None:
     request_access(hub, ["ada", "bea"], DATASET, ANSWERS)
     file = _write_roster(tmp_path, "username,group", ["ada,1", "Bea,2"])

@@ -445,9 +445,9 @@ class EventRecord(AuditRecord, frozen=True, kw_only=True):
 class RowDetails(NamedTuple):
     """What is known of a stored request beside its row: its access, who approved it, and the form of its repo."""
 
+    choices: frozenset[str] = frozenset()  # labels of the form's questions that are not answered in words
     grant: GrantRecord | None = None
     approvals: ApprovalsRecord | None = None
-    choices: frozenset[str] = frozenset()  # labels of the form's questions that are not answered in words
 
 
 NO_DETAILS: Final = RowDetails()

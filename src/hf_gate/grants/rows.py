@@ -46,6 +46,12 @@ def read_terms(store: Store, digests: Collection[str]) -> dict[str, GrantTerms]:
     return {digest: _DECODER.decode(text) for digest, text in rows}
 
 
+def count_endless(store: Store) -> dict[int, int]:
+    """Return how many people have access without an end and without conditions, by the number of the repo."""
+    sql = "SELECT repo_id, count(*) FROM requests WHERE is_current AND status = ? AND ends_at IS NULL AND terms IS NULL"
+    return dict(store.reads.rows(f"{sql} GROUP BY repo_id", (Status.ACCEPTED,)))
+
+
 def find_terms_faults(store: Store) -> Iterator[str]:
     """Yield the digests of stored terms that differ from the digest by which grants name them, or that are missing."""
     for digest, text in store.reads.rows("SELECT digest, document FROM grant_terms ORDER BY digest"):

@@ -18,6 +18,7 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_span, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.events import PolicyPromoted, VerdictReached, decode_event, kind_of
+from hf_gate.core.people.grants import FAR_END
 from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.records import HealthRecord, OpenProblemRecord, TurnRecord
 from hf_gate.core.runs import UNSETTLED, RunKind, RunState
@@ -191,6 +192,7 @@ class ProblemKind(StrEnum):
     TABLE = "table"
     UNKNOWN_CONDITIONS = "unknown_conditions"
     CLOCK = "clock"
+    NO_LOOP = "no_loop"
     HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
     GUARD = "guard"
@@ -237,6 +239,7 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.HELD_ENDS: "HELD",
     ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
     ProblemKind.UNDELIVERED: "UNDELIVERED",
+    ProblemKind.NO_LOOP: "NOT RUNNING",
 }
 
 
@@ -318,12 +321,22 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
         yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
 
 
+def describe_missing_loop(store: Store, now: datetime) -> str:
+    """Return that nothing ends access on its date, because `hf-gate run` does not run; "" if it does, or none ends."""
+    is_running = read_health(store, now).state in (HealthState.FINE, HealthState.STUCK)
+    if is_running or next(store.iterate_due(to_ms(FAR_END)), None) is None:
+        return ""
+    return "Nothing ends access on its date while `hf-gate run` does not run. Start it: hf-gate run"
+
+
 def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:
     """Yield which access should have ended, or was given without enough approvals."""
     if note := clock_note(store):
         yield OpenProblem(ProblemKind.CLOCK, "", note)
     if note := held_ends_note(read_held_ends(store)):
         yield OpenProblem(ProblemKind.HELD_ENDS, "", note)
+    if note := describe_missing_loop(store, now):
+        yield OpenProblem(ProblemKind.NO_LOOP, "", note, is_stuck=False)
     if late := store.count_due(to_ms(now - _NOT_ENDED)):
         words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate ends ls"
         yield OpenProblem(ProblemKind.LATE_ENDS, "", words)

@@ -149,7 +149,7 @@ def form_from_json(document: str) -> GateForm:
 
 
 @lru_cache(256)
-def list_choices(document: str | None) -> frozenset[str]:
+def list_choice_labels(document: str | None) -> frozenset[str]:
     """Return the labels of the questions of a stored form that nobody answers in words: choices, dates and boxes."""
     fields = () if document is None else form_from_json(document).fields
     return frozenset(each.label for each in fields if each.known and each.type != "text")

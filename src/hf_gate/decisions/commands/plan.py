@@ -24,6 +24,7 @@ from hf_gate.core.policy_model import Action
 from hf_gate.core.runs import ChangeOrigin, RunKind
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import UsageError
+from hf_gate.grants.service.ends.end_adoption import describe_kept_access
 from hf_gate.inbox.records import outcomes_record
 from hf_gate.inbox.rows import read_verdict_counts
 from hf_gate.verdicts.plan.words import describe_hold
@@ -179,6 +180,8 @@ def plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan) -> Iterab
     lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies, holds=holds)
     if late := lateness_of(made.changes):
         lines.append(late)
+    if kept := describe_kept_access(workspace, bundle):
+        lines.append(kept)
     return map(style_mark, lines)
 
 
@@ -215,6 +218,7 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
     (stale); --dry-run shows them and what would be sent. The same command resumes an interrupted run. A plan that has
     already been applied changes nothing.
     """
+    from hf_gate.automation.service.health import describe_missing_loop
     from hf_gate.automation.service.turn_permissions import check_registered
     from hf_gate.decisions.service.runs import runs
     from hf_gate.settings.service.workspace import new_id
@@ -255,7 +259,10 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
             workspace.store.stop_request(known.id) == "pause"
         ):  # a second apply resumes a paused run, but not a run that is about to stop
             workspace.store.request_stop(known.id, None)
-    return execute_run(context, workspace, known)
+    code = execute_run(context, workspace, known)
+    if note := describe_missing_loop(workspace.store, workspace.now()):
+        context.out.hint(note)
+    return code
 
 
 def _preview_plan(context: CommandContext, workspace: Workspace, made: Plan, author: RunAuthor) -> int:

@@ -109,6 +109,7 @@ def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDec
             context,
             row,
             until,
+            context.now,
             row.version.token,
             lambda write, held: write_key_decision(
                 write, done if held is None else replace(claim, outcome=held.kind, why=held.why)

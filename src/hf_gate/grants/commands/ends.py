@@ -73,6 +73,7 @@ _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With -
 @limit_options
 def ls(context: CommandContext, within: str, without_end: bool, limit: int | None) -> int:
     """List access that ends, earliest first. `hf-gate run` ends it when it is due, and says how late it is."""
+    from hf_gate.automation.service.health import describe_missing_loop
     from hf_gate.grants.service.ends.end_adoption import iterate_accepted
 
     workspace = open_workspace(context)
@@ -87,6 +88,8 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
     print_ends(context, rows, workspace, limit, empty=empty, part="the first {} to end")
+    if note := describe_missing_loop(workspace.store, now):
+        context.out.hint(note)
     return 0
 
 
@@ -274,19 +277,44 @@ def _adopt_ends(
     context: CommandContext, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool
 ) -> int:
     """Set the ends of the policies for everybody whose access has none. Shows them first and asks."""
-    from hf_gate.grants.service.ends.end_adoption import iterate_accepted, plan_adoption
-    from hf_gate.grants.service.ends.terms_reader import load_terms_reader
-
     workspace, bundle = open_with_policies(context, is_preview=how.dry_run)
     now = workspace.clock.now()
     wanted = [context.parse_repo(text) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
-    rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
-    reader = load_terms_reader(workspace, lambda: bundle)
-    found = plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
+    found = _plan_ends(workspace, bundle, wanted, with_end=with_end, from_acceptance=from_acceptance)
     question = "set the end of access of {} people?"
     return _apply(context, workspace, bundle, found.changes, now, question, how, found)
+
+
+def give_ends(context: CommandContext, workspace: Workspace, bundle: PolicyBundle) -> str:
+    """Give people who have access already the ends of the rules without a question; return what was done."""
+    found = _plan_ends(workspace, bundle, None)
+    changes = found.changes
+    at = to_ms(workspace.clock.now())
+    held = _authorize_changes(context, workspace, bundle, changes).record(changes, at) if changes else []
+    left = found.left + Counter(one.why for one in held)
+    words = "".join(f" {pluralize(number, 'person', 'people')} not changed: {why}." for why, number in left.items())
+    given = pluralize(len(changes) - len(held), "person", "people")
+    return f"Gave {given} who had access already the end of the rules.{words}"
+
+
+def _plan_ends(
+    workspace: Workspace,
+    bundle: PolicyBundle,
+    repos: Sequence[Repo] | None,
+    *,
+    with_end: bool = False,
+    from_acceptance: bool = False,
+) -> Adoption:
+    """Return the ends of the policies for people who have access at these repos, by default all of the workspace."""
+    from hf_gate.grants.service.ends.end_adoption import iterate_accepted, plan_adoption
+    from hf_gate.grants.service.ends.terms_reader import load_terms_reader
+
+    rows = (row for row in iterate_accepted(workspace.store, repos, with_end=with_end) if bundle.is_governed(row.repo))
+    reader = load_terms_reader(workspace, lambda: bundle)
+    now = workspace.clock.now()
+    return plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
 
 
 # ---- people ----------------------------------------------------------------------------------------------------------

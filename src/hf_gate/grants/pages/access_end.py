@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -118,20 +118,36 @@ def change_end(context: HttpContext) -> Response:
     row = context.find_request(context.params["id"])
     if not context.form_value("until"):
         raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
-    held = write_end(context, row, context.parse_chosen_end(), context.form_value("version"))
+    if context.form_value("shown_end") not in ("", str(row.state.ends_at)):
+        raise Refused("The end of access changed since it was shown.", hint="Look at it again.", status=409)
+    chosen = context.parse_chosen_end()
+    since = count_from(row, context.now)
+    _check_shorter(context, row, chosen, since)
+    held = write_end(context, row, chosen, since, context.form_value("version"))
     if held is not None and held.kind is OutcomeKind.REFUSED:
         raise Refused(f"{held.why[:1].upper()}{held.why[1:]}.", hint=ONLY_SHORTER, status=409)
     return context.redirect_back(f"/requests/{request_key(row)}")
+
+
+def _check_shorter(context: HttpContext, row: RequestRow, chosen: str | None, since: datetime) -> None:
+    """Refuse an end earlier than the present one, with both dates, unless the member ticked that."""
+    if chosen in (None, NO_END_WORD) or row.state.ends_at is None or context.form_value("shorten"):
+        return
+    end = parse_grant_end(chosen, since, context.workspace.zone)
+    if end < from_ms(row.state.ends_at):
+        old, new = (context.format_last_day(at) for at in (from_ms(row.state.ends_at), end))
+        raise Refused(f"That gives access until {new} instead of {old}.", hint="Tick Shorten access to do that.")
 
 
 def write_end(
     context: HttpContext,
     row: RequestRow,
     chosen: str | None,
+    since: datetime,
     version: str,
     record: Callable[..., None] = lambda *_: None,
 ) -> HeldChange | None:
-    """Give a request in this version another end, or none. Nothing is sent: the Hub has no ends.
+    """Give a request in this version another end after `since`, or none. Nothing is sent: the Hub has no ends.
 
     Return what lacks approvals. `record` gets that and the writer, and adds something in the transaction.
     """
@@ -146,11 +162,7 @@ def write_end(
     changer = EndChanger(
         ApprovalCheck(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
     )
-    change = change_end_by_hand(store, row, until, count_from(row, context.now), zone)
-    if change.is_shorter and not context.form_value("shorten"):
-        old, new = (context.format_last_day(from_ms(at or 0)) for at in (row.state.ends_at, change.end))
-        raise Refused(f"That gives access until {new} instead of {old}.", hint="Tick Shorten access to do that.")
-    quorums = changer.read_quorums([change])
+    quorums = changer.read_quorums([change_end_by_hand(store, row, until, since, zone)])
     with store.writing() as write:
         fresh = store.request(row.id)
         _check_change(context, fresh, version)
@@ -162,7 +174,7 @@ def write_end(
             raise Guarded(why, hint="Ask another admin to set the other end dates.")
         held = changer.write(
             write,
-            [change_end_by_hand(store, fresh or row, until, count_from(fresh or row, context.now), zone)],
+            [change_end_by_hand(store, fresh or row, until, since, zone)],
             quorums,
             to_ms(context.now),
         )

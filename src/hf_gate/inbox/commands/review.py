@@ -22,7 +22,7 @@ from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import terminal_width, wrap_line
 from hf_gate.cli.workspace import announce_target, find_actor, open_stored_workspace, open_workspace
 from hf_gate.core.events.events import NoteWritten, kind_of
-from hf_gate.core.forms.forms import list_choices
+from hf_gate.core.forms.forms import list_choice_labels
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms, end_of_terms
@@ -337,7 +337,7 @@ def _print_screen(context: CommandContext, session: ReviewSession, request: Acce
     def style(text: str, name: str) -> list[str]:
         return [context.out.style(line, name, sys.stderr) for line in wrap_line(to_one_line(text), columns)]
 
-    choices = list_choices(None if session.context is None else session.context.form_card)
+    choices = list_choice_labels(None if session.context is None else session.context.form_card)
     quality = rate_answers(request, choices)
     person, *body = format_request_lines(request, context.now(), None, quality, columns)
     head = style(f"Request {session.index + 1} of {len(session.requests)} · {person}", "bold")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from hf_gate.base.ids import Person
 from hf_gate.base.timestamps import from_ms, ms_to_iso, to_iso
-from hf_gate.core.forms.forms import collapse_whitespace
 from hf_gate.core.records import (
     NO_DETAILS,
     AttemptRecord,
@@ -131,6 +130,7 @@ def rate_answers(request: AccessRequest, choices: Collection[str] = ()) -> dict[
     """Rate each text answer; check boxes, dates, numbers and `choices` (labels) are not rated. None without a form."""
     if not request.has_form:
         return None
+    from hf_gate.core.forms.forms import collapse_whitespace
     from hf_gate.requests.answer_quality import is_rated, rate_answer
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))

@@ -8,7 +8,7 @@ from typing import Final
 from hf_gate.approvals.service.approval_status import ApprovalsReader
 from hf_gate.approvals.service.quorum_rules import BundleReader
 from hf_gate.base.batches import split_into_batches
-from hf_gate.core.forms.forms import list_choices
+from hf_gate.core.forms.forms import list_choice_labels
 from hf_gate.core.records import RowDetails
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.service.grant_records import pair_with_grants
@@ -25,8 +25,8 @@ def pair_with_details(
     `read_bundle` returns policies that are already compiled.
     """
     approvals = ApprovalsReader(workspace, read_bundle)
-    choices = {row.repo: list_choices(row.form_card) for row in workspace.store.repos()}
+    choices = {row.repo: list_choice_labels(row.form_card) for row in workspace.store.repos()}
     for chunk in split_into_batches(rows, _CHUNK):
         approved = approvals.read_records(chunk)
         for row, grant in pair_with_grants(workspace.store, chunk):
-            yield row, RowDetails(grant, approved.get(row.id), choices.get(row.repo, frozenset()))
+            yield row, RowDetails(choices.get(row.repo, frozenset()), grant, approved.get(row.id))

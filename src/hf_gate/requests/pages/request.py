@@ -14,7 +14,7 @@ from hf_gate.approvals.service.approval_alarms import find_open_alarm
 from hf_gate.base.display_text import join_words, pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
-from hf_gate.core.forms.forms import collapse_whitespace, form_from_json, list_choices
+from hf_gate.core.forms.forms import collapse_whitespace, form_from_json, list_choice_labels
 from hf_gate.core.lifecycle import MEANING, VERBS
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
 from hf_gate.decisions.service.direct_decisions import note_entry
@@ -158,7 +158,7 @@ def _describe(context: HttpContext, row: RequestRow) -> dict[str, Any]:
 
 def _rate(row: RequestRow, repo: RepoRow | None, answers: list[AnswerLine]) -> list[AnswerLine]:
     """Return the answers with the quality of those that are not good, as `hf-gate show` names it."""
-    choices = list_choices(None if repo is None else repo.form_card)
+    choices = list_choice_labels(None if repo is None else repo.form_card)
     quality = {} if row.request is None else rate_answers(row.request, choices) or {}
     poor = {label: one for label, one in quality.items() if one != "good"}
     return [replace(answer, quality=poor.get(answer.label, "")) for answer in answers]

@@ -27,8 +27,10 @@ from hf_gate.core.records import extend_record
 from hf_gate.decisions.commands.plan import describe_saved, make_plan_file, plan_lines
 from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import NotAllowed, UsageError
+from hf_gate.grants.commands.ends import give_ends
 from hf_gate.grants.commands.tables import match_lines, read_named_list
 from hf_gate.grants.people_files import PeopleFile
+from hf_gate.grants.service.ends.end_adoption import describe_kept_access
 from hf_gate.grants.service.tables.own_tables import find_own_table, save_table_draft
 from hf_gate.grants.service.tables.table_imports import check_list, prepare_import
 from hf_gate.hub.commands.token_rights import list_own_repos, read_rights, rights_warnings, summarize_rights
@@ -88,6 +90,7 @@ class _FirstPlan(Struct, frozen=True):
     help="With --roster: a column of the table and its name in FILE.",
 )
 @click.option("--until", metavar="END", help="With --like: when access ends, such as 2027-06-30 or 1y.")
+@click.option("--include-accepted", is_flag=True, help="With --like: end the access of those who have it already, too.")
 def init(
     context: CommandContext,
     *,
@@ -97,6 +100,7 @@ def init(
     roster: str | None,
     columns: tuple[str, ...],
     until: str | None,
+    include_accepted: bool,
 ) -> int:
     """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a policy, and a store.
 
@@ -108,7 +112,7 @@ def init(
     """
     folder = Path(context.settings.workspace or ".").expanduser().absolute()
     _check_folder(folder, like)
-    _check_example(context, like, until, has_list=bool(roster or columns))
+    _check_example(context, like, until, has_options=bool(roster or columns or include_accepted))
     people = None if like is None or roster is None else _read_roster(like, roster, columns)
     found = [context.parse_repo(text, repo_type) for text in repos] or list_own_repos(context)
     if not found:
@@ -125,7 +129,11 @@ def init(
     for repo in reviewed:
         sync.sync_repo(repo)
     differing = [line for repo in reviewed for line in _compare_with_report(context, sync, repo)]
-    first = None if like is None else _make_first_plan(context, sync.workspace, folder, people)
+    first = (
+        None
+        if like is None
+        else _make_first_plan(context, sync.workspace, folder, people, ends_accepted=include_accepted)
+    )
     record = extend_record(
         sync.record(),
         InitRecord,
@@ -211,11 +219,13 @@ def _report_rights(context: CommandContext, repos: Sequence[Repo]) -> TokenRight
     return rights
 
 
-def _check_example(context: CommandContext, like: str | None, until: str | None, *, has_list: bool) -> None:
+def _check_example(context: CommandContext, like: str | None, until: str | None, *, has_options: bool) -> None:
     """Raise UsageError for options that the example does not have, before anything is written."""
     if like is None:
-        if has_list or until:
-            raise UsageError("--roster, --column and --until need --like.", hint="For a course: --like class")
+        if has_options or until:
+            raise UsageError(
+                "--roster, --column, --until and --include-accepted need --like.", hint="For a course: --like class"
+            )
         return
     if until is not None:
         from hf_gate.workspace.service.bootstrap import name_of_local_zone
@@ -267,7 +277,9 @@ def _write_files(folder: Path, repos: Sequence[Repo], like: str | None, policy: 
     )
 
 
-def _make_first_plan(context: CommandContext, workspace: Workspace, folder: Path, people: _Roster | None) -> _FirstPlan:
+def _make_first_plan(
+    context: CommandContext, workspace: Workspace, folder: Path, people: _Roster | None, *, ends_accepted: bool
+) -> _FirstPlan:
     """Import the roster into the table of the example, and save the first plan."""
     lines: list[str | StyledLine] = []
     rows = None
@@ -285,6 +297,8 @@ def _make_first_plan(context: CommandContext, workspace: Workspace, folder: Path
     lines += map(describe_missing_table, missing)
     path = folder / PLAN_FILE
     made = make_plan_file(context, workspace, bundle, path)
+    if ends_accepted:  # the plan has found the accounts of the usernames in the table
+        lines.append(give_ends(context, workspace, bundle))
     sent_back = {change.user_id for change in made.changes if change.after == Status.RESET} & likely
     if sent_back:
         lines += [f"  {len(sent_back):,} of the likely people would be sent back by this plan; correct the file first."]
@@ -323,6 +337,8 @@ def _lines(
     yield f"Wrote hf-gate.yaml, {_policy_file(like)} and .gitignore in {folder} for {pluralize(len(repos), 'repo')}."
     if first is not None:
         yield from first.lines
+    elif kept := describe_kept_access(sync.workspace, load_policies(sync.workspace)):
+        yield kept
     yield "Nothing was changed on the Hub. Next steps:"
     yield from _next_steps(folder, sync, repos, first)
 

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from hf_gate.base.batches import iterate_cursor_pages, split_into_batches
+from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
@@ -22,7 +23,7 @@ from hf_gate.core.parsing.query import NO_END, Query, one_of
 from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.grants.rows import read_set_ends, read_terms
+from hf_gate.grants.rows import count_endless, read_set_ends, read_terms
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import FOLLOWED_POLICIES
 from hf_gate.store.store import Store
@@ -31,7 +32,8 @@ from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from .end_changes import EndChange, change_by_rules
 from .terms_reader import TermsReader, load_terms_reader
 
-ADOPT_COMMAND: Final = "hf-gate ends set --all --with-end"
+ADOPT_ALL: Final = "hf-gate ends set --all"
+ADOPT_COMMAND: Final = f"{ADOPT_ALL} --with-end"
 CHOSEN: Final = "a person chose the end"
 _PAGE: Final = 1000
 _WHY_LEFT: Final = {
@@ -150,6 +152,17 @@ def outdated_ends_note(count: int) -> str:
         f"The policies now set other end dates: {count:,} grants keep their present date."
         f" To see and move them: {ADOPT_COMMAND} --dry-run"
     )
+
+
+def describe_kept_access(workspace: Workspace, bundle: PolicyBundle) -> str:
+    """Return how many people keep the access without an end that they have, and what to do; "" for none."""
+    endless = count_endless(workspace.store)
+    count = sum(endless.get(row.id, 0) for row in workspace.store.repos() if bundle.is_governed(row.repo))
+    if not count:
+        return ""
+    kept = f"{pluralize(count, 'person has', 'people have')} access already and keep{'s' * (count == 1)} it"
+    has_ends = any(rule.until or rule.keep_while for policy in bundle.policies for rule in policy.rules)
+    return f"{kept}, without an end. To give them one: {ADOPT_ALL}" if has_ends else f"{kept}."
 
 
 def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bool) -> Iterator[RequestRow]:
