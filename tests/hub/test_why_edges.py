@@ -13,6 +13,7 @@ from hf_gate.hub.why.failures import parse_url
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
 from tests.kits.download_failures import DownloadHub
+from tests.kits.public_hub import open_public_hub
 
 TOKEN = "hf_" + "AbCdEfGh" * 4
 
@@ -103,12 +104,15 @@ def test_a_saved_token_that_opens_the_repo_is_named_for_a_token_that_may_not(
     folder = private_home / ".cache" / "huggingface"
     folder.mkdir(parents=True)
     (folder / "stored_tokens").write_text(f"[big laptop]\nhf_token = {asker_hub.tokens['accepted']}\n", "utf-8")
-    for state in ("fine-grained", "pending", "not asked"):
-        account.setenv("HF_TOKEN", asker_hub.tokens[state])
-        found = hf_gate.why(asker_hub.gated, all_tokens=True)
-        assert found.next[0].command == "hf auth switch --token-name 'big laptop'", state
-    account.setenv("HF_TOKEN", asker_hub.tokens["rejected"])
-    assert "switch" not in str(hf_gate.why(asker_hub.gated, all_tokens=True))
+    with open_public_hub(asker_hub.hub.url, private_home) as variables:
+        for variable, value in variables.items():
+            account.setenv(variable, value)
+        for state in ("fine-grained", "pending", "not asked"):
+            account.setenv("HF_TOKEN", asker_hub.tokens[state])
+            found = hf_gate.why(asker_hub.gated, all_tokens=True)
+            assert found.next[0].command == "hf auth switch --token-name 'big laptop'", state
+        account.setenv("HF_TOKEN", asker_hub.tokens["rejected"])
+        assert "switch" not in str(hf_gate.why(asker_hub.gated, all_tokens=True))
 
 
 def test_an_address_of_many_parts_is_read_at_once() -> None:

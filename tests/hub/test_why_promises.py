@@ -163,6 +163,27 @@ def test_only_the_token_in_use_goes_to_another_hub(private_home: Path, monkeypat
     assert sent == {f"authorization: Bearer {TOKEN}\r\n".encode()}
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_server_on_this_machine_gets_no_second_token(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    """Whoever may listen on a port here would get the tokens of a person who only asked why."""
+    fill(private_home, "hf_local_saved")
+    waits = b"Your request to access model acme/m is awaiting a review from the repo authors."
+    words = [(b"x-request-id", b"1"), (b"x-error-code", b"GatedRepo"), (b"x-error-message", waits)]
+    answers = OK_ANSWERS | {"auth-check": ("403 No", words, b"{}")}
+    if not is_known:
+        answers["whoami"] = ("401 No", [(b"x-request-id", b"1")], b"{}")
+    with open_raw_hub(serve_answers(answers)) as hub:
+        port = hub.url.rpartition(":")[2]
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        for endpoint in (hub.url, f"http://localhost:{port}"):
+            found = hf_gate.why("acme/m", endpoint=endpoint, all_tokens=True)
+            assert found.code == ("pending" if is_known else "token_invalid")
+        sent = {header for header in hub.headers if header.lower().startswith(b"authorization")}
+    assert sent == {f"authorization: Bearer {TOKEN}\r\n".encode()}
+
+
 def test_a_token_does_not_go_to_another_machine_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_raw_hub(forbid) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)

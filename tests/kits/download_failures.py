@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,6 +15,7 @@ from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 from tests.kits.pasted_logs import HUB, NONE_TYPE, PYANNOTE, forbidden, gated, not_found
 from tests.kits.paths import DATA
+from tests.kits.public_hub import open_public_hub
 from tests.kits.raw_hub import RawHub, answer, open_raw_hub
 
 CASES: Final = DATA / "asker_cases.txt"
@@ -113,9 +114,11 @@ class DownloadHub:
             (home / ".cache" / "huggingface" / "token").write_text(good, "utf-8")
         if name == "env file":
             Path(".env").write_text(f"HF_TOKEN={good}\n", "utf-8")
-        with open_raw_hub(_drop_token) as proxy:
+        with open_raw_hub(_drop_token) as proxy, ExitStack() as stack:
             world.variables |= {"HF_ENDPOINT": world.endpoint} | ({"HF_TOKEN": world.token} if world.token else {})
             world.variables |= {"HTTP_PROXY": proxy.url} if name == "mirror" else {}
+            if name == "shadowed":  # only the public Hub gets a second token
+                world.variables |= stack.enter_context(open_public_hub(self.hub.url, home))
             yield world
 
 

@@ -174,8 +174,8 @@ class Mailbox:
         return self.content_answer
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 and localhost with its key; clients trust it through SSL_CERT_FILE."""
+def make_certificate(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> tuple[Path, Path]:
+    """A certificate with its key, for 127.0.0.1 and localhost or other names; clients trust it through SSL_CERT_FILE."""
     certificate, key = folder / "cert.pem", folder / "key.pem"
     words = [
         "openssl",
@@ -189,7 +189,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         "-days",
         "2",
     ]
-    words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    words += ["-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"]
     subprocess.run([*words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     return certificate, key
 

@@ -45,7 +45,7 @@ _PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of
     flag_value="3650d",
     help="Wait until the state changes, or for this time: 1h, 7d.",
 )
-@click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
+@click.option("--all-tokens", is_flag=True, help="Also try the tokens that `hf auth login` saved, at huggingface.co.")
 @click.option("--offline", is_flag=True, help="Make no call; use only what this machine has stored.")
 @click.option("--report", is_flag=True, help="Print a block for a support thread, without tokens and file names.")
 @repo_type_option

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import join_words
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.network_hosts import PUBLIC_HUB
+from hf_gate.hub.credentials import is_loopback
 from hf_gate.hub.protocol.access_refusals import RefusalCause, find_refusal_cause
 from hf_gate.hub.protocol.messages import Answer, FailureReason, NoReply, Reply
 from hf_gate.hub.protocol.ratelimit_headers import parse_retry_after
@@ -203,7 +204,7 @@ def _decide_refused_token(now: Case) -> Diagnosis | None:
         owner = f" of {seen.accepted_account}" if seen.accepted_account else ""
         unset = f"unset {now.source}" if now.source.isidentifier() else ""
         return now.tell("shadowed", owner=owner, other=seen.accepted_source, unset=unset)
-    if not seen.is_trusted:
+    if not seen.is_public_hub and not is_loopback(seen.endpoint):
         return now.tell("dropped")
     return now.tell(
         "invalid", public=" Without a token this repo is open to everybody." if seen.is_public_without_token else ""

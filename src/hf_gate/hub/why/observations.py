@@ -16,7 +16,7 @@ from hf_gate.base.ids import Repo, RepoType, parse_repo
 from hf_gate.base.network_hosts import PUBLIC_HUB
 from hf_gate.core.people.accounts import Account
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.hub.credentials import Secret, check_channel, is_loopback
+from hf_gate.hub.credentials import Secret, check_channel
 from hf_gate.hub.drivers.budget import budget_for
 from hf_gate.hub.drivers.clock import clock_for
 from hf_gate.hub.drivers.deadlines import StopSignal
@@ -81,9 +81,9 @@ class Observations(Struct):
         return urlsplit(self.endpoint).netloc
 
     @property
-    def is_trusted(self) -> bool:
-        """Whether other tokens than the one in use may be sent there: the public Hub, or this machine."""
-        return self.endpoint == PUBLIC_HUB or is_loopback(self.endpoint)
+    def is_public_hub(self) -> bool:
+        """Whether other tokens than the one in use may be sent there. Anybody may listen on a port of this machine."""
+        return self.endpoint == PUBLIC_HUB
 
 
 class HubCaller:
@@ -194,7 +194,7 @@ def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, see
         info = caller.ask(endpoints.build_summary_call(seen.repo), None)
         seen.is_public_without_token = is_ok(info) and not _read_summary(info).gated
     following = [candidate for candidate in search.candidates[1:] if candidate.secret is not None]
-    if seen.is_trusted and following and following[0].secret is not None:
+    if seen.is_public_hub and following and following[0].secret is not None:
         other = caller.ask(endpoints.build_whoami_call(), following[0].secret)
         if is_ok(other):
             name = (_read_object(other) or {}).get("name")
@@ -240,10 +240,10 @@ def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observation
 
 
 def try_saved_tokens(caller: HubCaller, search: TokenSearch, seen: Observations) -> None:
-    """Find the saved tokens that open the repo. They are sent only to the public Hub or to this machine."""
+    """Find the saved tokens that open the repo. They are sent only to the public Hub."""
     assert seen.repo is not None
     others = [one for one in search.saved if one is not search.active_login]
-    if not seen.is_trusted:
+    if not seen.is_public_hub:
         return
     caller.allow_calls(MAX_SAVED)
     for saved in others[:MAX_SAVED]:
