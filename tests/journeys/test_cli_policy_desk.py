@@ -138,7 +138,8 @@ def test_a_request_that_the_store_does_not_have_is_read_from_the_hub_and_that_is
     request_access(hub, ["newcomer"], DATASET, GOOD)
     ended = at.run("explain", f"newcomer@{DATASET}")
     assert ended.code == 0
-    assert "evaluated from the Hub's current data, without history. `hf-gate sync` reads it." in ended.err
+    command = f"hf-gate --workspace {at.folder} sync"
+    assert f"evaluated from the Hub's current data, without history. `{command}` reads it." in ended.err
     assert not at.run("explain", f"newcomer@{DATASET}", "--json").json["is_stored"]
     at.run("sync")
     assert at.run("explain", f"newcomer@{DATASET}", "--json").json["is_stored"]

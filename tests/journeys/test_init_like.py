@@ -183,7 +183,8 @@ def test_an_init_that_ended_early_is_continued_as_its_hint_says(hub: LocalHub, t
     (tmp_path / "w" / "plan.json").unlink()
     again = _init(hub, tmp_path / "w", "class", "--roster", file)
     assert again.code == 2
-    assert "`hf-gate sync --full`, `hf-gate table import TABLE FILE`, then `hf-gate plan`" in again.hint
+    at = f"hf-gate --workspace {tmp_path / 'w'}"
+    assert f"{at} sync --full, {at} table import TABLE FILE, {at} plan, or use" in again.hint
     assert "interrupted" not in again.hint
     console = Console(hub)
     for words in (("sync", "--full"), ("table", "import", "roster", file, "--yes"), ("plan", "--out", "plan.json")):

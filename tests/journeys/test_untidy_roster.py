@@ -89,6 +89,7 @@ def test_an_untidy_roster_of_120_takes_one_command(hub: LocalHub, tmp_path: Path
         "iain.abbott: did you mean IainAbbott?",
         "1 of the likely people would be sent back by this plan; correct the file first.",
         "nobody@else.example: not found",
+        "waiting without a row: IainAbbott\n",
     ]
     assert [words for words in said if words not in made.out] == []
     assert ("Windows-1252" in made.out) == (kind == "cp1252")

@@ -186,10 +186,6 @@ def test_texts_of_people_are_short_and_on_one_line() -> None:
 # ---- for all policies and facts --------------------------------------------------------------------------------------
 
 
-def _text_of(some: Mapping[str, Fact], name: str) -> FactValue | None:
-    return some[name].value
-
-
 def _use(some: Mapping[str, Fact]) -> str | None:
     form = some["form"].value
     return form.get("Use") if isinstance(form, Mapping) else None

@@ -30,7 +30,6 @@ HELD_ENDS: Final = "held ends"
 FOLLOWED_POLICIES: Final = "policies that all ends follow"
 """The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
 
-
 CLOCK_SKEW: Final = "clock skew"
 """How many seconds the Hub's clock was ahead at the last turn, if that was too much to end grants."""
 

@@ -84,7 +84,7 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
     rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
-    empty = "No grant has an end date. Access without an end: hf-gate ends ls --without-end"
+    empty = f"No grant has an end date. Access without an end: {context.command_line('ends', 'ls', '--without-end')}"
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
     print_ends(context, rows, workspace, limit, empty=empty, part="the first {} to end")
@@ -238,9 +238,8 @@ def set_ends(
         raise UsageError("--until and --all exclude each other.", hint="Use only one of them.")
     wrong = "--with-end" if with_end else "--from-acceptance" if from_acceptance else ""
     if wrong and not is_all:
-        raise UsageError(
-            f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the end dates of everybody."
-        )
+        shows = context.command_line("ends", "set", "--all", "--dry-run")
+        raise UsageError(f"{wrong} needs --all.", hint=f"{shows} shows the end dates of everybody.")
     how = ChangeOptions(**given)  # type: ignore[arg-type]
     if is_all:
         return _adopt_ends(context, targets, how, with_end=with_end, from_acceptance=from_acceptance)

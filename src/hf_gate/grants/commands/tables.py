@@ -134,7 +134,8 @@ def table_show(context: CommandContext, *, name: str, query: str | None, limit: 
     if waiting and is_whole:
         context.out.say(f"{pluralize(waiting, 'username')} bound to no account: these rows count for nobody.", "dim")
         context.out.hint(
-            "`hf-gate plan` looks up new names. For others, add an e-mail address or account id to the row."
+            f"`{context.command_line('plan')}` looks up new names."
+            " For others, add an e-mail address or account id to the row."
         )
     return 0
 
@@ -352,10 +353,12 @@ def _print_draft(context: CommandContext, draft: TableDraft, found: TableImport 
     edit = table_edit_record(draft, is_written=is_written)
     record = edit if found is None else table_import_record(found, edit)
     more = () if found is None else match_lines(found)
-    context.out.document(record, lambda: (*_draft_lines(draft, is_written=is_written), *more), quiet=[draft.own.name])
+    context.out.document(
+        record, lambda: (*_draft_lines(context, draft, is_written=is_written), *more), quiet=[draft.own.name]
+    )
 
 
-def _draft_lines(draft: TableDraft, *, is_written: bool) -> Iterator[str]:
+def _draft_lines(context: CommandContext, draft: TableDraft, *, is_written: bool) -> Iterator[str]:
     diff = draft.diff
     sizes = {"added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed)}
     counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "nothing to change"
@@ -364,7 +367,7 @@ def _draft_lines(draft: TableDraft, *, is_written: bool) -> Iterator[str]:
         names = limit_lines(rows, _MAX_NAMED, lambda row: name_of_row(row, draft.own.folder.zone))
         yield from (f"  {sign} {line}" for line in names)
     if is_written and draft.own.policies:
-        yield "  To see what the policies do now: hf-gate plan"
+        yield f"  To see what the policies do now: {context.command_line('plan')}"
 
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:

@@ -78,8 +78,9 @@ def person_show(context: CommandContext, *, user: str, repo: str | None, repo_ty
     rows = _attempts_on_hub(context, user, only) if workspace is None else _stored_attempts(workspace, attempts)
     if not rows:
         where = "the Hub's lists" if workspace is None else "the store"
+        search = context.command_line("ls", "--query", "WORD")
         raise RequestNotFound(
-            f"there is no request of {user} in {where}.", hint="To search for part of a name: hf-gate ls --query WORD"
+            f"there is no request of {user} in {where}.", hint=f"To search for part of a name: {search}"
         )
     if context.out.format is Format.HUMAN:
         pairs = zip(attempts, rows, strict=True)

@@ -237,7 +237,8 @@ def _hold_acceptance(context: CommandContext, session: ReviewSession, request: A
     """Hold an acceptance with the end that the rules set, if they know it."""
     terms = NO_HAND_TERMS if session.context is None else session.context.read_terms(request)
     if terms.needs_choice:
-        session.note = f"Choose the end of access: hf-gate accept {request.person}@{request.repo} --until 1y, or none."
+        accept = context.command_line("accept", f"{request.person}@{request.repo}", "--until", "1y")
+        session.note = f"Choose the end of access: {accept}, or none."
         return
     _continue(context, session, UnsentDecision(request, "accept", None, session.index, end_of_terms(terms)))
 

@@ -75,8 +75,9 @@ def explain(
     row = _find_row(context, workspace, _find_target(context, workspace, target, repo, repo_type))
     evaluation = _evaluate_with_drafts(workspace, bundle, row, policies if file else None)
     if not evaluation.is_stored:
+        sync = context.command_line("sync")
         context.out.say(
-            "Not in the store yet: evaluated from the Hub's current data, without history. `hf-gate sync` reads it."
+            f"Not in the store yet: evaluated from the Hub's current data, without history. `{sync}` reads it."
         )
     transition = last_transition(workspace.store, evaluation.row)
     says = _describe_rule(policies, evaluation.verdict)

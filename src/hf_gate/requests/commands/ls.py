@@ -95,7 +95,7 @@ def ls(
     if query or sort:
         raise UsageError(
             "--query and --sort need the store, but these repos are not in it.",
-            hint="Read the repos first: hf-gate sync REPO",
+            hint=f"Read the repos first: {context.command_line('sync', 'REPO')}",
         )
     announce_target(context)
     reader = _ListingReader(context, named or list_own_repos(context), statuses, is_named=bool(named))

@@ -69,7 +69,7 @@ def ask(
     try:
         status, is_sent = _ask_for_access(context, where, answers, dry_run=dry_run, yes=yes)
     except NotAllowed as problem:
-        problem.hint = f"To see what is in the way, and what to do: hf-gate why {where}"
+        problem.hint = f"To see what is in the way, and what to do: {context.command_line('why', str(where))}"
         raise
     access = describe_access(status, where, context.endpoint, context.account)
     written = _print_status(context, where, status, list(access.to_lines()), is_changed=is_sent)

@@ -135,8 +135,8 @@ def find_listed_request(context: CommandContext, request_target: RequestTarget) 
         if name
         else f"there is no request {target.label} at {request_target.repo}.",
         hint=(
-            f"{did_you_mean(context.hub, request_target.repo, name)}`hf-gate ls {request_target.repo} --status all` "
-            "lists all requests."
+            f"{did_you_mean(context.hub, request_target.repo, name)}"
+            f"`{context.command_line('ls', str(request_target.repo), '--status', 'all')}` lists all requests."
         ),
     )
 

@@ -111,7 +111,7 @@ def init(
     the people on --roster until --until.
     """
     folder = Path(context.settings.workspace or ".").expanduser().absolute()
-    _check_folder(folder, like)
+    _check_folder(context, folder, like)
     _check_example(context, like, until, has_options=bool(roster or columns or include_accepted))
     people = None if like is None or roster is None else _read_roster(like, roster, columns)
     found = [context.parse_repo(text, repo_type) for text in repos] or list_own_repos(context)
@@ -155,7 +155,7 @@ def _policy_file(like: str | None) -> str:
     return f"policies/{like or 'starter'}.yaml"
 
 
-def _check_folder(folder: Path, like: str | None) -> None:
+def _check_folder(context: CommandContext, folder: Path, like: str | None) -> None:
     """Raise UsageError if init would overwrite a file or write through a symbolic link."""
     from hf_gate.settings.service.workspace import CONFIG_FILE
 
@@ -172,11 +172,10 @@ def _check_folder(folder: Path, like: str | None) -> None:
     for name in (CONFIG_FILE, _policy_file(like), "desk.db", *(() if like is None else (PLAN_FILE, "tables"))):
         if os.path.lexists(folder / name):
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
-            use = "Use this workspace (`hf-gate status`), add repos in hf-gate.yaml"
+            use = f"Use this workspace ({context.command_line('status')}), add repos in hf-gate.yaml"
             if like is not None and os.path.lexists(folder / _policy_file(like)):
-                use = (
-                    "Use this workspace: `hf-gate sync --full`, `hf-gate table import TABLE FILE`, then `hf-gate plan`"
-                )
+                steps = ("sync", "--full"), ("table", "import", "TABLE", "FILE"), ("plan",)
+                use = f"Use this workspace: {', '.join(context.command_line(*words) for words in steps)}"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
                 hint=f"{use}, or use another folder: hf-gate init --workspace DIR",

@@ -247,7 +247,7 @@ def store_restore(context: CommandContext, *, file: Path, yes: bool) -> int:
         replaced=None if replaced is None else str(replaced),
         repos=repos,
     )
-    context.out.document(record, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
+    context.out.document(record, lambda: _describe_restore(context, file, replaced, repos), quiet=[str(path)])
     return 0
 
 
@@ -270,21 +270,21 @@ def store_disarm(context: CommandContext, *, yes: bool) -> int:
     disarm_store(workspace, local_user())
     repos = [str(row.repo) for row in workspace.store.repos()]
     record = DisarmRecord(store=_display_store(context), repos=repos)
-    context.out.document(record, lambda: _describe_disarmed(repos), quiet=repos)
+    context.out.document(record, lambda: _describe_disarmed(context, repos), quiet=repos)
     return 0
 
 
-def _describe_disarmed(repos: list[str]) -> Iterator[str]:
+def _describe_disarmed(context: CommandContext, repos: list[str]) -> Iterator[str]:
     yield "Everybody is signed out, and unsent decisions are not sent automatically."
     yield "Nothing is sent to a repo before a full sync. Next:"
-    yield from (f"  hf-gate sync {repo} --full" for repo in repos)
+    yield from (f"  {context.command_line('sync', str(repo), '--full')}" for repo in repos)
 
 
-def _describe_restore(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
+def _describe_restore(context: CommandContext, file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
     yield f"Restored from {file}."
     if replaced:
         yield f"The old store: {replaced}"
-    yield from _describe_disarmed(repos)
+    yield from _describe_disarmed(context, repos)
 
 
 # ---- retention -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from itertools import islice
@@ -146,7 +145,8 @@ def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, r
     draft = draft_import(file or make_table_file(own, fitted.read.header), fitted, table, replaces=replaces)
     means = {row.line: _identify(index, row) for row in table.rows}
     matched = {person.id for people_of_row in means.values() for person in people_of_row}
-    counts = _count_domains(table, known.values())
+    by_domain = _group_by_domain(table, known.values())
+    matched |= set[int]().union(*by_domain.values())
     covered = {row.line for row in table.rows if row.domain}
     missing = [row for row in table.rows if not means[row.line] and row.line not in covered]
     found = len(table.rows) - len(missing) - len(covered)
@@ -163,7 +163,7 @@ def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, r
         found=found,
         likely=[LikelyRow(row, near[row.line]) for row in missing if row.line in near],
         not_found=[row for row in missing if row.line not in near],
-        domains=[DomainRow(row, counts[row.domain]) for row in table.rows if row.domain],
+        domains=[DomainRow(row, len(by_domain.get(row.domain, ()))) for row in table.rows if row.domain],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
         columns=people.columns,
         notes=[*fitted.notes, *limit_lines(shared, _MAX_LISTED)],
@@ -201,16 +201,16 @@ def _identify_cells(people: PeopleIndex, cells: Mapping[str, str]) -> Sequence[P
     return people.identify(texts | {"email": "" if address is None else str(address)})
 
 
-def _count_domains(table: Table, people: Iterable[PersonRow]) -> Counter[str | None]:
-    """Return how many people have an address in each domain of the table."""
-    counts: Counter[str | None] = Counter()
-    domains = table.rows_by("domain")
-    for person in people if domains else ():
+def _group_by_domain(table: Table, people: Iterable[PersonRow]) -> dict[str, set[int]]:
+    """Return the people who have an address in each domain of the table."""
+    found: dict[str, set[int]] = {domain: set() for domain in table.rows_by("domain")}
+    for person in people if found else ():
         address = parse_address(person.identity.email or "")
         if address is not None:
             above = [f"*.{domain}" for domain in parent_domains(address.domain)[1:]]
-            counts.update(domain for domain in (address.domain, *above) if domain in domains)
-    return counts
+            for domain in found.keys() & {address.domain, *above}:
+                found[domain].add(person.id)
+    return found
 
 
 def _find_near(rows: Sequence[TableRow], people: Sequence[PersonRow]) -> dict[int, PersonRow]:
