@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from hf_gate.approvals.rows.approvals import list_approvals
 from hf_gate.base.batches import split_into_batches
@@ -57,6 +56,9 @@ _NOT_COMPARED: Final = (
     "settings, first turns and halts of policies, saved views, and unsent decisions",
 )
 """Data outside the ledger that is not compared with the ledger."""
+
+_RecordedMember: TypeAlias = tuple[str, tuple[str, ...] | None, str | None]
+"""Role, repos and seal (the digest of name and account) of a member; a removed one has no seal."""
 
 
 class LedgerReport(Struct):
@@ -255,8 +257,7 @@ def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int,
 
 def _compare_with_events(store: Store, chains: Sequence[str]) -> Iterator[ChainBreak]:
     """Yield the differences between the tables and the events."""
-    promotions = read_promotions(store)  # read before the events, because a later row also has a later entry
-    approvals = set(list_approvals(store))
+    approvals = set(list_approvals(store))  # read before the events, because a later row also has a later entry
     letters = read_letter_ends(store, was_sent=True)
     replay = _Replay(store)
     for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
@@ -264,75 +265,73 @@ def _compare_with_events(store: Store, chains: Sequence[str]) -> Iterator[ChainB
         yield from _compare_requests(replay)
     yield from replay.broken
     yield from _find_unrecorded_requests(store, replay.recorded)
-    for fault in _find_faults(store, replay, promotions, approvals, letters):
+    for fault in (
+        *_compare_workspace(store, replay),
+        *_compare_letters(store, replay, letters),
+        *find_trigger_faults(store),
+        *find_index_faults(store),
+        *find_text_faults(store),
+        *(
+            f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
+            for request, account, need in sorted(approvals - replay.approvals)
+        ),
+        *(f"the terms of grants {terms[:8]} are missing or were changed" for terms in find_terms_faults(store)),
+    ):
         yield ChainBreak(WORKSPACE_CHAIN, 0, fault)
 
 
-def _find_faults(
-    store: Store,
-    replay: _Replay,
-    promotions: Mapping[str, str],
-    approvals: Collection[tuple[int, str, str]],
-    letters: Mapping[str, int],
-) -> Iterator[str]:
-    """Yield what is wrong in the tables that belong to no single request."""
-    yield from _find_differing_members(store, replay)
-    yield from _find_unrecorded_keys(store, replay)
-    yield from _find_unrecorded_rows(store, replay)
-    yield from _find_differing_letters(store, replay, letters)
-    yield from find_trigger_faults(store)
-    yield from find_index_faults(store)
-    yield from find_text_faults(store)
-    for request, account, need in sorted(set(approvals) - replay.approvals):
-        yield f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
-    for terms in find_terms_faults(store):
-        yield f"the terms of grants {terms[:8]} are missing or were changed"
-    for author in replay.authors - {*read_policy_authors(store, {one.digest for one in replay.authors})}:
-        act = f"promoted version {author.digest[:8]} of a policy"
-        yield f"{author.actor} {act}, but is not stored as its author"
-    for policy, digest in sorted(promotions.items() - replay.promoted):
-        yield f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
-
-
-def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
-    """Return the differences between the table of members and the events of the workspace's chain."""
-    differences: list[str] = []
-    for _ in range(_COMPARISONS):  # a member may have been added since the events were read
-        rows = store.members()
-        seals = read_seals(store)
-        replay.read_new_events()
-        compared = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
-        differences = [f"member {row.name} ({row.id}) {what}" for row, what in compared if what]
-        missing = {ident for ident, member in replay.members.items() if member.is_in} - {row.id for row in rows}
-        differences += [f"member {ident} was added but does not exist" for ident in missing]
-        if not differences:
-            break
-    return differences
-
-
-def _find_unrecorded_keys(store: Store, replay: _Replay) -> Iterator[str]:
-    """Yield the keys of other systems that no entry records as they are stored."""
-    keys = list_api_keys(store, 0)
-    replay.read_new_events()  # a key may have been made since the events were read
-    for key in keys:
-        if (key.digest, key.name, key.verbs, key.repos) not in replay.keys:
-            yield f"key {key.name} has other verbs, repos or another secret than recorded"
-
-
-def _find_unrecorded_rows(store: Store, replay: _Replay) -> Iterator[str]:
-    """Yield the tables in the store with rows that no entry records as they are stored. Erased rows are gone."""
-    unknown: list[str] = []
+def _compare_workspace(store: Store, replay: _Replay) -> list[str]:
+    """Return how members, keys, rows of tables and promotions differ from the events of the workspace's chain."""
+    faults: list[str] = []
     for _ in range(_COMPARISONS):  # a row may have changed since the events were read
+        members = store.members()
+        seals = read_seals(store)
+        keys = list_api_keys(store, 0)
         rows = list_row_commitments(store)
+        promotions = read_promotions(store)
         replay.read_new_events()
-        unknown = [table for table, commitment in rows if (table, commitment) not in replay.table_rows]
-        if not unknown:
+        unknown = Counter(table for table, commitment in rows if (table, commitment) not in replay.table_rows)
+        authors = replay.authors - {*read_policy_authors(store, {one.digest for one in replay.authors})}
+        faults = [
+            *_compare_members(members, seals, replay.members),
+            *(
+                f"key {key.name} has other verbs, repos or another secret than recorded"
+                for key in keys
+                if (key.digest, key.name, key.verbs, key.repos) not in replay.keys
+            ),
+            *(
+                f"table {table} has {pluralize(count, 'row')} that no entry records"  # erased rows are gone
+                for table, count in unknown.items()
+            ),
+            *(
+                f"{author.actor} promoted version {author.digest[:8]} of a policy, but is not stored as its author"
+                for author in authors
+            ),
+            *(
+                f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
+                for policy, digest in sorted(promotions.items() - replay.promoted)
+            ),
+        ]
+        if not faults:
             break
-    for table, count in Counter(unknown).items():
-        yield f"table {table} has {pluralize(count, 'row')} that no entry records"
+    return faults
 
 
-def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
+def _compare_members(
+    rows: Sequence[Member], seals: Mapping[str, str], recorded: Mapping[str, _RecordedMember]
+) -> Iterator[str]:
+    """Yield how the table of members differs from the events."""
+    for row in rows:
+        member = (row.role, row.repos, seals.get(row.id) if row.is_active else None)
+        if row.id not in recorded:
+            yield f"member {row.name} ({row.id}) exists, but no entry records it"
+        elif member != recorded[row.id]:
+            yield f"member {row.name} ({row.id}) has another role, repos, state, name or Hub account than recorded"
+    for ident in {ident for ident, (_, _, seal) in recorded.items() if seal is not None} - {row.id for row in rows}:
+        yield f"member {ident} was added but does not exist"
+
+
+def _compare_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
     """Yield the letters that were sent by either the table or the events only. A row may be gone."""
     since = replay.letters_since
     for ident, at in sent.items():
@@ -340,36 +339,6 @@ def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, in
             yield f"letter {ident} counts as sent, but no entry records it"
     for ident in sorted(replay.letters & read_letter_ends(store, was_sent=False).keys()):
         yield f"letter {ident} was sent, but is not stored as sent"
-
-
-def _compare_member(row: Member, seals: Mapping[str, str], known: _RecordedMember | None) -> str:
-    """Return how the row of a member differs from the events; "" if it does not."""
-    if known is None:
-        return "exists, but no entry records it"
-    if (row.role, row.repos, row.is_active) != (known.role, known.repos, known.is_in):
-        return "has a different role, repos or state than recorded"
-    if row.is_active and seals.get(row.id) != known.seal:
-        return "has a different name or Hub account than recorded"
-    return ""
-
-
-class _RecordedMember(Struct, frozen=True):
-    """A member as recorded by the events. `seal` is the digest of name and account."""
-
-    role: str
-    repos: tuple[str, ...] | None
-    is_in: bool = True
-    seal: str | None = None
-
-
-def _apply_to_member(known: _RecordedMember | None, event: e.AnyEvent) -> _RecordedMember | None:
-    match event:
-        case e.MemberAdded():
-            return _RecordedMember(event.role, event.repos, seal=event.seal)
-        case e.MemberRemoved() if known is not None:
-            return replace(known, is_in=False)
-        case _:
-            return known
 
 
 def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[ChainBreak]:
@@ -421,34 +390,35 @@ class _Replay:
             self._add_event(event, link)
 
     def _add_event(self, event: e.AnyEvent, link: LedgerLink) -> None:
-        if isinstance(event, e.PolicyPromoted):
-            self.promoted.add((event.policy, event.digest))
-            self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
-        if isinstance(event, e.MemberAdded | e.MemberRemoved):
-            member = _apply_to_member(self.members.get(event.member), event)
-            if member is not None:
-                self.members[event.member] = member
-        if isinstance(event, e.KeyMade | e.KeyRevoked):
-            self._apply_to_keys(event)
-        if isinstance(event, e.TableRowChanged):
-            self.table_rows.discard((event.table, event.before or ""))
-            self.table_rows.add((event.table, event.after or ""))
-        if link.request is None:
-            return
+        match event:
+            case e.PolicyPromoted():
+                self.promoted.add((event.policy, event.digest))
+                self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
+            case e.MemberAdded():
+                self.members[event.member] = (event.role, event.repos, event.seal)
+            case e.MemberRemoved() if event.member in self.members:
+                self.members[event.member] = (*self.members[event.member][:2], None)
+            case e.KeyMade():
+                self.keys.add((event.digest, event.key, event.verbs, event.repos))
+            case e.KeyRevoked():
+                self.keys = {key for key in self.keys if key[1] != event.key}
+            case e.TableRowChanged():
+                self.table_rows.discard((event.table, event.before or ""))
+                self.table_rows.add((event.table, event.after or ""))
+            case _ if link.request is not None:
+                self._add_event_of_request(event, link, link.request)
+            case _:
+                pass
+
+    def _add_event_of_request(self, event: e.AnyEvent, link: LedgerLink, request: int) -> None:
         if isinstance(event, e.ApprovalGiven):
-            self.approvals.add((link.request, event.account, event.need))
+            self.approvals.add((request, event.account, event.need))
         if isinstance(event, e.LetterSent):
             self.letters.add(event.letter)
             self.letters_since = min(link.at, self.letters_since or link.at)
-        state = apply_event(self.states.get(link.request), event, link.at)
+        state = apply_event(self.states.get(request), event, link.at)
         if state is not None:
-            self.states[link.request] = state
-
-    def _apply_to_keys(self, event: e.KeyMade | e.KeyRevoked) -> None:
-        if isinstance(event, e.KeyMade):
-            self.keys.add((event.digest, event.key, event.verbs, event.repos))
-        else:
-            self.keys = {key for key in self.keys if key[1] != event.key}
+            self.states[request] = state
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose rows differ from their events, with the row or None."""
