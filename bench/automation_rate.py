@@ -21,7 +21,7 @@ from hf_gate.policies.checks.policy_checker import check_policy
 from hf_gate.policies.drivers.table_files import parse_table
 from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
 from hf_gate.policies.facts.facts import FactReader
-from hf_gate.policies.facts.form_facts import QualityCache, form_roles
+from hf_gate.policies.facts.form_facts import form_roles
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_parser import parse_policy
 from hf_gate.verdicts.drivers.domain_lists import DomainLists
@@ -75,7 +75,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         raise ValueError(f"the example {preset} is not a valid policy: {checked.problems[0].message}")
     judge = Evaluator([compile_policy(replace(checked.policy, mode=PolicyMode.ENFORCE), checked.declared)])
     lists = DomainLists()
-    reader = FactReader(judge.facts, lists.countries, QualityCache())
+    reader = FactReader(judge.facts, lists.countries)
     tables = {table.name: table for table in _tables(preset, world)}
     forms = [form_roles(parse_gate_form(gate.card)) for gate in world.gates]
     found = AutomationResult(preset)

@@ -23,7 +23,8 @@ from hf_gate.policies.facts.countries import country_key
 from hf_gate.policies.facts.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types, find_declaration
 from hf_gate.policies.facts.fact_values import DAY_COUNTS, DecisionHistory, EmailFacts, ProfileFact, TableHit
 from hf_gate.policies.facts.facts import FactReader
-from hf_gate.policies.facts.form_facts import FormRoles, QualityCache, form_roles
+from hf_gate.policies.facts.form_facts import FormRoles, form_roles
+from hf_gate.requests.answer_quality import rate_without_names
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
@@ -59,12 +60,11 @@ def compute_facts(
     *,
     tables: Mapping[str, TableHit] | None = None,
     countries: Mapping[str, str] | None = None,
-    memo: QualityCache | None = None,
     wanted: Collection[str] | None = None,
     **inputs: Any,
 ) -> Facts:
     """Return the wanted facts of one request; all facts if None."""
-    reader = FactReader(fact_types(tables=tables or {}) if wanted is None else wanted, countries or {}, memo)
+    reader = FactReader(fact_types(tables=tables or {}) if wanted is None else wanted, countries or {})
     return reader.compute_facts(request, tables=tables or {}, **inputs)
 
 
@@ -324,30 +324,19 @@ def test_a_policy_may_say_itself_which_label_has_a_role() -> None:
     assert value("answers.affiliation.quality", form=form) == "missing"
 
 
-def test_a_memo_of_qualities_changes_no_answer_and_stays_small() -> None:
-    memo = QualityCache(size=10)
-    for number in range(100):
-        request = asking(
-            answers=ANSWERS | {"What will you study": f"How sleep spindle number {number} changes with age"}
-        )
-        assert value("answers.purpose.quality", request, memo=memo) == value("answers.purpose.quality", request)
-    assert len(memo) <= 10
-
-
 def test_an_answer_that_two_people_give_is_weighed_once() -> None:
-    memo = QualityCache()
+    rate_without_names.cache_clear()
     for username in ("ann", "bob"):
         asked = asking(answers={"Affiliation": "Example University"}, person=Person(username[0] * 24, username, None))
-        assert value("answers.affiliation.quality", asked, memo=memo) == "good"
-    assert len(memo) == 1
+        assert value("answers.affiliation.quality", asked) == "good"
+    assert (rate_without_names.cache_info().misses, rate_without_names.cache_info().hits) == (1, 1)
 
 
 def test_the_same_answer_of_two_people_is_weighed_with_their_own_names() -> None:
-    memo = QualityCache()
     answers = {"Affiliation": "bob builder"}
     bob = asking(answers=answers, person=Person("b" * 24, "bob", "Bob Builder"))
-    assert value("answers.affiliation.quality", asking(answers=answers), memo=memo) == "good"
-    assert value("answers.affiliation.quality", bob, memo=memo) == "junk"
+    assert value("answers.affiliation.quality", asking(answers=answers)) == "good"
+    assert value("answers.affiliation.quality", bob) == "junk"
 
 
 @pytest.mark.parametrize(

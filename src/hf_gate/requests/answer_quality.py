@@ -46,8 +46,9 @@ def rate_answer(answer: str | None, label: str = "", role: Role | None = None, n
     return rate_with_names(rate_without_names(answer, label, kind), answer, label, kind, names)
 
 
+@lru_cache(maxsize=50_000)
 def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
-    """Return the rating that all people who give this answer share."""
+    """Return the rating that all people who give this answer share. Many people give the same answer."""
     text = strip_invisible(answer)
     if not text:
         return AnswerRating(Quality.EMPTY)

@@ -14,7 +14,7 @@ from hf_gate.core.forms.roles import Role, role_of
 from hf_gate.core.requests import AccessRequest
 from hf_gate.policies.facts.email_addresses import has_local_part
 from hf_gate.policies.facts.fact_values import EmailFacts
-from hf_gate.policies.facts.form_facts import QualityCache, best_answer, form_roles, layout_answers
+from hf_gate.policies.facts.form_facts import best_answer, form_roles, layout_answers
 from hf_gate.requests.answer_text import fold_answer, strip_invisible
 
 MIN_SHARED_TEXT: Final = 24
@@ -23,7 +23,6 @@ MIN_SHARED_TEXT: Final = 24
 _FREE_ROLES: Final = frozenset({Role.PURPOSE, Role.OTHER})
 _CHOSEN_TYPES: Final = frozenset({"select", "checkbox", "country", "date_picker", "ip_location"})
 _MAX_HASHED: Final = 4000  # characters
-_CACHED_ANSWERS: Final = 20_000
 _CACHED_DOMAINS: Final = 50_000
 
 EmailReader = Callable[[str], EmailFacts | None]
@@ -65,7 +64,6 @@ class AnswerClassifier:
         self._read_rules_version = read_rules_version
         self._read_email: EmailReader | None = None
         self._kinds: dict[str, str] = {}
-        self._qualities = QualityCache(_CACHED_ANSWERS)
 
     def version(self, form_card: str | None) -> str:
         """Return a digest of the rules, the lists, and the fields of the form whose labels are misleading."""
@@ -95,7 +93,7 @@ class AnswerClassifier:
             purposes, free = layouts.get(labels) or layout_of(labels)
             person = request.person
             names = (person.username or "", person.fullname or "")
-            quality = best_answer(answers, purposes, Role.PURPOSE, names, self._qualities)[0]
+            quality = best_answer(answers, purposes, Role.PURPOSE, names)[0]
             longest = answers[free[0]] if len(free) == 1 else max(map(answers.__getitem__, free), key=len, default="")
             return Classification(str(quality), self._mail_kind(request.email), fingerprint_of(longest, secret))
 

@@ -20,7 +20,7 @@ from hf_gate.core.stored_rows import HistoryRow
 from hf_gate.requests.answer_ratings import Quality
 
 from .countries import country_code
-from .form_facts import AnswerLayout, FormRoles, QualityCache, best_answer, contains_address, is_ticked, layout_answers
+from .form_facts import AnswerLayout, FormRoles, best_answer, contains_address, is_ticked, layout_answers
 
 
 class EmailFacts(Struct, frozen=True):
@@ -126,7 +126,6 @@ class FactInputs:
         "email",
         "form",
         "history",
-        "memo",
         "now",
         "profile",
         "request",
@@ -143,7 +142,6 @@ class FactInputs:
         tables: Mapping[str, TableHit],
         history: DecisionHistory | None,
         countries: Mapping[str, str],
-        memo: QualityCache | None,
     ) -> None:
         self.request = request
         self.now = now
@@ -153,7 +151,6 @@ class FactInputs:
         self.tables = tables
         self.history = history
         self.countries = countries
-        self.memo = memo
         self._layout: AnswerLayout | None = None
         self._raw_account: _RawAccount | None = None
         self._best_answers: dict[Role, tuple[Quality, str | None]] = {}
@@ -183,7 +180,7 @@ class FactInputs:
         if found is None:
             person = self.request.person
             names = tuple(name for name in (person.username, person.fullname) if name)
-            found = best_answer(self.request.answers, self.labels_of(role.value), role, names, self.memo)
+            found = best_answer(self.request.answers, self.labels_of(role.value), role, names)
             self._best_answers[role] = found
         return found
 

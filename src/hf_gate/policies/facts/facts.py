@@ -24,7 +24,7 @@ from .fact_values import (
     request_read_at,
     table_getters,
 )
-from .form_facts import NO_FORM, FormRoles, QualityCache
+from .form_facts import NO_FORM, FormRoles
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_TABLES: Mapping[str, TableHit] = MappingProxyType({})
@@ -33,11 +33,8 @@ _NO_TABLES: Mapping[str, TableHit] = MappingProxyType({})
 class FactReader:
     """Computes the same facts for many requests. The constructor raises `KeyError` for unknown names."""
 
-    def __init__(
-        self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: QualityCache | None = None
-    ) -> None:
+    def __init__(self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE) -> None:
         self._countries = countries
-        self._memo = memo
         self._declarations = {name: _usable_declaration(name) for name in wanted}
         self.wanted = frozenset(self._declarations)
 
@@ -58,8 +55,7 @@ class FactReader:
         history: DecisionHistory | None = None,
     ) -> RequestFacts:
         """Return the facts of one request; unknown ones have a reason."""
-        more = (self._countries, self._memo)
-        at = FactInputs(request, now, form, email, profile, tables, history, *more)
+        at = FactInputs(request, now, form, email, profile, tables, history, self._countries)
         return RequestFacts(at, self._declarations)
 
 

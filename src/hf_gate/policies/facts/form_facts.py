@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from hf_gate.core.forms.forms import GateForm, collapse_whitespace
 from hf_gate.core.forms.roles import Role, role_of
-from hf_gate.requests.answer_ratings import AnswerRating, Quality
+from hf_gate.requests.answer_ratings import Quality
 
 from .email_addresses import parse_address
 
@@ -77,50 +77,20 @@ def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
 
 
 @cache
-def _load_raters() -> tuple[
-    Callable[[str, str, Role], AnswerRating], Callable[[AnswerRating, str, str, Role, Collection[str]], Quality]
-]:
-    """Import the functions that rate answers, whose word lists take time to load; an import at each call takes a while
+def _load_rater() -> Callable[[str, str, Role, Collection[str]], Quality]:
+    """Import the function that rates answers, whose word lists take time to load; an import at each call takes a while
     too.
     """
-    from hf_gate.requests.answer_quality import rate_with_names, rate_without_names
+    from hf_gate.requests.answer_quality import rate_answer
 
-    return rate_without_names, rate_with_names
-
-
-class QualityCache:
-    """A bounded cache of rated answers, because many people give the same answer.
-
-    It holds at most `size` entries and drops the older half when it is full.
-    """
-
-    def __init__(self, size: int = 100_000) -> None:
-        self._size = max(2, size) // 2
-        self._new: dict[tuple[str, str, Role], AnswerRating] = {}
-        self._old: dict[tuple[str, str, Role], AnswerRating] = {}
-
-    def __len__(self) -> int:
-        return len(self._new) + len(self._old)
-
-    def rate(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
-        """Return the quality as `rate_answer` does."""
-        rate_without_names, rate_with_names = _load_raters()
-        key = (answer, label, role)
-        found = self._new.get(key)
-        if found is None:
-            found = self._old.get(key) or rate_without_names(answer, label, role)
-            if len(self._new) >= self._size:
-                self._old = self._new
-                self._new = {}
-            self._new[key] = found
-        return rate_with_names(found, answer, label, role, names)
+    return rate_answer
 
 
 def best_answer(
-    answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: QualityCache | None
+    answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str]
 ) -> tuple[Quality, str | None]:
     """Return the quality and text of the best answer to the fields of a role; of equally good answers, the first."""
-    rate = _rate_alone if memo is None else memo.rate
+    rate = _load_rater()
     best: tuple[Quality, str | None] = (Quality.MISSING, None)
     for label in labels:
         text = answers[label]
@@ -133,12 +103,6 @@ def best_answer(
         if found is Quality.GOOD:
             break
     return best
-
-
-def _rate_alone(answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
-    from hf_gate.requests.answer_quality import rate_answer
-
-    return rate_answer(answer, label, role, names)
 
 
 def is_ticked(answer: str) -> bool:

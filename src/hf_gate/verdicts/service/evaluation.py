@@ -26,7 +26,7 @@ from hf_gate.policies.evaluation.evaluator import CompiledPolicy, Evaluator, com
 from hf_gate.policies.facts.fact_table import FACTS, fact_types, tables_of
 from hf_gate.policies.facts.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from hf_gate.policies.facts.facts import FactReader, RequestFacts
-from hf_gate.policies.facts.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
+from hf_gate.policies.facts.form_facts import NO_FORM, FormRoles, form_roles
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_digest import policy_digest
 from hf_gate.settings.service.workspace import Workspace
@@ -98,7 +98,6 @@ def policies_of_repo(
     sources: SourcesPort,
     *,
     zone: tzinfo,
-    cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
     """Return the policies of a repo; None if no policy applies.
 
@@ -112,7 +111,7 @@ def policies_of_repo(
     used = tables_of(evaluator.facts)
     known = {name: table for name, table in tables.items() if name in used}
     statuses = tuple(dict.fromkeys(status for compiled in own for status in compiled.policy.judges))
-    reader = FactReader(evaluator.facts, sources.countries, cache)
+    reader = FactReader(evaluator.facts, sources.countries)
     lists = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
     versions = {name: version for name, version in sources.list_versions().items() if name in lists}
     versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}

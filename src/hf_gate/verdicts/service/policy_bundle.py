@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from hf_gate.base.ids import Repo
 from hf_gate.core.events.events import canonical_json
@@ -26,7 +26,6 @@ from hf_gate.policies.drivers.workspace_folder import (
     read_folder,
 )
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
-from hf_gate.policies.facts.form_facts import QualityCache
 from hf_gate.policies.facts.tables import Table
 from hf_gate.policies.parsing.policy_parser import ParsedPolicy, find_foreign_urls
 from hf_gate.settings.service.workspace import Workspace
@@ -48,7 +47,6 @@ class PolicyBundle(Struct, frozen=True):
     compiled: Mapping[str, CompiledPolicy]
     tables: Mapping[str, Table]
     digest: str
-    cache: QualityCache = field(default_factory=QualityCache)
 
     @property
     def config(self) -> WorkspaceConfig:
@@ -75,7 +73,6 @@ class PolicyBundle(Struct, frozen=True):
             self.tables,
             sources,
             zone=self.zone,
-            cache=self.cache,
         )
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
