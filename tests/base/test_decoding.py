@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hf_gate.base.decoding import convert_value, decode_json, decode_msgpack, make_json_decoder, make_msgpack_decoder
+from hf_gate.base.decoding import convert_value, decode_json, make_json_decoder, make_msgpack_decoder
 
 SECOND_THREAD = """
 import sys, threading
@@ -63,6 +63,5 @@ def test_a_thread_that_decodes_while_another_describes_the_type_gets_the_value(k
 def test_documents_and_values_are_decoded_as_their_type() -> None:
     assert decode_json(b'{"a": [1, "b"]}', dict[str, tuple[int, str]]) == {"a": (1, "b")}
     assert make_json_decoder(list[int]).decode(b"[1]") == [1]
-    assert decode_msgpack(b"\x91\x01", list[int]) == [1]
     assert make_msgpack_decoder(list[int]).decode(b"\x91\x01") == [1]
     assert convert_value([1], tuple[int, ...]) == (1,)

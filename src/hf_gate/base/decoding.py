@@ -44,12 +44,6 @@ def decode_json(document: bytes | str, kind: type[T]) -> T:
     return msgspec.json.decode(document, type=kind)
 
 
-def decode_msgpack(document: bytes, kind: type[T]) -> T:
-    """Decode a MessagePack document. Raises msgspec.ValidationError or DecodeError if it is no value of the type."""
-    prepare_type(kind)
-    return msgspec.msgpack.decode(document, type=kind)
-
-
 def convert_value(value: Any, kind: type[T], *, is_strict: bool = True) -> T:  # noqa: ANN401 - any plain value
     """Convert a plain value. Raises msgspec.ValidationError if it is no value of the type."""
     prepare_type(kind)

@@ -279,15 +279,16 @@ def read_named_list(file: str, columns: Sequence[str], workspace: Workspace | No
 def match_lines(found: TableImport, most: int = _MAX_NAMED) -> Iterator[str]:
     """Return how a list was read and whom its rows mean, as lines of text, naming at most `most`."""
     yield from (f"  {note}" for note in found.notes)
-    for name, column in found.columns.items():
+    for name, column in found.people.columns.items():
         yield f"  column {name} is read as {column}"
     for domain in found.domains[:most]:
         people = f"{pluralize(domain.people, 'person', 'people')} who asked"
         yield f"  {name_row(domain.row)}: {people if domain.people else 'nobody with such an address has asked'}"
     yield f"  found: {found.found:,}; likely: {len(found.likely):,}; not found: {len(found.not_found):,}"
+    unit = found.people.unit
     likely = [(each.row, f"did you mean {each.near}?") for each in found.likely]
     for rows in (likely, [(row, "not found") for row in found.not_found]):
-        lines = limit_lines(rows, most, lambda each: f"{found.unit} {each[0].line}, {name_row(each[0])}: {each[1]}")
+        lines = limit_lines(rows, most, lambda each: f"{unit} {each[0].line}, {name_row(each[0])}: {each[1]}")
         yield from (f"    {line}" for line in lines)
     if found.without_row:
         names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]

@@ -225,7 +225,7 @@ def import_rows(context: HttpContext) -> Response:
         people = read_people_file(content, {}, context.workspace.store)
         found = prepare_import(context.workspace, own, people, replaces=context.form_value("replaces") == "yes")
         if context.form_value("do") != "write":
-            return _preview(context, own, found, format_people(people))
+            return _preview(context, own, found)
         _write(context, found.draft)
     except (UsageError, Stale, Guarded) as problem:
         status = 409 if isinstance(problem, Stale | Guarded) else 422
@@ -262,7 +262,7 @@ def _write(context: HttpContext, draft: TableDraft) -> None:
     save_table_draft(context.workspace, draft, context.member.name, max_removed=confirmed)
 
 
-def _preview(context: HttpContext, own: OwnTable, found: TableImport, text: str) -> Response:
+def _preview(context: HttpContext, own: OwnTable, found: TableImport) -> Response:
     draft = found.draft
     groups = _groups(draft.diff)
     removed = len(draft.diff.removed)
@@ -271,7 +271,7 @@ def _preview(context: HttpContext, own: OwnTable, found: TableImport, text: str)
         title=f"Import: {own.name}",
         own=own,
         draft=draft,
-        text=text,
+        text=format_people(found.people),
         counts=[(word, len(rows)) for word, rows in groups],
         rows=[(word, name_row(row)) for word, rows in groups for row in rows][:MAX_NAMED],
         total=sum(len(rows) for _, rows in groups),

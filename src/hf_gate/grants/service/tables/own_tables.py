@@ -4,7 +4,6 @@ entry in the audit log.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,7 @@ from hf_gate.policies.drivers.table_files import (
     MAX_BYTES,
     SHRINK_LIMIT,
     StoredRows,
+    build_table_of_file,
     cells_beside_key,
     encode_stored_rows,
     is_json_lines,
@@ -37,6 +37,7 @@ from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.fact_table import tables_of
 from hf_gate.policies.facts.tables import KEYS, Table, TableRow
 from hf_gate.policies.parsing.table_text import (
+    ParsedFile,
     column_name,
     decode,
     has_key_column,
@@ -121,12 +122,10 @@ class OwnTable(Struct, frozen=True):
             raise UsageError(f"{self.path.name} is larger than {MAX_BYTES >> 20} MiB.")
         return content
 
-    def parse(self, content: bytes, *, previous_rows: int | None = 0, is_json: bool | None = None) -> Table:
-        """Parse a content as this table; by default a table without rows is allowed."""
-        is_json = is_json_lines(self.path) if is_json is None else is_json
-        return parse_table(
-            content, self.name, self.spec.key, is_json=is_json, zone=self.folder.zone, previous_rows=previous_rows
-        )
+    def parse(self, content: bytes) -> Table:
+        """Parse a content as this table. A table without rows is allowed."""
+        is_json = is_json_lines(self.path)
+        return parse_table(content, self.name, self.spec.key, is_json=is_json, zone=self.folder.zone, previous_rows=0)
 
 
 class TableFile(Struct, frozen=True):
@@ -277,8 +276,9 @@ def draft_edits(file: TableFile, edits: RowEdits) -> TableDraft:
 def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
     """Return a row of this table with these cells. Raises UsageError with the first thing that is wrong with them."""
     given = _canonical_cells(own, cells)
-    line = json.dumps({**dict.fromkeys(own.spec.key, ""), **given})
-    read = own.parse(line.encode("utf-8", "replace"), is_json=True)
+    cells = {**dict.fromkeys(own.spec.key, ""), **given}
+    parsed = ParsedFile(tuple(cells), ((1, cells),))
+    read = build_table_of_file(parsed, own.name, own.spec.key, own.folder.zone, previous_rows=0)
     wrong = next((problem for problem in read.problems if problem.is_error and problem.line), None)
     if wrong is None and read.rows:
         return read.rows[0]

@@ -67,9 +67,8 @@ class TableImport(Struct, frozen=True):
     """A drafted import, and whom its rows mean.
 
     Of the rows, `found` mean somebody who asked, `likely` may mean the person whom they name, and `not_found` mean
-    nobody. `without_row` are the people who wait and whom no row means. `columns` are columns that were recognised,
-    each with the column of the table that it means. `notes` say what was read in another way than it is written.
-    `unit` is what a place in the list is called.
+    nobody. `without_row` are the people who wait and whom no row means. `people` is the list as it was read, and
+    `notes` say what was read in another way than it is written.
     """
 
     draft: TableDraft
@@ -78,9 +77,8 @@ class TableImport(Struct, frozen=True):
     not_found: Sequence[TableRow]
     domains: Sequence[DomainRow]
     without_row: Sequence[PersonRow]
-    columns: Mapping[str, str]
+    people: PeopleFile
     notes: Sequence[str]
-    unit: str
 
 
 def read_people_file(content: bytes, names: Mapping[str, str], store: Store | None = None) -> PeopleFile:
@@ -165,9 +163,8 @@ def prepare_import(workspace: Workspace, own: OwnTable, people: PeopleFile, *, r
         not_found=[row for row in missing if row.line not in near],
         domains=[DomainRow(row, len(by_domain.get(row.domain, ()))) for row in table.rows if row.domain],
         without_row=[person for ident, person in waiting.items() if ident not in matched],
-        columns=people.columns,
+        people=people,
         notes=[*fitted.notes, *limit_lines(shared, _MAX_LISTED)],
-        unit=people.unit,
     )
 
 

@@ -113,7 +113,7 @@ def table_import_record(table_import: TableImport, edit: TableEditRecord | None 
     return extend_record(
         edit or table_edit_record(table_import.draft, is_written=False),
         TableImportRecord,
-        columns=dict(table_import.columns),
+        columns=dict(table_import.people.columns),
         notes=list(table_import.notes),
         found=table_import.found,
         likely=[
