@@ -283,7 +283,7 @@ class DeskProgram:
         try:
             connection.request(method, path, None if document is None else json.dumps(document), headers)
             answer = connection.getresponse()
-            found = [text for text in answer.headers.get_all("set-cookie", []) if "-device" not in text]
+            found = answer.headers.get_all("set-cookie", [])
             self.cookie = found[0].partition(";")[0] if found else self.cookie
             return answer.status, answer.read().decode("utf-8", "replace")
         finally:

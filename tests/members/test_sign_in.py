@@ -57,7 +57,7 @@ def test_a_link_of_another_site_that_is_not_valid_is_counted_as_a_guess(desk: De
     assert answers == [401] * 10 + [429]
 
 
-def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(desk: Desk) -> None:
+def test_a_member_with_the_name_of_the_tokens_account_is_not_its_owner(desk: Desk) -> None:
     """The desk is started again, with the token of an account that is called as a member was."""
     mia = desk.reviewer("mia")
     app_state = replace(desk.app_state, owner="mia")

@@ -76,7 +76,6 @@ def test_it_serves_until_sigterm_and_lets_the_store_go(folder: Path, local: Loca
         assert _get(f"{program.url}/queue", cookie)[0] == 200
         assert program.end() == 0
     assert _run(folder, local, "sync").returncode == 0
-    assert _run(folder, local, "ui", "link").returncode == 2
 
 
 def test_another_account_in_the_cache_is_not_the_owner_of_the_desk(folder: Path, local: LocalHub) -> None:
@@ -160,6 +159,23 @@ def test_a_second_start_gives_another_link_to_the_first(program: DeskProgram, fo
     assert again["login_url"] != program.login_url
     assert _get(again["login_url"])[0] == 303
     assert _get(_json(_run(folder, local, "ui", "--no-open", "--json"))["login_url"])[0] == 303
+
+
+def test_only_the_owner_or_an_admin_opens_the_desk(folder: Path, local: LocalHub) -> None:
+    assert _run(folder, local, "members", "add", _new(local, "wim"), "--role", "reviewer").returncode == 0
+    for name in ("stranger", "wim"):
+        refused = _run(folder, local, "--token", local.tokens[name], "ui", "--no-open", "--port", "0")
+        assert (refused.returncode, refused.stdout) == (4, ""), refused.stderr
+        assert "is neither the owner nor an admin of this desk" in refused.stderr
+    assert _run(folder, local, "members", "remove", "wim").returncode == 0, "the owner is still the owner"
+
+
+def test_another_account_gets_no_link_of_the_owner(program: DeskProgram, folder: Path, local: LocalHub) -> None:
+    """With it, one person would decide as two."""
+    refused = _run(folder, local, "--token", local.tokens["admin"], "ui", "--no-open")
+    assert (refused.returncode, "sign-in?t=" in refused.stdout) == (4, False)
+    assert "its links are for its owner. ada-admin is not its owner." in refused.stderr
+    assert program.process.poll() is None
 
 
 def test_members_are_added_changed_and_removed_beside_the_desk(

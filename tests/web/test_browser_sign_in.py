@@ -1,4 +1,4 @@
-"""Sign-in, sessions and settings in a real browser: through the local Hub's page, and to another device."""
+"""Sign-in, sessions and settings in a real browser: through the page of the local Hub."""
 
 from __future__ import annotations
 

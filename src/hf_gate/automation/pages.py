@@ -12,7 +12,6 @@ from hf_gate.automation.service.health import Health, list_problems, read_health
 from hf_gate.automation.service.unattended import record_stop, start_unattended, stop_unattended
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
-from hf_gate.core.people.members import MemberRole
 from hf_gate.core.turns import HealthState
 from hf_gate.errors import StoreBusy
 from hf_gate.verdicts.service.policy_watcher import describe_other_files
@@ -51,7 +50,7 @@ def make_banner(context: HttpContext) -> Banner | None:
     ends = context.workspace.store.count_due(to_ms(context.now)) if is_stopped else 0
     what = pluralize(ends, "grant that is due to end stays", "grants that are due to end stay")
     due = f" {what} until unattended work starts again." if ends else ""
-    can_start = is_stopped and context.member.role is MemberRole.ADMIN and sees_all_repos(context)
+    can_start = is_stopped and context.member.is_admin_of_all
     has_button_only = can_start and health.stop is not None and health.stop.cause is None
     hint = "" if has_button_only else health.hint
     return Banner(health.state, f"{_sentence_for(context, health)}{due}", hint, can_start)

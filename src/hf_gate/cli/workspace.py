@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hf_gate.base.ids import Repo
+from hf_gate.core.people.members import MemberRole
 from hf_gate.core.runs import RunKind
 from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from hf_gate.hub.commands.token_rights import list_own_repos, owners_of
@@ -17,7 +18,7 @@ from hf_gate.hub.commands.token_rights import list_own_repos, owners_of
 from .framework import CommandContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from hf_gate.core.people.accounts import Account
     from hf_gate.core.stored_rows import RunRow
@@ -98,25 +99,40 @@ def open_workspace(
 
 
 def _say_member(context: CommandContext, workspace: Workspace) -> None:
-    """Print for which member this shell is taken, if the desk has members. Raises NotAllowed for a former member."""
+    """Print for which member this shell is taken, if the desk has members. Raises NotAllowed if they change nothing."""
     from hf_gate.members.service.members import find_member_of
 
     if not workspace.store.members():
         return
-    require_present_member(workspace, context.account)
+    require_right_to_change(workspace, context.account)
     me = find_member_of(workspace.store, context.account)
     words = "no member" if me is None else f"{me.name} ({'owner' if me.is_owner else me.role.value})"
     context.out.say(f"In the desk of this workspace you are {words}.", "dim")
 
 
-def require_present_member(workspace: Workspace, account: Account | None) -> None:
-    """Raise NotAllowed if a Hub account belongs to a former member of the desk: they are nobody here."""
-    from hf_gate.members.service.members import is_removed_account
+def require_right_to_change(workspace: Workspace, account: Account | None, repos: Iterable[Repo] = ()) -> None:
+    """Raise NotAllowed for a former member of the desk, a viewer, and a member who may not decide at one of the repos.
 
-    if account is not None and is_removed_account(workspace.store, account):
+    An account that was never a member has the rights that its token has on the Hub.
+    """
+    from hf_gate.core.parsing.literals import matches_any
+    from hf_gate.members.service.members import find_member_of, is_removed_account
+
+    if account is None:
+        return
+    me = find_member_of(workspace.store, account)
+    other = None if me is None else next((repo for repo in repos if not matches_any(me.repos, repo)), None)
+    why = None
+    if is_removed_account(workspace.store, account):
+        why = "was removed from"
+    elif me is not None and not me.role.covers(MemberRole.REVIEWER):
+        why = "is a viewer in"
+    elif other is not None:
+        why = f"may not decide at {other} in"
+    if why is not None:
         raise NotAllowed(
-            f"The Hub account {account.name} was removed from the desk of this workspace; nothing was changed.",
-            hint="Ask an admin to add you again (hf-gate members add NAME), or use the token of another account.",
+            f"The Hub account {account.name} {why} the desk of this workspace; nothing was changed.",
+            hint=f"Ask an admin (hf-gate members add {account.name}), or use the token of another account.",
         )
 
 

@@ -50,8 +50,7 @@ def _open_membership(context: CommandContext) -> Membership:
     workspace = open_workspace(context, writes=True, lends=True)
     account = context.connection.read_account()
     owner = read_owner(workspace.store)
-    is_admin = can_administer(workspace.store, account)
-    if account is None or is_admin is False:
+    if account is None or can_administer(workspace.store, account) is False:
         who = "No Hub account is signed in here" if account is None else f"{account.name} is no admin of this desk"
         raise NotAllowed(
             f"{who}; nothing was changed.", hint="Use the token of the owner, or of an admin of all repos."
@@ -59,8 +58,7 @@ def _open_membership(context: CommandContext) -> Membership:
     if owner is not None:
         return Membership(workspace, owner.name, owner.user_id)
     membership = Membership(workspace, account.name, account.id)
-    if is_admin is None:
-        membership.admit_owner()
+    membership.admit_owner()
     return membership
 
 

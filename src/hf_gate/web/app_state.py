@@ -73,7 +73,9 @@ class AppState:
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
+        """Store the owner. Raises NotAllowed if this account may not become the owner."""
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
+        self.membership.admit_owner()
         self.policies = PolicyWatcher(self.workspace)
         self.terms_reader = TermsReader(
             self.workspace, self.policies.require_for_repo, read_bundle=lambda: self.policies.current

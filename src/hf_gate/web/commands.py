@@ -15,7 +15,7 @@ from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.output import Format
 from hf_gate.cli.workspace import find_actor, open_workspace, select_repos
 from hf_gate.config import parse_seconds
-from hf_gate.errors import UsageError
+from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.members.records import DeskRecord
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def ui(
 
     known = find_running_desk(context.settings, context.location)
     if known is not None:
+        _require_owner(context, known)
         return _print_new_link(context, known, opens=not serving["no_open"])
     if in_notebook(os.environ, sys.modules):
         raise UsageError(
@@ -119,6 +120,17 @@ def _serve(
 
 
 # ---- calls of a running desk -----------------------------------------------------------------------------------------
+
+
+def _require_owner(context: CommandContext, desk: Mapping[str, Any]) -> None:
+    """Raise NotAllowed unless the token's account is the owner of a running desk: a link signs in as the owner."""
+    account = context.account
+    if desk["owner"] != (None if account is None else account.id):
+        who = "No Hub account is signed in here" if account is None else f"{account.name} is not its owner"
+        raise NotAllowed(
+            f"The desk is already running at {desk['url']}, and its links are for its owner. {who}.",
+            hint="Sign in there with your Hub account, or use the token of the owner.",
+        )
 
 
 def _print_new_link(context: CommandContext, desk: Mapping[str, Any], *, opens: bool) -> int:

@@ -95,6 +95,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.startswith(OWNER_ID)
 
     @property
+    def is_admin_of_all(self) -> bool:
+        """Whether this is the owner or an admin of all repos."""
+        return self.role is MemberRole.ADMIN and self.repos is None
+
+    @property
     def own_keys(self) -> frozenset[str]:
         """The lower-case names and ids that mark a request as the member's own."""
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)

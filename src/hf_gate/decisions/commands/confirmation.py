@@ -10,7 +10,7 @@ import click
 
 from hf_gate.base.display_text import limit_lines, make_visible, pluralize, to_json
 from hf_gate.cli.output import style_mark
-from hf_gate.cli.workspace import open_stored_workspace, require_present_member
+from hf_gate.cli.workspace import open_stored_workspace, require_right_to_change
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.decisions.typed_input import is_confirmed
@@ -206,15 +206,16 @@ def authorize_run(
     context: CommandContext,
     workspace: Workspace,
     new: Mapping[str, int],
+    repos: Iterable[Repo],
     *,
     plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
 ) -> RunAuthor:
-    """Return the author of a run of these changes.
+    """Return the author of a run of these changes at these repos.
 
     Raises Guarded if they need the approval of a second person, which is missing. `plan` is the digest of the plan,
     which others may have approved in the desk. `about` has the names and account ids of the requesters. Raises
-    NotAllowed if this user is one of them and another admin could decide.
+    NotAllowed if this user is one of them and another admin could decide, or a member who may not decide there.
     """
     from hf_gate.approvals.service.approvals import read_plan_approvals
     from hf_gate.members.service.members import compute_act_quorum, read_team
@@ -222,7 +223,7 @@ def authorize_run(
     me = read_this_member(context)
     store = workspace.store
     now = workspace.clock.now()
-    require_present_member(workspace, context.connection.read_account())
+    require_right_to_change(workspace, context.connection.read_account(), repos)
     team = read_team(store, me, now)
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
@@ -245,6 +246,7 @@ def resume_run(context: CommandContext, workspace: Workspace, known: RunRow, act
 
     store = workspace.store
     now = workspace.clock.now()
+    require_right_to_change(workspace, context.connection.read_account(), store.repos_of_run(known.id))
     quorum = compute_resume_quorum(store, read_team(store, read_this_member(context), now), known, now)
     if quorum.is_open:
         end = context.command_line("runs", "stop", known.id, "--for-good")
@@ -258,19 +260,15 @@ def require_member_for_ends(context: CommandContext, workspace: Workspace, repos
 
     Where a desk has members, only they can do so, at their own repos.
     """
-    from hf_gate.core.parsing.literals import matches_any
     from hf_gate.members.service.members import find_member_of
 
     account = context.connection.read_account()
-    require_present_member(workspace, account)
-    me = find_member_of(workspace.store, account)
-    has_right = me is not None and me.role.covers(MemberRole.REVIEWER)
-    refused = next((repo for repo in repos if not (has_right and me is not None and matches_any(me.repos, repo))), None)
-    if workspace.store.members() and refused is not None:
+    require_right_to_change(workspace, account, repos)
+    if workspace.store.members() and find_member_of(workspace.store, account) is None:
         who = (
-            f"No Hub account is signed in here, so nobody may decide at {refused}"
+            "No Hub account is signed in here"
             if account is None
-            else f"The Hub account {account.name} belongs to no member that may decide at {refused}"
+            else f"The Hub account {account.name} belongs to no member of this desk"
         )
         raise NotAllowed(
             f"{who}; nothing was changed.",

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace
 
 
-NO_CHANGES: Final[Mapping[str, int]] = {}
-
-
 class CommandResult(Struct):
     """The outcomes of a decision command, its run, and the error that stopped it early."""
 
@@ -80,9 +77,9 @@ def set_exit_code(stop: Exception, code: int, rest: str) -> None:
 def decision_sender(
     context: CommandContext,
     workspace: Workspace,
+    new: Mapping[str, int],
+    targets: Collection[DecisionTarget],
     bar: Progress | None = None,
-    new: Mapping[str, int] = NO_CHANGES,
-    targets: Iterable[DecisionTarget] = (),
 ) -> DecisionSender:
     """Return the sender of this user's decisions. `new` counts the decisions by verb.
 
@@ -100,7 +97,9 @@ def decision_sender(
         ApprovalCheck(workspace),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         notify=context.out.say,
-        author=authorize_run(context, workspace, new, about=_target_people(workspace, targets)),
+        author=authorize_run(
+            context, workspace, new, (one.repo for one in targets), about=_target_people(workspace, targets)
+        ),
     )
 
 
@@ -129,7 +128,7 @@ def execute_decisions(context: CommandContext, decision: DecisionCommand) -> Com
         ):
             new = {decision.effect if decision.verb != "grant" else "accept": len(decision.targets)}
             targets = decision.decision_targets()
-            sender = decision_sender(context, workspace, bar, new, targets)
+            sender = decision_sender(context, workspace, new, targets, bar)
             if decision.until is None and decision.verb in ("accept", "grant"):
                 may_ask = context.may_ask and not (decision.is_confirmed or decision.is_from_stdin)
                 sender.choose_ends = make_end_chooser(context, workspace, may_ask=may_ask)

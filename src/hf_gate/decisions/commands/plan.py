@@ -244,7 +244,8 @@ def apply(context: CommandContext, file: Path, yes: bool, max_changes: int | Non
         confirm_plan(context, workspace, made.changes, yes=yes, max_changes=max_changes, is_dry_run=dry_run)
         now = workspace.clock.now()
         acts = Counter(change.action for change in made.changes)
-        author = authorize_run(context, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
+        repos = (change.repo_ref for change in made.changes)
+        author = authorize_run(context, workspace, acts, repos, plan=made.digest, about=_decided_by_hand(made))
         if dry_run:
             return _preview_plan(context, workspace, made, author)
         known = runs.create_run(

@@ -414,7 +414,7 @@ def _authorize_changes(
     longer = [change.row.person.identity for change in changes if change.is_longer]
     if longer:
         about = [(who.username, who.user_id) for who in longer]
-        authorize_run(context, workspace, {"accept": len(longer)}, about=about)
+        authorize_run(context, workspace, {"accept": len(longer)}, (), about=about)
     return EndChanger(ApprovalCheck(workspace, lambda: bundle), as_approver(me)._replace(actor=find_actor(context)))
 
 

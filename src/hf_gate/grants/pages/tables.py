@@ -12,7 +12,6 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.display_text import make_visible
 from hf_gate.core.people.grants import last_day
-from hf_gate.core.people.members import MemberRole
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
 from hf_gate.grants.people_files import format_people
 from hf_gate.grants.service.tables.own_tables import (
@@ -59,7 +58,7 @@ class TablesOfDesk(Struct, frozen=True):
 
 def can_write(context: HttpContext, desk: TablesOfDesk) -> bool:
     """Whether the member may write tables: an admin of all repos, where the owner allowed it."""
-    is_admin = context.member.role.covers(MemberRole.ADMIN) and context.member.repos is None
+    is_admin = context.member.is_admin_of_all
     return is_admin and desk.allows
 
 

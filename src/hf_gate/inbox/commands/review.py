@@ -300,7 +300,7 @@ def _send_unsent(context: CommandContext, session: ReviewSession) -> bool:
     try:
         with open_workspace(context, writes=True) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), unsent.reason)
-            sender = decision_sender(context, workspace, new={unsent.verb: 1}, targets=[ask])
+            sender = decision_sender(context, workspace, {unsent.verb: 1}, [ask])
             sender.choose_ends = lambda cases: check_shown_end(workspace, cases, unsent.end)
             decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[unsent.verb]), run_id=new_id())
     except EndNeeded as changed:

@@ -15,7 +15,6 @@ from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.lifecycle import VERBS, Status
 from hf_gate.core.parsing.query import Query, one_of
-from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import AttemptRecord, HistoryRecord, PersonRecord
 from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.decisions.pages.bulk import redirect_to_bulk
@@ -172,7 +171,7 @@ def _render_person(context: HttpContext, person: PersonRow) -> Response:
         acts=[(repo, act) for repo, act in acts if act.kind != kind_of(NoteWritten)],
         notes=[(repo, act) for repo, act in acts if act.kind == kind_of(NoteWritten)],
         href=person_url(person),
-        can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
+        can_erase=context.member.is_admin_of_all,
         asked_at=lambda row: from_ms(row.state.asked_at),
     )
 

@@ -50,7 +50,7 @@ _NOT_COMPARED: Final = (
     "names, e-mail addresses and their domains, and last reasons, as last read",
     "counts, histories and search texts",
     "the account id of a person whose stored records name none",
-    "until when the link of a member is valid, and how the member was admitted",
+    "how a member was admitted",
     "letters that were not sent, and why",
     "plans, runs and their changes, including what one person sent within a day and who approved a plan",
     "settings, first turns and halts of policies, saved views, and unsent decisions",

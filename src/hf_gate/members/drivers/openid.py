@@ -216,7 +216,7 @@ class _Calls(Struct, frozen=True):
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
             why = "in time" if self.deadline.is_over() else f"({type(problem).__name__})"
             raise SignInFailed(
-                f"{self.host} did not answer {why}.", hint="Try again in a minute, or sign in with a link.", status=503
+                f"{self.host} did not answer {why}.", hint="Try again in a minute.", status=503
             ) from None
         if 300 <= status < 400:
             raise SignInFailed(f"{self.host} answered with a redirect, which is not followed.", hint=_WRONG)
@@ -235,7 +235,7 @@ class _Calls(Struct, frozen=True):
             if self.deadline.is_over():
                 raise SignInFailed(
                     f"{self.host} did not answer in time.",
-                    hint="Try again in a minute, or sign in with a link.",
+                    hint="Try again in a minute.",
                     status=503,
                 )
         return b"".join(parts)
@@ -254,7 +254,7 @@ def _failure_of(status: int, body: bytes, host: str) -> SignInFailed:
             f"{host} does not know this desk (invalid_client).", hint="An admin must check client_id and client_secret."
         )
     away = status >= 500 or status == 429
-    hint = "Try again in a minute, or sign in with a link." if away else _WRONG
+    hint = "Try again in a minute." if away else _WRONG
     return SignInFailed(f"{host} answered {status}.", hint=hint, status=503 if away else 502)
 
 

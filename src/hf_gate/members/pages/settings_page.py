@@ -22,7 +22,7 @@ from hf_gate.messages.service.message_records import (
     list_messages,
     retry_messages,
 )
-from hf_gate.web.http_context import HttpContext, Refused, require_all_repos, sees_all_repos
+from hf_gate.web.http_context import HttpContext, Refused, require_all_repos
 from hf_gate.workspace.service import bootstrap
 
 PERMISSIONS: Final = (
@@ -84,7 +84,7 @@ def _list_sessions(context: HttpContext, *, is_admin: bool) -> list[SessionLine]
 
 def page(context: HttpContext, added: str | None = None) -> Response:
     """Show the settings. `added` is the member who was just added or changed."""
-    is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
+    is_admin = context.member.is_admin_of_all
     members = [one for one in context.workspace.store.members() if one.is_active] if is_admin else []
     return context.render(
         "settings.html",
@@ -119,7 +119,7 @@ def add_member(context: HttpContext) -> Response:
 
 def end_session(context: HttpContext) -> Response:
     """End a session: a member's own one, or any for an admin of all repos."""
-    may_end_all = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
+    may_end_all = context.member.is_admin_of_all
     whose = None if may_end_all else context.member.name
     if not delete_session(context.workspace.store, context.form_value("session")[:100], whose):
         raise Refused("There is no such session of yours.", hint="It may have ended meanwhile.", status=409)

@@ -53,11 +53,9 @@ class Authenticator:
     _wrong_links: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        """Store the owner: the account of the token in use."""
         self._links = SharedValues(
             self.app_state.workspace.store, "one_time_link", OneTimeLink, of_subject=_MAX_OF_MEMBER, most=_MAX_LINKS
         )
-        self.app_state.membership.admit_owner()
 
     def make_link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""

@@ -50,7 +50,9 @@ class Terminal:
     def announce(self) -> Iterator[None]:
         """Announce the desk's address and key while the desk runs."""
         path = _announcement_file(self._app_state.workspace.settings, self._app_state.workspace.location)
-        with bootstrap.publish_process(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
+        owner = self._app_state.owner_id
+        desk = {"url": self._app_state.url, "at": self._at, "key": self._key, "owner": owner}
+        with bootstrap.publish_process(path, desk):
             yield
 
     def answer(self, authorization: str) -> Response:

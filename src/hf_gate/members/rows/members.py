@@ -1,4 +1,4 @@
-"""Stores members and their saved views."""
+"""Stores the owner, the members and their saved views."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.events import LedgerEntry
 from hf_gate.core.people.members import (
     MAX_SAVED_VIEWS,
+    OWNER_SETTING,
     TEAM_GRACE,
     TEAM_UNTIL_SETTING,
     Member,
@@ -28,6 +29,15 @@ def create_member_id() -> str:
 
 
 # ---- members ---------------------------------------------------------------------------------------------------------
+
+
+def replace_owner(store: Store, known: str | None, owner: str) -> bool:
+    """Store the owner of the desk, as JSON; return False if the stored one is not `known` any more."""
+    with store.writing(is_short=True) as write:
+        if write.db.setting(OWNER_SETTING) != known:
+            return False
+        write.write_setting(OWNER_SETTING, owner)
+    return True
 
 
 def find_member(reader: Reader, name: str) -> Member | None:

@@ -33,9 +33,9 @@ from hf_gate.core.people.members import (
 )
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RepoRow, RunRow
-from hf_gate.errors import Guarded, PersonNotFound, UsageError
+from hf_gate.errors import Guarded, NotAllowed, PersonNotFound, Stale, UsageError
 from hf_gate.members.rows.api_keys import find_key_by_id, find_key_by_secret, revoke_key
-from hf_gate.members.rows.members import admit_member, find_member, find_member_by_id, remove_member
+from hf_gate.members.rows.members import admit_member, find_member, find_member_by_id, remove_member, replace_owner
 from hf_gate.requests.rows.selections import delete_selection
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
@@ -178,40 +178,22 @@ def _count_recent_changes(store: Store, team: Team, now: datetime, resumed: RunR
 
 def can_administer(store: Store, account: Account | None) -> bool | None:
     """Tell whether an account is the owner or an admin of all repos; None if there is no owner and no member."""
-    if not read_deciders(store) or account is None:
-        return False if read_deciders(store) else None
+    if not read_deciders(store):
+        return None
     me = find_member_of(store, account)
-    return me is not None and me.role is MemberRole.ADMIN and me.repos is None
+    return me is not None and me.is_admin_of_all
 
 
 def find_member_of(store: Store, account: Account | None) -> Member | None:
     """Return the owner or the member to whom a Hub account belongs; None if it belongs to nobody who may sign in."""
-    if account is None:
-        return None
-    ident = make_owner_member(account.name, account.id).id
-    deciders = read_deciders(store)
-    mine = (decider for decider in deciders if account.id is not None and decider.account_id == account.id)
-    return next((decider for decider in deciders if decider.id == ident), None) or next(mine, None)
+    ident = None if account is None else account.id
+    return next((one for one in read_deciders(store) if ident is not None and one.account_id == ident), None)
 
 
-def is_removed_account(store: Store, account: Account | None) -> bool:
-    """Tell whether a Hub account belongs to a former member only.
-
-    Without an id, upper and lower case of names are the same.
-    """
-    if account is None or find_member_of(store, account) is not None:
-        return False
-    name = account.name.lower()
-    mine = [
-        member
-        for member in store.members()
-        if (
-            member.user_id == account.id
-            if member.user_id
-            else name in {member.name.lower(), (member.account or "").lower()}
-        )
-    ]
-    return bool(mine) and not any(one.is_active for one in mine)
+def is_removed_account(store: Store, account: Account) -> bool:
+    """Tell whether a Hub account belongs to a former member only."""
+    is_known = any(member.user_id == account.id for member in store.members())
+    return is_known and find_member_of(store, account) is None
 
 
 def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
@@ -290,9 +272,10 @@ def require_few_globs(repos: Sequence[str], what: str) -> None:
 
 
 def read_owner(store: Store) -> Member | None:
-    """Return the owner of the desk; None if nobody has used it yet."""
+    """Return the owner of the desk; None if no Hub account has used it yet."""
     text = store.setting(setting_keys.OWNER)
-    return None if text is None else owner_of_setting(text)
+    owner = None if text is None else owner_of_setting(text)
+    return None if owner is None or owner.user_id is None else owner
 
 
 class Membership:
@@ -309,15 +292,30 @@ class Membership:
         return make_owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
-        """Store who the owner is. A member of the owner's name is removed: sessions belong to names."""
+        """Store who the owner is: the first account, or an admin of all repos. The owner before becomes an admin.
+
+        A membership of the owner ends, and one of the owner's name: sessions belong to names. Raises NotAllowed for
+        another account.
+        """
+        store = self.workspace.store
+        known = store.setting(setting_keys.OWNER)
+        before = read_owner(store)
+        me = find_member_of(store, Account(self.owner, self.owner_id))
+        may_own = before is None if me is None else me.is_admin_of_all
+        if not may_own:
+            raise NotAllowed(
+                f"{self.owner} is neither the owner nor an admin of this desk; nothing was changed.",
+                hint=f"Use the owner's token, or ask the owner: hf-gate members add {self.owner} --role admin",
+            )
         stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
-        known = self.workspace.store.setting(setting_keys.OWNER)
-        if known != stored:
-            with self.workspace.store.writing() as write:
-                write.write_setting(setting_keys.OWNER, stored)
-        namesake = find_member(self.workspace.store, self.owner)
-        if namesake is not None and namesake.is_active:
-            self.remove(namesake, self.owner)
+        if stored != known and not replace_owner(store, known, stored):
+            raise Stale("Another account became the owner of this desk meanwhile.", hint="Try again.")
+        mine = {self.owner.lower(), self.owner_id}
+        for each in store.members():
+            if each.is_active and not mine.isdisjoint({each.name, each.user_id}):
+                self.remove(each, self.owner)
+        if before is not None and before.user_id != self.owner_id:
+            self._admit(before.name, before.user_id or "", MemberRole.ADMIN, (), self.owner)
 
     def find(self, name: str) -> Member | None:
         """Return a member who may sign in now, by name: the token's owner, or a member."""
@@ -353,6 +351,13 @@ class Membership:
         username, user_id = self._look_up_account(username.strip())
         if user_id == self.owner_id:
             raise UsageError(f"{username} is the owner of this desk.", hint="Name the account of another person.")
+        added = self._admit(username, user_id, role, repos, by or self.owner)
+        if added is None or (added.role, added.repos) != (role, tuple(repos) or None):
+            raise UsageError(f"the member {username} changed meanwhile.", hint="Look at the members, and try again.")
+        return added
+
+    def _admit(self, username: str, user_id: str, role: MemberRole, repos: Sequence[str], by: str) -> Member | None:
+        """Store a Hub account as a member; return None if the members changed meanwhile."""
         active = (member for member in self.workspace.store.members() if member.is_active)
         known = next((member for member in active if member.user_id == user_id), None)
         at = to_ms(self.workspace.now())
@@ -365,10 +370,7 @@ class Membership:
             account=username,
             user_id=user_id,
         )
-        added = admit_member(self.workspace.store, member, by or self.owner, at)
-        if added is None or (added.role, added.repos) != (member.role, member.repos):
-            raise UsageError(f"the member {member.name} changed meanwhile.", hint="Look at the members, and try again.")
-        return added
+        return admit_member(self.workspace.store, member, by, at)
 
     def _look_up_account(self, username: str) -> tuple[str, str]:
         """Return name and id of a Hub account. Raises UsageError if the Hub does not know it."""
