@@ -174,7 +174,7 @@ def test_another_account_gets_no_link_of_the_owner(program: DeskProgram, folder:
     """With it, one person would decide as two."""
     refused = _run(folder, local, "--token", local.tokens["admin"], "ui", "--no-open")
     assert (refused.returncode, "sign-in?t=" in refused.stdout) == (4, False)
-    assert "its links are for its owner. ada-admin is not its owner." in refused.stderr
+    assert "its links are for its owner, not for ada-admin." in refused.stderr
     assert program.process.poll() is None
 
 

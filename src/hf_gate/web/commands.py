@@ -123,12 +123,11 @@ def _serve(
 
 
 def _require_owner(context: CommandContext, desk: Mapping[str, Any]) -> None:
-    """Raise NotAllowed unless the token's account is the owner of a running desk: a link signs in as the owner."""
+    """Raise NotAllowed if the token is not that of the owner of a running desk: a link signs in as the owner."""
     account = context.account
-    if desk["owner"] != (None if account is None else account.id):
-        who = "No Hub account is signed in here" if account is None else f"{account.name} is not its owner"
+    if account is not None and desk["owner"] != account.id:
         raise NotAllowed(
-            f"The desk is already running at {desk['url']}, and its links are for its owner. {who}.",
+            f"The desk is already running at {desk['url']}, and its links are for its owner, not for {account.name}.",
             hint="Sign in there with your Hub account, or use the token of the owner.",
         )
 

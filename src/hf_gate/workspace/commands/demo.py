@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,6 +205,7 @@ def _print_next_commands(story: _Story, link: str, repo: Repo) -> None:
     story.print("\nOpen the desk in the browser; this link signs in once:")
     story.print(f"  {link}")
     story.print("\nThe Hub and the desk run until Ctrl-C. Commands to try in another terminal:")
+    program = _find_program()
     for words, about in (
         ("ls", "list pending requests of all repos"),
         (f"review {repo}", "decide one by one with single keys"),
@@ -212,9 +215,15 @@ def _print_next_commands(story: _Story, link: str, repo: Repo) -> None:
         ("doctor", "check what the token can do"),
         ("ui", "print another sign-in link for the desk"),
     ):
-        story.print(f"  hf-gate --profile demo {words:45} {about}")
-    story.print("In a git clone, use .venv/bin/hf-gate instead of hf-gate.")
-    story.print("\nWith your own repo and token: hf-gate ls datasets/you/your-data")
+        story.print(f"  {program} --profile demo {words:45} {about}")
+    story.print(f"\nWith your own repo and token: {program} ls datasets/you/your-data")
+
+
+def _find_program() -> str:
+    """Return how a shell starts this program: its name if that is on PATH, else the file that was started."""
+    started = Path(sys.argv[0])
+    is_command = started.name == "hf-gate" and shutil.which("hf-gate") is None
+    return shlex.quote(str(started.absolute())) if is_command else "hf-gate"
 
 
 # ---- story -----------------------------------------------------------------------------------------------------------
