@@ -84,7 +84,6 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/grants/test_people_files.py",
         "tests/grants/test_table_edits.py",
         "tests/grants/test_table_rows.py",
-        "tests/store/test_store_deeds.py",
         "tests/grants/test_store_hand_terms.py",
         "tests/requests/test_store_queries.py",
     ),

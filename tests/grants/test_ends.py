@@ -181,7 +181,7 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: GrantW
 
 
 def stuck(scene: GrantWorkspace) -> list[str]:
-    return [one.sentence for one in list_problems(scene.workspace, scene.bundle)]
+    return [one.sentence for one in list_problems(scene.workspace, scene.bundle) if one.is_stuck]
 
 
 def test_ends_that_wait_for_a_person_are_stuck(scene: GrantWorkspace) -> None:

@@ -134,7 +134,7 @@ def test_times_ids_and_ports_may_differ_and_dots_stand_for_anything() -> None:
 
 def test_a_command_that_does_not_exist_is_found_out() -> None:
     with pytest.raises(pytest.fail.Exception):
-        check_command("uvx --from git+URL hf-gate lss", "here")
+        check_command("uvx --from . hf-gate lss", "here")
     with pytest.raises(pytest.fail.Exception):
         check_command("hf-gate ls --statuss all", "here")
     with pytest.raises(AssertionError):

@@ -50,7 +50,7 @@ def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: 
     run_once(console)
     [(recipients, subject)] = list_subjects(mailbox)
     assert recipients == ("dee@example.org",)
-    assert re.fullmatch(f"Your access to {DATASET} ends on [0-9-]{{10}}", subject)
+    assert re.fullmatch(f"Your access to {DATASET} ends on \\d+ [A-Z][a-z]{{2}} \\d{{4}}", subject)
     console.hub.clock.advance("7d")
     run_once(console)
     run_once(console)

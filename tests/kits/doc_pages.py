@@ -414,7 +414,7 @@ def _check_tree(block: Block) -> None:
 
 def check_command(text: str, place: str) -> None:
     words = shlex.split(text)
-    if words[:4] == ["uvx", "--from", "git+URL", "hf-gate"]:
+    if words[:4] == ["uvx", "--from", ".", "hf-gate"]:
         words = words[3:]
     elif words[:2] == ["hf", "gate"]:
         words = ["hf-gate", *words[2:]]
