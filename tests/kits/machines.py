@@ -196,8 +196,13 @@ class Proxy:
                 ours, _ = self._listener.accept()
                 family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
                 theirs = socket.socket(family)
-                theirs.connect(self._target)
                 self._sockets += [ours, theirs]
+                try:
+                    theirs.connect(self._target)
+                except OSError:  # the server is away, so this connection ends
+                    ours.close()
+                    theirs.close()
+                    continue
                 for source, target in ((ours, theirs), (theirs, ours)):
                     thread = threading.Thread(target=self._pump, args=(source, target), daemon=True)
                     thread.start()
@@ -214,6 +219,7 @@ class Proxy:
     def close(self) -> None:
         self.heal()
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)  # no socket is added after this
         for one in (self._listener, *self._sockets):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

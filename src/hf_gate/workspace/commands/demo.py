@@ -220,10 +220,15 @@ def _print_next_commands(story: _Story, link: str, repo: Repo) -> None:
 
 
 def _find_program() -> str:
-    """Return how a shell starts this program: its name if that is on PATH, else the file that was started."""
+    """Return how another terminal starts this program: its name if that is on PATH, else the file that was started.
+
+    The folder of this Python does not count: an activated environment and `uvx` add it to PATH for one terminal.
+    """
     started = Path(sys.argv[0])
-    is_command = started.name == "hf-gate" and shutil.which("hf-gate") is None
-    return shlex.quote(str(started.absolute())) if is_command else "hf-gate"
+    own = Path(sys.executable).parent
+    folders = (each for each in os.environ.get("PATH", "").split(os.pathsep) if Path(each) != own)
+    is_there = shutil.which("hf-gate", path=os.pathsep.join(folders)) is not None
+    return "hf-gate" if is_there or started.name != "hf-gate" else shlex.quote(str(started.absolute()))
 
 
 # ---- story -----------------------------------------------------------------------------------------------------------
