@@ -322,9 +322,12 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
 
 
 def describe_missing_loop(store: Store, now: datetime) -> str:
-    """Return that nothing ends access on its date, because `hf-gate run` does not run; "" if it does, or none ends."""
-    is_running = read_health(store, now).state in (HealthState.FINE, HealthState.STUCK)
-    if is_running or next(store.iterate_due(to_ms(FAR_END)), None) is None:
+    """Return that nothing ends access on its date, because `hf-gate run` does not run.
+
+    Return "" if it does, if another problem stops it, or if no access has an end.
+    """
+    is_missing = read_health(store, now).state in (HealthState.IDLE, HealthState.LATE)
+    if not is_missing or next(store.iterate_due(to_ms(FAR_END)), None) is None:
         return ""
     return "Nothing ends access on its date while `hf-gate run` does not run. Start it: hf-gate run"
 

@@ -206,7 +206,7 @@ def _describe_new_end(row: RequestRow, end: int, zone: tzinfo) -> str:
 @click.option(
     "--until",
     metavar="END",
-    help="The new end: 1y (more than now), 2028-11-30 or none. Default: the end that the policies give.",
+    help="The new end: 1y (after the present one), 2028-11-30 or none. Default: the end that the policies give.",
 )
 @click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
 @click.option("--with-end", is_flag=True, help="With --all: also people for whom the rules set another end now.")

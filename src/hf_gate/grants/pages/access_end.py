@@ -131,11 +131,10 @@ def change_end(context: HttpContext) -> Response:
 
 def _check_shorter(context: HttpContext, row: RequestRow, chosen: str | None, since: datetime) -> None:
     """Refuse an end earlier than the present one, with both dates, unless the member ticked that."""
-    if chosen in (None, NO_END_WORD) or row.state.ends_at is None or context.form_value("shorten"):
-        return
-    end = parse_grant_end(chosen, since, context.workspace.zone)
-    if end < from_ms(row.state.ends_at):
-        old, new = (context.format_last_day(at) for at in (from_ms(row.state.ends_at), end))
+    until = None if chosen == NO_END_WORD else chosen
+    change = change_end_by_hand(context.workspace.store, row, until, since, context.workspace.zone)
+    if change.is_shorter and not context.form_value("shorten"):
+        old, new = (context.format_last_day(from_ms(at or 0)) for at in (row.state.ends_at, change.end))
         raise Refused(f"That gives access until {new} instead of {old}.", hint="Tick Shorten access to do that.")
 
 

@@ -90,7 +90,9 @@ class _FirstPlan(Struct, frozen=True):
     help="With --roster: a column of the table and its name in FILE.",
 )
 @click.option("--until", metavar="END", help="With --like: when access ends, such as 2027-06-30 or 1y.")
-@click.option("--include-accepted", is_flag=True, help="With --like: end the access of those who have it already, too.")
+@click.option(
+    "--include-accepted", is_flag=True, help="With --like: also give people who have access the end of the rules."
+)
 def init(
     context: CommandContext,
     *,
