@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -82,7 +83,7 @@ def test_a_demo_serves_its_profile_until_it_ends_and_leaves_nothing(which: int, 
         told = next(line for line in shown if "--profile demo ls " in line)
         assert told.split()[0].rpartition("/")[2] == "hf-gate"
         assert told.split()[1:4] == ["--profile", "demo", "ls"]
-        assert any(".venv/bin/hf-gate" in line for line in shown), "it may not be on the PATH"
+        assert shutil.which(told.split()[0]), "another terminal cannot start it"
         profile = private_home / ".local" / "state" / "hf-gate" / "profiles" / "demo.json"
         assert stat.S_IMODE(profile.stat().st_mode) == 0o600
         state, cache = (private_home.joinpath(*path, "hf-gate") for path in ((".local", "state"), (".cache",)))
