@@ -414,13 +414,16 @@ def run_desk_program(
     with (folder / "ui.err").open("a") as err:
         process = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=err, text=True)
     assert process.stdout is not None
+    pid = process.pid
     try:
         line = process.stdout.readline()
         assert line, (folder / "ui.err").read_text()
         told = json.loads(line)
-        assert start is None or told["pid"] == process.pid
-        yield DeskProgram(process, told["pid"], told["url"], told["login_url"])
+        pid = told["pid"]
+        assert start is None or pid == process.pid
+        yield DeskProgram(process, pid, told["url"], told["login_url"])
     finally:
-        process.kill()
+        if process.poll() is None:
+            os.kill(pid, signal.SIGKILL)  # not its client, which would not wait until the desk is gone
         process.wait()
         process.stdout.close()
