@@ -26,6 +26,7 @@ TAGS = {
     e.TableRowChanged: "TableRowChanged",
     e.PrivatePartsDeleted: "PrivatePartsDeleted",
     e.MemberAdded: "MemberAdded",
+    e.MemberConfirmed: "MemberConfirmed",
     e.MemberRemoved: "MemberRemoved",
     e.KeyMade: "KeyMade",
     e.KeyRevoked: "KeyRevoked",

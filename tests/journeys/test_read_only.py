@@ -35,6 +35,7 @@ WRITES = [
     "start",
     "ui --no-open",
     "members add mia --role reviewer",
+    "members confirm mia",
     "plan --out other.json",
     "policy new other --like deny",
     "table add partners username=ada",

@@ -44,6 +44,7 @@ from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.server import BoundedConnection
 from hf_gate.workspace.service import bootstrap
 from tests.kits.manual_clock import ManualClock
+from tests.kits.members import add_long_standing_member
 from tests.kits.program_server import program_words
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Desk:
         account = member.account or member.name
         if account not in self.local.tokens:
             self.local.add_people([{"username": account}])
-        return self.app_state.membership.add(account, member.role, member.repos or ())
+        return add_long_standing_member(self.app_state.membership, account, member.role, member.repos)
 
     def sign_in(self, member: Member, visitor: Visitor | None = None) -> Visitor:
         """A member whom the Hub named signs in."""
@@ -186,7 +187,7 @@ class Desk:
 
     def remove(self, name: str) -> None:
         """Puts a member out."""
-        self.app_state.membership.remove(self.app_state.membership.find_member_to_remove(name))
+        self.app_state.membership.remove(self.app_state.membership.find_named_member(name))
 
     def reviewer(self, name: str = "mia", *repos: str) -> Visitor:
         return self.visitor(Member(name=name, role=MemberRole.REVIEWER, repos=repos or None))

@@ -84,6 +84,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "member m_1 added as reviewer for a/b, Hub account 42",
     ),
     (e.MemberAdded(member="m_1", role="admin"), None, "member m_1 added as admin"),
+    (e.MemberConfirmed(member="m_1", account="7", seal="5e"), None, "member m_1 confirmed by Hub account 7"),
     (e.MemberRemoved(member="m_1"), None, "member m_1 removed"),
     (
         e.KeyMade(key="billing", verbs=("accept", "reset"), digest="d", repos=("acme/*",)),

@@ -221,3 +221,25 @@ def test_each_new_kind_of_entry_is_a_sentence() -> None:
         describe_event(PlanAgreed(plan="0123456789", changes=700, account="5f"))
         == "plan 01234567 agreed to: 700 changes, as Hub account 5f"
     )
+
+
+def test_a_third_admin_confirms_a_new_member_on_the_settings_page(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.visitor(Member(name="mia", role=MemberRole.ADMIN))
+    desk.local.add_people([{"username": "noor"}])
+    assert "There is one admin only" not in lena.get("/settings").body
+    assert add(lena, "noor").status == 200
+    button = 'Confirm<span class="vh"> that noor is another person'
+    shown = lena.get("/settings").body
+    assert "noor (member since 0 s, added by lena-brandt)" in text_of(shown)
+    assert button not in shown
+    assert lena.post("/settings/members/confirm", {"name": "noor"}).status == 403
+    assert button in mia.get("/settings").body
+    assert mia.post("/settings/members/confirm", {"name": "noor"}).status == 303
+    after = mia.get("/settings").body
+    assert "added by lena-brandt, confirmed by mia" in text_of(after)
+    assert button not in after
+    assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
+
+
+def test_a_workspace_with_one_admin_says_that_nothing_protects_against_a_second_account(desk: Desk) -> None:
+    assert "There is one admin only" in desk.visitor().get("/settings").body

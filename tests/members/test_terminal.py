@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -194,14 +195,23 @@ def test_members_are_added_changed_and_removed_beside_the_desk(
     assert (mia["account"], mia["role"], mia["repos"]) == ("mia", "viewer", ["acme/*"])
     (again,) = run("add", "mia", "--role", "admin")["members"]
     assert (again["role"], again["repos"]) == ("admin", [])
-    assert run("ls")["members"] == [again]
+    (listed_again,) = run("ls")["members"]
+    assert listed_again | {"membership": None} == again | {"membership": None}
+    assert re.fullmatch(r"member since \d+ s, added by lena-brandt", listed_again["membership"])
     cookie = _get(program.login_url)[1]
     assert 'Remove<span class="vh"> mia' in _page(f"{program.url}/settings", cookie)[2]
     listed = _run(folder, local, "members", "ls")
-    assert listed.stdout == "mia  admin  all repos  Hub account mia\n"
+    assert listed.stdout.startswith("mia  admin  all repos  Hub account mia  member since ")
     for words in (("add", "no-such-account"), ("add", "lena-brandt"), ("add",), ("remove", "nobody"), ("remove",)):
         assert _run(folder, local, "members", *words).returncode == 2, words
-    assert run("remove", "mia") == {"members": [], "added": None, "removed": "mia", "schema_version": 1}
+    assert run("remove", "mia") == {
+        "members": [],
+        "has_single_admin": True,
+        "added": None,
+        "confirmed": None,
+        "removed": "mia",
+        "schema_version": 1,
+    }
     assert "Only you can sign in" not in listed.stderr
 
 
@@ -216,6 +226,9 @@ def test_only_the_owner_and_admins_of_all_repos_change_members_and_keys(folder: 
     for words in (line, ("members", "remove", "kim"), ("keys", "add", "billing", "--verbs", "events")):
         refused = _run(folder, local, "--token", local.tokens["wim"], *words)
         assert (refused.returncode, "is no admin of this desk" in refused.stderr) == (4, True), refused.stderr
+    for token in ("owner", "kim"):
+        refused = _run(folder, local, "--token", local.tokens[token], "members", "confirm", "wim")
+        assert (refused.returncode, "cannot confirm wim (member since" in refused.stderr) == (4, True), refused.stderr
     assert _run(folder, local, "members", "remove", "kim").returncode == 0
     refused = _run(folder, local, "--token", local.tokens["kim"], *line)
     assert (refused.returncode, "was removed from the desk" in refused.stderr) == (4, True), refused.stderr

@@ -34,7 +34,8 @@ API: Final[Mapping[tuple[str, str], MemberRole]] = {
 LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
 PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
-    "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/members", "/settings/members/remove",
+    "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/members", "/settings/members/confirm",
+    "/settings/members/remove",
     "/notices/retry", "/letters",
     "/people/{id}/erase", "/people/{id}/export",
     "/tables/{name}/import",

@@ -10,6 +10,7 @@ from hf_gate.base.timestamps import ms_to_iso, to_ms
 from hf_gate.cli.framework import CommandEntry, LazyGroup, command
 from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.core.people.members import MemberRole
+from hf_gate.core.people.standing import SINGLE_ADMIN
 from hf_gate.errors import NotAllowed, UsageError
 from hf_gate.members.records import KeyRecord, KeysRecord, MemberRecord, MembersRecord
 
@@ -25,6 +26,9 @@ members = LazyGroup(
     {
         "ls": CommandEntry("hf_gate.members.commands:members_ls", "List the members."),
         "add": CommandEntry("hf_gate.members.commands:members_add", "Make a Hub account a member.", has_effect=True),
+        "confirm": CommandEntry(
+            "hf_gate.members.commands:members_confirm", "Confirm that a new member is another person.", has_effect=True
+        ),
         "remove": CommandEntry("hf_gate.members.commands:members_remove", "Remove a member.", has_effect=True),
     },
     help="Members of the desk: Hub accounts with a role.",
@@ -94,8 +98,28 @@ def members_add(context: CommandContext, *, name: str, role: str, repos: tuple[s
     Members sign in to the desk with their Hub account. In a terminal, the account of the token counts.
     """
     membership = _open_membership(context)
-    member = membership.add(name, MemberRole(role), repos, find_actor(context))
+    account = context.connection.read_account()
+    member = membership.add(
+        name, MemberRole(role), repos, find_actor(context), by_account=None if account is None else account.id
+    )
     _print_members(context, _describe_members(membership.workspace, added=member.name))
+    return 0
+
+
+@command("confirm", examples=("hf-gate members confirm mia", "hf-gate members confirm mia --json"))
+@click.argument("name", metavar="NAME")
+def members_confirm(context: CommandContext, *, name: str) -> int:
+    """Confirm that a new member is a person of their own, not a second account of whoever added them.
+
+    Without this, they count as two people after 7 days only. The admin who added the member cannot do it.
+    """
+    from hf_gate.members.service.members import find_member_of
+
+    membership = _open_membership(context)
+    member = membership.find_named_member(name)
+    confirmer = find_member_of(membership.workspace.store, context.connection.read_account())
+    membership.confirm(member, confirmer or membership.owner_member)
+    _print_members(context, _describe_members(membership.workspace, confirmed=member.name))
     return 0
 
 
@@ -104,13 +128,18 @@ def members_add(context: CommandContext, *, name: str, role: str, repos: tuple[s
 def members_remove(context: CommandContext, *, name: str) -> int:
     """Remove a member: their sessions end, their runs stop, and their unsent decisions are undone."""
     membership = _open_membership(context)
-    member = membership.find_member_to_remove(name)
+    member = membership.find_named_member(name)
     membership.remove(member, find_actor(context))
     _print_members(context, _describe_members(membership.workspace, removed=member.name))
     return 0
 
 
-def _describe_members(workspace: Workspace, *, added: str | None = None, removed: str | None = None) -> MembersRecord:
+def _describe_members(
+    workspace: Workspace, *, added: str | None = None, confirmed: str | None = None, removed: str | None = None
+) -> MembersRecord:
+    from hf_gate.members.service.members import has_single_admin, read_standing
+
+    standing = read_standing(workspace.store, workspace.now())
     return MembersRecord(
         members=[
             MemberRecord(
@@ -120,28 +149,37 @@ def _describe_members(workspace: Workspace, *, added: str | None = None, removed
                 role=member.role,
                 repos=list(member.repos or ()),
                 since=ms_to_iso(member.made_at),
+                membership=standing.describe(member.account_id) or None,
             )
             for member in workspace.store.members()
             if member.is_active
         ],
+        has_single_admin=has_single_admin(workspace.store),
         added=added,
+        confirmed=confirmed,
         removed=removed,
     )
 
 
 def _print_members(context: CommandContext, record: MembersRecord) -> None:
-    names = [record.added] if record.added else [] if record.removed else [one.name for one in record.members]
+    one = record.added or record.confirmed
+    names = [one] if one else [] if record.removed else [each.name for each in record.members]
     context.out.document(record, lambda: _member_lines(record), quiet=names)
 
 
 def _member_lines(record: MembersRecord) -> Iterator[str]:
     if record.removed:
         yield f"{record.removed} is removed, and all sessions of this member have ended."
+    if record.confirmed:
+        yield f"{record.confirmed} is confirmed and counts as a person of their own."
     for member in record.members:
         where = ", ".join(member.repos) or "all repos"
-        yield f"{member.name}  {member.role}  {where}  Hub account {member.account}"
+        new = f"  {member.membership}" if member.membership else ""
+        yield f"{member.name}  {member.role}  {where}  Hub account {member.account}{new}"
     if not record.members:
         yield "No members; only the owner of the token can sign in."
+    if record.has_single_admin:
+        yield SINGLE_ADMIN
 
 
 # ---- keys ------------------------------------------------------------------------------------------------------------

@@ -27,13 +27,16 @@ class MemberRecord(Record, frozen=True, kw_only=True):
     role: MemberRole
     repos: list[str]
     since: Time
+    membership: Annotated[str | None, Meta(description="the age of a membership of less than 7 days, and who began it")]
 
 
 class MembersRecord(Record, frozen=True, kw_only=True):
     """The members of a desk, and what the command did."""
 
     members: list[MemberRecord]
+    has_single_admin: Annotated[bool, Meta(description="nobody else can notice that an admin adds a second account")]
     added: Annotated[str | None, Meta(description="the member who was added or changed")] = None
+    confirmed: Annotated[str | None, Meta(description="the member who was confirmed")] = None
     removed: Annotated[str | None, Meta(description="the member who was removed")] = None
 
 

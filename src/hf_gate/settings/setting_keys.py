@@ -7,10 +7,13 @@ from typing import Final
 from hf_gate.base.ids import Repo
 from hf_gate.base.network_hosts import PRIVATE_HOST_SETTING
 from hf_gate.core.people.approvals import TWO_PERSON_SETTING
-from hf_gate.core.people.members import OWNER_SETTING, TEAM_UNTIL_SETTING
+from hf_gate.core.people.members import INIT_SETTING, OWNER_SETTING, TEAM_UNTIL_SETTING
 
 RESTORED: Final = "restored"
 """When the store was restored from a backup (ms). Deleted once every repo has been fully synced again."""
+
+INIT_ACCOUNT: Final = INIT_SETTING
+"""The id of the account that created the workspace, which owns the desk."""
 
 OWNER: Final = OWNER_SETTING
 """The account whose token the desk used last: name and id, as JSON."""

@@ -117,6 +117,7 @@ ROUTES: Final = (
     Route("POST", "/notices/retry", _ADMIN, settings_page.retry),
     Route("GET", "/letters", _ADMIN, letters.page),
     Route("POST", "/settings/members", _ADMIN, settings_page.add_member),
+    Route("POST", "/settings/members/confirm", _ADMIN, settings_page.confirm_member),
     Route("POST", "/settings/members/remove", _ADMIN, settings_page.remove_member),
 )
 """All routes that need a session. The others are in `app.DeskApp.open_routes`."""

@@ -121,7 +121,7 @@ def _find_alarms(
 ) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
     store = workspace.store
     numbers = sorted(accepted)
-    book = ApprovalBook(store)
+    book = ApprovalBook(workspace)
     for batch in split_into_batches(numbers, _CHUNK):
         found = store.requests(batch).values()
         rows = [row for row in found if row.state.status == Status.ACCEPTED]
@@ -145,7 +145,8 @@ def _count_given(book: ApprovalBook, row: RequestRow, quorum: Quorum, stored: Co
     """Count the approvals of these answers. The acceptance itself changed the status since."""
     current = row.version
     same = [one for one in stored if (one.version.attempt, one.version.answers) == (current.attempt, current.answers)]
-    return sum(len(book.select_counted(row, quorum, [one], one.version)) for one in same)
+    counted = [one.account for one in same if book.select_counted(row, quorum, [one], one.version)]
+    return len(book.standing.select_people(counted))
 
 
 def _make_entry(alarm: ApprovalAlarm, row: RequestRow, at: int) -> e.LedgerEntry:

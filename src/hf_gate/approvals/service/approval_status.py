@@ -41,7 +41,13 @@ class ApprovalLine(Struct, frozen=True):
     note: str | None = None
     end: ApprovedEnd = ApprovedEnd()
     is_mine: bool = False
+    membership: str = ""  # the age of a new membership, and who added the member
     why: str = ""  # why it does not count
+
+    @property
+    def name(self) -> str:
+        """The approver, with the age of a new membership."""
+        return f"{self.actor} ({self.membership})" if self.membership else self.actor
 
     @property
     def moment(self) -> datetime:
@@ -84,7 +90,7 @@ def read_approval_status(
     workspace: Workspace, rows: Iterable[RequestRow], me: Approver, read_bundle: BundleReader | None = None
 ) -> dict[int, ApprovalStatus]:
     """Return the status of each request that needs two people, from the point of view of one person."""
-    book = ApprovalBook(workspace.store)
+    book = ApprovalBook(workspace)
     return {
         row.id: _status_of(book, row, quorum, stored, me)
         for row, quorum, stored in _iterate_doubles(workspace, book, rows, read_quorum_rules(workspace, read_bundle))
@@ -102,7 +108,7 @@ def find_earlier_ends(
 
     Policies are read only if one of these requests was approved.
     """
-    book = ApprovalBook(workspace.store)
+    book = ApprovalBook(workspace)
     approved = book.list_stored([row.id for row in rows if row.state.status != Status.ACCEPTED])
     found = dict[int, list[EarlierEnd]]()
     if not approved:
@@ -124,7 +130,7 @@ def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRec
     status = read_approval_status(workspace, [row], Approver("", None, None)).get(row.id)
     if status is None:
         return None
-    return _record_of(status.needed, status.given)
+    return _record_of(status.needed, [(one.actor, one.at, one.membership) for one in status.given])
 
 
 class ApprovalsReader:
@@ -147,17 +153,20 @@ class ApprovalsReader:
         found = [row for row in rows if row.id in self._approved and row.state.status == Status.PENDING]
         if not found:
             return {}
-        book = ApprovalBook(self._workspace.store)
-        counted = {
-            row.id: (quorum.count, book.select_counted(row, quorum, stored))
-            for row, quorum, stored in _iterate_doubles(self._workspace, book, found, self._rules)
-            if not quorum.problem
-        }
-        return {ident: _record_of(needed, given) for ident, (needed, given) in counted.items() if given}
+        book = ApprovalBook(self._workspace)
+        records = dict[int, ApprovalsRecord]()
+        for row, quorum, stored in _iterate_doubles(self._workspace, book, found, self._rules):
+            given = [] if quorum.problem else book.select_counted(row, quorum, stored)
+            if given:
+                named = [(one.actor, one.at, book.standing.describe(one.account)) for one in given]
+                records[row.id] = _record_of(quorum.count, named)
+        return records
 
 
-def _record_of(needed: int, given: Iterable[Approval | ApprovalLine]) -> ApprovalsRecord:
-    return ApprovalsRecord(needed=needed, given=[ApprovalRecord(by=one.actor, at=ms_to_iso(one.at)) for one in given])
+def _record_of(needed: int, given: Iterable[tuple[str, int, str]]) -> ApprovalsRecord:
+    """Return the record of approvals, each with the actor, the time (ms) and the age of a new membership."""
+    records = [ApprovalRecord(by=by, at=ms_to_iso(at), membership=membership or None) for by, at, membership in given]
+    return ApprovalsRecord(needed=needed, given=records)
 
 
 def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleReader | None = None) -> Query:
@@ -188,7 +197,7 @@ def _find_half_approved(
 ) -> Iterator[int]:
     if not rows:
         return
-    book = ApprovalBook(workspace.store)
+    book = ApprovalBook(workspace)
     rules = read_quorum_rules(workspace, read_bundle)
     for row, quorum, stored in _iterate_doubles(workspace, book, rows, rules):
         if 0 < len(book.select_counted(row, quorum, stored)) < quorum.count:
@@ -221,14 +230,23 @@ def _status_of(
             notes.get(one.account),
             ends.get(one.account, ApprovedEnd()),
             is_mine=one.account == me.account,
+            membership=book.standing.describe(one.account),
         )
         for one in stored
     }
     given = [lines[one.account] for one in counted]
     lapsed = [
-        replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, quorum) else _NOT_ABLE)
+        replace(lines[one.account], why=_explain_lapsed(book, row, quorum, one, counted))
         for one in stored
-        if one.account not in {each.account for each in counted}
+        if one not in counted
     ]
-    problem = "" if any(one.is_mine for one in given) else book.explain(row, quorum, me)
+    problem = "" if any(one.is_mine for one in given) else book.explain(row, quorum, me, counted)
     return ApprovalStatus(quorum.count, given, lapsed, problem)
+
+
+def _explain_lapsed(
+    book: ApprovalBook, row: RequestRow, quorum: Quorum, approval: Approval, counted: Sequence[Approval]
+) -> str:
+    if not is_current(approval, row.version, quorum):
+        return _CHANGED
+    return book.standing.explain(approval.account, [one.account for one in counted]) or _NOT_ABLE

@@ -43,12 +43,13 @@ from hf_gate.core.people.approvals import (
 )
 from hf_gate.core.people.hand_terms import EarlierEnd, GrantEnd
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.people.standing import Beginning
 from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import version_of_record
 from hf_gate.core.runs import RunKind
 from hf_gate.core.stored_rows import RequestRow, RunRow, entry_about
 from hf_gate.errors import Guarded, UsageError
-from hf_gate.members.service.members import read_deciders
+from hf_gate.members.service.members import read_deciders, read_standing
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
@@ -100,11 +101,12 @@ def read_plan_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
 
 
 class ApprovalBook:
-    """The approvals of a store, and who counts. `write` is the transaction in which they are read, if any."""
+    """The approvals of a workspace, and who counts. `write` is the transaction in which they are read, if any."""
 
-    def __init__(self, store: Store, write: Writer | None = None) -> None:
-        self._store = store
-        self._reader = write or store
+    def __init__(self, workspace: Workspace, write: Writer | None = None) -> None:
+        self._store = workspace.store
+        self._reader = write or workspace.store
+        self.standing = read_standing(workspace.store, workspace.now())
         self.recorded_ends: dict[int, dict[str, ApprovedEnd]] = {}  # by this transaction; `Store.entries` misses them
 
     @cached_property
@@ -177,19 +179,22 @@ class ApprovalBook:
         authors = self.authors(quorum)
         able = self.able_accounts(row.repo)
         asker = (who.username, who.user_id)
-        return [
+        able_ones = [
             one
             for one in stored
             if is_current(one, version or row.version, quorum)
             and not why_not_counted(Approver(one.actor, one.member, one.account), asker, authors, able)
         ]
+        people = self.standing.select_people(one.account for one in able_ones)
+        return [one for one in able_ones if one.account in people]
 
-    def explain(self, row: RequestRow, quorum: Quorum, approver: Approver) -> str:
-        """Return why the approval of this person would not count; "" if it would."""
+    def explain(self, row: RequestRow, quorum: Quorum, approver: Approver, given: Iterable[Approval]) -> str:
+        """Return why the approval of this person would not count beside those given; "" if it would."""
         who = row.person.identity
-        return why_not_counted(
-            approver, (who.username, who.user_id), self.authors(quorum), self.able_accounts(row.repo)
-        )
+        why = why_not_counted(approver, (who.username, who.user_id), self.authors(quorum), self.able_accounts(row.repo))
+        if why or approver.account is None:
+            return why
+        return self.standing.explain(approver.account, [one.account for one in given])
 
 
 @dataclass(slots=True)
@@ -226,7 +231,7 @@ class ApprovalCheck:
 
         Return the changes to send, each with the earliest of the ends that the people were shown, and the others.
         """
-        book = ApprovalBook(self.workspace.store, write)
+        book = ApprovalBook(self.workspace, write)
         ready = list[RunItem]()
         held = list[SettledItem]()
         endorsers = book.find_endorsers(run, self._read_rules().digest) if quorums else []
@@ -257,7 +262,7 @@ class ApprovalCheck:
     def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
         """Return the changes that `admit` would keep back. Nothing is recorded."""
         quorums = self.read_quorums(repo, items, should_remember=False)
-        book = ApprovalBook(self.workspace.store)
+        book = ApprovalBook(self.workspace)
         at = run.made_at
         starter = self._find_starter(run)
         held = [self._hold(None, book, run, item, quorums[item.n], at, starter) for item in items if item.n in quorums]
@@ -363,7 +368,7 @@ def approve(
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
             why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose that end or an earlier one"
             return kind, f"{state}: {why}, or ask {one.actor} to approve this one", []
-    why = "" if approver is None or mine is not None else book.explain(row, quorum, approver)
+    why = "" if approver is None or mine is not None else book.explain(row, quorum, approver, given)
     is_new = len(given) < quorum.count if mine is None else not keeps_mine and agreed.get(mine.account) != asked.end
     if approver is not None and approver.account is not None and not why and is_new:
         identity = row.content.identity if quorum.reads_identity else b""  # it counts only if the rules read it
@@ -378,7 +383,7 @@ def approve(
             has_note=bool(asked.note),
         )
         if write is not None:
-            _record_approval(write, asked, approval)
+            _record_approval(write, asked, approval, book.standing.find_beginning(approval.account))
             book.recorded_ends.setdefault(row.id, {})[approval.account] = asked.end
         given = [*(one for one in given if one is not mine), approval]
     if len(given) >= quorum.count:
@@ -390,7 +395,7 @@ def approve(
     return OutcomeKind.DEFERRED, f"{state}{again}", []
 
 
-def _record_approval(write: Writer, asked: ProposedApproval, approval: Approval) -> None:
+def _record_approval(write: Writer, asked: ProposedApproval, approval: Approval, beginning: Beginning | None) -> None:
     """Store an approval, and record it in the chain of the repo; the note and the version are private there."""
     write_approval(write, approval)
     event = e.ApprovalGiven(
@@ -400,6 +405,7 @@ def _record_approval(write: Writer, asked: ProposedApproval, approval: Approval)
         has_note=approval.has_note,
         until=asked.end.until,
         conditions=asked.end.conditions,
+        new_member=beginning,
     )
     private = {"version": asked.version.token} | ({"note": asked.note} if asked.note else {})
     write.append(asked.row.repo, [entry_about(asked.row, event, approval.actor, approval.at, private)])

@@ -199,6 +199,7 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
         f"row of table {event.table} {'deleted' if event.after is None else 'written'}"
     ),
     e.MemberAdded: _describe_member,
+    e.MemberConfirmed: lambda event, _entry: f"member {event.member} confirmed by Hub account {event.account}",
     e.MemberRemoved: lambda event, _entry: f"member {event.member} removed",
     e.KeyMade: lambda event, _entry: (
         f"key {event.key} made for {', '.join(event.verbs)} at {', '.join(event.repos or ('all repos',))}"
@@ -241,6 +242,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
         (e.UnattendedStopped, "all stopped"),
         (e.UnattendedStarted, "all started"),
         (e.MemberAdded, "member added"),
+        (e.MemberConfirmed, "member confirmed"),
         (e.MemberRemoved, "member removed"),
         (e.KeyMade, "key made"),
         (e.KeyRevoked, "key revoked"),

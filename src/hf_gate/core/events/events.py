@@ -16,6 +16,7 @@ import msgspec
 
 from hf_gate.base.decoding import make_json_decoder
 from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.standing import Beginning
 
 Private: TypeAlias = Mapping[str, Any]
 """JSON values only.
@@ -206,7 +207,17 @@ class MemberAdded(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Mem
     role: str
     repos: tuple[str, ...] | None = None
     account: str | None = None  # id of the Hub account
+    begun_at: int = 0  # ms; the membership before goes on, unless the member got rights that they did not have
+    begun_by: str | None = None  # id of the Hub account that added the member; null: a role in an organisation
     seal: str | None = None  # digest of the member's row; a changed one reveals an edited row
+
+
+class MemberConfirmed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberConfirmed"):
+    """A third person confirmed a new member, who counts as a person of their own now."""
+
+    member: str
+    account: str  # id of the Hub account that confirmed
+    seal: str
 
 
 class MemberRemoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberRemoved"):
@@ -253,6 +264,7 @@ class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="A
     has_note: bool = False
     until: str | None = None  # the end of access that the person approved, as written, or `none`; None: not recorded
     conditions: tuple[str, ...] = ()  # the digests of the conditions of the approved access
+    new_member: Beginning | None = None  # of a membership that was younger than 7 days
 
 
 class ApprovalWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalWithdrawn"):
@@ -335,6 +347,7 @@ AnyEvent: TypeAlias = (
     | TableChanged
     | TableRowChanged
     | MemberAdded
+    | MemberConfirmed
     | MemberRemoved
     | KeyMade
     | KeyRevoked

@@ -30,6 +30,9 @@ KEY_ACTOR: Final = "key:"
 OWNER_ID: Final = "owner:"
 """The prefix of the id of the member for the desk's token."""
 
+INIT_SETTING: Final = "init account"
+"""The setting with the id of the account that created the workspace: it owns the desk, whoever opens the desk first."""
+
 OWNER_SETTING: Final = "desk owner"
 """The setting with the account whose token the desk used last: name and id, as JSON."""
 
@@ -66,7 +69,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A Hub account that can sign in. With `repos` None, the member works on every repo of the desk.
 
     `id` is never used for another member, not even for the same account. `account` is the username on the Hub,
-    `user_id` the id of the account.
+    `user_id` the id of the account. `begun_by` and `confirmed_by` are ids of accounts; see `standing.py`.
     """
 
     name: str
@@ -78,6 +81,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     user_id: str | None = None
     origin: MemberOrigin = MemberOrigin.ADDED
+    begun_at: int = 0  # ms
+    begun_by: str | None = None
+    confirmed_by: str | None = None
 
     @property
     def account_id(self) -> str | None:

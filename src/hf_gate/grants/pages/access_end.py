@@ -104,10 +104,10 @@ def _list_approved_ends(context: HttpContext, row: RequestRow) -> Iterator[str]:
     """Yield the longer ends of an access that one of two people approved: `mia, 3 h ago: access until 2028-01-01`."""
     workspace = context.workspace
     me = as_approver(context.member)
-    if ApprovalBook(workspace.store).list_stored([row.id]):
+    if ApprovalBook(workspace).list_stored([row.id]):
         status = read_approval_status(workspace, [row], me, lambda: context.app_state.policies.current)
         for one in status[row.id].given if row.id in status else ():
-            yield f"{one.actor}, {context.format_age(one.moment)} ago: {one.end.words}"
+            yield f"{one.name}, {context.format_age(one.moment)} ago: {one.end.words}"
 
 
 # ---- changing an end -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hf_gate.base.display_text import clip_line, pluralize
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import format_minute, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.event_descriptions import describe_rows
-from hf_gate.core.events.events import POLICY_ACTOR, Private
+from hf_gate.core.events.events import POLICY_ACTOR, ApprovalGiven, Private
 from hf_gate.core.events.ledger import chain_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import end_of_day
@@ -24,7 +24,7 @@ from hf_gate.core.records import Count, RepoReference, Time, keys_of
 from hf_gate.core.stored_rows import LedgerMoment, PastRequest, SyncMark
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.requests.rows.past_requests import (
-    approvers_of,
+    approvals_of,
     find_moment,
     granter_of,
     iterate_found_later,
@@ -153,6 +153,9 @@ class AccessRecord(RepoReference, frozen=True, kw_only=True):
     since: Annotated[Time | None, Meta(description="null: no access, or it began before the first sync")]
     by: Annotated[str | None, Meta(description="an account, or policy:NAME@version; null: the Hub did not say")]
     approvers: Annotated[list[str], Meta(description="the people who approved in hf-gate; two if a rule asks for two")]
+    new_members: Annotated[
+        dict[str, str], Meta(description="approvers who were members for less than 7 days, and who added them")
+    ]
     is_outside: Annotated[bool, Meta(description="accepted outside hf-gate, or before the first sync")]
     missing_approvals: Annotated[Count, Meta(description="how many approvals an acceptance outside hf-gate lacked")]
     policy: str | None
@@ -174,7 +177,9 @@ class AccessRecord(RepoReference, frozen=True, kw_only=True):
 def name_deciders(access: AccessRecord) -> str:
     """Return who gave an access: an account or policy, and the people who approved."""
     is_named = access.by is None or (access.by in access.approvers and not access.is_outside)
-    return ", ".join([*([] if is_named else [str(access.by)]), *access.approvers])
+    new = access.new_members
+    approvers = [f"{name} ({new[name]})" if name in new else name for name in access.approvers]
+    return ", ".join([*([] if is_named else [str(access.by)]), *approvers])
 
 
 def describe_outside(access: AccessRecord) -> str:
@@ -203,9 +208,16 @@ def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[i
     missing = past.then.missing
     by = None
     approvers = list[str]()
+    new_members = dict[str, str]()
     if grant is not None:
         by = granter_of(row, grant, private)
-        approvers = approvers_of(grant, private)
+        approvals = approvals_of(grant, private)
+        approvers = [given.actor for given in approvals]
+        new_members = {
+            given.actor: given.event.new_member.describe(given.at)
+            for given in approvals
+            if isinstance(given.event, ApprovalGiven) and given.event.new_member is not None
+        }
         is_of_person = not (grant.is_outside or grant.actor.startswith((POLICY_ACTOR, KEY_ACTOR)))
         approvers = [by] if by is not None and by not in approvers and is_of_person else approvers
     form, prompt = certainty.gate_of(past.then.seq)
@@ -223,6 +235,7 @@ def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[i
         since=None if grant is None else ms_to_iso(grant.since),
         by=by,
         approvers=approvers,
+        new_members=new_members,
         is_outside=grant is not None and (grant.is_outside or missing is not None),
         missing_approvals=0 if missing is None else missing.needed - missing.given,
         policy=None if grant is None else grant.policy,
@@ -352,6 +365,7 @@ def _bypass_record(
         "as_of": ms_to_iso(certainty.moment.at),
         "found_later": False,
         "approvers": [],
+        "new_members": {},
         "is_outside": False,
         "missing_approvals": 0,
         "note": note,

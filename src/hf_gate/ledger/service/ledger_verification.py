@@ -396,6 +396,8 @@ class _Replay:
                 self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
             case e.MemberAdded():
                 self.members[event.member] = (event.role, event.repos, event.seal)
+            case e.MemberConfirmed() if event.member in self.members:
+                self.members[event.member] = (*self.members[event.member][:2], event.seal)
             case e.MemberRemoved() if event.member in self.members:
                 self.members[event.member] = (*self.members[event.member][:2], None)
             case e.KeyMade():

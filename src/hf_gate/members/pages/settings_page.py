@@ -12,8 +12,10 @@ from hf_gate.automation.pages import describe_health
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import format_age, from_ms, to_ms
 from hf_gate.core.letters.messages import MessageState
-from hf_gate.core.people.members import MEANING, ROLES, MemberRole
+from hf_gate.core.people.members import MEANING, ROLES, Member, MemberRole
+from hf_gate.core.people.standing import SINGLE_ADMIN
 from hf_gate.members.rows.sessions import delete_session, list_open_sessions
+from hf_gate.members.service.members import has_single_admin, read_standing
 from hf_gate.members.sessions import METHOD_LABELS
 from hf_gate.messages.records import DestinationRecord, MessageRecord
 from hf_gate.messages.service.message_records import (
@@ -82,14 +84,32 @@ def _list_sessions(context: HttpContext, *, is_admin: bool) -> list[SessionLine]
     ]
 
 
+class MemberLine(NamedTuple):
+    """A row of the list of members. `membership` is the age of a new membership, and who added the member."""
+
+    member: Member
+    membership: str
+    can_confirm: bool
+
+
+def _list_members(context: HttpContext) -> list[MemberLine]:
+    """Return the members, and whom the person who looks can confirm."""
+    standing = read_standing(context.workspace.store, context.now)
+    return [
+        MemberLine(one, standing.describe(one.account_id), standing.can_confirm(context.member.account_id, one))
+        for one in context.workspace.store.members()
+        if one.is_active
+    ]
+
+
 def page(context: HttpContext, added: str | None = None) -> Response:
     """Show the settings. `added` is the member who was just added or changed."""
     is_admin = context.member.is_admin_of_all
-    members = [one for one in context.workspace.store.members() if one.is_active] if is_admin else []
     return context.render(
         "settings.html",
         title="Settings",
-        members=members,
+        members=_list_members(context) if is_admin else [],
+        single_admin=SINGLE_ADMIN if has_single_admin(context.workspace.store) else None,
         sessions=_list_sessions(context, is_admin=is_admin),
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
@@ -113,7 +133,8 @@ def add_member(context: HttpContext) -> Response:
         raise Refused(f"{role[:100]!r} is not a role.", hint="Choose viewer, reviewer or admin.")
     repos = context.form_value("repos").split()
     membership = context.app_state.membership
-    member = membership.add(context.form_value("name"), MemberRole(role), repos, context.member.name)
+    me = context.member
+    member = membership.add(context.form_value("name"), MemberRole(role), repos, me.name, by_account=me.account_id)
     return page(context, added=member.name)
 
 
@@ -131,11 +152,19 @@ def _require_all_repos(context: HttpContext) -> None:
     require_all_repos(context, "Only an admin of all repos can add and remove members.")
 
 
+def confirm_member(context: HttpContext) -> Response:
+    """Confirm that a new member is a person of their own."""
+    _require_all_repos(context)
+    membership = context.app_state.membership
+    membership.confirm(membership.find_named_member(context.form_value("name")), context.member)
+    return context.redirect_back("/settings")
+
+
 def remove_member(context: HttpContext) -> Response:
     """Remove a member, end their sessions and stop their runs."""
     _require_all_repos(context)
     membership = context.app_state.membership
-    member = membership.find_member_to_remove(context.form_value("name"))
+    member = membership.find_named_member(context.form_value("name"))
     membership.remove(member, context.member.name)
     context.app_state.run_worker.stop_runs_of(member)
     return context.redirect_back("/settings")

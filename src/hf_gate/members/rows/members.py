@@ -17,6 +17,7 @@ from hf_gate.core.people.members import (
     MemberOrigin,
     MemberRole,
 )
+from hf_gate.core.people.standing import continue_membership
 from hf_gate.store.rows import member_rows
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
@@ -53,29 +54,50 @@ def find_member_by_id(reader: Reader, ident: str) -> Member | None:
 def admit_member(store: Store, member: Member, by: str, at: int) -> Member | None:
     """Store a member with the role and repos that an admin or a sign-in gives. Their earlier sessions end.
 
-    Without an id, the member is new. Return the member; None if they were removed, or another account took the name,
-    meanwhile.
+    Without an id, the member is new. The membership before goes on (`standing.py`). Return the member; None if they
+    were removed, or another account took the name, meanwhile.
     """
     salt = secrets.token_hex(32)
-    made = replace(member, id=member.id or create_member_id(), is_active=True)
-    event = e.MemberAdded(
-        member=made.id,
-        role=made.role.value,
-        repos=made.repos,
-        account=made.user_id,
-        seal=member_rows.seal_of(made, salt),
-    )
     with store.writing(is_short=True) as write:
         known = member_rows.read_members(write.db)
         active = [one for one in known if one.is_active]
-        theirs = next((one for one in active if one.user_id == made.user_id), None)
+        theirs = next((one for one in active if one.user_id == member.user_id), None)
         if theirs is not None and not member.id:
             return theirs  # another sign-in of the same person was faster
+        made = continue_membership(replace(member, id=member.id or create_member_id(), is_active=True), theirs)
         is_gone = bool(member.id) and all(one.id != member.id for one in active)
         if is_gone or any(one.name == made.name and one.user_id != made.user_id for one in known):
             return None
+        event = e.MemberAdded(
+            member=made.id,
+            role=made.role.value,
+            repos=made.repos,
+            account=made.user_id,
+            begun_at=made.begun_at,
+            begun_by=made.begun_by,
+            seal=member_rows.seal_of(made, salt),
+        )
         _write_member(write, made, salt, LedgerEntry(event=event, at=at, actor=by))
     return made
+
+
+def confirm_member(store: Store, member: Member, confirmer: Member, at: int) -> bool:
+    """Store that another member confirms a new one; return False if the member changed meanwhile.
+
+    The first to confirm a member of an organisation counts as the one who added them.
+    """
+    salt = secrets.token_hex(32)
+    column = "begun_by" if member.begun_by is None else "confirmed_by"
+    confirmed = replace(member, **{column: confirmer.account_id})
+    event = e.MemberConfirmed(
+        member=member.id, account=str(confirmer.account_id), seal=member_rows.seal_of(confirmed, salt)
+    )
+    with store.writing(is_short=True) as write:
+        if member not in member_rows.read_members(write.db):
+            return False
+        member_rows.write_member(write.db, confirmed, salt)
+        write.append(None, [LedgerEntry(event=event, at=at, actor=confirmer.name)])
+    return True
 
 
 def remove_member(

@@ -31,11 +31,19 @@ from hf_gate.core.people.members import (
     make_owner_member,
     owner_of_setting,
 )
+from hf_gate.core.people.standing import MemberStanding
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import RepoRow, RunRow
 from hf_gate.errors import Guarded, NotAllowed, PersonNotFound, Stale, UsageError
 from hf_gate.members.rows.api_keys import find_key_by_id, find_key_by_secret, revoke_key
-from hf_gate.members.rows.members import admit_member, find_member, find_member_by_id, remove_member, replace_owner
+from hf_gate.members.rows.members import (
+    admit_member,
+    confirm_member,
+    find_member,
+    find_member_by_id,
+    remove_member,
+    replace_owner,
+)
 from hf_gate.requests.rows.selections import delete_selection
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
@@ -63,6 +71,7 @@ class Team(Struct, frozen=True):
     me: Member
     others: Sequence[Member]
     all_members: Sequence[Member]
+    standing: MemberStanding
     shared_until: datetime | None = None
 
     @property
@@ -71,9 +80,9 @@ class Team(Struct, frozen=True):
         return not self.others and self.shared_until is None
 
     def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
-        """Return the accounts (of those given) that belong to members who may decide now."""
+        """Return the accounts (of those given) of members who may decide now and count together."""
         able = {member.account_id for member in self.all_members if member.role.covers(MemberRole.REVIEWER)}
-        return frozenset(account for account in accounts if account and account in able)
+        return frozenset(self.standing.select_people(account for account in accounts if account and account in able))
 
     def describe_next_step(self, task: str = "open the plan") -> str:
         """Return what to do when a second person is missing. `task` is what that person does before they agree."""
@@ -113,7 +122,8 @@ def read_team(store: Store, me: Member, now: datetime) -> Team:
     all_members = read_deciders(store)
     others = [member for member in all_members if member.role is MemberRole.ADMIN and not member.is_same_person(me)]
     until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
-    return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
+    shared_until = from_ms(until) if until > to_ms(now) else None
+    return Team(me, others, [*all_members, me], read_standing(store, now), shared_until)
 
 
 def compute_act_quorum(
@@ -139,9 +149,10 @@ def compute_act_quorum(
     worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
     is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
     accounts = team.approving_accounts([*approvers, team.me.account_id])
-    return ActQuorum(
-        team, is_large=is_large, is_met=len(accounts) > 1, why=_explain_quorum(total, sum(counts.values()), worst)
-    )
+    why = _explain_quorum(total, sum(counts.values()), worst)
+    if team.me.account_id is not None and (not_counted := team.standing.explain(team.me.account_id, approvers)):
+        why = f"{why} {not_counted}."
+    return ActQuorum(team, is_large=is_large, is_met=len(accounts) > 1, why=why)
 
 
 def compute_resume_quorum(store: Store, team: Team, run: RunRow, now: datetime) -> ActQuorum:
@@ -263,6 +274,16 @@ def read_deciders(store: Store) -> list[Member]:
     return [*([] if owner is None else [owner]), *(member for member in store.members() if member.is_active)]
 
 
+def has_single_admin(store: Store) -> bool:
+    """Tell whether exactly one person, the owner or a member, can add members."""
+    return sum(member.is_admin_of_all for member in read_deciders(store)) == 1
+
+
+def read_standing(store: Store, now: datetime) -> MemberStanding:
+    """Return which accounts count as different people now."""
+    return MemberStanding(store.members(), read_owner(store), to_ms(now))
+
+
 def require_few_globs(repos: Sequence[str], what: str) -> None:
     """Raise UsageError if a member or key has more repos than each page can compare."""
     if len(repos) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in repos):
@@ -292,7 +313,8 @@ class Membership:
         return make_owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
-        """Store who the owner is: the first account, or an admin of all repos. The owner before becomes an admin.
+        """Store who the owner is: the account that created the workspace, or an admin of all repos. The owner before
+        becomes an admin.
 
         A membership of the owner ends, and one of the owner's name: sessions belong to names. Raises NotAllowed for
         another account.
@@ -301,7 +323,8 @@ class Membership:
         known = store.setting(setting_keys.OWNER)
         before = read_owner(store)
         me = find_member_of(store, Account(self.owner, self.owner_id))
-        may_own = before is None if me is None else me.is_admin_of_all
+        creator = store.setting(setting_keys.INIT_ACCOUNT) or self.owner_id
+        may_own = me.is_admin_of_all if me is not None else before is None and self.owner_id == creator
         if not may_own:
             raise NotAllowed(
                 f"{self.owner} is neither the owner nor an admin of this desk; nothing was changed.",
@@ -315,7 +338,10 @@ class Membership:
             if each.is_active and not mine.isdisjoint({each.name, each.user_id}):
                 self.remove(each, self.owner)
         if before is not None and before.user_id != self.owner_id:
-            self._admit(before.name, before.user_id or "", MemberRole.ADMIN, (), self.owner)
+            account = str(before.user_id)
+            person = read_standing(store, self.workspace.now()).find_person(account)
+            begun_at = 0 if person == account else None
+            self._admit(before.name, account, MemberRole.ADMIN, (), self.owner, person, begun_at=begun_at)
 
     def find(self, name: str) -> Member | None:
         """Return a member who may sign in now, by name: the token's owner, or a member."""
@@ -341,9 +367,16 @@ class Membership:
         """Add the owner's account: a key must not decide the owner's own request."""
         return None if key is None else replace(key, account=self.owner, user_id=self.owner_id)
 
-    def add(self, username: str, role: MemberRole, repos: Sequence[str] = (), by: str | None = None) -> Member:
-        """Make a Hub account a member, or change a member's role and repos. `by` is the actor in the ledger; None means
-        the owner.
+    def add(
+        self,
+        username: str,
+        role: MemberRole,
+        repos: Sequence[str] = (),
+        by: str | None = None,
+        by_account: str | None = None,
+    ) -> Member:
+        """Make a Hub account a member, or change a member's role and repos. `by` is the actor in the ledger, and
+        `by_account` the id of their Hub account; None means the owner.
 
         Raises UsageError if the Hub does not know the account.
         """
@@ -351,13 +384,42 @@ class Membership:
         username, user_id = self._look_up_account(username.strip())
         if user_id == self.owner_id:
             raise UsageError(f"{username} is the owner of this desk.", hint="Name the account of another person.")
-        added = self._admit(username, user_id, role, repos, by or self.owner)
+        added = self._admit(username, user_id, role, repos, by or self.owner, by_account or self.owner_id)
         if added is None or (added.role, added.repos) != (role, tuple(repos) or None):
             raise UsageError(f"the member {username} changed meanwhile.", hint="Look at the members, and try again.")
         return added
 
-    def _admit(self, username: str, user_id: str, role: MemberRole, repos: Sequence[str], by: str) -> Member | None:
-        """Store a Hub account as a member; return None if the members changed meanwhile."""
+    def confirm(self, member: Member, confirmer: Member) -> None:
+        """Store that an admin confirms that a new member is a person of their own.
+
+        Raises NotAllowed unless the admin counts as a third person.
+        """
+        standing = read_standing(self.workspace.store, self.workspace.now())
+        if not standing.needs_confirmation(member.account_id):
+            raise UsageError(f"{member.name} needs no confirmation.", hint="Look at the members: hf-gate members ls")
+        if not standing.can_confirm(confirmer.account_id, member):
+            raise NotAllowed(
+                f"{confirmer.name} cannot confirm {member.name} ({standing.describe(member.account_id)}).",
+                hint="Ask an admin who neither added this member nor was added by the same person in the last 7 days.",
+            )
+        if not confirm_member(self.workspace.store, member, confirmer, to_ms(self.workspace.now())):
+            raise UsageError(f"the member {member.name} changed meanwhile.", hint="Look at the members, and try again.")
+
+    def _admit(
+        self,
+        username: str,
+        user_id: str,
+        role: MemberRole,
+        repos: Sequence[str],
+        by: str,
+        by_account: str | None,
+        *,
+        begun_at: int | None = None,
+    ) -> Member | None:
+        """Store a Hub account as a member; return None if the members changed meanwhile.
+
+        A new membership begins now, unless `begun_at` (ms) says when.
+        """
         active = (member for member in self.workspace.store.members() if member.is_active)
         known = next((member for member in active if member.user_id == user_id), None)
         at = to_ms(self.workspace.now())
@@ -369,6 +431,8 @@ class Membership:
             id="" if known is None else known.id,
             account=username,
             user_id=user_id,
+            begun_at=at if begun_at is None else begun_at,
+            begun_by=by_account,
         )
         return admit_member(self.workspace.store, member, by, at)
 
@@ -394,7 +458,7 @@ class Membership:
         stem = "".join(letter for letter in name[:_MAX_STEM] if letter.isascii() and letter.isalnum()) or "member"
         return f"{stem}-{mark}"
 
-    def find_member_to_remove(self, name: str) -> Member:
+    def find_named_member(self, name: str) -> Member:
         """Return a member by name or username. Raises UsageError if there is none."""
         key = name.strip().lower()
         for member in self.workspace.store.members():

@@ -108,6 +108,7 @@ def admit_identity(
         user_id=identity.user_id,
         account=identity.username,
         origin=MemberOrigin.ORGANIZATION,
+        begun_at=made_at,
     )
     admitted = admit_member(membership.workspace.store, member, ACTOR, made_at)
     if admitted is None:

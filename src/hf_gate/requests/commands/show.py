@@ -93,7 +93,11 @@ def _current_request(
 
 
 def _describe_approvals(approvals: ApprovalsRecord, now: datetime) -> str:
-    given = ", ".join(f"{one.by}, {format_age(datetime.fromisoformat(one.at), now)} ago" for one in approvals.given)
+    given = ", ".join(
+        f"{one.by}{f' ({one.membership})' if one.membership else ''}, "
+        f"{format_age(datetime.fromisoformat(one.at), now)} ago"
+        for one in approvals.given
+    )
     return f"{len(approvals.given)} of {approvals.needed}{f': {given}' if given else ''}"
 
 

@@ -175,15 +175,15 @@ def name_granter(private: Private) -> str | None:
     return user if isinstance(user, str) else None
 
 
-def approvers_of(grant: GrantOrigin, private: Mapping[int, Private]) -> list[str]:
-    """Return who approved a request before it was accepted, and that counted: at most two, the first one first.
+def approvals_of(grant: GrantOrigin, private: Mapping[int, Private]) -> list[DatedEvent]:
+    """Return the approvals of a request before it was accepted that counted: at most two, the first one first.
 
     An approval of another version of the request did not count. The version is known until the personal data is
     deleted.
     """
     versions = [private.get(given.entry, {}).get("version") for given in grant.approvals]
     pairs = zip(grant.approvals, versions, strict=True)
-    return [given.actor for given, version in pairs if version == versions[-1]][-_APPROVERS:]
+    return [given for given, version in pairs if version == versions[-1]][-_APPROVERS:]
 
 
 def rows_of_last_end(then: PastState, private: Mapping[int, Private]) -> Mapping[str, Mapping[str, str]]:

@@ -543,7 +543,10 @@ CREATE TABLE members (
     id TEXT DEFAULT '' NOT NULL,  -- never reused for another member
     account TEXT,  -- username on the Hub
     user_id TEXT,  -- id of the Hub account
-    origin TEXT DEFAULT 'added' NOT NULL  -- a MemberOrigin
+    origin TEXT DEFAULT 'added' NOT NULL,  -- a MemberOrigin
+    begun_at INTEGER DEFAULT 0 NOT NULL,  -- when the member got the right to decide; see core/people/standing.py
+    begun_by TEXT,  -- id of the account that added the member, or that confirmed one of an organisation
+    confirmed_by TEXT  -- id of the account of a third person
 );
 
 CREATE TABLE sessions (

@@ -11,7 +11,7 @@ from hf_gate.core.events.events import canonical_json
 from hf_gate.core.people.members import Member
 from hf_gate.store.sql import Database, Reader, decode_row
 
-_COLUMNS: Final = "name, role, repos, salt, made_at, id, account, user_id, origin"
+_COLUMNS: Final = "name, role, repos, salt, made_at, id, account, user_id, origin, begun_at, begun_by, confirmed_by"
 
 
 def read_members(db: Database) -> list[Member]:
@@ -20,11 +20,12 @@ def read_members(db: Database) -> list[Member]:
 
 
 def seal_of(member: Member, salt: str | None) -> str:
-    """Return the digest of a member's name, Hub account and salt.
+    """Return the digest of a member's name, Hub account, beginning and salt.
 
     Nobody can guess the names from the digest, because the salt has 256 random bits.
     """
-    return hashlib.sha256(canonical_json([member.name, member.account, member.user_id, salt])).hexdigest()
+    beginning = [member.begun_at, member.begun_by, member.confirmed_by]
+    return hashlib.sha256(canonical_json([member.name, member.account, member.user_id, *beginning, salt])).hexdigest()
 
 
 def read_seals(reader: Reader) -> dict[str, str]:
@@ -46,6 +47,9 @@ def write_member(db: Database, member: Member, salt: str | None) -> None:
         member.account,
         member.user_id,
         member.origin.value,
+        member.begun_at,
+        member.begun_by,
+        member.confirmed_by,
     )
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 

@@ -36,6 +36,7 @@ from hf_gate.grants.service.tables.table_imports import check_list, prepare_impo
 from hf_gate.hub.commands.token_rights import list_own_repos, read_rights, rights_warnings, summarize_rights
 from hf_gate.requests.commands.repos import read_gate_form
 from hf_gate.requests.commands.sync import SyncCommand
+from hf_gate.settings.setting_keys import INIT_ACCOUNT
 from hf_gate.verdicts.commands.policy import describe_missing_table
 from hf_gate.verdicts.service.example_policies import EXAMPLES, fit_example, list_policy_tables
 from hf_gate.verdicts.service.policy_bundle import load_policies
@@ -127,7 +128,11 @@ def init(
     forms = [read_gate_form(context, repo) for repo in reviewed]
     _write_files(folder, reviewed, like, _policy_text(reviewed, forms, like, people, until))
     context.move_to(folder)
-    sync = SyncCommand(context, open_workspace(context, writes=True), full=True)
+    workspace = open_workspace(context, writes=True)
+    if context.account is not None and context.account.id is not None:
+        with workspace.store.writing() as write:
+            write.write_setting(INIT_ACCOUNT, context.account.id)
+    sync = SyncCommand(context, workspace, full=True)
     for repo in reviewed:
         sync.sync_repo(repo)
     differing = [line for repo in reviewed for line in _compare_with_report(context, sync, repo)]

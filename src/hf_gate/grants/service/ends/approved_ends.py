@@ -58,7 +58,7 @@ class EndChanger(Struct, frozen=True):
         """Record the approval of the person where one is needed (not without `write`); return what lacks approvals."""
         workspace = self.approvals.workspace
         held = list[HeldChange]()
-        book = ApprovalBook(workspace.store, write)
+        book = ApprovalBook(workspace, write)
         for change in changes:
             quorum = quorums.get(change.row.id)
             if quorum is None:
