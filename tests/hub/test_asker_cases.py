@@ -224,19 +224,6 @@ def test_a_login_in_another_folder_is_named(
     assert_hides_tokens(asker_hub, found, found.to_document())
 
 
-def test_words_of_the_hub_that_are_new_are_shown(enter: Any, asker_hub: DownloadHub, tmp_path: Path) -> None:
-    world = enter("accepted")
-    asker_hub.hub.set_faults(["answer:status=403:text=You must dance first."])
-    try:
-        with pytest.raises(Exception) as raised:  # noqa: PT011
-            play_calls(world, tmp_path)["check"]()
-        for found in (hf_gate.explain(raised.value), hf_gate.explain(raised.value, look=True), hf_gate.why(world.repo)):
-            assert show(found) == "refused_unknown?"
-            assert "You must dance first." in str(found)
-    finally:
-        asker_hub.hub.set_faults([])
-
-
 @pytest.mark.parametrize(
     ("name", "command"), [("bad token", "unset HF_TOKEN && hf auth login"), ("in Colab", "hf auth login")]
 )

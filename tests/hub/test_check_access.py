@@ -76,15 +76,6 @@ def test_an_access_that_the_hub_confirms_is_granted(status: str, headers: tuple[
         assert len(hub.lines) == 2
 
 
-def test_files_that_a_region_may_not_read_are_not_granted() -> None:
-    words = b"This model is not available in your region."
-    say = admit("403 Forbidden", words, b"x-error-message: " + words)
-    with open_raw_hub(say) as hub, pytest.raises(NotAllowed, match="region") as raised:
-        check(hub.url)
-    assert raised.value.server_message == words.decode()
-    assert "owner" in raised.value.hint
-
-
 REFUSED = [
     ("401 Unauthorized", "Invalid credentials in Authorization header", "revoked or mistyped", "docs/token.md"),
     ("401 Unauthorized", "Invalid username or password.", "revoked or mistyped", "docs/token.md"),
@@ -125,13 +116,6 @@ def test_a_refusal_whose_words_are_new_is_unknown() -> None:
 def test_words_of_a_state_without_its_code_decide_nothing() -> None:
     with open_raw_hub(refuse("403 Forbidden", "Your request has been rejected")) as hub:
         assert check(hub.url) == "unknown"
-
-
-def test_without_a_token_the_answer_is_to_sign_in() -> None:
-    with open_raw_hub(refuse("401 Unauthorized", "Access to model acme/m is restricted.", GATED)) as hub:
-        assert check(hub.url, False) == "sign_in"
-    with open_raw_hub(refuse("401 Unauthorized", "Invalid username or password.")) as hub:
-        assert check(hub.url, False) == "sign_in"
 
 
 def test_a_refusal_of_the_network_is_no_state() -> None:

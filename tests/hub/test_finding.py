@@ -77,19 +77,6 @@ def test_an_account_known_by_id_is_found_under_its_new_name(world: OneRepoHub) -
     assert world.owner.find(world.repo, Person(person.id, "the-name-ada-had-before")) is not None
 
 
-def test_absence_is_unknown_where_names_are_hidden(world: OneRepoHub) -> None:
-    world.ask("ada")
-    listed = world.request("ada")
-    hide_names(world)
-    with pytest.raises(Incomplete, match="could not be read completely"):
-        world.owner.find(world.repo, user_id=listed.person.id)
-    with pytest.raises(Incomplete):
-        world.owner.find(world.repo, "ada")
-    found = world.owner.find(world.repo, request_id=listed.request_id)
-    assert found is not None
-    assert found.username is None
-
-
 def test_a_refusal_where_names_are_hidden_is_not_reported_as_no_request(world: OneRepoHub) -> None:
     world.ask("ada")
     world.owner.accept(world.repo, "ada")

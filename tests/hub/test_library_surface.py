@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import pydoc
 import re
@@ -129,20 +128,6 @@ def test_a_closed_listing_cannot_be_iterated(world: OneRepoHub) -> None:
     listing.close()
     with pytest.raises(UsageError):
         list(listing)
-
-
-def test_a_second_iteration_of_an_async_listing_is_an_error(world: OneRepoHub) -> None:
-    world.ask("ada", "bob")
-
-    async def run() -> int:
-        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
-            listing = hub.list_pending(world.repo)
-            count = len([request async for request in listing])
-            with pytest.raises(UsageError, match="only once"):
-                await listing.to_rows()
-            return count
-
-    assert asyncio.run(run()) == 2
 
 
 # Errors of stores, plans and workspaces, which only commands raise.

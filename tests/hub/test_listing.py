@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.base.ids import Repo, RepoType
-from hf_gate.core.completeness import NO_RESET_LIST
 from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
 from hf_gate.hub.protocol.flows.calls import FlowContext, RetryPolicy
 from hf_gate.hub.protocol.flows.listing import Head, list_requests, read_head
@@ -89,22 +88,6 @@ def test_a_list_whose_report_is_refused_ends_unproved_with_the_reason(status: in
     assert f"report could not be read (the Hub answered {status})" in played.result.why
 
 
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (NoReply(FailureReason.TOO_LARGE, False, "the answer is larger than 64 MiB"), "larger than 64 MiB"),
-        (NoReply(FailureReason.TIMEOUT, True, "silent for 10 s"), "silent for 10 s"),
-        (Reply(200, {}, b"<html>"), "not JSON"),
-    ],
-)
-def test_a_list_whose_report_is_unusable_ends_unproved_with_the_reason(answer: Answer, why: str) -> None:
-    pages = Pages(by_time(45), 10, links=False)
-    played = listed(lambda send: answer if send.endpoint == "report" else pages(send), limit=10)
-    assert (played.error, len(keys(played))) == (None, 45)
-    assert why in played.result.why
-    assert next(send.max_bytes for send in played.sent if send.endpoint == "report") == 64 << 20
-
-
 def test_an_unordered_list_without_links_is_not_proved() -> None:
     rows = by_time(40)
     played = listed(Pages(rows[::2][::-1] + rows[1::2], 20, links=False), limit=20)
@@ -121,14 +104,6 @@ def test_more_requests_in_one_millisecond_than_a_page_holds_are_not_proved() -> 
 def test_a_page_of_a_common_size_without_link_is_not_taken_as_the_end() -> None:
     played = listed(Pages(by_time(250), 100, links=False))
     assert len(keys(played)) == 250
-
-
-def test_a_repeated_request_is_listed_once_and_leaves_a_doubt() -> None:
-    rows = by_time(12)
-    played = listed(Pages([*rows[:5], rows[2], *rows[5:]], 6))
-    assert keys(played) == [r["requestId"] for r in rows]
-    assert not played.result.proved
-    assert "twice" in played.result.why
 
 
 def test_a_link_that_loops_ends_the_listing_with_a_doubt() -> None:
@@ -218,16 +193,6 @@ def test_the_next_page_is_fetched_only_after_half_a_page_was_taken() -> None:
 OLD_HUB = reply({"error": "✖ Invalid option"}, status=400)
 
 
-def test_a_hub_without_reset_gives_an_empty_list_and_the_reason() -> None:
-    played = run_flow(
-        list_requests(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([])
-    )
-    assert keys(played) == []
-    assert played.result == NO_RESET_LIST
-    assert played.result.proved
-    assert "no list of reset requests" in played.result.why
-
-
 @pytest.mark.parametrize(
     ("status", "hub"),
     [
@@ -239,15 +204,6 @@ def test_a_hub_without_reset_gives_an_empty_list_and_the_reason() -> None:
 )
 def test_other_refusals_are_not_taken_as_an_empty_list(status: str, hub: Any) -> None:
     assert isinstance(run_flow(list_requests(REPO, status, SETTING), hub).error, BadRequest | NotGated)
-
-
-def test_a_refusal_in_the_middle_of_a_list_is_an_error() -> None:
-    next_page = f'<https://hub.test{LIST.replace("pending", "reset")}?cursor=6>; rel="next"'
-
-    def hub(send: HubCall) -> Answer:
-        return OLD_HUB if "cursor" in send.path else reply([row(1)], link=next_page)
-
-    assert isinstance(run_flow(list_requests(REPO, "reset", SETTING), hub).error, BadRequest)
 
 
 # ---- the head of a list -------------------------------------------------------------------------------------------------

@@ -94,18 +94,6 @@ def test_a_proxy_of_an_https_endpoint_sees_no_token_and_its_own_password_is_not_
     assert PASSWORD not in f"{raised.value} {raised.value.hint} {raised.value.__cause__!r}"
 
 
-def test_a_change_that_the_proxy_refused_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_raw_hub(refuse) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        with (
-            Hub(TOKEN, "https://changes.example", timeout=5, max_wait=0.0) as hub,
-            pytest.raises(HubUnavailable) as raised,
-        ):
-            hub.accept("acme/m", "ada")
-        assert "407" in str(raised.value)
-        assert len(proxy.lines) == 1
-
-
 def test_a_token_does_not_travel_in_the_clear_through_a_proxy_either(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_raw_hub(serve) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)

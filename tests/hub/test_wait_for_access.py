@@ -184,10 +184,3 @@ def test_a_state_that_time_does_not_change_is_returned_at_once(hub: LocalHub, ve
 def test_access_that_is_there_is_returned_at_once_without_a_word_about_waiting(hub: LocalHub) -> None:
     decide(hub, "accept")
     assert seen(wait(hub), "wait") == []
-
-
-def test_words_that_are_new_are_looked_at_once(hub: LocalHub) -> None:
-    hub.set_faults(["answer:status=403:text=Something new.:code=GatedRepo:on=auth-check:call=2-9"])
-    found = wait(hub, HOUR)
-    assert found.code is DiagnosisCode.REFUSED_UNKNOWN
-    assert calls_of(hub, "GET whoami") == 2

@@ -299,14 +299,6 @@ def _fires(spec: str, calls: int, seed: int = 7) -> list[int]:
     return [n for n in range(1, calls + 1) if kit.call_with_faults(faults, "GET", PENDING).status == 502]
 
 
-def test_a_fault_fires_at_the_calls_it_names() -> None:
-    assert _fires("fail_before:call=3", 6) == [3]
-    assert _fires("fail_before:call=2-4", 6) == [2, 3, 4]
-    assert _fires("fail_before:times=2", 6) == [1, 2]
-    assert _fires("fail_before:on=batch", 6) == []
-    assert _fires("fail_before:on=batch|list:call=6", 6) == [6]
-
-
 def test_chance_is_seeded() -> None:
     first = _fires("fail_before:p=0.3", 100)
     assert first == _fires("fail_before:p=0.3", 100)

@@ -7,7 +7,6 @@ import pytest
 from hf_gate.localhub.http_messages import HttpResponse
 from tests.kits.local_hubs import ACCESS, LocalHubKit, read_error
 
-NO_RIGHT = (403, "You have read access but not the required permissions for this operation", None)
 BAD_LOGIN = (401, "Invalid username or password.", None)
 
 
@@ -17,18 +16,6 @@ def kit() -> LocalHubKit:
 
 
 # ---- permissions --------------------------------------------------------------------------------------------------------
-
-
-def test_checks_come_in_the_order_of_the_hub(kit: LocalHubKit) -> None:
-    handle, missing = f"{ACCESS}/handle", "/api/models/acme/none/user-access-request/handle"
-    assert read_error(kit.call("POST", missing, {}, by="nobody")) == BAD_LOGIN
-    assert read_error(kit.call("POST", missing, {}, by=None)) == BAD_LOGIN
-    assert read_error(kit.call("POST", missing, {}, by="rosa")) == (404, "Repository not found", "RepoNotFound")
-    kit.gated.gated = False
-    assert read_error(kit.call("POST", handle, {}, by="rosa")) == NO_RIGHT
-    assert read_error(kit.call("POST", handle, {}, by="wim"))[2] == "RepoNotGated"
-    kit.gated.gated = "manual"
-    assert read_error(kit.call("POST", handle, {"user": "nope", "status": "?"}, by="wim"))[0] == 400
 
 
 @pytest.mark.parametrize(

@@ -169,15 +169,6 @@ def test_classes_of_mail_follow_the_preset(preset: str, wanted: dict[str, float]
         assert found[name] == pytest.approx(share, abs=0.03), name
 
 
-def test_a_class_asks_from_one_university_and_mostly_within_two_days() -> None:
-    drawn = generate_data(4, 1_500, 1, "class", NOW)
-    schools = Counter(p.institution.name for p in drawn.personas if p.mail == "academic" and p.institution)
-    assert schools.most_common(1)[0][1] > 0.9 * schools.total()
-    times = sorted(row.asked_ms for row in drawn.rows)
-    busiest = max(sum(start <= time < start + 2 * DAY for time in times) for start in times[::50])
-    assert busiest > 0.6 * len(times)
-
-
 def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     purposes = Counter(

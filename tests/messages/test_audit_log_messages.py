@@ -9,8 +9,7 @@ from datetime import datetime, time
 
 import pytest
 
-from hf_gate.base.timestamps import DAY_MS
-from hf_gate.core.letters.messages import OPEN, Delivery, DeliveryKind, MessageState
+from hf_gate.core.letters.messages import OPEN, Delivery, DeliveryKind
 from hf_gate.core.letters.notices import (
     DEFAULT_MODES,
     ChannelKind,
@@ -73,10 +72,6 @@ def _drain(store: Store, receiver: Receiver) -> None:
     drain(store, [NoticeLane(store, SHOP, lambda _: receiver, receiver.clock)], receiver.clock)
 
 
-def _later(receiver: Receiver, ms: int = DAY_MS) -> None:
-    receiver.clock.ms += ms
-
-
 @pytest.fixture
 def receiver() -> Receiver:
     return Receiver(ManualClock.at_ms(T0))
@@ -111,41 +106,6 @@ def test_it_gets_each_entry_from_when_it_is_named_in_pages_that_join(store: Stor
     assert "user7" not in str(receiver.got)
     _drain(store, receiver)
     assert len(receiver.got) == 3
-
-
-def test_what_did_not_arrive_comes_again_with_the_same_id_and_the_rest_waits(store: Store, receiver: Receiver) -> None:
-    _follow(store)
-    store_records(store, EEG, [record(n) for n in range(3)])
-    receiver.answers = [DeliveryKind.FAILED, DeliveryKind.UNKNOWN, None, DeliveryKind.DELIVERED]
-    for expected in (0, 1, 2):
-        if expected == 2:
-            with pytest.raises(KilledError):
-                _drain(store, receiver)
-        else:
-            _drain(store, receiver)
-        assert len(receiver.got) == expected
-        store_records(store, EEG, [record(10 + expected)])
-        _later(receiver)
-    _drain(store, receiver)
-    first, again, once_more, rest = receiver.got
-    assert first == again == once_more
-    assert receiver.ids == [*receiver.ids[:3], *receiver.ids[:3], *_feed_ids(store)]
-    assert rest.after == first.next
-
-
-def test_a_refused_message_is_a_dead_letter_and_the_next_one_shows_the_gap(store: Store, receiver: Receiver) -> None:
-    _follow(store)
-    store_records(store, EEG, [record(n) for n in range(3)])
-    receiver.answers = [DeliveryKind.REFUSED]
-    _drain(store, receiver)
-    (dead,) = outbox.read_messages(store, [MessageState.BOUNCED], 10)
-    store_records(store, EEG, [record(9)])
-    _drain(store, receiver)
-    refused, later = receiver.got
-    assert later.after == refused.next
-    assert outbox.requeue_messages(store, [dead.id], receiver.clock.ms, ["shop"]) == [dead.id]
-    _drain(store, receiver)
-    assert receiver.got[2] == refused
 
 
 def test_one_that_is_named_again_gets_nothing_from_between(store: Store, receiver: Receiver) -> None:

@@ -205,14 +205,6 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
     assert post.arrived.total() == arrives + 1, "a person said so"
 
 
-def test_one_bad_letter_ends_a_turn_except_a_refused_one(desk: Workspace) -> None:
-    read_in(desk, [record(number) for number in range(4)])
-    post = LetterServer([(DeliveryKind.REFUSED, False), (DeliveryKind.DELIVERED, True), (DeliveryKind.FAILED, False)])
-    result = send_letters(desk, post)
-    assert dict(result.counts) == {DeliveryKind.REFUSED: 1, DeliveryKind.DELIVERED: 1, DeliveryKind.FAILED: 1}
-    assert states(desk) == ["bounced", "sent", "waiting", "waiting"]
-
-
 def test_a_server_that_refuses_every_letter_does_not_use_all_of_them_up(desk: Workspace) -> None:
     """For example, it wants a login that is not configured before it relays."""
     read_in(desk, [record(number) for number in range(30)])
@@ -265,17 +257,6 @@ def test_nothing_is_sent_while_unattended_work_is_stopped(desk: Workspace) -> No
     assert send_letters(desk, LetterServer()).counts.total() == 1
 
 
-def test_a_person_without_an_address_gets_no_letter_and_an_answer_is_no_address(desk: Workspace) -> None:
-    answers = {"E-mail": "other@example.org"}
-    read_in(
-        desk,
-        [record(1, email=None, answers=answers), record(2, answers=answers), record(3, is_hidden=True)],
-    )
-    post = LetterServer()
-    send_letters(desk, post)
-    assert post.to == ["user2@example.org"]
-
-
 def test_a_person_gets_so_many_letters_in_thirty_days(store: Store) -> None:
     desk = open_desk(store, ManualClock.at_ms(T0), LetterConfig(kinds=(LetterKind.RECEIVED,), mail=MAIL, per_person=2))
     store_subscription(desk)
@@ -323,18 +304,6 @@ def test_a_letter_whose_outcome_was_changed_in_the_database_does_not_match_the_l
         assert write.db.run("UPDATE messages SET state = 'failed', problem = 'no' WHERE state = 'sent'")
     (fault,) = verify_ledger(desk.store, with_tables=True).broken
     assert fault.what.endswith("was sent, but is not stored as sent")
-
-
-def test_a_letter_that_counts_as_sent_without_an_entry_does_not_match_the_ledger(desk: Workspace) -> None:
-    read_in(desk, [record(1), record(2)])
-    send_letters(desk, LetterServer())
-    with desk.store.writing() as write:
-        assert write.db.run("UPDATE messages SET id = 'm_other' WHERE id = (SELECT min(id) FROM messages)")
-    (fault,) = verify_ledger(desk.store, with_tables=True).broken
-    assert fault.what == "letter m_other counts as sent, but no entry records it"
-    with desk.store.writing() as write:
-        write.db.run("DELETE FROM messages")
-    assert verify_ledger(desk.store, with_tables=True).ok, "ended letters are deleted after a time"
 
 
 def test_the_list_of_many_letters_that_are_due_takes_no_more_queries_than_that_of_few(tmp_path: Path) -> None:

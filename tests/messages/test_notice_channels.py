@@ -242,13 +242,6 @@ def test_a_server_that_dies_after_the_content_is_unknown(mailbox: Mailbox) -> No
     assert len(mailbox.mails) == 1
 
 
-def test_no_server_is_a_failure() -> None:
-    gone = Mailbox(port=1)
-    done = mail_to(gone).send(message(), NOW)
-    words = "no mail server answers at that address: ConnectionRefusedError"
-    assert (done.kind, done.problem) == (DeliveryKind.FAILED, words)
-
-
 def test_a_server_whose_greeting_never_ends_is_given_up() -> None:
     with open_endless_server(b"220-wait\r\n", 0.01) as port:
         server = MailServer(host="127.0.0.1", port=port, sender="gate@example.org", to=TO)

@@ -10,7 +10,7 @@ from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.letters.notices import Condition, NoticeEvent, NoticeItem, describe_item
 from hf_gate.core.turns import TurnEnd, TurnRow
-from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, NotGated, RepoNotFound
+from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, RepoNotFound
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.store.store import Store
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, list_notice_items, turn_on_destinations
@@ -46,16 +46,6 @@ def test_a_condition_is_told_when_it_begins_once_a_day_and_when_it_is_over(store
     assert compare(store, T0 + 25 * hour, _STUCK) == ["Table x is refused."]
     assert compare(store, T0 + 26 * hour) == ["Table x is refused.over"]
     assert compare(store, T0 + 27 * hour) == []
-
-
-def test_a_condition_from_before_the_destination_is_told_to_it_and_so_is_its_end(store: Store) -> None:
-    assert compare(store, T0, _STUCK) == []
-    turn_on_destinations(store, at=T0 + 1)
-    assert compare(store, T0 + 2, _STUCK) == ["Table x is refused."]
-    assert compare(store, T0 + 3, _STUCK) == []
-    turn_on_destinations(store, ["a", "b"], at=T0 + 4)
-    assert compare(store, T0 + 5, _STUCK) == ["Table x is refused."]
-    assert compare(store, T0 + 6) == ["Table x is refused.over"] * 2
 
 
 def test_what_a_destination_was_not_told_is_never_over_for_it(store: Store) -> None:
@@ -152,19 +142,6 @@ def test_a_turn_that_fails_whole_shows_nothing_to_be_over(store: Store) -> None:
     assert turns.end(TurnEnd.FAILED, _OUTAGE) == [], "one bad turn for the others"
     assert turns.end(TurnEnd.PARTIAL, first) == []
     assert len(turns.end(TurnEnd.OK)) == 1
-
-
-def test_a_cause_that_many_repos_have_in_common_is_one_line(store: Store) -> None:
-    turns = Turns(store)
-    repos = [Repo(RepoType.MODEL, "acme", f"set-{number}") for number in range(120)]
-    failures = [TurnFailure(NotGated(f"{repo}: not gated", status=400), repo) for repo in repos]
-    turns.end(TurnEnd.PARTIAL, *failures)
-    (line,) = turns.end(TurnEnd.PARTIAL, *failures)
-    assert line.startswith(
-        "A turn of hf-gate run failed at acme/set-0, acme/set-1, acme/set-10 and 117 more: not gated. Gate it first"
-    )
-    (line,) = turns.end(TurnEnd.OK)
-    assert line.startswith("Solved: A turn of hf-gate run failed at acme/set-0, acme/set-1, acme/set-10 and 117 more")
 
 
 def test_repos_that_refuse_the_token_are_one_line_that_names_no_other_source_of_tokens(store: Store) -> None:

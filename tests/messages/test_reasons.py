@@ -11,7 +11,7 @@ import pytest
 from hf_gate.core.requests import check_reason
 from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.store.rows.tray import list_waiting_decisions
-from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page
 
 RESET = [(one.text, one.name) for one in list_ready_texts("reset")]
 REJECT = [(one.text, one.name) for one in list_ready_texts("reject")]
@@ -78,28 +78,6 @@ def test_seven_texts_come_with_every_workspace_each_where_it_is_true(asked: Desk
     assert all("ask again" in text for text, _ in RESET)
     assert not any("ask again" in text for text, _ in REJECT)
     assert all(check_reason(text) == text and "{" not in text for text, _ in RESET + REJECT)
-
-
-def test_the_workspaces_own_texts_come_first_filled_in(tmp_path: Path) -> None:
-    with open_desk(tmp_path, config=OWN) as desk:
-        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-        own = [("We are closed.", "closed"), (f"Say more about {desk.repo.id}, ada.", "more")]
-        sheet = _sheet(desk, desk.visitor(), "ada")
-        assert _offered(sheet) == own + RESET
-        assert _chosen(sheet) == ["We are closed."]
-
-
-@pytest.mark.parametrize("mode", ["enforce", "shadow"])
-def test_the_reason_of_a_rule_comes_before_all(tmp_path: Path, mode: str) -> None:
-    policy = POLICY.replace("mode: enforce", f"mode: {mode}")
-    with open_desk(tmp_path, policy=policy, config="templates: {closed: We are closed.}\n") as desk:
-        desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": "test"})
-        lena = desk.visitor()
-        _decide(desk, lena, "reset", "ada", reason="We are closed.")
-        sheet = _sheet(desk, lena, "bob")
-        first = "Please say what you will use it for, bob, then ask again."
-        assert _offered(sheet) == [(first, "rule say-more"), ("We are closed.", "closed last used"), *RESET]
-        assert _chosen(sheet) == [first]
 
 
 def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of a reviewer in a real Chromium, from the first key to the end: thirty requests, a class until June, a late undo, a rejection explained."""
+"""Jobs of a reviewer in a real Chromium, from the first key to the end: thirty requests, a class until June."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def test_thirty_requests_are_decided_by_keys_over_the_end_of_a_page(browser: Bro
     with _queue(browser, desk) as page:
         order: list[str] = []
         decided: dict[str, str] = {}
+        page.keyboard.press("k")
+        expect(page.locator("#said")).to_have_text("That is the first row.")
         for number in range(30):
             expect(page.locator(".row.is-focus")).to_have_count(1)
             name = _current(page)
@@ -84,16 +86,6 @@ def test_thirty_requests_are_decided_by_keys_over_the_end_of_a_page(browser: Bro
         desk.send_due()
     assert {name: read_status(desk, name) for name in order} == decided
     assert len(set(order)) == 30
-
-
-def test_the_first_and_the_last_row_are_said(browser: Browser, desk: Desk) -> None:
-    desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
-    with _queue(browser, desk) as page:
-        page.keyboard.press("k")
-        expect(page.locator("#said")).to_have_text("That is the first row.")
-        page.keyboard.press("j")
-        page.keyboard.press("j")
-        expect(page.locator("#said")).to_have_text("That is the last row.")
 
 
 def test_a_university_gets_access_until_june_in_one_go(browser: Browser, desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""Days of a steward in a real Chromium, by keys alone: a plan applied and watched, a selection that stays; and a decision without JavaScript."""
+"""Days of a steward in a real Chromium, by keys alone: a plan applied and watched, a selection that stays, a link that is not lost."""
 
 from __future__ import annotations
 
