@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from hf_gate import Hub
 from hf_gate.core.forms.roles import Role
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.policies.parsing.policy_parser import parse_policy
+from hf_gate.settings import setting_keys
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.service.example_policies import fit_example
+from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import DATASET, CommandResult, Console, request_access, status_of
 from tests.kits.course_answers import ANSWERS
 
@@ -167,6 +172,11 @@ def test_init_makes_the_workspace_that_the_environment_names(
     made = Console(hub).run("init", DATASET, env={"HF_GATE_WORKSPACE": str(tmp_path / "there")})
     assert made.code == 0, made.err
     assert (tmp_path / "there" / "hf-gate.yaml").exists()
+    with Hub(hub.tokens["owner"], hub.url) as client:
+        creator = client.whoami().id
+    url = f"sqlite:///{tmp_path / 'there' / 'desk.db'}"
+    with closing(open_store(url, endpoint=hub.url, world=get_world_id(hub.url))) as store:
+        assert store.setting(setting_keys.INIT_ACCOUNT) == creator, "the desk belongs to the account that ran init"
     assert list(here.iterdir()) == []
 
 

@@ -17,6 +17,8 @@ def store_member(
     *,
     user_id: str | None = None,
     account: str | None = None,
+    begun_at: int = 1,
+    begun_by: str | None = None,
 ) -> Member:
     """A Hub account becomes a member, or gets another role or other repos. Its id is `id-NAME` unless told otherwise."""
     ident = user_id or f"id-{name}"
@@ -29,6 +31,8 @@ def store_member(
         id="" if known is None else known.id,
         account=account or name,
         user_id=ident,
+        begun_at=begun_at,
+        begun_by=begun_by,
     )
     made = admit_member(store, member, "owner", 1)
     assert made is not None

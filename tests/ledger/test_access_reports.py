@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.lifecycle import Status
@@ -38,6 +39,7 @@ from tests.kits.approvals import (
 )
 from tests.kits.grant_workspaces import OTHERS, SIGNED, GrantWorkspace, policy
 from tests.kits.in_process_hub import InProcessHub
+from tests.kits.members import store_member
 from tests.kits.workspaces import HubWorkspace
 
 __all__ = ["two_people"]
@@ -65,6 +67,16 @@ def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> No
     (sheet,) = csv.DictReader(io.StringIO("".join(csv_lines(AccessRecord, [row]))))
     assert [name for name in ("mia", "owner") if name in sheet["approvers"]] == ["mia", "owner"]
     assert (sheet["rule"], sheet["is_outside"]) == ("welcome", "false")
+
+
+def test_the_report_says_that_an_approver_was_a_new_member(two_people: HubWorkspace) -> None:
+    scene = two_people
+    amy2 = store_member(scene.store, "amy2", begun_at=to_ms(scene.clock.now()) - 180_000, begun_by="id-owner")
+    decide_as(scene, author_of(amy2), actor="amy2")
+    decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
+    row = access(scene)["ada"]
+    assert row.approvers == ["amy2", "mia"]
+    assert name_deciders(row) == "amy2 (member since 3 min, added by owner), mia"
 
 
 def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: HubWorkspace) -> None:
