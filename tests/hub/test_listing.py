@@ -106,6 +106,14 @@ def test_a_page_of_a_common_size_without_link_is_not_taken_as_the_end() -> None:
     assert len(keys(played)) == 250
 
 
+def test_a_repeated_request_is_listed_once_and_leaves_a_doubt() -> None:
+    rows = by_time(12)
+    played = listed(Pages([*rows[:5], rows[2], *rows[5:]], 6))
+    assert keys(played) == [r["requestId"] for r in rows]
+    assert not played.result.proved
+    assert "twice" in played.result.why
+
+
 def test_a_link_that_loops_ends_the_listing_with_a_doubt() -> None:
     def hub(send: HubCall) -> Answer:
         return reply(

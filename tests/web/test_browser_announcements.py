@@ -81,7 +81,9 @@ def test_it_covers_no_key_and_escape_closes_it(page: Page) -> None:
 
 
 def test_it_stays_while_it_is_pointed_at_or_has_the_focus(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
     page.keyboard.press("z")
+    assert page.locator("#said").evaluate("said => getComputedStyle(said).animationName") == "none"
     page.locator("#said").hover()
     page.clock.run_for(20_000)
     _is_shown(page, LATE_UNDO)
@@ -99,6 +101,9 @@ def test_the_key_of_a_decision_is_answered_for_a_viewer(browser: Browser, desk: 
     page = _open_queue(browser, url, desk.authenticator.make_link_of(vic, SignInMethod.HUB, 60.0))
     page.keyboard.press("a")
     _is_shown(page, "That cannot be decided here.")
+    expect(page.locator(".keys")).to_contain_text("move")
+    for word in ("accept", "send back", "reject", "select", "undo"):
+        expect(page.locator(".keys")).not_to_contain_text(word)
     page.context.close()
 
 
