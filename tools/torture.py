@@ -45,6 +45,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_ledger.py",
         "tests/requests/test_ledger_cadence.py",
         "tests/base/test_normalization.py",
+        "tests/hub/test_hidden_tokens.py",
         "tests/hub/test_listing.py",
         "tests/hub/test_pacing.py",
         "tests/hub/test_pacing_laws.py",

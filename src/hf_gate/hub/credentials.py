@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from hf_gate.base.environment import is_true
@@ -40,23 +38,6 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("tokens cannot be pickled")
-
-
-_HIDDEN_IN_TEXT = (
-    r"(?<=[Bb]earer )[^\s'\"<>]{6,}|(?<=://)[^/@\s]+(?=@)"
-    r"|\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"
-)
-
-
-_SHORTEST_TOKEN = 8
-
-
-def hide_tokens(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """Return the text without these tokens, and without anything that looks like a token."""
-    for token in (secret.reveal() for secret in secrets):
-        if len(token) >= _SHORTEST_TOKEN:  # a shorter one is a word, which the text may have for itself
-            text = text.replace(token, "(token)")
-    return re.sub(_HIDDEN_IN_TEXT, "(token)", text)
 
 
 def _is_on(name: str) -> bool:

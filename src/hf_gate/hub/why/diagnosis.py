@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from hf_gate.base.decoding import convert_value
 from hf_gate.base.display_text import clip, make_visible
-from hf_gate.hub.credentials import Secret, hide_tokens
+from hf_gate.hub.credentials import Secret
+from hf_gate.hub.hidden_tokens import hide_tokens
 
 _LONGEST_TEXT: Final = 1000  # columns of one text of a diagnosis
 _MARKDOWN: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#+-!|~&"})

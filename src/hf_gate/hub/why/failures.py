@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.errors import HfGateError
-from hf_gate.hub.credentials import Secret, hide_tokens
+from hf_gate.hub.credentials import Secret
+from hf_gate.hub.hidden_tokens import hide_tokens
 from hf_gate.hub.protocol.access_refusals import RefusalCause, find_refusal, locate_words_in_log
 
 MAX_LOG: Final = 1 << 20  # characters of a pasted log that are read, from its end
@@ -219,11 +220,12 @@ _LINK, _SENTENCE, _CALL, _WORDS_OF_HUB = range(4)  # ranks of places
 
 def read_log(text: str) -> Failure:
     """Return what a pasted log says. Only its last 1,048,576 characters are read."""
-    return _read_words(_DECORATION.sub(" ", text[-MAX_LOG:]), is_log=True)
+    return _read_words(text[-MAX_LOG:], is_log=True)
 
 
-def _read_words(text: str, *, is_log: bool) -> Failure:
-    text = " ".join(text.split())
+def _read_words(told: str, *, is_log: bool) -> Failure:
+    """Return what a text says; repos and statuses are read from the whole text, `words` is without tokens."""
+    text, words = (_join_lines(part, is_log=is_log) for part in (told, hide_tokens(told)))
     statuses = [(found.start(), int(found[1] or found[2])) for found in _STATUS.finditer(text)]
     urls = [(found.start(), found[0]) for found in _URL.finditer(text)]
     failed_at = locate_words_in_log(text)[1]
@@ -236,7 +238,7 @@ def _read_words(text: str, *, is_log: bool) -> Failure:
     place = max(_list_places(text, urls), key=lambda place: (place.rank, -measure((place.start, place))), default=None)
     host = _host_of(min(urls, key=measure, default=(0, ""))[1])
     return Failure(
-        words=hide_tokens(text),
+        words=words,
         repo=place.repo if place is not None else None,
         file=place.file if place is not None else None,
         host=host if place is None or _STORAGE_HOST.search(host or "") else place.host,
@@ -244,6 +246,10 @@ def _read_words(text: str, *, is_log: bool) -> Failure:
         code="GatedRepo" if _GATED.search(text) else None,
         is_log=is_log,
     )
+
+
+def _join_lines(text: str, *, is_log: bool) -> str:
+    return " ".join((_DECORATION.sub(" ", text) if is_log else text).split())
 
 
 def _list_places(text: str, urls: list[tuple[int, str]]) -> Iterator[_Place]:
