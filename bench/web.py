@@ -127,7 +127,6 @@ def _iterate_kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
     people += [row[0] for row in rows(_BUSIEST)]
     plain = ["status:pending", "status:pending age:>7d", "status:pending verdict:human", "status:accepted", ""]
     queue = [_queue_url(text) for text in plain] + [_queue_url(text) + "&order=newest" for text in plain]
-    by = [_queue_url(text) + more for text in plain for more in ("&by=person", "&by=person&order=newest")]
     facets = [_queue_url(f"status:pending repo:{repo}") for repo in repos[::5]]
     facets += [
         _queue_url(f"status:pending {term}")
@@ -138,7 +137,6 @@ def _iterate_kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
         _queue_url("rule:r20 status:pending age:>30d"),
     ]
     yield "web-queue", "the queue", [*queue, "following"]
-    yield "web-person-rows", "the queue by person", by
     yield "web-facet", "a facet of the queue", facets
     yield "web-search", "a text search in names and answers", [_queue_url(text) for text in filling.SEARCHES]
     yield "web-detail", "one request", [f"/requests/{key}" for key in requests if key]
@@ -242,7 +240,7 @@ def main(args: Sequence[str]) -> int:
 
 
 KEYS: tuple[str, ...] = (
-    "web-queue", "web-person-rows", "web-facet", "web-search", "web-detail", "web-person", "web-overview", "web-first-page", "web-page",
+    "web-queue", "web-facet", "web-search", "web-detail", "web-person", "web-overview", "web-first-page", "web-page",
     "web-js", "web-select", "web-selected", "web-bulk", "web-key", "web-next", "web-turn",
     REVIEWERS_KEY, EVALUATING_KEY,
 )  # fmt: skip

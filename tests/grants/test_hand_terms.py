@@ -533,4 +533,3 @@ def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(desk: De
         assert answer.status == 303
         assert answer.headers["location"].startswith("/bulk/") is not is_known
     assert [one.change.until for one in list_waiting_decisions(desk.app_state.workspace.store)] == ["1y"]
-    assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)

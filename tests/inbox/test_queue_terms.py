@@ -24,13 +24,12 @@ def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Desk, te
     plain = text.replace("+", " ").strip()
     answers = [
         viewer.get(f"/queue?q={text}"),
-        viewer.get(f"/queue?by=person&q={text}"),
         owner.get(f"/queue.json?q={text}"),
         owner.get(f"/api/v1/requests?q={text}"),
         owner.post("/selection", {"do": "all", "q": plain}),
         owner.post("/views", {"name": "Big", "q": plain}),
     ]
-    assert [answer.status for answer in answers] == [422] * 6
+    assert [answer.status for answer in answers] == [422] * 5
     assert "a query has at most" in answers[0].body
     assert viewer.get("/queue").status == 200  # no view of that size was saved that would break the page
 
@@ -83,8 +82,8 @@ def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Desk) -> Non
     ):
         assert parse_qs(urlsplit(chips[name]).query) == {"q": [left]}
     assert {"Remove Country not US ×", "Remove Asked more than 2 days ago ×"} <= chips.keys()
-    others = links_of(crowded.visitor().get("/queue?q=status:accepted&by=person").body, "q-terms")
-    assert parse_qs(urlsplit(others["Clear"]).query) == {"q": ["status:pending"], "by": ["person"]}
+    others = links_of(crowded.visitor().get("/queue?q=status:accepted").body, "q-terms")
+    assert parse_qs(urlsplit(others["Clear"]).query) == {"q": ["status:pending"]}
     assert "Clear" not in links_of(crowded.visitor().get("/queue").body, "q-terms")
 
 

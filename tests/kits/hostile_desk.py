@@ -155,7 +155,7 @@ class HostileDesk:
         return {
             "/": ["/"],
             "/queue": ["/queue?q=status:pending", "/queue?q=", f"/queue?{asked}", f"/queue?{asked}&q=",
-                       "/queue?q=&by=person", f"/queue?{asked}&by=person", f"/queue?q=repo:{repo}&by=person"],
+                       f"/queue?q=repo:{repo}"],
             "/queue.{kind}": [f"/queue.{kind}?q=" for kind in ("json", "jsonl", "csv")] + [f"/queue.json?{asked}"],
             "/requests/{id}": [f"/requests/{one.state.hub_request}" for one in (waits, gone)]
             + [f"/requests/{gone.state.hub_request}?verb=accept&back=1", f"/requests/{key}?verb=until"]

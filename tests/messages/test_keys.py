@@ -334,14 +334,6 @@ def test_the_page_of_a_request_has_equal_buttons_in_the_same_order(page: Page) -
         assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
 
 
-def test_by_person_there_is_no_bar_of_a_selection_that_is_not_shown(page: Page) -> None:
-    _press(page, "x", "j", "x")
-    expect(page.locator("#bulk")).to_contain_text("2 selected")
-    page.goto("/queue?by=person")
-    expect(page.locator("#rows .row:has(.at)")).to_have_count(len(NAMES))
-    expect(page.locator("#bulk")).to_have_count(0)
-
-
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_bar_stays_in_view_while_rows_are_ticked(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 420})

@@ -358,7 +358,7 @@ def test_verdicts_are_folded_in_the_history(asked: Desk) -> None:
 
 def test_a_request_opened_from_a_page_of_the_queue_stays_in_its_query(asked: Desk) -> None:
     lena, path = asked.visitor(), f"/requests/{_key(asked, 'bob')}"
-    opened = lena.get(path, referer="http://127.0.0.1:7860/queue?q=bob&by=person")
+    opened = lena.get(path, referer="http://127.0.0.1:7860/queue?q=bob&order=newest")
     assert (opened.status, opened.headers["location"]) == (303, f"{path}?q=bob")
     assert "1 of 1" in _text(lena.get(f"{path}?q=bob").body)
     sheet = lena.get(f"{path}/reset", referer="http://127.0.0.1:7860/queue?q=bob")

@@ -82,7 +82,7 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     entry = desk.app_state.workspace.store.entries(limit=1)[0].link
     repo = f"/repos/{desk.repo.type.value}s/{desk.repo.id}"
     return {
-        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=status:pending+-quality:junk+mail:free,none", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
+        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=status:pending+-quality:junk+mail:free,none", "/queue?q=nobody-at-all", "/queue?q="),
         "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject",
                            f"/requests/{key}?verb=until", f"/requests/{rows[3]['request_id']}", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
         "/requests/{id}/{verb}": (f"/requests/{key}/reset",),

@@ -51,7 +51,6 @@ def _addresses(desk: Desk, visitor: Visitor) -> list[str]:
         *api,
         "/tray",
         "/settings",
-        "/queue?by=person",
         "/queue?q=%E2%80%AE%1B",
         "/audit/export",
     ]

@@ -77,7 +77,6 @@ DOCUMENTS: Mapping[str, tuple[Sequence[str], type[Record], Sequence[str]]] = {
 
 FILES: Mapping[str, tuple[str, type[Record], str]] = {
     "queue": ("/queue.{kind}?q=", RequestRecord, "queue"),
-    "queue by person": ("/queue.{kind}?q=&by=person", RequestRecord, "queue"),
     "bulk": ("/bulk/PICK.{kind}?verb=accept", RequestRecord, "bulk"),
     "person": ("/people/PERSON.{kind}", AttemptRecord, "person"),
     "people": ("/people.{kind}", PersonRecord, "people"),

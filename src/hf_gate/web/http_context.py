@@ -200,14 +200,8 @@ class HttpContext:
 
     @property
     def return_url(self) -> str | None:
-        """The address in `next`, if it is a page of the desk.
-
-        Only a place (`#r-17`): on the page that sent the form.
-        """
-        wanted = self.form_value("next")
-        if wanted.startswith("#") and self.referring_url:
-            wanted = self.referring_url + wanted
-        return local_path(wanted)
+        """The address in `next`, if it is a page of the desk."""
+        return local_path(self.form_value("next"))
 
     def redirect_back(self, otherwise: str = "/queue") -> Response:
         """Redirect to the page that the form was sent from, if it is a page of the desk."""

@@ -45,8 +45,6 @@ from hf_gate.verdicts.pages.policy_texts import visible_tables
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, Refused
 
-from . import queue_by_person
-from .queue_by_person import PersonRequests
 from .queue_counts import (
     MAX_COUNTED,
     build_facets,
@@ -89,44 +87,38 @@ def home(context: HttpContext) -> Response:  # noqa: ARG001 - as every page
 
 
 def page(context: HttpContext) -> Response:
-    """Show one page of the queue with its facets, grouped by person if requested."""
-    by = queue_by_person.grouping_of(context)
+    """Show one page of the queue with its facets."""
     order = "newest" if context.query_value("order") == "newest" else None
     if "terms" in context.query:  # sent by the search form
         merged = merge_search(context.query_value("terms"), context.query_value("q"))
-        return RedirectResponse(queue_url(merged, by=by, order=order), 303)
+        return RedirectResponse(queue_url(merged, order=order), 303)
     asked = parse_queue_query(context)
     after = context.query_value("after") or None
     counters = list_counts(context)
     matching = count_matching(asked.query, counters)
-    shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
+    shown = _rows(context, asked, order, after, is_known=matching is not None)
     following = shown.pop("next")
     total = shown.pop("total", None)
     standing = count_pending_by_verdict(counters)
-    more = "".join(f"&{name}={value}" for name, value in (("by", by), ("order", order)) if value)
+    more = "" if order is None else f"&order={order}"
     return context.render(
         "queue.html",
         **shown,
         **_shared_values(asked, shown["lines"], counters.cells),
         asked=asked,
-        following=queue_url(asked.text, by=by, order=order, after=following) if following else None,
-        first=queue_url(asked.text, by=by, order=order) if after else None,
-        turned=queue_url(asked.text, by=by, order=None if order else "newest"),
-        regrouped=queue_url(asked.text, by=None if by else queue_by_person.BY_PERSON, order=order),
+        following=queue_url(asked.text, order=order, after=following) if following else None,
+        first=queue_url(asked.text, order=order) if after else None,
+        turned=queue_url(asked.text, order=None if order else "newest"),
         newest=order is not None,
-        by=by,
         total=total or format_total(context, asked.query, counters),
-        views=list_views(context, asked, counters, by),
+        views=list_views(context, asked, counters),
         facets=build_facets(asked, counters, more),
         chips=build_chips(asked, more),
-        cleared=queue_url(PENDING, by=by, order=order),
+        cleared=queue_url(PENDING, order=order),
         more=more,
         standing=standing,
         holds=_describe_holds(context, counters.cells),
-        exports=[
-            (kind, f"/queue.{kind}?{urlencode({'q': asked.text} | ({'by': by} if by else {}))}")
-            for kind in ("csv", "json")
-        ],
+        exports=[(kind, f"/queue.{kind}?{urlencode({'q': asked.text})}") for kind in ("csv", "json")],
         problem=context.app_state.policies.problem_for(context.member),
         unread=list_failed_syncs(context),
         refused_tables=list_refused_tables(context),
@@ -140,8 +132,6 @@ def _rows(
     context: HttpContext, asked: QueueQuery, order: str | None, after: str | None, *, is_known: bool
 ) -> dict[str, Any]:
     """Return the rows and the next cursor. `is_known`: the total need not be counted here."""
-    if queue_by_person.grouping_of(context):
-        return _people_values(context, asked, order, after)
     most = MAX_COUNTED if after is None and not is_known else 0
     newest_first = order is not None
     found = run_query(context, asked.query, limit=PAGE_SIZE, cursor=after, newest_first=newest_first, most=most)
@@ -154,11 +144,8 @@ def _page_values(context: HttpContext, found: QueryPage) -> dict[str, Any]:
     return {"lines": build_request_lines(context, found.rows), "picks": picks, "next": found.next}
 
 
-def _shared_values(
-    asked: QueueQuery, shown: Sequence[RequestLine | PersonRequests], cells: Sequence[QueueCount]
-) -> dict[str, Any]:
+def _shared_values(asked: QueueQuery, lines: Sequence[RequestLine], cells: Sequence[QueueCount]) -> dict[str, Any]:
     """Return what all rows share, which stands above them: the repo, unless the page names it, and the reason."""
-    lines = [line for one in shown for line in (one.lines if isinstance(one, PersonRequests) else [one])]
     repos = {line.row.repo for line in lines}
     repo = repos.pop() if len(repos) == 1 else None
     is_named = asked.values_of("repo") == {str(repo)} or len({cell.repo for cell in cells}) == 1
@@ -176,14 +163,7 @@ def _shared_reason(lines: Sequence[RequestLine]) -> dict[str, Any]:
     return {"shared_action": action, "shared_why": why}
 
 
-def _people_values(context: HttpContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
-    people, following = queue_by_person.read_people(context, asked.query, cursor=after, newest_first=order is not None)
-    return {"lines": people, "hidden": sum(person.is_hidden for person in people), "next": following}
-
-
-def list_views(
-    context: HttpContext, asked: QueueQuery, counters: Counters, by: str | None = None
-) -> list[dict[str, object]]:
+def list_views(context: HttpContext, asked: QueueQuery, counters: Counters) -> list[dict[str, object]]:
     """Return the saved views, with their number of requests if the counters cover the query.
 
     Views of everybody are left out if they are empty or show the same as Pending, except the current one.
@@ -193,7 +173,7 @@ def list_views(
     views: list[dict[str, object]] = [
         {
             "name": name,
-            "href": queue_url(query, by=by),
+            "href": queue_url(query),
             "is_current": query in {str(asked.query), asked.text},
             "query": query,
             "n": _count_view(query, counters),
@@ -316,16 +296,12 @@ def _recent_speed(context: HttpContext) -> tuple[str, str] | None:
 
 
 def export(context: HttpContext) -> Response:
-    """Return all matching rows as a file, grouped by person if requested."""
+    """Return all matching rows as a file."""
     asked = parse_queue_query(context)
     if asked.problem is not None:
         raise asked.problem
-    rows = (
-        queue_by_person.list_all_rows(context, asked.query)
-        if queue_by_person.grouping_of(context)
-        else _list_all(context, asked)
-    )
-    return export_response("requests", context.params["kind"], RequestRecord, request_records(context, rows))
+    records = request_records(context, _list_all(context, asked))
+    return export_response("requests", context.params["kind"], RequestRecord, records)
 
 
 def request_records(context: HttpContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:

@@ -47,7 +47,6 @@ _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
 
 _MAX_USES: Final = 3  # main answers in a row
 _MOST_SHOWN: Final = 240  # characters of a main answer in a row
-_MOST_IN_BRIEF: Final = 160  # and in one of many rows of a person
 _MOST_OF_DOMAIN: Final = 40  # characters of a mail domain
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 
@@ -99,7 +98,6 @@ class RequestLine(Struct):
     version: str
     who: str
     fullname: str | None
-    is_hidden: bool
     asked_at: datetime
     age: str
     answers: list[AnswerLine]
@@ -196,12 +194,7 @@ class RequestLine(Struct):
     @property
     def shown_answers(self) -> AnswerSummary:
         """The answers that a row shows."""
-        return summarize_answers(self, _MOST_SHOWN)
-
-    @property
-    def brief_answers(self) -> AnswerSummary:
-        """The answers that one of many rows of a person shows."""
-        return summarize_answers(self, _MOST_IN_BRIEF)
+        return summarize_answers(self)
 
     @property
     def main_answers(self) -> list[AnswerLine]:
@@ -215,8 +208,8 @@ class RequestLine(Struct):
         return [*purpose, *(a for a in told if a.role is Role.JOB)] if purpose else told
 
 
-def summarize_answers(line: RequestLine, most: int) -> AnswerSummary:
-    """Return the answers that a row shows: the main ones with at most `most` characters each, and from where."""
+def summarize_answers(line: RequestLine) -> AnswerSummary:
+    """Return the answers that a row shows: the beginnings of the main ones, and from where."""
     main = line.main_answers
     roles = {answer.role: answer for answer in reversed(line.answers) if answer.text.strip()}
     first = next(iter(main), roles.get(Role.AFFILIATION, line.answers[0]))
@@ -229,7 +222,7 @@ def summarize_answers(line: RequestLine, most: int) -> AnswerSummary:
     institution = roles.get(Role.AFFILIATION)
     country = roles.get(Role.COUNTRY)
     return AnswerSummary(
-        [shorten(answer, most) for answer in main[:_MAX_USES]],
+        [shorten(answer, _MOST_SHOWN) for answer in main[:_MAX_USES]],
         None if institution is None else shorten(institution, 120),
         None if country is None else shorten(country, 60),
         is_right_to_left,
@@ -318,7 +311,6 @@ def _line(
         version=row.version.token,
         who=row.person_name,
         fullname=other_name(who),
-        is_hidden=who.username is None,
         asked_at=asked,
         age=context.format_age(asked),
         answers=list_answers(row, repo),

@@ -3,8 +3,8 @@
 import { announce } from "./announcements.js";
 import { enqueueSelection, postDecision } from "./calls.js";
 import { find } from "./dom.js";
-import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
-import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
+import { currentRow, currentRowKey, focusRow, isDecided } from "./rows.js";
+import { keyOf, nextUndecidedRow, rowById } from "./rows.js";
 import { toggleRules } from "./preview.js";
 import { setTicks, tickOf } from "./selection.js";
 import { openSheet } from "./sheet.js";
@@ -18,10 +18,6 @@ export function decide(row, verb) {
   const control = find(`[data-do="${verb}"]`, row);
   if (!control) {
     refuse(row, verb);
-    return;
-  }
-  if (isOfPerson(row)) {
-    control.click();
     return;
   }
   const sheet = control.dataset.sheetUrl || control.href;
@@ -69,7 +65,7 @@ function confirmSelection(verb, place = "") {
 export function openEndSheet(row) {
   const box = tickOf(row);
   const openSheetOfRow = () => {
-    const canAccept = row && !isOfPerson(row) && !isDecided(row) && find('[data-do="accept"]', row);
+    const canAccept = row && !isDecided(row) && find('[data-do="accept"]', row);
     if (canAccept) openSheet(`/requests/${keyOf(row)}/until`, row);
     else refuse(row, "accept");
   };
@@ -120,7 +116,7 @@ export function noteTrayCall(url, row) {
 export function watchUndo() {
   document.addEventListener("desk-undone", (event) => {
     if (undoneFrom !== null && undoneFrom === currentRowKey()) {
-      focusRow(rowOfRequest(event.detail.value));
+      focusRow(rowById(event.detail.value));
     }
     undoneFrom = null;
   });
@@ -140,6 +136,5 @@ export function toggleWhy(row) {
   cell.colSpan = row.children.length;
   line.append(cell);
   row.after(line);
-  const request = isOfPerson(row) ? find(".at > li", row) : row;
-  htmx.ajax("GET", `/requests/${keyOf(request)}/why`, { source: cell, target: cell, swap: "innerHTML" });
+  htmx.ajax("GET", `/requests/${keyOf(row)}/why`, { source: cell, target: cell, swap: "innerHTML" });
 }

@@ -6,17 +6,13 @@ import { turnPage } from "./paging.js";
 let currentKey = null;
 
 export const allRows = () => findAll("#rows > .row");
-/* The key of a request or, grouped by person, of a person: then the row has an element for each request. */
-export const keyOf = (node) => node.dataset.requestId ?? node.id.slice(2);
-const named = (key) => `[data-request-id="${CSS.escape(key)}"]`;
+export const keyOf = (row) => row.dataset.requestId;
 /* The row that a node is in, also in the preview of a row. */
 export function rowOf(node) {
   const previewed = node?.closest?.("#preview")?.querySelector("[data-preview-of]");
   return previewed ? rowById(previewed.dataset.previewOf) : (node?.closest?.("#rows > .row") ?? null);
 }
-export const rowById = (key) => find(`#rows > ${named(key)}`) ?? document.getElementById("r-" + key);
-export const rowOfRequest = (key) => rowOf(find(`#rows ${named(key)}`));
-export const isOfPerson = (row) => Boolean(row?.querySelector(".at"));
+export const rowById = (key) => find(`#rows > [data-request-id="${CSS.escape(key)}"]`);
 export const currentRowKey = () => currentKey;
 export const currentRow = () => (currentKey && rowById(currentKey)) || null;
 export const isDecided = (row) => row.matches(".is-leaving, .is-gone");
@@ -95,7 +91,7 @@ function followFocus(target) {
 
 /* One tab stop per row, the person's link. The arrow keys move along the row's other controls. */
 export function setTabStops() {
-  const controls = "#rows .c-act > :is(a, button), #rows .c-pick input, #rows .at :is(input, a), #rows .c-say a";
+  const controls = "#rows .c-act > :is(a, button), #rows .c-pick input, #rows .c-say a";
   for (const control of findAll(controls)) control.tabIndex = -1;
 }
 
@@ -120,7 +116,7 @@ export function watchTooltips() {
 export function focusAlongRow(offset) {
   const row = currentRow();
   if (!row) return false;
-  const stops = findAll(".who, .at :is(input:not([type=hidden]), a), .c-say a, .c-act > :is(a, button)", row);
+  const stops = findAll(".who, .c-say a, .c-act > :is(a, button)", row);
   const index = stops.indexOf(document.activeElement);
   if (index < 0) return false;
   stops[index + offset]?.focus();

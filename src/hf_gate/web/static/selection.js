@@ -26,7 +26,6 @@ export function selectAll(scope) {
 
 export function toggleRow(row, { isRange = false } = {}) {
   if (!row) return;
-  for (const tick of findAll(".pick > input", row)) if (!tick.disabled) tick.checked = !tick.checked;
   const box = tickOf(row);
   if (!box || box.disabled) return;
   const list = allRows();

@@ -91,13 +91,5 @@ function noteSent(answer) {
 export function watchTray() {
   addEventListener("beforeunload", () => (leftAt = Date.now()));
   setInterval(beat, 1000);
-  // Grouped by person, a row is not replaced when a decision was sent or undone.
-  document.addEventListener("htmx:afterSettle", (event) => {
-    noteSent(event.detail.xhr);
-    if (Number(find("#tray").dataset.count)) return;
-    for (const line of findAll(".at > .goes")) {
-      line.classList.remove("goes");
-      find(".v-at", line).textContent = "sent or undone";
-    }
-  });
+  document.addEventListener("htmx:afterSettle", (event) => noteSent(event.detail.xhr));
 }
