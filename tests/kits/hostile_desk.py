@@ -161,7 +161,6 @@ class HostileDesk:
             + [f"/requests/{gone.state.hub_request}?verb=accept&back=1", f"/requests/{key}?verb=until"]
             + [f"/requests/{key}?verb=reset", f"/requests/{key}?{asked}", f"/requests/{quote(text, safe='')}"],
             "/requests/{id}/why": [f"/requests/{one.state.hub_request}/why?{asked}" for one in (waits, gone)],
-            "/requests/{id}/similar": [f"/requests/{key}/similar", f"/requests/{key}/similar?{asked}"],
             "/requests/{id}/{verb}": [f"/requests/{key}/{verb}?{asked}" for verb in ("reset", "reject", "until")],
             "/tray": ["/tray", f"/tray?rows={key}", f"/tray?{asked}"],
             "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],

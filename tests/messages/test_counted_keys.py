@@ -12,11 +12,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.store.rows.tray import list_waiting_decisions
-from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
-SAME = "I would like to try the model for my personal projects at home."
 FIRST, SECOND = (one.text for one in list_ready_texts("reset")[:2])
 
 
@@ -129,26 +127,3 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, des
         expect(page.locator("#sheet")).to_be_hidden()
         assert page.url.endswith("/queue")
     assert _sent(desk) == {}
-
-
-def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, desk: Desk) -> None:
-    _ask(desk, [SAME] * 9)
-    with _queue(browser, desk) as page:
-        keys = Keyboard(page)
-        for n in range(3):
-            expect(page.locator(".row.is-focus .who")).to_have_text(f"p{n:02d}")
-            expect(page.locator("#alike form")).to_have_count(0)
-            keys.press("s")
-            _chip(page)
-            keys.press("Enter")
-        expect(page.locator("#alike")).to_contain_text("6 more wrote the same text.")
-        expect(page.locator("#alike form")).to_be_in_viewport(ratio=1)
-        expect(page.locator("#said")).to_contain_text("6 more wrote the same text.")
-        with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
-            pass  # the poll replaces the tray
-        expect(page.locator("#alike")).to_contain_text("6 more wrote the same text.")
-        assert find_accessibility_problems(page) == []
-        keys.press("m")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Send back 6 requests?")
-        assert len(_sent(desk)) == 3
-        assert keys.pressed == 7

@@ -188,40 +188,6 @@ def test_a_decision_outside_the_desk_is_said_first_too(asked: Desk) -> None:
     assert re.match(r"Rejected( by \S+)?, outside the desk, ", _answer_on_top(_page(asked, lena, "ada")))
 
 
-# ---- what is like it -------------------------------------------------------------------------------------------------------
-
-
-def test_the_same_domain_and_the_same_words_are_told_with_their_outcomes(asked: Desk) -> None:
-    asked.ask([{"username": "eve", "email": "eve@elsewhere.example"}], {"Purpose": GOOD})
-    asked.ask([{"username": "fay", "email": "fay@ethz.ch"}], {"Purpose": "Something else entirely, for a lecture."})
-    lena = asked.visitor()
-    _decide(asked, lena, "accept", "bob")
-    asked.send_due()
-    part = lena.get(f"/requests/{_key(asked, 'ada')}/similar", hx_request="true").body
-    domain, _, words = part.partition("With the same words")
-    assert {name for name in ("bob", "cyd", "eve", "fay") if f">{name}<" in domain.replace("bdi", "")} >= {"fay"}
-    assert _names(domain) == {"bob", "cyd", "fay"}
-    assert _names(words) == {"bob", "cyd", "eve"}
-    assert "accepted" in domain
-
-
-def _names(part: str) -> set[str]:
-    return set(re.findall(r"<bdi>(bob|cyd|eve|fay|ada)</bdi></a>", part))
-
-
-def test_mail_that_everybody_has_and_words_that_say_little_are_compared_with_nobodys(desk: Desk) -> None:
-    desk.ask([{"username": name, "email": f"{name}@gmail.com"} for name in ("ada", "bob")], {"Purpose": "test"})
-    part = desk.visitor().get(f"/requests/{_key(desk, 'ada')}/similar", hx_request="true").body
-    assert "Anybody can get an address" in part
-    assert "No answer has a length that can be compared" in part
-    assert "bob" not in part
-
-
-def test_what_is_like_it_at_a_repo_of_others_is_not_told(asked: Desk) -> None:
-    mia = asked.reviewer("mia", "nobody/else")
-    assert mia.get(f"/requests/{_key(asked, 'ada')}/similar").status == 404
-
-
 def test_the_page_says_in_one_sentence_why_and_lists_the_conditions_of_the_rule(desk: Desk) -> None:
     desk.ask([{"username": "ada", "email": "ada@mail.example"}], {"Purpose": GOOD})
     body = desk.visitor().get(f"/requests/{desk.row('ada').state.hub_request}").body

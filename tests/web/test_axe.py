@@ -29,7 +29,7 @@ TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, 
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
 FILES: Final = (".{kind}", "/export", "/events")
 LINKS: Final = ("a member", "a link of another site", "a link at another address")
-PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
+PARTS: Final = frozenset({"/requests/{id}/why", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 ALSO: Final[Mapping[int, tuple[int, Literal["active"] | None]]] = {360: (768, None), 1280: (1280, "active")}

@@ -42,7 +42,7 @@ def _addresses(desk: Desk, visitor: Visitor) -> list[str]:
     run = f"/runs/{desk.app_state.workspace.store.runs(1)[0].id}"
     tables = ["/queue", f"/people/{person}", "/people", bulk, plan, run, "/repos", "/policies", "/audit", "/plans"]
     files = [f"{table}.{kind}" for table in tables for kind in ("csv", "json", "jsonl")]
-    shown = [f"/requests/{key}{part}" for part in ("", "/why", "/similar", "/accept", "/reset")]
+    shown = [f"/requests/{key}{part}" for part in ("", "/why", "/accept", "/reset")]
     api = ["/api/v1/requests?q=", f"/api/v1/requests/{key}", "/api/v1/tray", "/api/v1/requests?q=%1b%c2%9b"]
     return [
         *tables,

@@ -90,18 +90,6 @@ def read_row_classes(reader: Reader, idents: Sequence[int]) -> dict[int, RowClas
     return {row[0]: RowClass(row[1], row[2], int(row[3])) for row in rows}
 
 
-def have_same_text(reader: Reader, idents: Sequence[int]) -> bool:
-    """Return whether these requests have the same long answer and are in one repo."""
-    db = reader.reads
-    among, value = db.in_clause(idents)
-    row = db.row(
-        "SELECT count(*), count(DISTINCT repo_id), count(DISTINCT fingerprint) FROM requests"
-        f" WHERE id {among} AND fingerprint IS NOT NULL",
-        (value,),
-    )
-    return row is not None and tuple(map(int, row)) == (len(set(idents)), 1, 1)
-
-
 def read_verdict_counts(reader: Reader, status: str) -> list[VerdictCount]:
     """Return how many current requests of one status have each verdict."""
     rows = reader.reads.rows(

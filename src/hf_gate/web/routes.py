@@ -15,7 +15,7 @@ from hf_gate.members.pages import settings_page
 from hf_gate.messages.pages import letters, reason_texts
 from hf_gate.privacy import pages as privacy
 from hf_gate.reports.pages import overview
-from hf_gate.requests.pages import repos, request, request_history, selection
+from hf_gate.requests.pages import repos, request, selection
 from hf_gate.verdicts.pages import policies
 
 from . import help_page
@@ -44,10 +44,8 @@ ROUTES: Final = (
     Route("POST", "/views", _VIEWER, queue.save_view),
     Route("GET", "/requests/{id}", _VIEWER, request.page),
     Route("GET", "/requests/{id}/why", _VIEWER, request.explanation_part),
-    Route("GET", "/requests/{id}/similar", _VIEWER, request_history.similar_part),
     Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet_part),
     Route("POST", "/requests/{id}/preview", _REVIEWER, reason_texts.reason_preview_part),
-    Route("POST", "/requests/{id}/alike", _REVIEWER, tray.select_alike),
     Route("POST", "/requests/{id}/note", _REVIEWER, request.add_note),
     Route("POST", "/requests/{id}/approval/withdraw", _REVIEWER, approvals.withdraw),
     Route("POST", "/requests/{id}/approval/acknowledge", _ADMIN, approvals.acknowledge),

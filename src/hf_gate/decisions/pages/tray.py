@@ -1,35 +1,26 @@
-"""The tray: queues decisions, shows, undoes, holds and sends the unsent ones, and offers to decide what is alike."""
+"""The tray: queues decisions, shows, undoes, holds and sends the unsent ones."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
 
 from msgspec import Struct
 from starlette.responses import Response
 
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
 from hf_gate.core.events.events import ChangeSettled, ChangeStarted, StatusMoved, kind_of
-from hf_gate.core.lifecycle import VERBS, Status, label_action
-from hf_gate.core.parsing.query import Query, one_of
+from hf_gate.core.lifecycle import VERBS, label_action
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.tray import DecisionRequest, QueueResult
 from hf_gate.decisions.typed_input import parse_note, parse_reason
-from hf_gate.inbox.rows import have_same_text
 from hf_gate.messages.pages.reason_texts import read_chosen_reason
-from hf_gate.requests.pages.queue_query import limit_to_visible_repos, run_query
 from hf_gate.requests.pages.request_history import Reversal, find_reversal
 from hf_gate.requests.pages.request_lines import RequestLine, build_request_lines, request_key
-from hf_gate.requests.rows.selections import select_matching_requests
 from hf_gate.requests.service.request_history import last_transition
-from hf_gate.settings.service.workspace import new_id
 from hf_gate.store.rows.tray import (
-    find_latest_decisions,
     list_failed_decisions,
-    list_recent_decisions,
     list_sent_decisions,
     list_unsent_decisions,
     list_waiting_decisions,
@@ -39,8 +30,6 @@ from hf_gate.store.rows.tray import (
 )
 from hf_gate.web import formatting
 from hf_gate.web.http_context import HttpContext, NotFound, Refused
-
-from .bulk import redirect_to_bulk
 
 _SENT_DAYS = 7
 _MAX_SENT = 20
@@ -172,7 +161,7 @@ def decide_requests(context: HttpContext) -> Response:
         more = " Another person must approve it too." if first else ""
         rules = "".join(f" Rule {rule} changed after its end was shown." for rule in sorted(taken.renamed))
         said = f"{done} {line.who}{_describe_end(context, line)}.{more}{rules} {_describe_hold(hold)}"
-        return _rows_response(context, [line], said, alike=find_offer(context) if context.is_part else None)
+        return _rows_response(context, [line], said)
     return conflict_response(context, taken, line)
 
 
@@ -223,20 +212,14 @@ def _describe_last_change(context: HttpContext, line: RequestLine) -> str:
     return "The answers changed. Look at it again."
 
 
-def _rows_response(
-    context: HttpContext,
-    lines: Sequence[RequestLine],
-    text: str,
-    undone: str = "",
-    alike: AlikeOffer | None = None,
-) -> Response:
+def _rows_response(context: HttpContext, lines: Sequence[RequestLine], text: str, undone: str = "") -> Response:
     """Answer with the current rows. `undone`: the key of the row that the cursor returns to."""
     if not context.is_part:
         return context.redirect_back()
-    headers = {"hx-trigger": json.dumps({"desk-said": text if alike is None else f"{text} {alike.words}"})}
+    headers = {"hx-trigger": json.dumps({"desk-said": text})}
     if undone:
         headers["hx-trigger-after-settle"] = json.dumps({"desk-undone": undone})
-    return context.render("parts/updated-rows.html", lines=lines, headers=headers, alike=alike)
+    return context.render("parts/updated-rows.html", lines=lines, headers=headers)
 
 
 # ---- undo, hold, send ------------------------------------------------------------------------------------------------
@@ -286,74 +269,3 @@ def dismiss_outcomes(context: HttpContext) -> Response:
 def _decision_lines(context: HttpContext, items: Sequence[QueuedDecision]) -> list[RequestLine]:
     rows = context.workspace.store.requests([item.request for item in items[:200]])
     return build_request_lines(context, list(rows.values()))
-
-
-# ---- alike decisions -------------------------------------------------------------------------------------------------
-
-
-_ALIKE: Final = 3  # decisions in a row
-_WITHIN: Final = timedelta(minutes=30)  # as long as a session without a click
-_VERBS: Final = ("accept", "reset", "reject")
-_MAX_COUNT: Final = 99
-
-
-class AlikeOffer(Struct, frozen=True):
-    """Requests with the same text as the last ones decided. `key`: the name of one of these in addresses."""
-
-    verb: str
-    key: str
-    count: int
-
-    @property
-    def words(self) -> str:
-        """How many others wrote the text: `11 more wrote the same text.`"""
-        return (
-            f"{self.count} more wrote the same text."
-            if self.count <= _MAX_COUNT
-            else f"{_MAX_COUNT}+ more wrote the same text."
-        )
-
-
-def find_offer(context: HttpContext) -> AlikeOffer | None:
-    """Return the offer after the member's latest decision; None unless it and the two before are alike."""
-    recent = list_recent_decisions(context.workspace.store, context.member.id, _ALIKE)
-    if len(recent) < _ALIKE or not _are_alike(recent, to_ms(context.now - _WITHIN)):
-        return None
-    if not have_same_text(context.workspace.store, [one.request for one in recent]):
-        return None
-    first = recent[0]
-    rows = run_query(context, _same_text(first.request), limit=_MAX_COUNT + _ALIKE + 1, cursor=None).rows
-    held = find_latest_decisions(context.workspace.store, [row.id for row in rows])
-    count = sum(row.id not in held or held[row.id].outcome is not None for row in rows)
-    last = context.workspace.store.request(first.request)
-    return AlikeOffer(first.verb, request_key(last), count) if count and last is not None else None
-
-
-def _are_alike(decisions: list[QueuedDecision], since: int) -> bool:
-    """Return whether decisions have one verb, reason and end, and were made by single clicks since a time (ms)."""
-    first = decisions[0]
-    return (
-        first.verb in _VERBS
-        and len({(decision.verb, decision.change.reason, decision.change.until) for decision in decisions}) == 1
-        and len({decision.batch for decision in decisions}) == len(decisions)
-        and all(decision.run.made_at >= since for decision in decisions)
-    )
-
-
-def _same_text(number: int) -> Query:
-    same = one_of("same", str(number))
-    return Query((one_of("status", Status.PENDING), same))
-
-
-def select_alike(context: HttpContext) -> Response:
-    """Select everybody who waits with the same text as a request, and lead to the list to confirm."""
-    row = context.find_request(context.params["id"])
-    verb = context.form_value("verb")
-    if verb not in _VERBS:
-        raise Refused("Nothing was decided.", hint="Choose a decision.")
-    ident = new_id("b")
-    query = limit_to_visible_repos(context, _same_text(row.id))
-    select_matching_requests(
-        context.workspace.store, ident, context.member.id, query, to_ms(context.now), context.workspace.zone
-    )
-    return redirect_to_bulk(context, ident, verb)

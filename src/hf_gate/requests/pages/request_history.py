@@ -1,29 +1,25 @@
-"""The history of a request and its earlier attempts, the decision that reverses the last one, and similar requests."""
+"""The history of a request and its earlier attempts, and the decision that reverses the last one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
-from urllib.parse import urlencode
 
 from msgspec import Struct
-from starlette.responses import Response
 
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events.events import VerdictReached, kind_of
 from hf_gate.core.forms.forms import collapse_whitespace
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
-from hf_gate.core.parsing.query import Query, Term, one_of
 from hf_gate.core.records import HistoryRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.requests.service.request_history import LastTransition, history_records
 from hf_gate.web.formatting import DONE
 from hf_gate.web.http_context import HttpContext
 
-from .queue_query import run_query
-from .request_lines import AnswerLine, RequestLine, build_request_lines, list_answers, possible_verbs, request_key
+from .request_lines import AnswerLine, list_answers, possible_verbs, request_key
 
 
 def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
@@ -121,75 +117,6 @@ def find_reversal(context: HttpContext, row: RequestRow, how: LastTransition | N
         "you" if how.actor == context.member.name else how.actor,
         f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",
         _STAYS[row.state.status],
-    )
-
-
-MAX_SHOWN: Final = 5
-MIN_LENGTH: Final = 24  # characters; shorter answers are often equal by chance
-_MAX_LENGTH: Final = 400  # characters; longer answers are not compared
-
-
-class SimilarRequests(Struct, frozen=True):
-    """Requests that share a property. `href`: all of them in the queue; if None, `note` says why none is shown."""
-
-    title: str
-    lines: Sequence[RequestLine]
-    has_more: bool
-    href: str | None
-    note: str = ""
-
-
-def similar_part(context: HttpContext) -> Response:
-    """Show similar requests as a part, or as a page without a script."""
-    row = context.find_request(context.params["id"])
-    line = build_request_lines(context, [row])[0]
-    template = "parts/similar.html" if context.is_part else "similar.html"
-    groups = [_find_by_domain(context, row), _find_by_words(context, line)]
-    return context.render(template, title=f"Like {line.who}'s request", line=line, groups=groups)
-
-
-def _find_by_domain(context: HttpContext, row: RequestRow) -> SimilarRequests:
-    from hf_gate.verdicts.drivers.domain_lists import load_domain_lists
-
-    mail = row.person.identity.email
-    bundle = context.app_state.policies.current
-    domain = (mail or "").rpartition("@")[2].lower()
-    if not domain:
-        return SimilarRequests("From the same e-mail domain", [], False, None, "No e-mail address is shared.")
-    known = None if bundle is None else load_domain_lists().email(mail)
-    if known is not None and known.free:
-        return SimilarRequests(
-            f"From {domain}", [], False, None, f"Anybody can get an address at {domain}, so it says little."
-        )
-    return _search_similar(context, row, f"From {domain}", one_of("domain", domain))
-
-
-def _find_by_words(context: HttpContext, line: RequestLine) -> SimilarRequests:
-    told = [each for each in (*line.main_answers, *line.answers) if _is_comparable(each)]
-    if not told:
-        return SimilarRequests("With the same words", [], False, None, "No answer has a length that can be compared.")
-    text = max(told[:3], key=lambda each: len(each.text)).text.strip()
-    return _search_similar(context, line.row, "With the same words", one_of("answer", text))
-
-
-def _is_comparable(answer: AnswerLine) -> bool:
-    return (
-        not answer.is_tick
-        and MIN_LENGTH <= len(answer.text.strip()) <= _MAX_LENGTH
-        and answer.type not in {"select", "country"}
-    )
-
-
-def _search_similar(context: HttpContext, row: RequestRow, what: str, term: Term) -> SimilarRequests:
-    page = run_query(context, Query((term,)), limit=4 * MAX_SHOWN, cursor=None, newest_first=True)
-    others = [one for one in page.rows if one.person.id != row.person.id]
-    href = "/queue?" + urlencode({"q": str(Query((term,)))})
-    return SimilarRequests(
-        what,
-        build_request_lines(context, others[:MAX_SHOWN]),
-        len(others) > MAX_SHOWN,
-        href,
-        "" if others else "No other person.",
     )
 
 

@@ -5,7 +5,7 @@ import { find } from "./dom.js";
 const SHOWN_MS = 5000;
 const IN_USE_MS = 1000; // how often a message that is focused or pointed at is looked at again
 const GAP = 8; // pixels above the bars at the bottom
-const BARS = ".keys, .alike-offer, .picked, .verbs, #sheet .leaves > .btns";
+const BARS = ".keys, .picked, .verbs, #sheet .leaves > .btns";
 
 const region = find("#said");
 let timer = 0;
