@@ -27,12 +27,10 @@ from hf_gate.inbox.service.request_records import rate_answers
 from hf_gate.messages.pages.reason_texts import count_other_selected, make_sheet
 from hf_gate.policies.words.phrases import describe_age
 from hf_gate.requests.service.request_history import last_transition
-from hf_gate.verdicts.service.evaluation import Evaluation
 from hf_gate.web.formatting import begin_text
 from hf_gate.web.http_context import HttpContext, NotFound, parse_fields
 
 from .explanations import evaluate_for_page, explain_for_page, find_rule_url
-from .listed_entries import compare_entries
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
 from .request_history import describe_last_decision, find_changes, find_reversal, fold_verdicts, list_history
 from .request_lines import AnswerLine, RequestLine, build_request_lines, request_key
@@ -104,7 +102,6 @@ def page(context: HttpContext) -> Response:
         return RedirectResponse(f"{context.path}?{encode_query({'q': query})}", 303)
     values = _describe(context, row)
     line: RequestLine = values["line"]
-    evaluation: Evaluation | None = values["evaluation"]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb", context.params.get("verb", ""))
@@ -122,7 +119,6 @@ def page(context: HttpContext) -> Response:
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
-        entries=[] if evaluation is None else compare_entries(evaluation.facts, line, context.workspace.zone),
         history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
@@ -140,13 +136,11 @@ def _describe(context: HttpContext, row: RequestRow) -> dict[str, Any]:
     """Return what the page of a request and its preview show: person, decision, row, and the reasons of the verdict."""
     line = build_request_lines(context, [row])[0]
     line.answers = _rate(row, context.workspace.store.repo(row.repo), line.answers)
-    evaluation = evaluate_for_page(context, row)
-    explanation = explain_for_page(context, evaluation)
+    explanation = explain_for_page(context, evaluate_for_page(context, row))
     transition = last_transition(context.workspace.store, row)
     return {
         "query": context.query_value("q", PENDING),
         "line": line,
-        "evaluation": evaluation,
         "explanation": explanation,
         "rule_url": find_rule_url(context, line, explanation),
         "person": summarize_requester(context, row),
