@@ -135,7 +135,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.store.leases": "takes leases; loads the SQL dialects",
     "hf_gate.store.write_lock": "takes locks; loads the SQL dialects",
     "hf_gate.web.app_state": "the web desk",
-    "hf_gate.reports.pages.overview": "the web desk's templates",
     "hf_gate.web.server": "the web desk with Starlette and Jinja",
     "hf_gate.members.rows.api_keys": "reads keys; loads the store",
     "hf_gate.members.service.keys": "makes keys; loads the store",

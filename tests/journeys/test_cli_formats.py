@@ -8,8 +8,6 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -173,14 +171,3 @@ def test_names_survive_whatever_encoding_the_terminal_has(crowded_hub: LocalHub,
         capture_output=True, env={**Console(crowded_hub).environment(), "PYTHONIOENCODING": encoding}, check=True,
     )  # fmt: skip
     assert ended.stdout.decode(encoding)
-
-
-def test_the_picture_of_the_overview_is_xml(fresh: LocalHub, tmp_path: Path) -> None:
-    request_access(fresh, ["ada-l"])
-    console, desk = Console(fresh), ("--workspace", str(tmp_path))
-    assert console.run(*desk, "init", MODEL).code == 0
-    drawn = console.run(*desk, "report", "overview", "--format", "svg")
-    assert (drawn.code, drawn.out[:4]) == (0, "<svg"), drawn.out
-    picture = ET.fromstring(drawn.out)  # noqa: S314 - a picture of ours
-    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
-    assert len(list(picture.iter("{http://www.w3.org/2000/svg}polyline"))) == 2

@@ -176,7 +176,7 @@ class HostileDesk:
             "/runs/{id}/live": [f"{self.run}/live", f"{self.run}/live?{asked}"],
             "/runs/{id}/events": [f"{self.run}/events"],
             "/overview": ["/overview"],
-            "/overview.{kind}": [f"/overview.{kind}" for kind in ("json", "csv", "svg")],
+            "/overview.{kind}": [f"/overview.{kind}" for kind in ("json", "csv")],
             "/repos": ["/repos", f"/repos?{asked}"],
             "/repos.{kind}": [f"/repos.{kind}" for kind in ("json", "jsonl", "csv")],
             "/repos/{type}/{ns}/{name}": [path, f"{path}?{asked}"],

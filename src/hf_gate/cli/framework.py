@@ -188,8 +188,6 @@ def _store_format(ctx: click.Context, param: click.Parameter, value: object) -> 
         raise UsageError(
             f"more than one format: {' and '.join(sorted(context.formats))}.", hint="Use only one of them."
         )
-    if value == "svg" and ctx.command.name != "overview":
-        raise UsageError("svg is a format of `hf-gate report overview` only.", hint="Use json or csv here.")
 
 
 def _option(*names: str, callback: Callable[..., None] = _store_flag, **more: object) -> click.Option:

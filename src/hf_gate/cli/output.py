@@ -64,7 +64,6 @@ class Format(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     QUIET = "quiet"
-    SVG = "svg"
 
 
 def resolve_format(name: str | None) -> Format:

@@ -53,22 +53,18 @@ _WEEKS_SHOWN = 8
 
 @command(
     "overview",
-    examples=("hf-gate report overview", "hf-gate report overview --format svg"),
+    examples=("hf-gate report overview", "hf-gate report overview --format csv"),
 )
 def report_overview(context: CommandContext) -> int:
     """Show how many requests wait and how long, who decided each week, which rules decide, and what ends soon.
 
-    CSV and JSON contain all numbers; svg draws the decisions and the requests of each week.
+    CSV and JSON contain all numbers.
     """
     from hf_gate.reports.service.overview import overview_cells, read_overview
 
     workspace = open_workspace(context)
     overview = read_overview(workspace.store, workspace.now())
-    if context.out.format is Format.SVG:
-        from hf_gate.reports.pages.overview import render_svg
-
-        sys.stdout.write(render_svg(overview))
-    elif context.out.format is Format.CSV:
+    if context.out.format is Format.CSV:
         sys.stdout.writelines(csv_lines(OverviewCell, overview_cells(overview)))
     else:
         context.out.document(overview, lambda: _lines(overview))

@@ -21,9 +21,9 @@ from hf_gate.reports.service.overview import (
 )
 from hf_gate.requests.service.record_files import csv_lines
 from hf_gate.web.exports import file_response
-from hf_gate.web.http_context import ENVIRONMENT, HttpContext, require_one_of
+from hf_gate.web.http_context import HttpContext, require_one_of
 
-_KINDS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json", "svg": "image/svg+xml"}
+_KINDS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
 def page(context: HttpContext) -> Response:
@@ -65,7 +65,7 @@ def export(context: HttpContext) -> Response:
     if kind == "csv":
         text: Iterable[str] = csv_lines(OverviewCell, overview_cells(overview))
     else:
-        text = [to_json({"schema_version": 1, **asdict(overview)}) if kind == "json" else render_svg(overview)]
+        text = [to_json({"schema_version": 1, **asdict(overview)})]
     return file_response(map(str.encode, text), _KINDS[kind], "" if kind == "json" else f"overview.{kind}")
 
 
@@ -96,12 +96,6 @@ def asked_chart(overview: OverviewRecord) -> Chart:
     return draw_lines([week.starts for week in weeks], series)
 
 
-def render_svg(overview: OverviewRecord) -> str:
-    """Return a picture of both charts that stands alone."""
-    charts = [("Decisions a week", decisions_chart(overview)), ("Asked and answered a week", asked_chart(overview))]
-    return ENVIRONMENT.get_template("overview.svg").render(charts=charts, overview=overview)
-
-
 # ---- charts ----------------------------------------------------------------------------------------------------------
 
 
@@ -109,13 +103,10 @@ WIDTH: Final = 720
 HEIGHT: Final = 190
 _LEFT: Final = 56  # room for the numbers of the axis
 _RIGHT: Final = 4
-_TOP: Final = 14  # room for the numbers of counts that are cut
+_TOP: Final = 14  # room for the highest number of the axis
 _BOTTOM: Final = 22  # room for the dates
 _LABEL_EVERY: Final = 4  # weeks
 _STEPS: Final = (1, 2, 5)
-_PERCENTILE: Final = 95
-_OUTLIER: Final = 2  # a count above so many times the percentile is cut
-_CHARACTER: Final = 7  # width of a character of a number above a bar
 
 
 class Series(Struct, frozen=True):
@@ -143,15 +134,6 @@ class AxisLabel(Struct, frozen=True):
     text: str
 
 
-class AxisBreak(Struct, frozen=True):
-    """A value above the end of the axis: where it is cut, and its number."""
-
-    left: float
-    right: float
-    text_x: float
-    text: str
-
-
 class Chart(Struct, frozen=True):
     """Everything that a template needs to draw a chart. `lines`: class and points of each line."""
 
@@ -160,13 +142,11 @@ class Chart(Struct, frozen=True):
     lines: Sequence[tuple[str, str]]
     values: Sequence[AxisLabel]
     dates: Sequence[AxisLabel]
-    breaks: Sequence[AxisBreak]
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     text_y: int = HEIGHT - 6
-    top: int = _TOP
 
 
 def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
@@ -182,15 +162,14 @@ def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
                 height = scale.y(below[n]) - top
                 bars.append(Bar(one.css, _round(scale.x(n)), _round(top), _round(scale.bar), _round(height)))
                 below[n] += value
-    return Chart(series, bars, (), scale.value_labels(), scale.date_labels(starts), scale.breaks(totals))
+    return Chart(series, bars, (), scale.value_labels(), scale.date_labels(starts))
 
 
 def draw_lines(starts: Sequence[str], series: Sequence[Series]) -> Chart:
     """Draw one line a series."""
-    highest = [max(one.values[n] for one in series) for n in range(len(starts))]
     scale = _Scale(len(starts), [value for one in series for value in one.values])
     lines = [(one.css, _points(scale, one.values)) for one in series]
-    return Chart(series, (), lines, scale.value_labels(), scale.date_labels(starts), scale.breaks(highest))
+    return Chart(series, (), lines, scale.value_labels(), scale.date_labels(starts))
 
 
 def _points(scale: _Scale, values: Sequence[int]) -> str:
@@ -198,16 +177,10 @@ def _points(scale: _Scale, values: Sequence[int]) -> str:
 
 
 class _Scale:
-    """Maps weeks and counts to the view box. The axis ends at a round number above every count.
-
-    If few counts are far above all others, it ends above the 95th percentile, and these counts are cut.
-    """
+    """Maps weeks and counts to the view box. The axis ends at a round number above every count."""
 
     def __init__(self, weeks: int, counts: Sequence[int]) -> None:
         highest = max(counts, default=0)
-        usual = sorted(counts)[_PERCENTILE * (len(counts) - 1) // 100] if counts else 0
-        if usual and highest > _OUTLIER * usual:
-            highest = usual
         self.step = _nice_step(highest)
         self.top = self.step * max(1, -(-highest // self.step))
         self._slot = (WIDTH - _LEFT - _RIGHT) / max(1, weeks)
@@ -217,27 +190,10 @@ class _Scale:
         return _LEFT + self._slot * week + (self._slot - self.bar) / 2
 
     def y(self, count: int) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * min(count, self.top) / self.top
+        return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * count / self.top
 
     def value_labels(self) -> list[AxisLabel]:
         return [AxisLabel(_round(self.y(count)), f"{count:,}") for count in range(0, self.top + 1, self.step)]
-
-    def breaks(self, counts: Sequence[int]) -> list[AxisBreak]:
-        """Return the counts above the end of the axis, one a week. A number for which there is no room is left out."""
-        found = []
-        free_from = float(_LEFT)
-        for n, count in enumerate(counts):
-            if count > self.top:
-                x = self.x(n)
-                text = f"{count:,}"
-                room = _CHARACTER * len(text) / 2
-                text_x = max(_LEFT + room, min(x + self.bar / 2, WIDTH - _RIGHT - room))
-                has_room = text_x - room >= free_from
-                free_from = text_x + room if has_room else free_from
-                found.append(
-                    AxisBreak(_round(x - 3), _round(x + self.bar + 3), _round(text_x), text if has_room else "")
-                )
-        return found
 
     def date_labels(self, starts: Sequence[str]) -> list[AxisLabel]:
         shown = range(len(starts) - 1, -1, -_LABEL_EVERY)
