@@ -96,25 +96,6 @@ def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(con
     assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
 
 
-def test_small_runs_of_one_person_in_a_row_are_one_line_of_the_table(console: Console) -> None:
-    people = [f"p{number}" for number in range(4)]
-    request_access(console.hub, people, MODEL)
-    console.run("sync")
-    console.run("run", "--once")
-    for person in people[:3]:
-        assert console.run("accept", f"{person}@{MODEL}").code == 0
-    assert len(console.run("runs", "ls").out.splitlines()) == 5, "three are not grouped"
-    assert console.run("accept", f"{people[3]}@{MODEL}").code == 0
-    listed = console.run("runs", "ls")
-    assert listed.err.endswith("Small runs in a row are one line. Each run: --all\n")
-    _, grouped, other = listed.out.splitlines()
-    assert re.fullmatch(r"4 runs +by hand +ended +[\d-]+ [\d:]+ +lena-brandt +4", grouped)
-    assert other.startswith("r_")
-    assert [len(console.run("runs", "ls", flag).out.splitlines()) for flag in ("--all", "-q")] == [6, 5]
-    assert len(console.run("runs", "ls", "--json").json) == 5
-    assert console.run("runs", "ls", "--limit", "1").out.splitlines()[1].split() == grouped.split()
-
-
 def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> None:
     request_access(console.hub, ["cem"], DATASET)
     console.run("run", "--once")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from itertools import pairwise
 
 import pytest
@@ -15,7 +13,7 @@ from hf_gate.core.events.events import KINDS
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter
 from hf_gate.ledger.service.ledger_files import read_checkpoint, verify_exported_ledger
 from hf_gate.store.rows.ledger import search_entries
-from tests.kits.desk import GOOD, Desk, text_of
+from tests.kits.desk import GOOD, Desk
 
 
 @pytest.fixture
@@ -90,7 +88,7 @@ def test_pages_go_on_where_the_last_one_ended(crowded: Desk, by: str) -> None:
     lena = crowded.visitor()
     names: list[str] = []
     asked = "kind=RequestSeen" if by == "kind" else f"repo={crowded.repo}"
-    path = f"/audit?{asked}&each=1"
+    path = f"/audit?{asked}"
     while path:
         body = lena.get(path).body
         names += [part.split('"')[0] for part in body.split('class="m" href="')[1:]]
@@ -98,53 +96,6 @@ def test_pages_go_on_where_the_last_one_ended(crowded: Desk, by: str) -> None:
     rows = lena.get(f"/audit.json?{asked}").json
     assert len(rows) > 100
     assert len(names) == len(set(names)) == len(rows)
-
-
-@pytest.fixture
-def decided(desk: Desk) -> Desk:
-    """Seventy people are sent back by one run, each told the same; one is accepted before."""
-    names = [f"person-{n:02d}" for n in range(70)]
-    desk.ask([{"username": "ada"}, *({"username": name} for name in names)], {"Purpose": "test"})
-    lena = desk.visitor()
-    key = desk.row("ada").state.hub_request or ""
-    lena.post("/tray", {"verb": "accept", "key": key, "version": desk.row("ada").version.token})
-    desk.send_due()
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    page = lena.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
-    yes = {"verb": "reset", "count": "70", "typed": "70", "reason": "Please say more."}
-    assert lena.post(page, yes).status == 303
-    desk.send_due()
-    return desk
-
-
-def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Desk) -> None:
-    lena = decided.visitor()
-    body = lena.get("/audit?kind=ChangeSettled").body
-    assert body.count("</tr>") == 3, "the head, the run of seventy and the acceptance"
-    assert "70 sent back" in body
-    assert re.search(r"person-\d\d and 67 more", text_of(body))
-    assert "and 67 more" in body
-    assert "71 shown" in body
-    link = html.unescape(re.findall(r'href="([^"]+)">Show all 70<', body)[0])
-    names: list[str] = []
-    while link:
-        body = lena.get(link).body
-        names += re.findall(r'class="m" href="([^"]+)"', body)
-        more = re.findall(r'href="([^"]+)" rel="next"', body)
-        link = html.unescape(more[0]) if more else ""
-    assert len(names) == len(set(names)) == 70, "each of the group, and nothing beside it"
-    assert len(lena.get("/audit.jsonl?kind=ChangeSettled").body.splitlines()) == 71
-
-
-def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Desk) -> None:
-    lena, counts = decided.visitor(), 0
-    path = f"/audit?repo={decided.repo}"
-    while path:
-        body = lena.get(path).body
-        counts += int(re.findall(r"<span>(\d+) shown", body)[0])
-        more = re.findall(r'href="([^"]+)" rel="next"', body)
-        path = html.unescape(more[0]) if more else ""
-    assert counts == len(lena.get(f"/audit.json?repo={decided.repo}").json)
 
 
 @pytest.mark.parametrize("max_searched", [1, 2, 7, 1000])

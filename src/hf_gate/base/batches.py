@@ -1,15 +1,13 @@
-"""Splits long sequences into batches, groups pairs and similar items, and reads lists that come in pages."""
+"""Splits long sequences into batches, groups pairs, and reads lists that come in pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby, islice
-from typing import Any, Final, Protocol, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 K = TypeVar("K")
 T = TypeVar("T")
-_MIN_GROUP: Final = 4  # fewer similar items in a row are not grouped
-_MAX_GROUP: Final = 1000  # the most items in one group
 
 
 class CursorPage(Protocol):
@@ -35,16 +33,6 @@ def group_pairs(pairs: Iterable[tuple[K, T]]) -> dict[K, list[T]]:
     for key, item in pairs:
         groups.setdefault(key, []).append(item)
     return groups
-
-
-def group_similar(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
-    """Yield consecutive items with the same key as one group, and each item alone if fewer than four have the key."""
-    for _, some in groupby(items, key):
-        while part := list(islice(some, _MAX_GROUP)):
-            if len(part) < _MIN_GROUP:
-                yield from ([one] for one in part)
-            else:
-                yield part
 
 
 def iterate_cursor_pages(read: Callable[[Any], P]) -> Iterator[P]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from msgspec.structs import replace
 
-from hf_gate.base.batches import group_similar
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import format_minute, format_seconds, from_ms, to_ms
 from hf_gate.cli.framework import CommandEntry, LazyGroup, command, limit_options, repeat_command
@@ -26,7 +23,7 @@ from hf_gate.cli.workspace import (
 )
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.records import HaltRecord, RunRecord, extend_record
-from hf_gate.core.runs import KIND_LABELS, UNSETTLED, RunKind, RunState
+from hf_gate.core.runs import KIND_LABELS, UNSETTLED, RunKind
 from hf_gate.errors import StoreBusy, UsageError
 from hf_gate.inbox.records import run_record
 
@@ -34,7 +31,7 @@ from .confirmation import resume_run
 from .execution import describe_done, done_changes, execute_run, print_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from hf_gate.cli.framework import CommandContext
     from hf_gate.core.stored_rows import RunRow
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from hf_gate.verdicts.plan.model import Plan
 
 _NO_LIMIT: Final = 2**31 - 1
-_SMALL_RUN: Final = 3  # the most changes of a run that a table may show together with similar ones
-_FIRST_READ: Final = 200  # how many runs a table reads at first
 
 runs = LazyGroup(
     "runs",
@@ -66,16 +61,11 @@ runs = LazyGroup(
 @command("ls", examples=("hf-gate runs ls", "hf-gate runs ls --all", "hf-gate runs ls --limit 5 --json"))
 @limit_options
 def ls(context: CommandContext, limit: int | None) -> int:
-    """List runs, newest first. The table shows small runs of one person in a row as one line; --all shows each."""
+    """List runs, newest first."""
     workspace = open_workspace(context)
-    rows: Iterable[RunRecord]
-    has_groups = False
-    if context.out.is_human and (limit is None or limit >= 0):
-        limit = FIRST_ROWS if limit is None else limit
-        rows = list(islice(_group_runs(map(run_record, _iterate_runs(workspace))), limit + 1))
-        has_groups = any(" " in row.run for row in rows[:limit])
-    else:
-        rows = map(run_record, workspace.store.runs(_NO_LIMIT if limit is None or limit < 0 else limit + 1))
+    if limit is None and context.out.is_human:
+        limit = FIRST_ROWS
+    rows = map(run_record, workspace.store.runs(_NO_LIMIT if limit is None or limit < 0 else limit + 1))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
@@ -87,36 +77,7 @@ def ls(context: CommandContext, limit: int | None) -> int:
     context.out.records(
         RunRecord, rows, columns, name=lambda row: row.run, limit=limit, empty="No runs yet.", part="the newest {}"
     )
-    if has_groups:
-        context.out.say("Small runs in a row are one line. Each run: --all", "dim")
     return 0
-
-
-def _iterate_runs(workspace: Workspace) -> Iterator[RunRow]:
-    """Yield the runs, newest first. Reads more of them only when they are needed."""
-    read = 0
-    size = _FIRST_READ
-    while True:
-        rows = workspace.store.runs(size)
-        yield from rows[read:]
-        if len(rows) < size:
-            return
-        read = size
-        size *= 4
-
-
-def _group_runs(runs: Iterable[RunRecord]) -> Iterator[RunRecord]:
-    """Merge small, ended runs of the same kind and person in a row into the newest, with all their changes."""
-
-    def key(run: RunRecord) -> object:
-        is_small = run.state == RunState.ENDED and run.planned <= _SMALL_RUN
-        return (run.kind, run.actor) if is_small else run.run
-
-    for some in group_similar(runs, key):
-        if len(some) == 1:
-            yield some[0]
-        else:
-            yield replace(some[0], run=f"{len(some)} runs", planned=sum(run.planned for run in some))
 
 
 @command("show", examples=("hf-gate runs show r_0123456789ab", "hf-gate runs show r_0123456789ab --json"))

@@ -14,7 +14,6 @@ import click
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from hf_gate.base.batches import group_similar
 from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import open_private_file, open_regular_file, write_private_file
@@ -31,16 +30,14 @@ from hf_gate.errors import RequestNotFound, UsageError
 from hf_gate.ledger.records import SealedEntryRecord, VerificationRecord
 from hf_gate.ledger.service.ledger_entries import (
     complete_chains,
-    group_key,
     parse_entry_name,
     read_entry,
-    summarize_links,
 )
 from hf_gate.requests.service.targets import RequestTarget, find_attempts
 from hf_gate.store.rows.ledger import iterate_entries
 
 if TYPE_CHECKING:
-    from hf_gate.core.events.ledger import Checkpoint, LedgerLink, SealedEntry
+    from hf_gate.core.events.ledger import Checkpoint, SealedEntry
     from hf_gate.ledger.service.ledger_verification import LedgerReport
     from hf_gate.settings.service.workspace import Workspace
 
@@ -84,7 +81,6 @@ audit = LazyGroup(
 @click.option("--kind", metavar="KIND", help="Only entries of this kind, e.g. StatusMoved.")
 @click.option("--actor", metavar="WHO", help="Only entries by this actor: a user, policy:NAME or outside.")
 @limit_options
-@click.option("--all-entries", is_flag=True, help="One row for each entry; by default, similar entries share a row.")
 def audit_ls(
     context: CommandContext,
     *,
@@ -94,13 +90,8 @@ def audit_ls(
     kind: str | None,
     actor: str | None,
     limit: int | None,
-    all_entries: bool,
 ) -> int:
-    """List entries of the audit log, newest first: all, those of a repo, or those about one person at a repo.
-
-    The table shows four or more consecutive similar entries as one row, e.g. the changes of one run. The formats json,
-    jsonl, csv and quiet list every entry.
-    """
+    """List entries of the audit log, newest first: all, those of a repo, or those about one person at a repo."""
     from hf_gate.decisions.typed_input import parse_event_kind
 
     workspace = open_workspace(context)
@@ -111,10 +102,9 @@ def audit_ls(
         requests = [number for number in _find_requests(workspace, wanted) if request in {None, number}]
     repos = [wanted] if isinstance(wanted, Repo) else None
     entries = iterate_entries(workspace.store, TimelineFilter(repos, repos is None, known_kind, actor, requests))
-    links = (entry.link for entry in entries)
-    rows: Iterator[AuditRecord] = map(audit_record, links)
+    rows: Iterator[AuditRecord] = (audit_record(entry.link) for entry in entries)
     if context.out.is_human:
-        rows = _add_names(workspace, rows if all_entries else _group_entries(links))
+        rows = _add_names(workspace, rows)
     context.out.records(
         AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=limit, empty="No entries.", part="the newest {}"
     )
@@ -130,14 +120,6 @@ def _find_requests(workspace: Workspace, wanted: RequestTarget) -> list[int]:
             hint=f"`hf-gate ls {wanted.repo} --status all` lists all requests.",
         )
     return [attempt.id for attempt in attempts]
-
-
-def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
-    """Merge similar entries into one record: the newest, with a summary and the number of the oldest."""
-    for some in group_similar(links, group_key):
-        row = audit_record(some[0])
-        text = f"{summarize_links(some)} (to #{some[-1].seq})"
-        yield row if len(some) == 1 else replace(row, request=None, text=text)
 
 
 def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:

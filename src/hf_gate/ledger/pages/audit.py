@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Final
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct, to_builtins
 from starlette.responses import RedirectResponse, Response
 
-from hf_gate.base.batches import group_similar
 from hf_gate.base.ids import Repo, parse_repo
 from hf_gate.base.timestamps import format_day, from_ms
 from hf_gate.core.events.entry_records import audit_record
@@ -25,10 +24,9 @@ from hf_gate.core.events.event_descriptions import KIND_LABELS
 from hf_gate.core.events.events import KINDS, ChangeSettled, NoteWritten, RunEnded, StatusMoved, VerdictReached, kind_of
 from hf_gate.core.events.ledger import WORKSPACE_CHAIN
 from hf_gate.core.records import AuditRecord
-from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
+from hf_gate.core.stored_rows import TimelineFilter, TimelinePage
 from hf_gate.decisions.typed_input import parse_event_kind
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.ledger.service.ledger_entries import group_key, summarize_links
 from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.settings.service.workspace import Workspace
@@ -36,12 +34,9 @@ from hf_gate.store.rows.ledger import iterate_entries, search_entries
 from hf_gate.web.exports import export_response, file_response
 from hf_gate.web.http_context import HttpContext, Refused, parse_number, require_all_repos, sees_all_repos
 
-from .audit_entries import EntryLine, entry_lines
+from .audit_entries import entry_lines
 
 PAGE_SIZE: Final = 50
-_CHUNK: Final = 200  # entries read at once for grouping
-_MAX_ENTRIES: Final = 1000  # entries of one page, even if they form few groups
-_MAX_NAMED: Final = 3  # people of a group shown by name
 
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
@@ -126,21 +121,18 @@ def _read_timeline(context: HttpContext, asked: AuditQuery, limit: int, before: 
 def page(context: HttpContext) -> Response:
     """Show one page of the timeline by day, newest first."""
     asked = parse_audit_query(context)
-    each = parse_number(context.query_value("each"))
-    before = parse_number(context.query_value("before"))
-    found = _read_groups(context, asked, before) if each is None else _read_ungrouped(context, asked, each, before)
-    groups = _build_groups(context, asked, found, before)
+    found = _read_timeline(context, asked, PAGE_SIZE, parse_number(context.query_value("before")))
+    lines = entry_lines(context, found.rows)
     said = {key: value for key, value in asked.values.items() if value}
     zone = context.workspace.zone
-    by_day = groupby(groups, key=lambda group: format_day(group.first.at.astimezone(zone)))
+    by_day = groupby(lines, key=lambda line: format_day(line.at.astimezone(zone)))
     return context.render(
         "audit.html",
         title="Audit log",
         asked=asked,
         days=[(day, list(some)) for day, some in by_day],
-        count=sum(group.count for group in groups),
-        older=asked.href(before=found.next, each=context.query_value("each")) if found.next is not None else None,
-        each=each,
+        count=len(lines),
+        older=asked.href(before=found.next) if found.next is not None else None,
         is_cut=found.is_cut,
         is_first=not context.query_value("before"),
         kinds=[(kind, KIND_LABELS[kind]) for kind in KINDS],
@@ -152,66 +144,6 @@ def page(context: HttpContext) -> Response:
         checkpoints=context.workspace.store.checkpoints()[-1:] if sees_all_repos(context) else [],
         from_ms=from_ms,
     )
-
-
-class AuditPage(Struct, frozen=True):
-    """The entries of one page in groups. `next`: the next page has the entries before this one."""
-
-    groups: list[list[LedgerRow]]
-    next: int | None
-    is_cut: bool = False
-
-
-class EntryGroup(Struct, frozen=True):
-    """Similar entries as one row. `lines`: the newest; `since`: time of the oldest; `href` lists each entry."""
-
-    lines: list[EntryLine]
-    count: int
-    text: str
-    since: str
-    href: str
-
-    @property
-    def first(self) -> EntryLine:
-        return self.lines[0]
-
-
-def _read_groups(context: HttpContext, asked: AuditQuery, before: int | None) -> AuditPage:
-    """Read entries until a page is full of groups or has `_MAX_ENTRIES` entries."""
-
-    def key(row: LedgerRow) -> tuple[object, ...]:
-        return from_ms(row.link.at).astimezone(context.workspace.zone).date(), *group_key(row.link)
-
-    rows: list[LedgerRow] = []
-    while True:
-        timeline = _read_timeline(context, asked, _CHUNK, before)
-        rows += timeline.rows
-        groups = list(group_similar(rows, key))
-        if len(groups) > PAGE_SIZE:
-            return AuditPage(groups[:PAGE_SIZE], groups[PAGE_SIZE - 1][-1].id)
-        if timeline.next is None or timeline.is_cut or len(rows) >= _MAX_ENTRIES:
-            return AuditPage(groups, timeline.next, timeline.is_cut)
-        before = timeline.next
-
-
-def _read_ungrouped(context: HttpContext, asked: AuditQuery, last: int, before: int | None) -> AuditPage:
-    """Read entries without grouping, down to the one with this number."""
-    timeline = _read_timeline(context, asked, PAGE_SIZE, before)
-    rows = [[row] for row in timeline.rows if row.id >= last]
-    return AuditPage(rows, timeline.next if len(rows) == len(timeline.rows) else None, timeline.is_cut)
-
-
-def _build_groups(context: HttpContext, asked: AuditQuery, page: AuditPage, before: int | None) -> list[EntryGroup]:
-    lines = iter(entry_lines(context, [row for rows in page.groups for row in rows[:_MAX_NAMED]]))
-    groups = []
-    for rows in page.groups:
-        named = list(islice(lines, min(len(rows), _MAX_NAMED)))
-        text = named[0].text if len(rows) == 1 else summarize_links([row.link for row in rows])
-        since = from_ms(rows[-1].link.at).astimezone(context.workspace.zone)
-        href = asked.href(before=before, each=rows[-1].id)
-        groups.append(EntryGroup(named, len(rows), text, f"{since:%H:%M:%S}", href))
-        before = rows[-1].id
-    return groups
 
 
 def export(context: HttpContext) -> Response:
