@@ -30,7 +30,7 @@ OUTSIDE: Final = frozenset({
     "asyncio", "concurrent", "ctypes", "fcntl", "glob", "http", "importlib", "io", "locale", "logging", "multiprocessing", "os",
     "pathlib", "random", "sched", "secrets", "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess",
     "sys", "tempfile", "threading", "time", "uuid", "anyio", "apprise", "click", "filelock", "fsspec", "httpcore2", "httpx2",
-    "huggingface_hub", "joserfc", "markdown_it", "openpyxl", "psycopg", "requests", "rich", "starlette", "uvicorn",
+    "huggingface_hub", "joserfc", "openpyxl", "psycopg", "requests", "rich", "starlette", "uvicorn",
 })  # fmt: skip
 EXCEPTIONS: Final = frozenset({
     ("base/decoding.py", "threading"),  # its lock changes no result: threads must not meet half of a type's description

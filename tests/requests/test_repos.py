@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk
 
 
@@ -97,3 +98,11 @@ def test_a_repo_of_others_is_not_there(crowded: Desk) -> None:
     path = f"/repos/{foreign['repo_type']}s/{foreign['repo']}"
     assert (lena.get(path).status, mia.get(path).status, mia.post(f"{path}/sync").status) == (200, 404, 404)
     assert mia.get("/repos/spaces/a/b").status == 404
+
+
+def test_the_prompt_of_a_gate_is_shown_as_text(desk: Desk) -> None:
+    prompt = "Read the **terms** at https://acme.example/terms, then <b>ask</b>."
+    desk.local.set_card(desk.repo.id, f"---\nextra_gated_prompt: {prompt}\n---\n")
+    desk.read(SyncKind.FULL)
+    page = desk.visitor().get(f"/repos/models/{desk.repo.id}").body
+    assert "Read the **terms** at https://acme.example/terms, then &lt;b&gt;ask&lt;/b&gt;." in page

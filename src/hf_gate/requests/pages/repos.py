@@ -29,7 +29,6 @@ from hf_gate.reports.service.workspace_status import format_answered_line, read_
 from hf_gate.verdicts.pages.policy_texts import can_read_policy
 from hf_gate.web.exports import export_response
 from hf_gate.web.http_context import HttpContext, require
-from hf_gate.web.markdown import parse_markdown
 
 GATE_MODES: Final = {
     "manual": ("manual", "each request waits for a review"),
@@ -177,7 +176,6 @@ def repo_page(context: HttpContext) -> Response:
         "repo.html",
         title=str(row.repo),
         line=line,
-        prompt_of=parse_markdown,
         statuses=[(status.value, line.count(status)) for status in STATUSES],
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,
