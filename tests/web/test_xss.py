@@ -163,7 +163,7 @@ def test_on_no_page_a_text_is_more_than_text(scene: HostileDesk) -> None:
 
 FORMS: Final = (
     "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
-    "theme", "role", "repos", "until",
+    "role", "repos", "until",
     "col.0", "head", "rows", "file", "line", "base", "replaces",
     "list", "repo", "shown", "keep", "after", "following", "grant", "offered", "to",
 )  # fmt: skip

@@ -54,8 +54,8 @@ def _is_left_out(tag: str, values: Mapping[str, str | None]) -> bool:
 
 
 def _is_left_out_whole(tag: str, values: Mapping[str, str | None]) -> bool:
-    """Whether a part of a page does nothing without scripts: they themselves, the switch of colours, the list of keys."""
-    return tag == "script" or "data-theme-switch" in values or values.get("class") == "keys"
+    """Whether a part of a page does nothing without scripts: they themselves, the list of keys."""
+    return tag == "script" or values.get("class") == "keys"
 
 
 class DemoPage(HTMLParser):

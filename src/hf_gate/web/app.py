@@ -327,7 +327,6 @@ class DeskApp:
 
     def context_of(self, request: Request, member: Member, body: bytes = b"") -> HttpContext:
         """Return the context of a request; `body` is that of a form."""
-        theme = request.cookies.get("theme")
         return HttpContext(
             self.app_state,
             request.url.path,
@@ -337,7 +336,6 @@ class DeskApp:
             parse_form(request.headers.get("content-type", ""), body),
             {name: str(value) for name, value in request.path_params.items()},
             is_part=request.headers.get("hx-request") == "true",
-            theme=theme if theme in {"light", "dark"} else None,
             current_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
             page_url=_desk_url(request, "hx-current-url"),
             referring_url=_desk_url(request, "referer"),

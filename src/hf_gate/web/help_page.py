@@ -1,4 +1,4 @@
-"""The help page (keys and words), and the choice of the theme."""
+"""The help page: keys and words."""
 
 from __future__ import annotations
 
@@ -16,17 +16,3 @@ def page(context: HttpContext) -> Response:
         title="Keys and words",
         query_keys=KEYS.items(),
     )
-
-
-def set_theme(context: HttpContext) -> Response:
-    """Store light or dark in a cookie; any other value follows the system."""
-    wanted = context.form_value("theme")
-    answer = context.redirect_back()
-    is_https = context.app_state.is_https
-    if wanted in {"light", "dark"}:
-        answer.set_cookie(
-            "theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", secure=is_https, path="/"
-        )
-    else:
-        answer.delete_cookie("theme", path="/")
-    return answer

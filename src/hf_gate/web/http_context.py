@@ -79,7 +79,6 @@ class HttpContext:
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     is_part: bool = False  # requested by the desk's script, which inserts it into an open page
-    theme: str | None = None
     current_url: str = ""
     page_url: str = ""  # the page that a part is inserted into
     referring_url: str = ""  # the page of the desk that led here, if the browser names it

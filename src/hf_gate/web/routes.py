@@ -107,7 +107,6 @@ ROUTES: Final = (
     Route("GET", "/audit/desk/{seq}", _VIEWER, audit_entries.entry_page),
     Route("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, audit_entries.entry_page),
     Route("GET", "/keys", _VIEWER, help_page.page),
-    Route("POST", "/theme", _VIEWER, help_page.set_theme),
     Route("GET", "/settings", _VIEWER, settings_page.page),
     Route("POST", "/settings/sessions/end", _VIEWER, settings_page.end_session),
     Route("POST", "/unattended/stop", _REVIEWER, unattended.stop),

@@ -27,15 +27,6 @@ function watchAnswers() {
   });
 }
 
-/* The button names the theme that it switches to. Only the browser knows which one the system uses. */
-function labelThemeSwitch() {
-  const isDark = !document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches;
-  const button = isDark && find("[data-theme-switch] button");
-  if (!button) return;
-  button.value = "light";
-  button.lastChild.textContent = "Light";
-}
-
 function focusFirstRow() {
   const linked = rowOf(location.hash && document.getElementById(location.hash.slice(1)));
   const first = isReachedFromBelow() ? allRows().at(-1) : allRows()[0];
@@ -54,7 +45,6 @@ watchPreview();
 watchPages();
 watchKeys();
 watchTray();
-labelThemeSwitch();
 watchTooltips();
 setRoles();
 setTabStops();
