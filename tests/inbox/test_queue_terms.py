@@ -52,12 +52,10 @@ def test_the_largest_query_is_answered(crowded: Desk) -> None:
     ],
 )
 def test_the_search_form_leads_to_the_query_that_it_means(crowded: Desk, terms: str, typed: str, query: str) -> None:
-    path = "/queue?" + urlencode({"terms": terms, "q": typed, "order": "newest", "by": "person"})
+    path = "/queue?" + urlencode({"terms": terms, "q": typed, "order": "newest"})
     answer = crowded.visitor().get(path)
     assert answer.status == 303
-    assert parse_qs(urlsplit(answer.headers["location"]).query) == {
-        "q": [query], "by": ["person"], "order": ["newest"],
-    }  # fmt: skip
+    assert parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query], "order": ["newest"]}
 
 
 def test_a_search_that_is_too_large_is_refused(crowded: Desk) -> None:

@@ -389,8 +389,8 @@ def test_on_a_phone_the_views_are_in_one_menu(signed_in: Page) -> None:
     expect(views).to_be_visible()
     for link in views.get_by_role("link").all():
         assert _box(link)["height"] >= 44
-    views.get_by_role("link", name="By person").click()
-    expect(page.locator("#rows > .row:has(.at)").first).to_be_visible()
+    views.get_by_role("link", name="Accepted").click()
+    expect(page.get_by_role("link", name="Views: Accepted")).to_be_visible()
     expect(views).to_be_hidden()
 
 
