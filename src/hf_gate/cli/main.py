@@ -121,7 +121,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "person": CommandEntry(
         "hf_gate.inbox.commands.person:person", "One person at many repos: ls, show, export, erase."
     ),
-    "members": CommandEntry("hf_gate.members.commands:members", "Members of the desk: ls, add, remove."),
+    "members": CommandEntry("hf_gate.members.commands:members", "Members of the desk: ls, add, confirm, remove."),
     "keys": CommandEntry("hf_gate.members.commands:keys", "Keys of other systems: ls, add, remove."),
     "repos": CommandEntry("hf_gate.requests.commands.repos:repos", "Gated repos: ls, show."),
     "form": CommandEntry("hf_gate.requests.commands.form:form", "Gate forms: check."),
