@@ -52,6 +52,8 @@ WAYS = (
         f"hf_{BODY[:9]}\u200b{BODY[9:]}",
         f"h\u2060f_{BODY[:9]}\xad{BODY[9:]}",
         f"hf_{BODY[:9]}\x1b[31m{BODY[9:]}\x1b[0m",
+        f"\x1b[0 hf_{BODY}",
+        f"\x1b[0hf_{BODY}",
         f"hf_{BODY[:9]}\n{BODY[9:]} and more",
         f"hf_{BODY[:9]}\r\n    {BODY[9:20]}\\\n  {BODY[20:]}",
         f"> hf_{BODY[:9]}\n> {BODY[9:]}",
@@ -120,4 +122,6 @@ def test_other_text_stays_as_it_is(text: str) -> None:
     "piece", ["eyJ-", "hf_", "%25", "\\", "&#", "://", "Basic ", "hf_a\n", "eyJaaaaa" * 6 + "\n", "\n ", "\x1b[0"]
 )
 def test_hostile_text_is_read_once(piece: str) -> None:
-    hide_tokens(piece * ((1 << 20) // len(piece)))  # the time limit of a test would end anything that is not linear
+    hidden = hide_tokens(f"{piece * ((1 << 20) // len(piece))} hf_{BODY}")  # what is not linear meets the time limit
+    assert hidden.endswith("(token)")
+    assert BODY not in hidden

@@ -15,7 +15,7 @@ _SHORTEST_SIGNED: Final = 12  # characters after `eyJ`, with or without the dots
 _HIDDEN: Final = "(token)"
 _MAX_ESCAPES: Final = 3  # how often one character may be escaped, such as `%2525 5F`
 _ESCAPED: Final = re.compile(
-    r"(?P<gone>\x1b\[[0-9;:?]*[ -/]*[@-~]|[\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff])"
+    r"(?P<gone>\x1b\[[0-9;:?]*[mK]|[\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff])"
     r"|(?P<break>\\?(?:\r\n?|\n)[ \t>|]*|\\{1,4}n(?=[A-Za-z0-9_-]))"
     r"|%(?P<percent>[0-9A-Fa-f]{2})"
     r"|\\{1,8}(?:u\{?(?P<code>[0-9A-Fa-f]{4})\}?|x(?P<byte>[0-9A-Fa-f]{2}))"
