@@ -189,12 +189,17 @@ def describe_alarms(repos: Iterable[Repo]) -> str:
 def close_alarm(workspace: Workspace, row: RequestRow, member: Member) -> None:
     """Record that a person knows of an acceptance without enough approvals. Raises UsageError if there is no alarm.
 
-    Raises Guarded for the person who accepted on the Hub, if another admin can acknowledge it.
+    If another admin can acknowledge it, raises Guarded for the person who accepted on the Hub, and for a new member who
+    counts as the same person.
     """
     by = None if row.request is None else row.request.granted_by
-    is_own = by is not None and member.is_own(by.username, by.id)
-    if is_own and not read_team(workspace.store, member, workspace.now()).is_alone:
-        raise Guarded("You accepted this person on the Hub yourself.", hint="Let another admin acknowledge the alarm.")
+    team = read_team(workspace.store, member, workspace.now())
+    if by is not None and not team.is_alone:
+        hint = "Let another admin acknowledge the alarm."
+        if member.is_own(by.username, by.id):
+            raise Guarded("You accepted this person on the Hub yourself.", hint=hint)
+        if member.account_id and (why := team.standing.explain(member.account_id, [by.id] if by.id else [])):
+            raise Guarded(f"{why}.", hint=hint)
     with workspace.store.writing() as write:
         if not delete_alarm(write, row.id):
             raise UsageError("This request has no alarm.", hint="Reload the page.")
