@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import pytest
 
 from hf_gate.core.people.members import Member, MemberRole
@@ -12,9 +14,9 @@ MINUTE = 60_000
 OWNER = Member(name="amy", role=MemberRole.ADMIN, is_active=True, id="owner:amy", user_id="amy")
 
 
-def new(name: str, by: str | None, *, age: int = 3 * MINUTE, confirmed_by: str | None = None, **more: object) -> Member:
-    known = {"role": MemberRole.ADMIN, "is_active": True, "id": f"m_{name}", "user_id": name} | more
-    return Member(name=name, begun_at=NOW - age, begun_by=by, confirmed_by=confirmed_by, **known)  # type: ignore[arg-type]
+def new(name: str, by: str | None, *, age: int = 3 * MINUTE, confirmed_by: str | None = None, **more: Any) -> Member:
+    known: dict[str, Any] = {"role": MemberRole.ADMIN, "is_active": True, "id": f"m_{name}", "user_id": name} | more
+    return Member(name=name, begun_at=NOW - age, begun_by=by, confirmed_by=confirmed_by, **known)
 
 
 def standing(*members: Member, now: int = NOW) -> MemberStanding:
@@ -26,17 +28,17 @@ def pair(known: MemberStanding, one: str, other: str) -> bool:
     return len(known.select_people([one, other])) == 2
 
 
-OLD = {"age": SETTLING_TIME}
+OLD: Final[dict[str, Any]] = {"age": SETTLING_TIME}
 
 
 def test_whoever_added_a_member_and_the_member_are_one_person_for_seven_days() -> None:
-    known = standing(new("amy2", "amy"), new("bo", "amy", **OLD))  # type: ignore[arg-type]
+    known = standing(new("amy2", "amy"), new("bo", "amy", **OLD))
     assert not pair(known, "amy", "amy2")
     assert pair(known, "amy", "bo")
     assert pair(known, "amy2", "bo"), "another person counts with a new member"
     assert known.explain("amy2", ["amy"]) == (
         "amy2 (member since 3 min, added by amy) and amy count as two people only after 22 Jan 2027, or when a third "
-        "person runs hf-gate members confirm amy2"
+        "person runs `hf-gate members confirm amy2`"
     )
     assert pair(standing(new("amy2", "amy"), now=NOW + SETTLING_TIME), "amy", "amy2")
 
@@ -56,7 +58,7 @@ def test_who_added_each_other_is_one_person() -> None:
 
 
 def test_a_confirmed_member_counts_at_once() -> None:
-    known = standing(new("amy2", "amy", confirmed_by="bo"), new("bo", "amy", **OLD))  # type: ignore[arg-type]
+    known = standing(new("amy2", "amy", confirmed_by="bo"), new("bo", "amy", **OLD))
     assert pair(known, "amy", "amy2")
     assert known.describe("amy2") == "member since 3 min, added by amy, confirmed by bo"
 
@@ -65,7 +67,7 @@ def test_a_member_of_an_organization_counts_with_nobody_until_confirmed() -> Non
     known = standing(new("org", None))
     assert known.select_people(["org"]) == []
     assert "org (member since 3 min, by an organisation) counts only after 22 Jan 2027" in known.explain("org", [])
-    vouched = standing(new("org", "bo"), new("bo", "amy", **OLD))  # type: ignore[arg-type]
+    vouched = standing(new("org", "bo"), new("bo", "amy", **OLD))
     assert pair(vouched, "amy", "org")
     assert not pair(vouched, "bo", "org"), "who confirmed them counts as the one who added them"
 

@@ -136,4 +136,4 @@ class MemberStanding:
 
     def _describe_change(self, account: str) -> str:
         day = format_day(from_ms(self._members[account].begun_at + SETTLING_TIME).date())
-        return f"only after {day}, or when a third person runs hf-gate members confirm {self._names[account]}"
+        return f"only after {day}, or when a third person runs `hf-gate members confirm {self._names[account]}`"

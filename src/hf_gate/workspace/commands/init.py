@@ -44,7 +44,7 @@ from hf_gate.workspace.records import InitRecord
 
 if TYPE_CHECKING:
     from hf_gate.core.forms.forms import GateForm
-    from hf_gate.core.people.accounts import TokenRights
+    from hf_gate.core.people.accounts import Account, TokenRights
     from hf_gate.settings.service.workspace import Workspace
 
 
@@ -129,9 +129,7 @@ def init(
     _write_files(folder, reviewed, like, _policy_text(reviewed, forms, like, people, until))
     context.move_to(folder)
     workspace = open_workspace(context, writes=True)
-    if context.account is not None and context.account.id is not None:
-        with workspace.store.writing() as write:
-            write.write_setting(INIT_ACCOUNT, context.account.id)
+    _store_creator(workspace, context.account)
     sync = SyncCommand(context, workspace, full=True)
     for repo in reviewed:
         sync.sync_repo(repo)
@@ -268,6 +266,13 @@ def _policy_text(
     asked = set[Role]().union(*roles).intersection(*roles)
     key = () if people is None else people.key
     return fit_example(like, like, map(str, repos), asked, until=until, key=key, is_enforced=True)
+
+
+def _store_creator(workspace: Workspace, account: Account | None) -> None:
+    """Store whose desk this is. A workspace that joins a store later does not change that."""
+    if account is not None and account.id is not None and workspace.store.setting(INIT_ACCOUNT) is None:
+        with workspace.store.writing() as write:
+            write.write_setting(INIT_ACCOUNT, account.id)
 
 
 def _write_files(folder: Path, repos: Sequence[Repo], like: str | None, policy: str) -> None:
