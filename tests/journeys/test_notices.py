@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.base.environment import READ_ONLY
 from hf_gate.core.letters.messages import retry_wait
 from tests.kits.command_line import DATASET, Console, request_access
 from tests.kits.message_servers import HOOK_KEY, Hook
@@ -30,6 +31,12 @@ def test_a_test_message_is_signed_and_as_the_schema_says(console: Console, hook:
     assert console.hub.tokens["owner"] not in str(call)
     jsonschema.validate(call.document, console.run("schema", "notice").json)
     assert call.document["subject"] == "hf-gate: test"
+
+
+def test_no_test_message_is_sent_where_nothing_may_be_changed(console: Console, hook: Hook) -> None:
+    refused = console.run("messages", "test", env={READ_ONLY: "1"})
+    assert (refused.code, refused.out, hook.calls) == (2, "", [])
+    assert f"{READ_ONLY} is set, so the notice is not sent." in refused.err
 
 
 def test_a_destination_may_have_names_if_its_owner_says_so(console: Console, hook: Hook, tmp_path: Path) -> None:

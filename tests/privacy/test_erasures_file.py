@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from hf_gate.approvals.rows.approvals import write_endorsement
@@ -32,7 +33,7 @@ from hf_gate.store.writing.search_index import read_index_version
 from hf_gate.verdicts.plan.change_builders import PlanSubject, make_change
 from hf_gate.workspace.rows.backups import write_backup
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, store_records
+from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, new_store, record, store_records
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 WORDS = ["quokka-zzyx", "quokka-zzyx@example.org", "study of kxqjz"]
@@ -300,6 +301,33 @@ def test_a_note_that_names_a_person_with_a_short_name_goes(
         assert _notes(store) == set(stays)
         assert not verify_ledger(store, with_tables=True).broken
     assert _traces(place, ["zzyx", *gone]) == []
+
+
+def _statistics(place: str) -> str:
+    """What the server's statistics hold of the values of a store."""
+    samples = "most_common_vals::text, histogram_bounds::text, most_common_elems::text"
+    sql = f"SELECT tablename, attname, {samples} FROM pg_stats WHERE schemaname = current_schema()"  # noqa: S608
+    with psycopg.connect(place, autocommit=True) as connection:
+        return str(connection.execute(sql).fetchall())
+
+
+def test_the_statistics_of_the_server_keep_no_name(postgres_uri: str, tmp_path: Path) -> None:
+    place, erasures, names = new_store(postgres_uri), tmp_path / "erasures.jsonl", [WORDS[0], "walrus-yxwv"]
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        people = [record(n, name=name, answers={"Why": WORDS[2]}) for n, name in enumerate(names, 1)]
+        store_records(store, EEG, people)
+        with store.writing() as write:
+            for n, name in enumerate(names, 1):
+                write.write_binding("partners", name, hub_id(n))
+                write.write_binding("guests", name, hub_id(n))
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute("ANALYZE")
+        found = _statistics(place)
+        assert all(name in found for name in names), "the server took samples"
+        for name in names:  # after the second one some tables are empty, and ANALYZE leaves the statistics of those
+            _erase(store, erasures, name)
+            assert name not in _statistics(place)
+        assert WORDS[2] not in _statistics(place)
 
 
 def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_yet(tmp_path: Path) -> None:

@@ -61,6 +61,17 @@ def test_one_process_holds_a_lease_and_its_epoch_grows_with_each_holder(place: s
         assert _run(place, "SELECT epoch FROM leases WHERE name = 'loop'") == [(2,)]
 
 
+def test_the_name_of_a_machine_is_a_value_in_every_statement(place: str) -> None:
+    host = "o'brien?%s; DROP TABLE leases--"
+    with open_store(place, endpoint=ENDPOINT, lends=True, pid=7, host=host, wait=0.0) as store:
+        with store.hold_write_lock():
+            store_records(store, EEG, [record(1)])
+            state = read_lease(store, Work.STORE)
+            assert state is not None
+            assert (host in state.holder, host in state.about) == (True, True)
+        assert store.reads.count("SELECT count(*) FROM requests") == 1
+
+
 def test_whoever_took_a_lapsed_lease_keeps_the_other_from_writing(place: str, desk: Store) -> None:
     with desk.hold_write_lock():
         store_records(desk, EEG, [record(1)])

@@ -23,11 +23,11 @@ def is_read_only() -> bool:
     return (os.environ.get(READ_ONLY) or "").strip().upper() not in {"", "0", "OFF", "NO", "FALSE"}
 
 
-def require_writes(what: str) -> None:
+def require_writes(what: str, act: str = "changed") -> None:
     """Raise UsageError if nothing may be changed. `what` is the subject of the message, such as `the store`."""
     if is_read_only():
         raise UsageError(
-            f"{READ_ONLY} is set, so {what} is not changed.",
+            f"{READ_ONLY} is set, so {what} is not {act}.",
             hint="Commands that only read still work, and so does `plan` without --out. A person can run this command "
             "without the variable.",
         )

@@ -107,7 +107,7 @@ HF_HUB_OFFLINE                     never call the Hub: exit 75
 HF_GATE_PROFILE                    a profile (--profile)
 HF_GATE_WORKSPACE                  the folder with hf-gate.yaml (--workspace); default: this folder or a parent
 HF_GATE_MAX_WAIT, HF_GATE_TIMEOUT  durations: 30s, 5m (--max-wait, --timeout)
-HF_GATE_READ_ONLY                  1: refuse every change of the Hub, the store and files (exit 2), for assistants
+HF_GATE_READ_ONLY                  1: refuse every change of the Hub, the store and files, and test notices (exit 2)
 HF_GATE_INSECURE_HTTP              1: allow sending a token over plain http (--insecure-http)
 HF_GATE_CLOCK                      hub: use the clock of a local Hub
 HF_GATE_DEBUG, HF_DEBUG            1: print the traceback of an error

@@ -200,9 +200,10 @@ class LeaseKeeper:
                 f"SET LOCAL lock_timeout = {_LOCK_MS}",
                 f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}",
                 _LOCK,
-                f"UPDATE leases SET holder = '{writer}', epoch = epoch + 1 WHERE name = 'transaction'",
-                f"SELECT name, epoch FROM leases WHERE holder = '{self.id}'",
+                "UPDATE leases SET holder = ?, epoch = epoch + 1 WHERE name = 'transaction'",
+                "SELECT name, epoch FROM leases WHERE holder = ?",
                 ABOUT_SCHEMA,
+                values=(writer, self.id),
             )
         except StoreBusy:
             db.rows(_END_SILENT)

@@ -292,11 +292,14 @@ class Postgres(DatabaseConnection):
         except self.error as problem:
             self.raise_error(problem)
 
-    def run_script(self, *statements: str) -> list[list[Row]]:
-        """Run statements without values in one exchange; return the rows of each that has some."""
+    def run_script(self, *statements: str, values: Values = ()) -> list[list[Row]]:
+        """Run statements in one exchange, with the values of all of them; return the rows of each that has some."""
+        import psycopg
+
         found = list[list[Row]]()
         try:
-            cursor = self.raw.execute("; ".join(statements).encode())
+            cursor = psycopg.ClientCursor(self.raw)  # the server takes no values for several statements
+            cursor.execute(_convert_placeholders("; ".join(statements)), values)
             while True:
                 if cursor.description is not None:
                     found.append(cursor.fetchall())

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from hf_gate.base.display_text import make_visible
+from hf_gate.base.environment import require_writes
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
 from hf_gate.core.events.entry_records import event_record
@@ -83,6 +84,7 @@ def send_directly(
     event: str | None = None,
 ) -> Delivery:
     """Send items past the outbox: a test, or an alarm while the store cannot be written."""
+    require_writes("the notice", "sent")
     message = _build_message(new_id("n"), 0, items, None, hub, to_iso(now), workspace_name)
     if event is not None:
         message = replace(message, event=event)
