@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -160,7 +161,7 @@ def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: HubWorkspace)
     assert list_statuses(scene) == {"pending"}
     assert done.planned.plan.summary["human"] >= 3
     assert done.planned.plan.summary["accept_human"] == 3
-    (line,) = [line for line in render_plan(done.planned.plan) if "two reviewers" in line]
+    (line,) = [line for line in render_plan(done.planned.plan, UTC) if "two reviewers" in line]
     assert line.split()[:3] == ["needs", "review", "3"]
 
 
@@ -235,7 +236,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     of_today = policy_versions(scene.bundle.policies)
     again = plan_retry(scene.store, run, now=scene.clock.now(), versions=of_today)
     assert (again.changes, again.summary["outdated"], again.summary["left_out"]) == ([], 2, 0)
-    assert any("decided by older policies" in line for line in render_plan(again))
+    assert any("decided by older policies" in line for line in render_plan(again, UTC))
     stale = plan_retry(scene.store, run, now=scene.clock.now())
     with pytest.raises(Guarded, match=r"policy wishes@\w{8} in this plan is not the current version"):
         check_plan(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)

@@ -14,6 +14,7 @@ from hf_gate.approvals.rows.plans import delete_plans
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.pages import plan
@@ -353,7 +354,7 @@ def _over(desk: Desk, name: str, days: int) -> int:
 
 def test_an_end_that_has_come_is_told_in_words(asked: Desk) -> None:
     lena = asked.visitor()
-    day = f"{from_ms(_over(asked, 'ada', 99)):%Y-%m-%d}"
+    day = format_last_day(from_ms(_over(asked, "ada", 99)), asked.app_state.workspace.zone)
     page = text_of(lena.get(create_plan(asked, lena)).body)
     assert f"access ended on {day}, 99 days ago" in page
     assert "until <= now" not in page

@@ -10,12 +10,12 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.event_descriptions import describe_event
 
 CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
-    (e.RequestSeen(person="p", status="pending", asked_at=1), None, "seen: pending, asked 1970-01-01"),
-    (e.RequestSeen(person="p", status="accepted", asked_at=1), None, "seen: accepted, asked 1970-01-01"),
+    (e.RequestSeen(person="p", status="pending", asked_at=1), None, "seen: pending, asked 1 Jan 1970"),
+    (e.RequestSeen(person="p", status="accepted", asked_at=1), None, "seen: accepted, asked 1 Jan 1970"),
     (
         e.RequestSeen(person="p", status="pending", asked_at=86_400_000, attempt=2),
         None,
-        "seen: pending, asked again 1970-01-02, attempt 2",
+        "seen: pending, asked again 2 Jan 1970, attempt 2",
     ),
     (e.RequestChanged(what=("record",)), None, "name, e-mail address or answers changed"),
     (

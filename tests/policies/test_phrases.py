@@ -127,7 +127,7 @@ def test_what_has_no_words_is_shown_as_code(expr: str) -> None:
         ("history.resets", 1, "sent back 1 time"),
         ("request.attempt", 3, "asked 3 times"),
         ("email.domain", "mit.edu", "e-mail domain is “mit.edu”"),
-        ("person.created_at", datetime(2026, 1, 2, 3, tzinfo=UTC), "account created on 2026-01-02"),
+        ("person.created_at", datetime(2026, 1, 2, 3, tzinfo=UTC), "account created on 2 Jan 2026"),
         ("answers.purpose.text", "anything", None),
         ("form", {"a": "b"}, None),
     ],

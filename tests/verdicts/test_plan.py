@@ -198,18 +198,18 @@ def test_held_and_protected_changes_take_no_room_in_a_plan() -> None:
 
 def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
     plan = plan_of([make_change(1, user="bob\x1b[2J\u202e", reason="no\nway", after="reset")])
-    text = "\n".join(render.render_plan(plan))
+    text = "\n".join(render.render_plan(plan, UTC))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "1 to send back" in text
 
 
 def test_an_empty_plan_says_that_there_are_no_changes() -> None:
-    assert list(render.render_plan(plan_of([])))[-1] == "Plan: no changes."
+    assert list(render.render_plan(plan_of([]), UTC))[-1] == "Plan: no changes."
 
 
 def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> None:
-    said = list(render.render_plan(plan_of([make_change(1)]), calls=1))
+    said = list(render.render_plan(plan_of([make_change(1)]), UTC, calls=1))
     assert not [line for line in said if line.startswith("Guards")]
     assert said[-1].endswith("About 1 call.")
 
@@ -220,7 +220,7 @@ def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
         [make_change(1, because=reasons), make_change(2, because=reasons)], policy_digest="p", endpoint="http://h", now=NOW,
         summary={"human": 974, "wait": 2}, guards=guards.guard_report([make_change(1), make_change(2)], 100, 0),
     )  # fmt: skip
-    lines = list(render.render_plan(plan))
+    lines = list(render.render_plan(plan, UTC))
     assert lines[0] == "2 people get access, 974 need review."
     assert "    needs review    974   are for you to decide" in lines
     assert not [line for line in lines if line.split()[:1] == ["human"]]
@@ -237,7 +237,7 @@ def test_a_plan_names_the_number_that_its_confirmation_asks_for() -> None:
         changes, policy_digest="p", endpoint="http://h", now=NOW, summary={},
         guards=guards.guard_report(changes, 100, 0),
     )  # fmt: skip
-    lines = list(render.render_plan(plan))
+    lines = list(render.render_plan(plan, UTC))
     assert lines[-1] == "Plan: 131 changes (110 to accept, 21 to send back)."
     (limits,) = [line for line in lines if line.startswith("Limits")]
     assert "accept 110 (above 50)" in limits
@@ -252,4 +252,4 @@ def test_the_validity_is_shown_in_hours_then_minutes() -> None:
 
 def test_rules_without_a_policy_of_their_version_have_no_sentence() -> None:
     made = plan_of([make_change(1)])
-    assert "Rules" not in list(render.render_plan(made))
+    assert "Rules" not in list(render.render_plan(made, UTC))

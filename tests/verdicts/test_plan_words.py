@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -40,4 +41,4 @@ def test_the_effects_of_a_plan_are_one_sentence() -> None:
 )
 def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, Any], words: str) -> None:
     reason = ChangeReason(expr=expr, value=True, facts=facts)
-    assert describe_reasons(replace(make_change(1), because=[reason])) == words
+    assert describe_reasons(replace(make_change(1), because=[reason]), UTC) == words

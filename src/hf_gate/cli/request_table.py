@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from hf_gate.base.display_text import clip, to_one_line
 from hf_gate.base.ids import RepoType, name_person
-from hf_gate.base.timestamps import format_age, to_iso
+from hf_gate.base.timestamps import format_age, format_day, to_iso
 from hf_gate.core.forms.roles import role_of
 from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_action
 from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
@@ -203,7 +203,7 @@ def _lines(
 def _account_lines(request: AccessRequest, account: AccountRecord | None, now: datetime) -> Iterator[str]:
     made = request.person.created_at
     if made:
-        yield f"  account   created {made:%Y-%m-%d} ({format_age(made, now)} ago)"
+        yield f"  account   created {format_day(made)} ({format_age(made, now)} ago)"
     if account is None:
         return
     counts = (("models", account.models), ("datasets", account.datasets), ("followers", account.followers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.display_text import make_visible, pluralize
 from hf_gate.base.ids import Repo, is_id
-from hf_gate.base.timestamps import format_span
+from hf_gate.base.timestamps import format_day, format_span
 from hf_gate.config import PACKAGE
 from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.grants import format_last_day, parse_grant_end
@@ -300,6 +300,7 @@ def _environment() -> Environment:
         "counted": pluralize,
         "label": label_action,
         "at_end": lambda action: AT_END[action or "reset"],
+        "day": lambda day: format_day(date.fromisoformat(day)),
         "wait_words": formatting.format_wait,
         "rule_lines": render_explanation,
     }

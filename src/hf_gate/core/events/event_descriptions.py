@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import format_minute, from_ms
+from hf_gate.base.timestamps import format_day, format_minute, from_ms
 from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.approvals import ApprovedEnd
 from hf_gate.core.people.grants import first_lapse
@@ -56,7 +56,7 @@ def _describe_request_seen(event: e.RequestSeen, entry: _Entry) -> str:
 
     The entry's time is the time of the sync, which may be long after the request.
     """
-    asked = entry.time(event.asked_at) if entry.format_time else f"{from_ms(event.asked_at):%Y-%m-%d}"
+    asked = entry.time(event.asked_at) if entry.format_time else format_day(from_ms(event.asked_at))
     again = f" again {asked}, attempt {event.attempt}" if event.attempt > 1 else f" {asked}"
     return f"seen: {event.status}, asked{again}"
 

@@ -177,7 +177,7 @@ def plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan) -> Iterab
     ago = format_span(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
     holds = _describe_holds(workspace, bundle, made)
-    lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies, holds=holds)
+    lines += render_plan(made, bundle.zone, calls=estimate_calls(made), policies=bundle.policies, holds=holds)
     if late := lateness_of(made.changes):
         lines.append(late)
     if kept := describe_kept_access(workspace, bundle):

@@ -263,7 +263,7 @@ def _save_plan(
         send = context.command_line("apply", "plan.json")
         closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then {send}"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
-    context.out.document(made, lambda: map(style_mark, (*render_plan(made), *shown, *notes, closing)))
+    context.out.document(made, lambda: map(style_mark, (*render_plan(made, workspace.zone), *shown, *notes, closing)))
     return 0
 
 

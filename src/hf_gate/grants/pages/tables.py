@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
 from hf_gate.base.display_text import make_visible
-from hf_gate.core.people.grants import last_day
+from hf_gate.base.timestamps import format_day
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
 from hf_gate.grants.people_files import format_people
 from hf_gate.grants.service.tables.own_tables import (
@@ -197,8 +198,8 @@ def _make_line(context: HttpContext, own: OwnTable, row: TableRow, bindings: Map
         "who": name_row(row),
         "state": record.state,
         "note": row.date_problem or describe_binding(row, bindings),
-        "starts": None if row.starts is None else f"{row.starts.astimezone(zone):%Y-%m-%d}",
-        "ends": None if row.expires is None else f"{last_day(row.expires, zone)}",
+        "starts": None if row.starts is None else format_day(row.starts.astimezone(zone)),
+        "ends": None if row.expires is None else format_last_day(row.expires, zone),
         "cells": [(name, cell) for name, cell in [*row.columns.items()][:MAX_COLUMNS] if cell],
     }
 

@@ -8,6 +8,7 @@ from datetime import date
 from msgspec.structs import replace
 
 from hf_gate.base.display_text import join_words
+from hf_gate.base.timestamps import format_day
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyMode, Rule, Until
@@ -132,7 +133,7 @@ def format_duration(span: Duration) -> str:
 
 
 def format_until(until: Until) -> str:
-    """Format an end: `for 1 year`, `until the end of 2027-06-30`, `until the date in tables.dua.expires`."""
+    """Format an end: `for 1 year`, `until 30 Jun 2027`, `until the date in tables.dua.expires`."""
     if isinstance(until, FactEnd):
         return f"until the date in {until.name}"
-    return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {format_duration(until)}"
+    return f"until {format_day(until)}" if isinstance(until, date) else f"for {format_duration(until)}"

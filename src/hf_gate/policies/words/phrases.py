@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from hf_gate.base.display_text import clip_line, join_words, pluralize
-from hf_gate.base.timestamps import to_iso
+from hf_gate.base.timestamps import format_day, to_iso
 from hf_gate.core.policy_model import FactValue
 from hf_gate.policies.expressions.fact_conditions import (
     INCLUDES,
@@ -495,4 +495,4 @@ def describe_value(fact: str, value: FactValue) -> str | None:
 
 def _describe_moment_value(fact: str, value: datetime) -> str | None:
     subject = _MOMENTS.get(fact) or _name_end(fact)
-    return f"{subject} on {value.astimezone(UTC):%Y-%m-%d}" if fact != "now" else None
+    return f"{subject} on {format_day(value.astimezone(UTC))}" if fact != "now" else None

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from hf_gate.approvals.pages import describe_open_alarms
 from hf_gate.base.display_text import to_json
+from hf_gate.base.timestamps import format_day
 from hf_gate.grants.pages.held_ends import count_held
 from hf_gate.reports.service.overview import (
     OverviewCell,
@@ -197,7 +198,8 @@ class _Scale:
 
     def date_labels(self, starts: Sequence[str]) -> list[AxisLabel]:
         shown = range(len(starts) - 1, -1, -_LABEL_EVERY)
-        return [AxisLabel(_round(self.x(n) + self.bar / 2), starts[n][5:]) for n in sorted(shown)]
+        days = {n: date.fromisoformat(starts[n]) for n in sorted(shown)}
+        return [AxisLabel(_round(self.x(n) + self.bar / 2), format_day(day, day.year)) for n, day in days.items()]
 
 
 def _nice_step(highest: int) -> int:

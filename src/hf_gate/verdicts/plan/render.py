@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 
 from hf_gate.base.batches import group_pairs
@@ -44,11 +44,16 @@ _RULES: Final = 12
 
 
 def render_plan(
-    plan: Plan, *, calls: int | None = None, policies: Sequence[Policy] = (), holds: Sequence[tuple[int, str]] = ()
+    plan: Plan,
+    zone: tzinfo,
+    *,
+    calls: int | None = None,
+    policies: Sequence[Policy] = (),
+    holds: Sequence[tuple[int, str]] = (),
 ) -> Iterator[str]:
     """Render a plan as lines, with the rules of these policies in words; hostile text is made visible and short.
 
-    `holds` has for each rule how many requests it keeps on hold, and the rule in words.
+    Days are days of `zone`. `holds` has for each rule how many requests it keeps on hold, and the rule in words.
     """
     if effects := describe_effects(plan.changes, plan.summary):
         yield f"{effects}."
@@ -72,7 +77,7 @@ def render_plan(
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
     firsts = [group[0] for group in _group_by_rule(plan.changes)]
     yield from _render_rules(firsts, policies)
-    yield from _render_examples(firsts)
+    yield from _render_examples(firsts, zone)
     yield from render_shadow_actions(plan)
     limits = [_format_guard(guard) for guard in plan.guards if guard.value]
     if plan.changes and limits:
@@ -136,12 +141,12 @@ def _render_rules(firsts: Sequence[Change], policies: Sequence[Policy]) -> Itera
         yield f"    {len(said) - _RULES} more rules"
 
 
-def _render_examples(firsts: Sequence[Change]) -> Iterator[str]:
+def _render_examples(firsts: Sequence[Change], zone: tzinfo) -> Iterator[str]:
     """Render the first change of each rule, so that a reader can spot a wrong rule."""
     if firsts:
         yield "Examples"
     for change in firsts[:_EXAMPLES]:
-        why = make_visible(describe_reasons(change), one_line=True)
+        why = make_visible(describe_reasons(change, zone), one_line=True)
         yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{f': {why}' if why else ''}"
         if change.reason:
             yield f'      "{make_visible(change.reason, one_line=True)}"'

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import tzinfo
 from typing import Final
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.changes import Change, ChangeReason
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.policies.words.descriptions import format_duration
@@ -76,20 +78,22 @@ def describe_hold(policies: Iterable[Policy], policy: str, rule: str) -> str:
     return f"{label}: {words}{after}"
 
 
-def describe_reasons(change: Change) -> str:
+def describe_reasons(change: Change, zone: tzinfo) -> str:
     """Return in words why a change is made: what the conditions of its rule found, or that the access ended."""
     reasons = [one for one in change.because if one.value]
     return ", ".join(
-        _describe_end(reason) if reason.expr == END_EXPRESSION else describe_test(reason.expr, reason.facts, holds=True)
+        _describe_end(reason, zone)
+        if reason.expr == END_EXPRESSION
+        else describe_test(reason.expr, reason.facts, holds=True)
         for reason in reasons
     )
 
 
-def _describe_end(reason: ChangeReason) -> str:
-    """Return `access ended on 2026-02-28, 99 days ago` for the end of a grant."""
+def _describe_end(reason: ChangeReason, zone: tzinfo) -> str:
+    """Return `access ended on 28 Feb 2026, 99 days ago` for the end of a grant, with its last day."""
     until = reason.facts.get("until")
     late = reason.facts.get("days_late")
-    day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
+    day = f" on {format_last_day(from_ms(until), zone)}" if isinstance(until, int) else ""
     ago = f", {pluralize(late, 'day')} ago" if isinstance(late, int) and late else ""
     why = ", because a condition is false" if reason.facts.get("lapsed") else ""
     return f"access ended{day}{ago}{why}"
