@@ -270,7 +270,7 @@ def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admi
     refused = lena.post(bo)
     assert (refused.status >= 400, "accepted this person on the Hub yourself" in refused.body) == (True, True)
     desk.local.add_people([{"username": "lena2"}])
-    second = desk.sign_in(desk.app_state.membership.add("lena2", MemberRole.ADMIN))
+    second = desk.sign_in(desk.add_account("lena2", MemberRole.ADMIN))
     refused = second.post(bo)
     assert (refused.status >= 400, "count as two people only after" in refused.body) == (True, True)
     assert mia.post(bo).status == 303

@@ -115,7 +115,7 @@ def lose_the_repo(desk: Desk, _: Visitor) -> None:
 
 
 def _change(desk: Desk, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
-    desk.app_state.membership.add("mia", role, repos or ())
+    desk.add_account("mia", role, repos or ())
 
 
 def ask_again(desk: Desk, _: Visitor) -> None:

@@ -187,7 +187,13 @@ class Desk:
 
     def remove(self, name: str) -> None:
         """Puts a member out."""
-        self.app_state.membership.remove(self.app_state.membership.find_named_member(name))
+        membership = self.app_state.membership
+        membership.remove(membership.find_named_member(name), membership.owner)
+
+    def add_account(self, name: str, role: MemberRole, repos: tuple[str, ...] = ()) -> Member:
+        """The owner makes a Hub account a member, or changes its role and repos."""
+        membership = self.app_state.membership
+        return membership.add(name, role, repos, by=membership.owner, by_account=membership.owner_id)
 
     def reviewer(self, name: str = "mia", *repos: str) -> Visitor:
         return self.visitor(Member(name=name, role=MemberRole.REVIEWER, repos=repos or None))

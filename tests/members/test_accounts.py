@@ -183,7 +183,7 @@ def test_an_account_that_two_admins_add_at_once_is_one_member(desk: Desk) -> Non
 
     def add_first() -> None:
         workspace.store = store
-        desk.app_state.membership.add("mia", mia.role)
+        desk.add_account("mia", mia.role)
 
     desk.local.add_people([{"username": "mia"}])
     workspace.store = cast("Store", InterruptedStore(store, add_first))

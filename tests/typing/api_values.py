@@ -68,7 +68,6 @@ def people(person: Person, profile: Profile, account: Account) -> None:
     assert_type(account.rights, TokenRights)
     rights = account.rights
     assert_type(rights.role, str | None)
-    assert_type(rights.can_read_requests(parse_repo("acme/ecg")), bool | None)
     assert_type(rights.can_decide(parse_repo("acme/ecg")), bool | None)
     assert_type(rights.describe_excess_reach(lambda repo: repo.namespace == "acme"), tuple[str, ...])
     person.username.lower()  # type: ignore[union-attr]

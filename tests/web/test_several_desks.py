@@ -328,7 +328,7 @@ def test_members_and_keys_do_not_wait_for_the_work_of_another_process(balanced: 
         assert membership.find_key(secret) is not None
         assert membership.revoke_key("billing", "lena-brandt")
         assert membership.find_key(secret) is None, "a key that leaked ends at once"
-        membership.remove(mara)
+        membership.remove(mara, "lena-brandt")
         assert [one.name for one in desk.app_state.workspace.store.members() if one.is_active] == []
 
 

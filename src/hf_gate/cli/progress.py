@@ -37,22 +37,21 @@ class Progress:
     ) -> None:
         self.clear()
 
-    def tick(self, note: str = "", *, many: int = 1) -> None:
+    def tick(self, *, many: int = 1) -> None:
         """Count `many` more as done."""
         self.count += many
         moment = time.monotonic()
         if self.is_shown and moment >= self._next:
             self._next = moment + _INTERVAL
-            self._write(self._line(moment - self.started_at, note))
+            self._write(self._line(moment - self.started_at))
 
-    def _line(self, elapsed: float, note: str) -> str:
+    def _line(self, elapsed: float) -> str:
         rate = self.count / elapsed if elapsed else 0.0
         if self.total is None:
-            return f"{self.what} {self.count:,} ({rate:.0f}/s)" + (f", {note}" if note else "")
+            return f"{self.what} {self.count:,} ({rate:.0f}/s)"
         left = (self.total - self.count) / rate if rate else 0.0
         share = 100 * self.count // max(1, self.total)
-        line = f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {format_span(left)} left"
-        return line + (f"  {note}" if note else "")
+        return f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {format_span(left)} left"
 
     def _write(self, line: str) -> None:
         line = clip(line, 78)

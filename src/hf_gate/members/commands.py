@@ -100,7 +100,11 @@ def members_add(context: CommandContext, *, name: str, role: str, repos: tuple[s
     membership = _open_membership(context)
     account = context.connection.read_account()
     member = membership.add(
-        name, MemberRole(role), repos, find_actor(context), by_account=None if account is None else account.id
+        name,
+        MemberRole(role),
+        repos,
+        by=find_actor(context),
+        by_account=membership.owner_id if account is None else account.id,
     )
     _print_members(context, _describe_members(membership.workspace, added=member.name))
     return 0

@@ -44,7 +44,6 @@ from . import api, private_host, static_files
 from .app_state import AppState
 from .exports import error_response
 from .http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
-from .missing_pages import MissingPage, describe_missing
 from .routes import ROUTES, Route
 from .security import MAX_BODY, SecurityMiddleware
 
@@ -303,7 +302,7 @@ class DeskApp:
         try:
             return route.handler(context)
         except NotFound:
-            return self._refuse(context, 404, is_known=not context.params)
+            return self._refuse(context, 404)
         except Refused as problem:
             return _error_page(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
@@ -343,20 +342,18 @@ class DeskApp:
             now=self.app_state.now(),
         )
 
-    def _refuse(self, context: HttpContext, status: int, *, is_known: bool = False) -> Response:
-        """Answer what is missing or not allowed. `is_known`: the address names nothing that could be missing."""
+    def _refuse(self, context: HttpContext, status: int) -> Response:
+        """Answer what is missing or not allowed."""
         if status == 404:
-            missing = describe_missing(context.path, is_known=is_known)
-            return _error_page(context, missing.message, missing.hint, 404, missing)
+            return _error_page(
+                context, "There is nothing here.", "It may be gone, or belong to a repo that you cannot see.", 404
+            )
         return _error_page(context, f"A {context.member.role} may not do this.", "An admin of the desk can.", status)
 
 
-def _error_page(
-    context: HttpContext, message: str, hint: str, status: int, missing: MissingPage | None = None
-) -> Response:
+def _error_page(context: HttpContext, message: str, hint: str, status: int) -> Response:
     template = "parts/notice.html" if context.is_part else "refused.html"
-    title = message if missing is None else "Not found"
-    return context.render(template, status, message=message, hint=hint, is_bad=True, title=title, missing=missing)
+    return context.render(template, status, message=message, hint=hint, is_bad=True, title=message)
 
 
 def status_of(problem: HfGateError) -> int:

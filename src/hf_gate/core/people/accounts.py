@@ -72,15 +72,8 @@ class TokenRights:
     role: str | None = None
     scopes: tuple[TokenScope, ...] | None = None
 
-    def can_read_requests(self, repo: Repo) -> bool | None:
-        """Tell whether the token can list requests; None if this is unknown."""
-        return self._has_permission(repo, {READ_PERMISSION, DECIDE_PERMISSION}, set())
-
     def can_decide(self, repo: Repo) -> bool | None:
         """Tell whether the token can accept, send back, reject and grant; None if this is unknown."""
-        return self._has_permission(repo, {DECIDE_PERMISSION}, {UNCERTAIN_PERMISSION})
-
-    def _has_permission(self, repo: Repo, enough: set[str], perhaps: set[str]) -> bool | None:
         if self.role in ("write", "read"):
             return self.role == "write"
         if self.role != "fineGrained" or self.scopes is None:
@@ -91,9 +84,9 @@ class TokenRights:
             covers = scope.covers(repo)
             held |= scope.permissions if covers else set()
             maybe |= scope.permissions if covers is None else set()
-        if held & enough:
+        if DECIDE_PERMISSION in held:
             return True
-        return None if held & perhaps or maybe & (enough | perhaps) else False
+        return None if UNCERTAIN_PERMISSION in held or maybe & {DECIDE_PERMISSION, UNCERTAIN_PERMISSION} else False
 
     def describe_excess_reach(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
         """Return the places outside the named repos where the token can list or decide; empty if none are known."""

@@ -134,7 +134,7 @@ def add_member(context: HttpContext) -> Response:
     repos = context.form_value("repos").split()
     membership = context.app_state.membership
     me = context.member
-    member = membership.add(context.form_value("name"), MemberRole(role), repos, me.name, by_account=me.account_id)
+    member = membership.add(context.form_value("name"), MemberRole(role), repos, by=me.name, by_account=me.account_id)
     return page(context, added=member.name)
 
 

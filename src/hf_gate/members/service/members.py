@@ -372,11 +372,12 @@ class Membership:
         username: str,
         role: MemberRole,
         repos: Sequence[str] = (),
-        by: str | None = None,
-        by_account: str | None = None,
+        *,
+        by: str,
+        by_account: str | None,
     ) -> Member:
         """Make a Hub account a member, or change a member's role and repos. `by` is the actor in the ledger, and
-        `by_account` the id of their Hub account; None means the owner.
+        `by_account` the id of their Hub account.
 
         Raises UsageError if the Hub does not know the account.
         """
@@ -384,7 +385,7 @@ class Membership:
         username, user_id = self._look_up_account(username.strip())
         if user_id == self.owner_id:
             raise UsageError(f"{username} is the owner of this desk.", hint="Name the account of another person.")
-        added = self._admit(username, user_id, role, repos, by or self.owner, by_account or self.owner_id)
+        added = self._admit(username, user_id, role, repos, by, by_account)
         if added is None or (added.role, added.repos) != (role, tuple(repos) or None):
             raise UsageError(f"the member {username} changed meanwhile.", hint="Look at the members, and try again.")
         return added
@@ -466,12 +467,12 @@ class Membership:
                 return member
         raise UsageError(f"there is no member {name[:_MAX_GLOB]!r}.", hint="hf-gate members ls lists them.")
 
-    def remove(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
+    def remove(self, member: Member, by: str, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
         """Remove a member: delete sessions, views, selection and unsent decisions. Their runs stop, because
         they can no longer continue.
         """
         at = to_ms(self.workspace.now())
-        remove_member(self.workspace.store, member, by or self.owner, at, origin=origin)
+        remove_member(self.workspace.store, member, by, at, origin=origin)
         undo_decisions_of(self.workspace.store, member.id)
         delete_selection(self.workspace.store, f"s_{member.id}")
 

@@ -68,7 +68,6 @@ def drain(
     lanes: Sequence[MessageLane],
     clock: ClockPort,
     *,
-    budget_s: float = DRAIN_S,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> DrainResult:
     """Send what is due to these destinations, in turn, until nothing is due or the time is over.
@@ -82,7 +81,7 @@ def drain(
     left = [lane for lane in lanes if lane.name in names]
 
     def is_over() -> bool:
-        return not 0 <= (clock.now() - began).total_seconds() < budget_s or should_stop()
+        return not 0 <= (clock.now() - began).total_seconds() < DRAIN_S or should_stop()
 
     if left or outbox.is_untidy(store, to_ms(began)):
         with store.hold_work_lock(Work.MESSAGES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from msgspec.structs import replace
@@ -48,12 +48,6 @@ def describe_policies(policies: Iterable[Policy]) -> list[str]:
         found.append("A request that matches no rule needs review.")
     found.append("A request that depends on an unavailable fact needs review; it is never accepted.")
     return found
-
-
-def number_lines(lines: Sequence[str]) -> str:
-    """Return the lines with their numbers."""
-    width = len(str(len(lines)))
-    return "\n".join(f"{number:>{width}}. {line}" for number, line in enumerate(lines, 1))
 
 
 def describe_policy(policy: Policy) -> list[str]:

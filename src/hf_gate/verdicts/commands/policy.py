@@ -268,9 +268,8 @@ def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) ->
 
 
 def _number_lines(sentences: Sequence[str]) -> Iterable[str]:
-    from hf_gate.policies.words.descriptions import number_lines as numbered_lines
-
-    return numbered_lines(sentences).split("\n")
+    width = len(str(len(sentences)))
+    return (f"{number:>{width}}. {line}" for number, line in enumerate(sentences, 1))
 
 
 def _check_repo_included(policies: Policies, where: Repo) -> None:

@@ -137,16 +137,6 @@ def _ask_account(hub: Hub) -> Account | None:
         return None
 
 
-def read_account_of_token(settings: Settings, token: str) -> Account:
-    """Return the account of a given token from the configured Hub. It is not cached."""
-    from hf_gate.hub.client import Hub
-
-    patience = min(settings.max_wait if settings.max_wait is not None else 10.0, 10.0)
-    insecure = settings.insecure_http
-    with Hub(token, settings.endpoint, timeout=settings.timeout, max_wait=patience, insecure_http=insecure) as hub:
-        return hub.whoami()
-
-
 def _cached_account(entry: object, moment: float) -> Account | None:
     if not isinstance(entry, dict) or not _is_fresh(entry, moment):
         return None
