@@ -67,6 +67,28 @@ class AutomationResult:
         return sum(count for (ours, oracle), count in self.pairs.items() if ours == oracle) / max(1, self.total)
 
 
+def expect_decision(row: GeneratedRequest) -> str:
+    """Return the decision of the oracle, a sensible reviewer: accept, reset, reject or human.
+
+    The first rule that matches decides.
+    """
+    quality = row.quality
+    persona = row.persona
+    if quality is None:
+        return "accept"
+    if persona.kind == "bot" or row.hostile_kind in {"injection", "evidence"}:
+        return "reject"
+    is_odd = persona.mail in {"lookalike", "disposable", "odd"}
+    if row.hostile_kind is not None or is_odd or "under 18" in row.manner.values():
+        return "human"
+    for part in row.gate.fields:
+        if part.role == "consent" and row.manner.get(part.label) == "not ticked":
+            return "reset"
+        if part.role in {"purpose", "affiliation"} and quality.get(part.label, "good") != "good":
+            return "reset"
+    return "human" if row.gate.is_for_institutions and persona.mail not in {"academic", "company"} else "accept"
+
+
 def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) -> AutomationResult:
     """Evaluate every pending request of a generated world with the example for its preset."""
     world = generate_data(seed, requests, repos, preset, int(NOW.timestamp() * _MS))
@@ -90,7 +112,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:
             raise ValueError("a pending request has no verdict")
-        found.pairs[verdict.action, row.expected_decision] += 1
+        found.pairs[verdict.action, expect_decision(row)] += 1
         found.rules[verdict.rule] += 1
         if verdict.action is Action.ACCEPT and row.hostile_kind is not None:
             found.accepted_hostile += 1

@@ -60,7 +60,7 @@ class InProcessHub:
         self.on_reply: Callable[[HubCall], None] = lambda _: None  # and before its answer is there
 
         def make(now_ms: int) -> World:
-            world, _ = seed_world(7, 0, repos, preset, now_ms, world_id=UUID(int=7).hex)
+            world = seed_world(7, 0, repos, preset, now_ms, world_id=UUID(int=7).hex)
             world.page_size = page_size
             return world
 

@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import DisabledRepoError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
-from msgspec.structs import replace
 
 from hf_gate import Hub, NotAllowed
 from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
-from hf_gate.localhub.records import HubToken
-from hf_gate.localhub.world_file import load_world, save_world
 from hf_gate.testing import LocalHub
-from tests.kits.local_hubs import T0, LocalHubKit, accept, fetch, owner_of, repo_of
+from tests.kits.local_hubs import accept, fetch, owner_of, repo_of
 
 FILE = "config.json"
 FINE_GRAINED = get_refusals(RefusalCause.TOKEN_NO_GATED_PERMISSION)[0].text
@@ -247,26 +244,6 @@ def test_a_new_token_has_a_name_and_is_no_other_token(hub: LocalHub) -> None:
     assert hub.add_token("mia", name="laptop") == hub.tokens["laptop"]
     hub.reset()
     assert fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens['laptop']}").status == 401
-
-
-def test_tokens_and_a_disabled_repo_stay_in_a_saved_world(tmp_path: Path) -> None:
-    kit = LocalHubKit()
-    kit.gated.is_disabled = True
-    scopes = {kit.gated.id: frozenset(CONTENT)}
-    mia = kit.world.names["bea"]
-    made = [
-        HubToken("a", "hf_local_a", mia, "fineGrained", frozenset({"repo.write"}), T0, scopes, can_read_gated=True),
-        HubToken("b", "hf_local_b", mia, is_expired=True, restrictions=("sso", "ip")),
-    ]
-    for token in made:
-        kit.world.add_token(token)
-    save_world(kit.world, tmp_path, 0)
-    loaded = load_world(tmp_path)
-    assert loaded is not None
-    for token in made:
-        kept = loaded[0].tokens[token.secret]
-        assert replace(kept, account=token.account) == token
-    assert [hub_repo.is_disabled for hub_repo in loaded[0].repos.values()] == [True]
 
 
 # ---- states of a repo ------------------------------------------------------------------------------------------------------------

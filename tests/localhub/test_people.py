@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.automation_rate import expect_decision
 from hf_gate.core.forms.forms import parse_gate_form
 from hf_gate.localhub.population.generator import (
     PRESETS,
     GeneratedData,
     GeneratedRequest,
-    encode_oracle_line,
     generate_data,
 )
 from hf_gate.localhub.population.sample import demo_gates, load_hostile_texts, load_sample
@@ -213,7 +213,7 @@ def test_accepted_people_answered_better_than_rejected_ones(
     _, rows = consumer
     good = {
         status: sum(
-            row.expected_decision == "accept" for row in rows if row.status == status and row.answers is not None
+            expect_decision(row) == "accept" for row in rows if row.status == status and row.answers is not None
         )
         / sum(row.status == status and row.answers is not None for row in rows)
         for status in ("accepted", "rejected", "reset")
@@ -266,7 +266,7 @@ def test_courses_and_machines_come_in_bursts(consumer: tuple[GeneratedData, list
     _, rows = consumer
     bots = [row for row in rows if row.persona.kind == "bot"]
     course = [row for row in rows if row.persona.kind == "student" and row.persona.text]
-    assert all(row.expected_decision == "reject" for row in bots)
+    assert all(expect_decision(row) == "reject" for row in bots)
     assert 0.003 < len(bots) / len(rows) < 0.01
     by_text = Counter(row.persona.text for row in course)
     text, size = by_text.most_common(1)[0]
@@ -346,7 +346,7 @@ def test_the_hostile_texts_are_many_different_and_legal_on_the_wire() -> None:
     assert all(json.loads(json.dumps(text)) == text and text.encode().decode() == text for text in texts)
 
 
-def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only(
+def test_one_request_in_two_hundred_is_hostile_and_its_text_is_shown(
     consumer: tuple[GeneratedData, list[GeneratedRequest]],
 ) -> None:
     drawn, rows = consumer
@@ -357,27 +357,7 @@ def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only
     for row in hostile:
         shown = {drawn.accounts[row.person_index].fullname, *(row.answers or {}).values()}
         assert shown & texts
-        assert row.expected_decision in {"human", "reject"}
-
-
-# --- oracle ---------------------------------------------------------------------------------------------------
-
-
-def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(
-    consumer: tuple[GeneratedData, list[GeneratedRequest]],
-) -> None:
-    _, rows = consumer
-    for row in rows[::37]:
-        line = encode_oracle_line(row)
-        assert line.endswith(b"\n")
-        assert line.count(b"\n") == 1
-        told = json.loads(line)
-        assert told["request_id"] == row.request_id
-        assert told["should"] in {"accept", "reset", "reject", "human"}
-        assert set(told) == {
-            "request_id", "person_id", "class", "email_class", "quality", "manner", "hostile_kind",
-            "expected_role_values", "should",
-        }  # fmt: skip
+        assert expect_decision(row) in {"human", "reject"}
 
 
 def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 
 import click
 
@@ -61,11 +60,8 @@ hub = LazyGroup(
     help="Fault: NAME[:key=value]..., e.g. answer:status=403:text=No; can be repeated.",
 )
 @click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: one hour passes in a minute.")
-@click.option("--data", metavar="DIR", help="Save the Hub's data in this folder, and write oracle.jsonl.")
 @click.option("--no-advice", is_flag=True, hidden=True)
-def serve(
-    context: CommandContext, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
-) -> int:
+def serve(context: CommandContext, *, host: str, port: int, latency: str, no_advice: bool, **world: object) -> int:
     """Run a local Hub with invented people. With --json, the first line has url, pid, tokens, repos and control.
 
     To use the Hub, paste the line printed at the start into another terminal. With --port 8123, it is:
@@ -83,9 +79,8 @@ def serve(
         app = server.build_local_hub_app(
             **world,  # type: ignore[arg-type]
             latency_s=parse_seconds(latency, "latency"),
-            data_dir=Path(data) if data else None,
         )
-    except (HfGateError, OSError):
+    except HfGateError:
         raise
     except ValueError as problem:
         raise UsageError(str(problem).rstrip(".") + ".") from None

@@ -7,7 +7,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from hf_gate.core.lifecycle import STATUSES
@@ -16,7 +15,6 @@ from .faults import FaultSet
 from .http_messages import HttpError, HttpResponse
 from .records import ServedHub, ServedRepo
 from .world import World
-from .world_file import save_world
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -114,16 +112,13 @@ class HubState:
         faults: FaultSet,
         *,
         latency_s: float = 0.0,
-        kept: World | None = None,
-        folder: Path | None = None,
     ) -> None:
         self._make_world = make_world
-        self.folder = folder
         self.clock = clock
         self.limiter = limiter
         self.faults = faults
         self.latency_s = latency_s
-        self.world = kept or make_world(clock.now_ms())
+        self.world = make_world(clock.now_ms())
         self.calls: Counter[str] = Counter()
         self.replies: Counter[str] = Counter()
 
@@ -134,11 +129,6 @@ class HubState:
         self.replies.clear()
         self.faults.clear()
         self.limiter = RateLimiter(self.limiter.quota)
-
-    def save(self) -> None:
-        """Save the world in its folder, if it has one."""
-        if self.folder is not None:
-            save_world(self.world, self.folder, self.clock.now_ms())
 
     def describe_repos(self) -> list[ServedRepo]:
         return [

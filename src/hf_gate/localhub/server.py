@@ -12,17 +12,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import replace
 from email.utils import formatdate
-from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 from uuid import uuid4
 
 import uvicorn
 
-from hf_gate.base.private_files import open_private_file
 from hf_gate.hub.protocol.endpoints import RecognizedCall
-from hf_gate.localhub.population.generator import GeneratedData
-from hf_gate.localhub.population.seeding import encode_oracle, seed_world
+from hf_gate.localhub.population.seeding import seed_world
 
 from . import control_api
 from .faults import FaultPlan, FaultSet
@@ -30,7 +27,6 @@ from .handlers import dispatch
 from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
 from .hub_state import HubState, LocalHubClock, RateLimiter, parse_quota
 from .world import World
-from .world_file import ORACLE_FILE, load_world
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -201,7 +197,6 @@ def build_local_hub_app(  # noqa: PLR0917 - the options of `hub serve`, in its o
     protocol: str = PROTOCOLS[-1],
     faults: Iterable[str] = (),
     clock: str = "real",
-    data_dir: Path | None = None,
 ) -> LocalHubApp:
     """Build a local Hub; raise a one-line ValueError for an invalid option."""
     if protocol not in PROTOCOLS:
@@ -210,30 +205,14 @@ def build_local_hub_app(  # noqa: PLR0917 - the options of `hub serve`, in its o
         raise ValueError("page size must be 10 to 1000")
 
     def make_world(now_ms: int) -> World:
-        world, generated_data = seed_world(
-            seed, requests, repos, preset, now_ms, protocol=protocol, world_id=uuid4().hex
-        )
+        world = seed_world(seed, requests, repos, preset, now_ms, protocol=protocol, world_id=uuid4().hex)
         world.page_size = page_size
-        if data_dir is not None:
-            _write_oracle(data_dir, generated_data)
         return world
 
     hub_clock = LocalHubClock(clock)
     limiter = RateLimiter(parse_quota(quota))
     wanted = FaultSet(tuple(faults), seed)
-    kept = None if data_dir is None else load_world(data_dir)
-    if kept is not None:
-        kept[0].protocol = protocol
-        kept[0].page_size = page_size
-        hub_clock.advance(kept[1] / 1000 - hub_clock.now())
-    world = None if kept is None else kept[0]
-    return LocalHubApp(make_world, hub_clock, limiter, wanted, latency_s=latency_s, kept=world, folder=data_dir)
-
-
-def _write_oracle(folder: Path, generated_data: GeneratedData) -> None:
-    """Write the facts about each request to a file next to the world."""
-    with open_private_file(folder / ORACLE_FILE) as file:
-        file.writelines(encode_oracle(generated_data))
+    return LocalHubApp(make_world, hub_clock, limiter, wanted, latency_s=latency_s)
 
 
 class LocalHubServer:
@@ -334,7 +313,6 @@ def serve(
     gc.collect()
     gc.freeze()  # scanning a large world in every garbage collection would delay calls
     serving.run(lambda: ready(serving.url))
-    app.save()
 
 
 __all__ = ["LocalHubApp", "LocalHubServer", "build_local_hub_app", "serve"]

@@ -41,7 +41,7 @@ _NEW: Final = -1  # a person who does not exist yet
 
 
 class GeneratedRequest(msgspec.Struct, frozen=True, gc=False):
-    """One request, and the facts about it, which only the oracle gets.
+    """One request, and the facts about it, which no client gets.
 
     A request made by a grant has neither e-mail address nor answers, and no `quality`. `quality` rates text answers by
     label (good, thin, junk, empty, missing or hostile); `manner` says by label what is special about an answer.
@@ -60,47 +60,6 @@ class GeneratedRequest(msgspec.Struct, frozen=True, gc=False):
     quality: dict[str, str] | None
     manner: dict[str, str]
     hostile_kind: str | None
-
-    @property
-    def expected_decision(self) -> str:
-        """The decision of a sensible reviewer: accept, reset, reject or human. The first matching rule wins."""
-        quality = self.quality
-        persona = self.persona
-        if quality is None:
-            return "accept"
-        if persona.kind == "bot" or self.hostile_kind in {"injection", "evidence"}:
-            return "reject"
-        is_odd = persona.mail in {"lookalike", "disposable", "odd"}
-        if self.hostile_kind is not None or is_odd or "under 18" in self.manner.values():
-            return "human"
-        for field in self.gate.fields:
-            if field.role == _CONSENT and self.manner.get(field.label) == "not ticked":
-                return "reset"
-            if field.role in {_PURPOSE, _AFFILIATION} and quality.get(field.label, "good") != "good":
-                return "reset"
-        return "human" if self.gate.is_for_institutions and persona.mail not in {"academic", "company"} else "accept"
-
-
-def encode_oracle_line(drawn: GeneratedRequest) -> bytes:
-    """Return the oracle's JSON line about a request, including the line end."""
-    facts = drawn.persona.facts
-    line = {
-        "request_id": drawn.request_id,
-        "person_id": drawn.persona.person_id,
-        "class": drawn.persona.kind,
-        "email_class": drawn.persona.mail,
-        "quality": drawn.quality,
-        "manner": drawn.manner,
-        "hostile_kind": drawn.hostile_kind,
-        "expected_role_values": {
-            "name": facts["name"] or None,
-            "email": drawn.account.email,
-            "affiliation": facts.get("place"),
-            "country": facts["code"],
-        },
-        "should": drawn.expected_decision,
-    }
-    return msgspec.json.encode(line) + b"\n"
 
 
 class Burst(NamedTuple):

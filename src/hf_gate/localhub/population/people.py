@@ -20,7 +20,7 @@ _UNIQUE: Final = 2000  # from this person on, e-mail addresses without a number 
 
 
 class Persona(Struct, frozen=True, gc=False):
-    """The facts about an account's owner, used only for answers and the oracle.
+    """The facts about an account's owner, used only for answers and to score decisions.
 
     Two accounts of one person share `person_id`.
     """

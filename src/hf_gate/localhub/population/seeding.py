@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -14,7 +14,7 @@ from hf_gate.localhub.handlers.files import commit_files
 from hf_gate.localhub.records import HubAccount, HubRepo, HubToken, StoredRequest
 from hf_gate.localhub.world import World
 
-from .generator import GeneratedData, GeneratedRequest, encode_oracle_line, generate_data
+from .generator import GeneratedRequest, generate_data
 from .sample import DemoGate
 
 # The staff. The owner is the first user whose namespace has a gate, or this one.
@@ -48,8 +48,8 @@ _encode = msgspec.json.Encoder().encode
 
 def seed_world(
     seed: int, requests: int, repos: int, preset: str, now_ms: int, *, protocol: str = "2026-10-23", world_id: str = ""
-) -> tuple[World, GeneratedData]:
-    """Return the world and its generated data (for the oracle); raise ValueError for an unknown preset."""
+) -> World:
+    """Return a new world; raise ValueError for an unknown preset."""
     world = World(seed, world_id)
     world.protocol = protocol
     generated_data = generate_data(seed, requests, repos, preset, now_ms)
@@ -62,12 +62,7 @@ def seed_world(
     people = [world.add_account(account) for account in generated_data.accounts]
     _load_requests(world, gates, people, generated_data.rows, staff["owner"])
     world.find_accounts_by_prefix("")  # sort now, so that the first search is fast
-    return world, generated_data
-
-
-def encode_oracle(generated_data: GeneratedData) -> Iterator[bytes]:
-    """Yield the facts about each request as one line of JSON. They are never sent to clients."""
-    return (encode_oracle_line(row) for row in generated_data.rows)
+    return world
 
 
 def make_id(name: str, at_ms: int) -> str:
