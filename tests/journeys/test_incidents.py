@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +151,42 @@ def test_an_outage_does_not_show_that_a_refused_token_works_again(console: Conso
     console.hub.set_faults([])
     run_once(console)
     assert [text.startswith("Solved:") for text in hook.texts] == [False, False, True, True]
+
+
+def wait_until(is_so: Callable[[], bool], loop: subprocess.Popen[bytes]) -> None:
+    """Read the messages of a loop until something is so."""
+    assert loop.stderr is not None
+    while not is_so():
+        assert loop.stderr.readline(), "the loop has ended"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "subject", "words"),
+    [
+        ("hf_local_revoked", "hf-gate: the token is refused", "The Hub refuses the token of hf-gate run"),
+        ("not a token", "hf-gate: a turn of hf-gate run failed", "is not a token. Copy the token again."),
+    ],
+)
+def test_a_wrong_token_in_the_file_of_a_running_loop_is_one_incident_with_one_end(
+    console: Console, hook: Hook, tmp_path: Path, wrong: str, subject: str, words: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(console.hub.tokens["owner"])
+    with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
+        assert loop.stdout is not None
+        assert loop.stdout.readline().startswith(b"Synced")
+        file.write_text(wrong)
+        wait_until(lambda: bool(hook.calls), loop)
+        found: Any = console.run("status", "--check", "--json").json
+        assert found["state"] == "failed"
+        file.write_text(console.hub.tokens["owner"])
+        while len(hook.calls) < 2:
+            assert loop.stdout.readline()
+        loop.send_signal(signal.SIGINT)
+        loop.communicate()
+    assert subjects(hook) == [subject, "hf-gate: works again"]
+    assert words in hook.texts[0]
+    assert console.run("status", "--check").code == 0
 
 
 def test_a_full_disk_is_told_with_what_to_do_and_its_end_too(console: Console, hook: Hook) -> None:

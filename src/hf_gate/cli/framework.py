@@ -50,7 +50,6 @@ class CommandContext:
         self.flags: dict[str, object] = {}
         self.formats: set[str] = set()
         self.is_announced = False
-        self._prints_waits = False
         self._location: WorkspaceLocation | None = None
 
     def flag_text(self, name: str) -> str | None:
@@ -79,9 +78,7 @@ class CommandContext:
         connection = bootstrap.Connection(self.read_settings())
         root = click.get_current_context().find_root()
         root.call_on_close(connection.close)
-        if not self._prints_waits:
-            self._prints_waits = True
-            root.call_on_close(WaitLines(self.out).install())
+        root.call_on_close(WaitLines(self.out).install())
         return connection
 
     def parse_repo(self, text: str, repo_type: str | None = None) -> Repo:
@@ -106,12 +103,12 @@ class CommandContext:
             Flags(**{name: self.flag_text(name) for name in names}, insecure_http=insecure)
         )
 
-    def reconnect(self) -> None:
-        """Close the connection. The next use of `connection` opens one with the settings as they are then."""
-        keeper = self.connection.keeper
-        self.connection.close()
-        del self.connection
-        self.connection.keeper = keeper
+    def follow_token(self) -> str:
+        """Use the token that its source holds now; return its fingerprint.
+
+        Raises UsageError if the source cannot be read, or has the token of another account.
+        """
+        return self.connection.follow_token(self.read_settings())
 
     @property
     def settings(self) -> Settings:

@@ -142,8 +142,8 @@ class _Loop:
         self._repos: list[Repo] = []
         self._repos_found_at = float("-inf")
         self._is_warned = False
-        self._token: str | None = None
-        self._account_id: str | None = None
+        self._token = ""  # fingerprint
+        self._token_problem: UsageError | None = None
         self._notices = NoticeSender(context)
         self.follow_turn: Callable[[TurnRow], None] = lambda _: None
 
@@ -197,6 +197,7 @@ class _Loop:
     def _repeat_turns(self, pause: float | None) -> int:
         self._notices.load_modules()
         self.pause = self.pause if pause is None else pause
+        self._token = self.context.follow_token()
         while True:
             self._stand_by()
             self._follow_token()
@@ -263,7 +264,7 @@ class _Loop:
                 self.context.out.warn(f"{why} This loop could not decide anything now.")
 
         context = self.context
-        lead.token = self._token or bootstrap.fingerprint_token(context.settings) or ""
+        lead.token = self._token
         # makes or upgrades the store, which has the leases
         with bootstrap.connect_workspace(context.connection, context.location, lends=True) as workspace:
             try:
@@ -287,28 +288,18 @@ class _Loop:
         return is_from_environment or self.context.flags.get("token") is not None
 
     def _follow_token(self) -> None:
-        """Use the token that its file holds now. Raises UsageError if it belongs to another account."""
-        from hf_gate.workspace.service import bootstrap
+        """Use the token that its source holds now. Raises UsageError if it belongs to another account.
 
+        If the source cannot be read, the turn fails: the token before may be revoked.
+        """
+        self._token_problem = None
         try:
-            token = bootstrap.fingerprint_token(self.context.read_settings())
-        except UsageError as problem:  # the file is being replaced, for example
-            if self._token is None:
-                raise
-            self.context.out.warn(f"{problem} The token of the last turn is used.")
+            settings = self.context.read_settings()
+        except UsageError as problem:
+            self._token_problem = problem
             return
-        if self._token is not None and token != self._token:
-            self.context.reconnect()
-        self._token = token
-        with suppress(HubUnavailable, Offline, NotAllowed):  # the turn reports these
-            account = self.context.account
-            ident = None if account is None else account.id
-            if self._account_id is not None and ident is not None and ident != self._account_id:
-                raise UsageError(
-                    "the token file now holds the token of another account; the loop stops.",
-                    hint="Start `hf-gate run` again if that account should decide from now on.",
-                )
-            self._account_id = ident or self._account_id
+        with suppress(HubUnavailable, Offline):  # the turn reports these
+            self._token = self.context.connection.follow_token(settings)
 
     def _adapt_pause(self, pause: float | None) -> None:
         """Choose the next pause, or warn once if the given one uses more than the usual share of the token's calls."""
@@ -340,6 +331,9 @@ class _Loop:
     def _run_stored_turn(self) -> int:
         started_at = to_ms(self.context.now())
         try:
+            if self._token_problem is not None:
+                raise self._token_problem
+            find_actor(self.context)  # an error is that of the turn
             workspace, bundle = open_with_policies(self.context, stays_open=False)
         except HfGateError as problem:
             with suppress(HfGateError):  # if the store cannot be opened either, there is nothing to store it in
@@ -363,7 +357,7 @@ class _Loop:
 
         if self.lead is not None:
             self.lead.digest = bundle.files_digest
-            self.lead.token = self._token or ""
+            self.lead.token = self._token
         store_destinations(workspace)
         store_subscription(workspace)
         with EvaluationPool(workspace, bundle) as pool:

@@ -286,6 +286,9 @@ class Connection:
         self.settings = settings
         self.keeper: LeaseKeeper | None = None  # of the stores that it opens; see `hold_loop_lock`
         self._closing = ExitStack()
+        self._closing_earlier = ExitStack()
+        self._token: str | None = None  # fingerprint; None before the first `follow_token`
+        self._known_account: Account | None = None
 
     @cached_property
     def hub(self) -> Hub:
@@ -309,13 +312,43 @@ class Connection:
         """
         return _ask_account(self.hub) if has_token(self.settings) else None
 
+    def follow_token(self, settings: Settings) -> str:
+        """Use the token of these settings for calls that begin from now on; return its fingerprint.
+
+        Calls in progress keep the client before. Raises UsageError if the token belongs to another account.
+        """
+        token = fingerprint_token(settings) or ""
+        if self._token not in (None, token):
+            self._replace_token(settings)
+        self._token = token
+        return token
+
+    def _replace_token(self, settings: Settings) -> None:
+        known = vars(self).get("account") or self._known_account
+        with Connection(settings) as fresh, suppress(NotAllowed):  # the calls of the next turn report a refused token
+            account = fresh.read_account()
+            if known is not None and account is not None and known.id != account.id:
+                raise UsageError(
+                    f"the token file now holds the token of another account: {account.name}, not {known.name}.",
+                    hint="Put a token of the same account there, or start hf-gate again.",
+                )
+            known = known or account
+        self._known_account = known
+        self._closing_earlier.close()
+        self._closing_earlier = self._closing
+        self._closing = ExitStack()
+        self.settings = settings
+        for name in ("hub", "account"):
+            vars(self).pop(name, None)
+
     @cached_property
     def clock(self) -> HubClock:
         """This machine's clock, or the local Hub's clock if `HF_GATE_CLOCK=hub`."""
         return HubClock(endpoint_of(self.settings), lambda: self.hub)
 
     def close(self) -> None:
-        """Close the Hub client if it was loaded."""
+        """Close the Hub clients that were loaded."""
+        self._closing_earlier.close()
         self._closing.close()
 
     def __enter__(self) -> Self:
