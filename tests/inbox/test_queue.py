@@ -193,29 +193,7 @@ def test_no_cell_of_a_file_is_a_formula(desk: Desk) -> None:
     assert sheet[0]["fullname"] == "'=HYPERLINK(1)"
 
 
-def test_a_view_is_kept_for_whoever_saved_it(desk: Desk) -> None:
-    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena, mia = desk.visitor(), desk.reviewer("mia")
-    assert lena.post("/views", {"name": "Mine <b>", "q": "status:pending user:ada"}).status == 303
-    assert "Mine &lt;b&gt;" in lena.get("/queue").body
-    assert "Mine &lt;b&gt;" not in mia.get("/queue").body
-    assert lena.post("/views", {"name": "Bad", "q": "colour:red"}).status == 422
-    lena.post("/views", {"name": "Mine <b>", "do": "forget"})
-    assert "Mine &lt;b&gt;" not in lena.get("/queue").body
-
-
-def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(desk: Desk) -> None:
-    lena = desk.visitor()
-    lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
-    here, elsewhere = lena.get("/queue?q=status:pending+domain:*.ch").body, lena.get("/queue").body
-    assert 'aria-label="Delete the view Swiss"' in here
-    assert "Delete the view" not in elsewhere
-    answer = lena.post("/views", {"name": "Swiss", "do": "forget", "next": "/queue"})
-    assert answer.headers["location"] == "/queue"
-    assert "Swiss" not in lena.get("/queue").body
-
-
-def test_the_views_that_everybody_has_hold_what_they_say(crowded: Desk) -> None:
+def test_the_views_hold_what_they_say(crowded: Desk) -> None:
     _judge(crowded)
     lena = crowded.visitor()
     found = {re.sub(r" [\d,]+$", "", name): path for name, path in links_of(lena.get("/queue").body, "views").items()}
@@ -229,24 +207,23 @@ def test_the_views_that_everybody_has_hold_what_they_say(crowded: Desk) -> None:
 
 def test_views_that_are_empty_or_the_same_as_pending_are_hidden(desk: Desk) -> None:
     lena = desk.visitor()
-    lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
 
     def names(path: str = "/queue") -> list[str]:
         return [re.sub(r" [\d,]+$", "", name) for name in links_of(lena.get(path).body, "views")]
 
-    assert names() == ["Pending", "Swiss"], "nobody asked yet"
+    assert names() == ["Pending"], "nobody asked yet"
     desk.local.add_people([{"username": name} for name in ("ada", "bob")])
     old = (desk.app_state.now() - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     asked = {"repo": str(desk.repo), "answers": {"Purpose": GOOD}}
     desk.local.add_requests([asked | {"user": "ada", "asked_at": old}])
     desk.read()
     _judge(desk)
-    assert names() == ["Pending", "Swiss"], "all need review, and all are older than a week"
-    assert names("/queue?q=status:pending+verdict:human") == ["Pending", "Needs review", "Swiss"]
-    assert names("/queue?q=status:pending+age:>7d") == ["Pending", "Oldest", "Swiss"]
+    assert names() == ["Pending"], "all need review, and all are older than a week"
+    assert names("/queue?q=status:pending+verdict:human") == ["Pending", "Needs review"]
+    assert names("/queue?q=status:pending+age:>7d") == ["Pending", "Oldest"]
     desk.local.add_requests([asked | {"user": "bob"}])
     desk.read()
-    assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
+    assert names() == ["Pending", "Oldest", "Needs review"], "nobody has evaluated bob"
 
 
 def test_rejected_people_who_described_a_purpose_are_a_view(desk: Desk) -> None:

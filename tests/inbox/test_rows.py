@@ -385,7 +385,7 @@ def test_on_a_phone_the_views_are_in_one_menu(signed_in: Page) -> None:
     menu = page.get_by_role("link", name="Views: Pending")
     expect(menu).to_be_visible()
     menu.click()
-    views = page.get_by_role("navigation", name="Saved views")
+    views = page.get_by_role("navigation", name="Views")
     expect(views).to_be_visible()
     for link in views.get_by_role("link").all():
         assert _box(link)["height"] >= 44

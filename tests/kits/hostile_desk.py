@@ -1,4 +1,4 @@
-"""A desk whose texts from outside are all hostile: people, repos, policies and views, one for each turn of the payloads."""
+"""A desk whose texts from outside are all hostile: people, repos and policies, one for each turn of the payloads."""
 
 from __future__ import annotations
 
@@ -56,8 +56,6 @@ class Field(IntEnum):
     REPO_PROBLEM = auto()
     PULSE_PROBLEM = auto()
     BENCH_PROBLEM = auto()
-    VIEW_NAME = auto()
-    VIEW_QUERY = auto()
     GIVEN_REASON = auto()
     QUERY = auto()
 
@@ -265,9 +263,6 @@ def open_hostile_desk(folder: Path) -> Iterator[HostileDesk]:
         desk.send_due()
         for turn in TURNS:
             visitor.post(f"/requests/{waiting[turn].state.hub_request}/note", {"note": payload(Field.NOTE, turn)})
-            visitor.post(
-                "/views", {"name": payload(Field.VIEW_NAME, turn), "q": _bare(payload(Field.VIEW_QUERY, turn))}
-            )
         plan = create_plan(desk, visitor)
         run = visitor.post(plan, {"do": "apply", "count": str(len(TURNS))}).headers["location"]
         wait_for_run(desk, run)
@@ -276,11 +271,6 @@ def open_hostile_desk(folder: Path) -> Iterator[HostileDesk]:
         visitor.post("/selection", {"do": "all", "q": "status:pending"})
         bulk = visitor.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
         yield HostileDesk(desk, repos, waiting, sent_back, refused, plan, run, bulk, visitor)
-
-
-def _bare(text: str) -> str:
-    """A query that asks for a text as a word."""
-    return json.dumps(plain(text).replace('"', "'"), ensure_ascii=False)
 
 
 def _ask(desk: Desk, repos: list[Repo]) -> None:

@@ -123,10 +123,9 @@ def test_an_admin_of_some_repos_adds_nobody(desk: Desk) -> None:
 # ---- a name given anew ---------------------------------------------------------------------------------------------------
 
 
-def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(desk: Desk) -> None:
+def test_a_name_given_anew_inherits_no_selection_tray_or_runs(desk: Desk) -> None:
     desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     lena, before = desk.visitor(), desk.reviewer("mia")
-    before.post("/views", {"name": "her view", "q": "status:pending"})
     before.post("/selection", {"do": "add", "key": desk.row("cyd").state.hub_request or ""})
     for name in ("ada", "bob"):
         row = desk.row(name)
@@ -137,7 +136,6 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(desk: Desk) 
     assert before.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     assert lena.post("/settings/members/remove", {"name": "mia"}).status == 303
     after = desk.reviewer("mia")
-    assert "her view" not in after.get("/queue").body
     assert 'data-picked="1"' not in after.get("/queue").body
     assert not list_waiting_decisions(desk.app_state.workspace.store)
     for name in ("ada", "bob", "cyd"):

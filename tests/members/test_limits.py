@@ -58,7 +58,7 @@ def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(d
 def test_a_form_or_an_address_of_too_many_fields_says_nothing(desk: Desk) -> None:
     lena, many = desk.visitor(), "&" * 20_001
     assert lena.get(f"/queue?{many}").status == 200
-    assert lena.ask("POST", "/views", many.encode()).status == 422
+    assert lena.ask("POST", "/selection", many.encode()).status == 422
     assert Visitor(desk.app).ask("POST", "/sign-in", many.encode()).status == 401
 
 
@@ -161,21 +161,6 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(desk: Desk) 
     assert list_waiting_decisions(desk.app_state.workspace.store) == []
     desk.send_due()
     assert desk.row("ada").state.status == "pending"
-
-
-def test_a_member_keeps_fifty_views_of_two_thousand_characters(desk: Desk) -> None:
-    vic, mia = desk.viewer(), desk.reviewer()
-    for number in range(50):
-        assert vic.post("/views", {"name": f"view {number}", "q": "status:pending"}).status == 303
-    answer = vic.post("/views", {"name": "one more", "q": "status:pending"})
-    assert answer.status == 422
-    assert "You have 50 saved views, which is the maximum." in answer.body
-    assert vic.post("/views", {"name": "view 7", "q": "status:accepted"}).status == 303, "another query for a name"
-    assert mia.post("/views", {"name": "mine", "q": "status:pending"}).status == 303
-    assert vic.post("/views", {"name": "view 7", "do": "forget"}).status == 303
-    assert vic.post("/views", {"name": "one more", "q": "status:pending"}).status == 303
-    assert mia.post("/views", {"name": "long", "q": "repo:" + "a" * 2000}).status == 422
-    assert "long" not in mia.get("/queue").body
 
 
 def test_a_query_of_hundreds_of_patterns_over_thousands_of_requests_is_refused_before_it_takes_a_page_thread(

@@ -13,7 +13,7 @@ from hf_gate.privacy.rows.erasure_repetition import VACUUMED
 from hf_gate.workspace.rows.opening import open_store
 
 REDACTED = {"requests", "people", "changes", "plans", "texts"}
-DELETED = {"private", "profiles", "bindings", "table_rows", "views", "endorsements", *REQUEST_TABLES}
+DELETED = {"private", "profiles", "bindings", "table_rows", "endorsements", *REQUEST_TABLES}
 KEPT = {
     "ledger": "ids, statuses and commitments only",
     "erased": "keyed hashes only",

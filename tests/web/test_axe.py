@@ -66,7 +66,6 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     key = rows[2]["request_id"]
     person = desk.app_state.workspace.store.find_by_identity(None, key)[0].person.pseudonym
     lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
-    lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
     applied = create_plan(desk, lena)
     count = len(lena.get(f"{applied}.json").json["changes"])
     run = lena.post(applied, {"do": "apply", "count": str(count)}).headers["location"]

@@ -260,7 +260,6 @@ class ErasureRecord(Record, frozen=True, kw_only=True):
     notes: Annotated[Count, Meta(description="notes about other people that name the person")]
     changes: Annotated[Count, Meta(description="changes of runs")]
     bindings: Annotated[Count, Meta(description="keys of tables that were matched with the account")]
-    views: Annotated[Count, Meta(description="saved views that name the person")]
     profiles: Count
     files: Annotated[
         list[WrittenFileRecord], Meta(description="backups and exports that may hold the person until you delete them")

@@ -132,7 +132,6 @@ def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
         (record.changes, "change of a run", "changes of runs"),
         (record.profiles, "profile", "profiles"),
         (record.bindings, "match with a table", "matches with tables"),
-        (record.views, "saved view", "saved views"),
     ):
         if count:
             yield f"  {pluralize(count, one, many)}"

@@ -41,7 +41,6 @@ ROUTES: Final = (
     Route("GET", "/overview.{kind}", _VIEWER, overview.export),
     Route("GET", "/queue", _VIEWER, queue.page),
     Route("GET", "/queue.{kind}", _VIEWER, queue.export),
-    Route("POST", "/views", _VIEWER, queue.save_view),
     Route("GET", "/requests/{id}", _VIEWER, request.page),
     Route("GET", "/requests/{id}/why", _VIEWER, request.explanation_part),
     Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet_part),

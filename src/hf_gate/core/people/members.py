@@ -19,7 +19,6 @@ RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local", "me", "
 
 SESSION_LIFETIME: Final = 12 * HOUR_MS
 """Milliseconds from the start of a session to its end."""
-MAX_SAVED_VIEWS: Final = 50  # of one member at a time
 
 TEAM_UNTIL_SETTING: Final = "team until"
 """The setting with the time (ms) until which a removed admin still counts as present."""

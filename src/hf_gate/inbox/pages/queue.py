@@ -1,4 +1,4 @@
-"""The queue: requests that match a query with verdicts and decisions, saved views, and files."""
+"""The queue: requests that match a query with verdicts and decisions, views, and files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from hf_gate.base.batches import iterate_cursor_pages
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query
-from hf_gate.core.people.members import MAX_SAVED_VIEWS
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.stored_rows import QueryPage, QueueCount, RequestRow
-from hf_gate.errors import InvalidQuery
 from hf_gate.grants.hold_reasons import count_holds, format_holds
 from hf_gate.inbox.queue_counters import Counters
 from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.inbox.service.row_details import pair_with_details
-from hf_gate.members.rows.members import list_saved_views, set_saved_view
 from hf_gate.requests.pages.queue_query import (
     PENDING,
     QueueQuery,
@@ -43,7 +40,7 @@ from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.selections import filter_selected
 from hf_gate.verdicts.pages.policy_texts import visible_tables
 from hf_gate.web.exports import export_response
-from hf_gate.web.http_context import HttpContext, Refused
+from hf_gate.web.http_context import HttpContext
 
 from .queue_counts import (
     MAX_COUNTED,
@@ -72,7 +69,7 @@ VIEWS: Final = (
     ("Accepted", "status:accepted"),
     ("Second chance", _SECOND_CHANCE),
 )
-"""The views of all members. A second chance: the rejected people who described a purpose."""
+"""The views. A second chance: the rejected people who described a purpose."""
 
 _WEEK: Final = timedelta(days=7)
 _MAX_RECENT: Final = 1000  # decisions of the last week that the median wait is computed from
@@ -164,12 +161,10 @@ def _shared_reason(lines: Sequence[RequestLine]) -> dict[str, Any]:
 
 
 def list_views(context: HttpContext, asked: QueueQuery, counters: Counters) -> list[dict[str, object]]:
-    """Return the saved views, with their number of requests if the counters cover the query.
+    """Return the views, with their number of requests if the counters cover the query.
 
-    Views of everybody are left out if they are empty or show the same as Pending, except the current one.
+    Those that are empty or show the same as Pending are left out, except the current one.
     """
-    own = list_saved_views(context.workspace.store, context.member.id)
-    named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     views: list[dict[str, object]] = [
         {
             "name": name,
@@ -177,12 +172,11 @@ def list_views(context: HttpContext, asked: QueueQuery, counters: Counters) -> l
             "is_current": query in {str(asked.query), asked.text},
             "query": query,
             "n": _count_view(query, counters),
-            "is_own": is_own,
         }
-        for name, query, is_own in named
+        for name, query in VIEWS
     ]
     pending = _count_view(PENDING, counters)
-    return [view for view in views if view["is_own"] or view["is_current"] or _is_worth_showing(context, view, pending)]
+    return [view for view in views if view["is_current"] or _is_worth_showing(context, view, pending)]
 
 
 def _is_worth_showing(context: HttpContext, view: Mapping[str, object], pending: int | None) -> bool:
@@ -196,33 +190,12 @@ def _is_worth_showing(context: HttpContext, view: Mapping[str, object], pending:
 
 
 def _count_view(query: str, counters: Counters) -> int | None:
-    try:
-        return count_matching(_parse_view(query), counters)
-    except InvalidQuery:  # a view saved by an earlier version; its page shows the problem
-        return None
+    return count_matching(_parse_view(query), counters)
 
 
-@lru_cache(maxsize=256)
+@lru_cache
 def _parse_view(query: str) -> Query:
     return parse_query(query)
-
-
-def save_view(context: HttpContext) -> Response:
-    """Save the query under a name, or delete a saved view."""
-    name = context.form_value("name").strip()[:40]
-    query = context.form_value("q").strip()
-    if not name:
-        raise Refused("The view has no name.", hint="Type a name.")
-    if context.form_value("do") == "forget":
-        set_saved_view(context.workspace.store, context.member.id, name, None, to_ms(context.now))
-        return context.redirect_back()
-    if (problem := parse_queue_query(context, query).problem) is not None:
-        raise problem
-    if not set_saved_view(context.workspace.store, context.member.id, name, query, to_ms(context.now)):
-        raise Refused(
-            f"You have {MAX_SAVED_VIEWS} saved views, which is the maximum.", hint="Delete a view that you do not use."
-        )
-    return RedirectResponse(queue_url(query), 303)
 
 
 # ---- problems and empty pages ----------------------------------------------------------------------------------------

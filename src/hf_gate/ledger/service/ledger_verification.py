@@ -53,7 +53,7 @@ _NOT_COMPARED: Final = (
     "how a member was admitted",
     "letters that were not sent, and why",
     "plans, runs and their changes, including what one person sent within a day and who approved a plan",
-    "settings, first turns and halts of policies, saved views, and unsent decisions",
+    "settings, first turns and halts of policies, and unsent decisions",
 )
 """Data outside the ledger that is not compared with the ledger."""
 

@@ -1,4 +1,4 @@
-"""Stores the owner, the members and their saved views."""
+"""Stores the owner and the members."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from hf_gate.core.events import events as e
 from hf_gate.core.events.events import LedgerEntry
 from hf_gate.core.people.members import (
-    MAX_SAVED_VIEWS,
     OWNER_SETTING,
     TEAM_GRACE,
     TEAM_UNTIL_SETTING,
@@ -103,12 +102,11 @@ def confirm_member(store: Store, member: Member, confirmer: Member, at: int) -> 
 def remove_member(
     store: Store, member: Member, by: str, at: int, *, origin: MemberOrigin = MemberOrigin.REMOVED
 ) -> None:
-    """End a member's sessions, and delete their approvals and saved views. `origin` says whether an admin did it."""
+    """End a member's sessions, and delete their approvals. `origin` says whether an admin did it."""
     if not member.is_active:
         return
     gone = replace(member, is_active=False, origin=origin)
     with store.writing(is_short=True) as write:
-        write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
         _delete_approvals(write, member)
         _write_member(write, gone, None, LedgerEntry(event=e.MemberRemoved(member=member.id), at=at, actor=by))
 
@@ -120,31 +118,6 @@ def _write_member(write: Writer, member: Member, salt: str | None, entry: Ledger
     member_rows.write_member(write.db, member, salt)
     write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
     write.append(None, [entry])
-
-
-# ---- saved views -----------------------------------------------------------------------------------------------------
-
-
-def list_saved_views(reader: Reader, member: str) -> list[tuple[str, str]]:
-    """Return the name and query of each saved view, in the order in which they were saved."""
-    sql = "SELECT name, query FROM views WHERE member = ? ORDER BY made_at, name"
-    return [(row[0], row[1]) for row in reader.reads.rows(sql, (member,))]
-
-
-def set_saved_view(store: Store, member: str, name: str, query: str | None, at: int) -> bool:
-    """Store a query under a name; None removes the view.
-
-    Return False if the member already has `MAX_SAVED_VIEWS` others.
-    """
-    with store.writing(is_short=True) as write:
-        others = write.db.count("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
-        if query is not None and others >= MAX_SAVED_VIEWS:
-            return False
-        write.db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
-        if query is not None:
-            values = (member, name, query, at)
-            write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, ?, ?, ?)", values)
-    return True
 
 
 def _delete_approvals(write: Writer, member: Member) -> None:

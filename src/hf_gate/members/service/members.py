@@ -468,7 +468,7 @@ class Membership:
         raise UsageError(f"there is no member {name[:_MAX_GLOB]!r}.", hint="hf-gate members ls lists them.")
 
     def remove(self, member: Member, by: str, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
-        """Remove a member: delete sessions, views, selection and unsent decisions. Their runs stop, because
+        """Remove a member: delete sessions, selection and unsent decisions. Their runs stop, because
         they can no longer continue.
         """
         at = to_ms(self.workspace.now())

@@ -149,13 +149,10 @@ class Eraser:
             self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))
 
     def _delete_mentions(self, identity: StoredIdentity) -> None:
-        """Delete the bindings of the owner's tables, and the saved views and notes in the tray that name a person."""
+        """Delete the bindings of the owner's tables, and the notes in the tray that name a person."""
         among, value = self._db.in_clause(list(identity.keys))
         self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (identity.account, value))
         delete_table_rows(self._write, list_row_keys(identity))
-        for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
-            if identity.pattern.matches(f"{name}\n{query}"):
-                self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
         queued = "SELECT c.change, c.run FROM changes c JOIN runs r ON r.id = c.run WHERE r.state = ?"
         for document, run in self._db.rows(queued, (RunState.QUEUED,)):
             change = msgspec.json.decode(bytes(document))
@@ -257,7 +254,6 @@ class StoredParts(NamedTuple):
     notes: int  # notes about other people that name this person
     changes: int  # of runs
     bindings: int
-    views: int
     profiles: int
 
 
@@ -302,7 +298,6 @@ def count_parts(reader: Reader, person: int) -> StoredParts:
     mine = "SELECT id FROM requests WHERE person_id = ?"
     one = read_full_identity(reader, person)
     among, value = reader.reads.in_clause(list(one.keys))
-    views = reader.reads.rows("SELECT name, query FROM views")
     bound = f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}"
     return StoredParts(
         requests=reader.reads.count(f"SELECT count(*) FROM requests WHERE id IN ({mine})", (person,)),
@@ -310,7 +305,6 @@ def count_parts(reader: Reader, person: int) -> StoredParts:
         notes=len(find_notes_about(reader, one)),
         changes=reader.reads.count(f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", (person,)),
         bindings=reader.reads.count(bound, (one.account, value)),
-        views=sum(one.pattern.matches(f"{name}\n{query}") for name, query in views),
         profiles=reader.reads.count("SELECT count(*) FROM profiles WHERE person_id = ?", (person,)),
     )
 

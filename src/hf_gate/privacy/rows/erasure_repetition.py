@@ -24,7 +24,6 @@ VACUUMED: Final = (
     "profiles",
     "bindings",
     "table_rows",
-    "views",
     "plans",
     "changes",
     "hits",

@@ -32,7 +32,6 @@ class PersonData(NamedTuple):
     decisions: list[QueuedDecision]
     bindings: list[tuple[str, str]]  # table and key
     table_rows: list[tuple[str, str, str]]  # table, key and cells (JSON)
-    views: list[tuple[str, str]]  # name and query
     selections: int  # how many selections contain a request of the person
     table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
     letters: list[OutboxRow]
@@ -55,7 +54,6 @@ def read_person_data(store: Store, person: int) -> PersonData:
     ]
     among, value = db.in_clause(list(one.keys))
     bound = f"SELECT owner_table, key FROM bindings WHERE user_id = ? OR lower(key) {among} ORDER BY 1, 2"
-    views = [(name, query) for name, query in db.rows("SELECT name, query FROM views")]
     hits = db.rows(f"SELECT DISTINCT name FROM hits WHERE request_id IN ({mine}) ORDER BY name", (person,))
     profile = store.profiles([person]).get(person)
     return PersonData(
@@ -63,7 +61,6 @@ def read_person_data(store: Store, person: int) -> PersonData:
         decisions=list_decisions_about(store, person),
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
         table_rows=find_table_rows(db, list_row_keys(one)),
-        views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),
         table_hits=[row[0] for row in hits],
         letters=read_letters_to(store, person),
@@ -78,7 +75,6 @@ def join_person_data(parts: Sequence[PersonData]) -> PersonData:
         decisions=[row for one in parts for row in one.decisions],
         bindings=sorted({row for one in parts for row in one.bindings}),
         table_rows=sorted({row for one in parts for row in one.table_rows}),
-        views=list(dict.fromkeys(row for one in parts for row in one.views)),
         selections=sum(one.selections for one in parts),
         table_hits=sorted({name for one in parts for name in one.table_hits}),
         letters=[row for one in parts for row in one.letters],

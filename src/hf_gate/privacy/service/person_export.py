@@ -69,13 +69,6 @@ class StoredRowRecord(BindingRecord, frozen=True, kw_only=True):
     cells: dict[str, str]
 
 
-class SavedViewRecord(Record, frozen=True, kw_only=True):
-    """A saved view."""
-
-    name: str
-    query: str
-
-
 class PersonLetterRecord(Record, frozen=True, kw_only=True):
     """One letter to the person, without its text and address, which are not stored."""
 
@@ -106,7 +99,6 @@ class PersonExportRecord(Record, frozen=True, kw_only=True):
     bindings: list[BindingRecord]
     table_rows: Annotated[list[StoredRowRecord], Meta(description="rows of tables in the store")]
     tables: Annotated[list[str], Meta(description="tables that contained the person at the last evaluation")]
-    views: Annotated[list[SavedViewRecord], Meta(description="saved views that name the person")]
     selections: Annotated[Count, Meta(description="selections in the desk with a request of the person")]
     places: Annotated[list[PlaceRecord], Meta(description="your files that name the person")]
 
@@ -166,7 +158,6 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
             StoredRowRecord(table=table, key=key, cells=json.loads(cells)) for table, key, cells in data.table_rows
         ],
         tables=data.table_hits,
-        views=[SavedViewRecord(name=name, query=query) for name, query in data.views],
         selections=data.selections,
         places=find_places(workspace.location.folder, (), own, names),
     )
@@ -242,7 +233,6 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
     rows = [(row.table, row.key, *one) for row in record.table_rows for one in row.cells.items()]
     yield from _table("Rows of tables", ("Table", "Key", "Column", "Text"), rows)
     yield from _table("Tables that list the person", ("Table",), [(name,) for name in record.tables])
-    yield from _table("Saved views", ("Name", "Query"), [(view.name, view.query) for view in record.views])
     places = [(place.file, place.line, place.problem) for place in record.places]
     yield from _table("Files that name the person", ("File", "Line", "Problem"), places)
     yield "</html>\n"

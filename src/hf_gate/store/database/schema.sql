@@ -582,14 +582,6 @@ CREATE TABLE key_decisions (
 );
 CREATE INDEX key_decisions_request ON key_decisions (request_id);
 
-CREATE TABLE views (
-    member TEXT NOT NULL,  -- id of the member
-    name TEXT NOT NULL,
-    query TEXT NOT NULL,
-    made_at INTEGER NOT NULL,
-    PRIMARY KEY (member, name)
-);
-
 -- selections of requests; `picked` has each request's version when it was selected
 CREATE TABLE picks (
     id TEXT NOT NULL PRIMARY KEY,

@@ -51,7 +51,6 @@ TABLES: Final[Mapping[str, str]] = {
     "changes": "each change of each run, with its outcome",
     "plans": "plans as they were approved",
     "members": "who may use the desk",
-    "views": "saved views",
     "table_rows": "the rows of tables in the store",
     "bindings": "the account of each username in a table",
     "promotions": "the version of each policy that may act unattended",
