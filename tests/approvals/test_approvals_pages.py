@@ -11,7 +11,6 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
-from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.rows.tray import list_waiting_decisions
@@ -50,7 +49,6 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(desk: 
     approvals = {one["user"]: one["approvals"] for one in lena.get("/queue.json").json}
     assert ([one["by"] for one in approvals["ada"]["given"]], approvals["ada"]["needed"]) == (["mia"], 2)
     assert approvals["bo"] is None
-    assert {one["user"]: one["approvals"] for one in lena.get("/api/v1/requests").json["requests"]} == approvals
     accept(desk, lena)
     desk.send_due()
     assert read_status(desk) == "accepted"
@@ -217,26 +215,6 @@ def test_a_view_lists_what_needs_a_second_approval(desk: Desk) -> None:
     assert "Needs a second approval" in text_of(mia.get("/queue").body)
     assert mia.get("/queue?q=status:pending+approval:second").rows == [desk.row("ada").state.hub_request]
     assert mia.get("/queue?q=status:pending+-approval:second").rows == [desk.row("bo").state.hub_request]
-
-
-def test_the_api_records_a_first_approval(desk: Desk) -> None:
-    mia = desk.visitor(make_reviewer("mia"))
-    row = desk.row("ada")
-    body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
-    told = mia.ask(
-        "POST",
-        "/api/v1/decisions",
-        (body % (row.state.hub_request, row.version.token)).encode(),
-        {"content-type": "application/json"},
-    )
-    assert told.status == 200, told.body
-    desk.app_state.tray_service.send_due(desk.app_state.now())
-    assert read_status(desk) == "pending"
-    (entry,) = [
-        one for one in desk.app_state.workspace.store.entries(request=row.id) if one.link.kind == "ApprovalGiven"
-    ]
-    assert (entry.private or {})["note"] == "by script"
-    assert to_ms(desk.app_state.now()) >= entry.link.at
 
 
 def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(desk: Desk) -> None:

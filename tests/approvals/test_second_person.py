@@ -123,10 +123,6 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Desk) -> None:
     assert "Together with the last 24 hours, these are 501 to accept. More than 500 need two people." in text_of(
         refused.body
     )
-    row = full.row("p600")
-    decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
-    api = lena.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
-    assert (api.status, "to make a plan" in api.json["hint"]) == (409, True)
 
 
 def test_decisions_that_wait_count(full: Desk) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import product
@@ -44,14 +43,7 @@ def select(desk: Desk, visitor: Visitor) -> int:
     return visitor.post(address, {"verb": "accept", "count": "1", "do": "send"}).status
 
 
-def call(desk: Desk, visitor: Visitor) -> int:
-    row = desk.row("ada")
-    body = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
-    headers = {"content-type": "application/json"}
-    return visitor.ask("POST", "/api/v1/decisions", json.dumps(body).encode(), headers).status
-
-
-WAYS = (click, select, call)
+WAYS = (click, select)
 BOTH = tuple(product(WAYS, WAYS))
 Way = Callable[[Desk, Visitor], int]
 

@@ -230,10 +230,10 @@ def test_a_key_does_no_more_than_its_verbs_and_repos(asked: Desk) -> None:
     elsewhere = give_key(asked, "other", repos=("acme/other-*",))
     assert send(asked, elsewhere, _wish(asked)).status == 404
     assert Visitor(asked.app).get("/api/v1/events", authorization=f"Bearer {elsewhere}").json["events"] == []
-    for path in ("/api/v1/requests", "/api/v1/tray", "/queue", "/settings"):
+    for path in ("/queue", "/queue.json", "/tray", "/settings"):
         assert Visitor(asked.app).get(path, authorization=f"Bearer {accepts}").status == 401, path
     assert "Idempotency-Key" in Visitor(asked.app).get("/api/openapi.json", authorization=f"Bearer {accepts}").body
-    for path in ("/api/v1/tray/send", "/terminal", "/tray", "/settings/members"):
+    for path in ("/tray/send", "/terminal", "/tray", "/settings/members"):
         answer = Visitor(asked.app).ask("POST", path, b"{}", {"authorization": f"Bearer {accepts}", **BARE})
         assert answer.status == 403, path
     for method, path in (("GET", "/api/v1/decisions"), ("POST", "/api/v1/events"), ("HEAD", "/api/v1/events")):

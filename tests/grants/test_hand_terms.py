@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -333,43 +332,6 @@ def test_policies_that_cannot_be_read_leave_the_end_to_the_person(desk: Desk) ->
     _write_end(desk, "soon")
     assert 'aria-label="Accept ada: choose the end"' in lena.get("/queue").body
     assert "the policies, which cannot be read" in lena.get(f"/requests/{_key(desk, 'ada')}/until?verb=until").body
-
-
-def _api(desk: Desk, visitor: Visitor, name: str, **more: object) -> Answer:
-    key = _key(desk, name)
-    version = visitor.get(f"/api/v1/requests/{key}").json["version"]
-    values = {"verb": "accept", "requests": [{"id": key, "version": version}], **more}
-    headers = {"content-type": "application/json"}
-    return visitor.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers)
-
-
-def test_the_api_shows_the_terms_and_takes_an_end(desk: Desk) -> None:
-    lena = desk.visitor()
-    terms = lena.get(f"/api/v1/requests/{_key(desk, 'ada')}").json["terms"]
-    assert (terms["kind"], terms["until"], terms["rule"], terms["missing"]) == ("end", "1y", "house/academic", [])
-    assert terms["ends_at"].endswith("Z")
-    assert _api(desk, lena, "ada").json["taken"] == 1
-    refused = _api(desk, lena, "cyd")
-    assert (refused.status, refused.json["error"]) == (
-        422,
-        "The end of access of cyd is not known: number of public models. Nothing was sent.",
-    )
-    assert _api(desk, lena, "cyd", until="none").json["taken"] == 1
-    assert _api(desk, lena, "bob", until="90d").json["taken"] == 1
-    desk.send_due()
-    assert [desk.row(name).state.until_rule for name in ("ada", "bob", "cyd")] == ["house/academic", "direct", None]
-
-
-def test_the_api_gives_the_end_that_it_showed(desk: Desk) -> None:
-    lena, key = desk.visitor(), _key(desk, "ada")
-    version = lena.get(f"/api/v1/requests/{key}").json["version"]
-    _write_end(desk, "30d")
-    values = {"verb": "accept", "requests": [{"id": key, "version": version}]}
-    headers = {"content-type": "application/json"}
-    answer = lena.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers).json
-    assert (answer["taken"], answer["lost"]) == (1, [])
-    desk.send_due()
-    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "1y")]
 
 
 # ---- many at once --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -281,13 +282,13 @@ class DeskProgram:
         self.port = urlsplit(json.loads(found[0].read_text("utf-8"))["at"]).port
         self.cookie = ""
 
-    def call(self, method: str, path: str, document: object = None) -> tuple[int, str]:
+    def call(self, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Ask for a page, and keep the cookie of the session."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"host": self.NAME, "origin": f"https://{self.NAME}", "sec-fetch-site": "same-origin"}
-        headers |= {"cookie": self.cookie, "content-type": "application/json"}
+        headers |= {"cookie": self.cookie, "content-type": "application/x-www-form-urlencoded"}
         try:
-            connection.request(method, path, None if document is None else json.dumps(document), headers)
+            connection.request(method, path, None if form is None else urlencode(form), headers)
             answer = connection.getresponse()
             found = answer.headers.get_all("set-cookie", [])
             self.cookie = found[0].partition(";")[0] if found else self.cookie
@@ -299,18 +300,17 @@ class DeskProgram:
         """Sign in as the owner."""
         assert self.call("GET", self.link)[0] == 303
 
-    def read_queue(self) -> list[dict[str, str]]:
-        """The pending requests, each with the version that is shown."""
-        status, text = self.call("GET", "/api/v1/requests?q=status:pending&limit=100")
+    def read_queue(self) -> list[str]:
+        """The pending requests that the queue offers to accept, each with the version that is shown."""
+        status, text = self.call("GET", "/queue?q=status:pending")
         assert status == 200, text
-        return [{"id": row["id"], "version": row["version"]} for row in json.loads(text)["requests"]]
+        return [str(shown) for shown in re.findall(r'name="accept" value="([^"]+)"', text)]
 
-    def accept(self, requests: Sequence[Mapping[str, str]]) -> int:
-        """Accept requests as they are shown; return how many decisions wait now."""
-        status, text = self.call("POST", "/api/v1/decisions", {"verb": "accept", "requests": list(requests)})
-        assert status == 200, text
-        taken: int = json.loads(text)["taken"]
-        return taken
+    def accept(self, requests: Sequence[str]) -> int:
+        """Accept requests as they are shown; return how many of these decisions wait now."""
+        answers = [self.call("POST", "/tray", {"accept": request})[0] for request in requests]
+        assert set(answers) <= {303, 409}
+        return answers.count(303)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hf_gate.core.people.members import Member, MemberRole
 from tests.kits.desk import GOOD, Desk, Visitor
-from tests.kits.desk_actions import post_json
 
 
 def test_a_member_follows_what_happens(desk: Desk) -> None:
@@ -12,8 +11,7 @@ def test_a_member_follows_what_happens(desk: Desk) -> None:
     first = lena.get("/api/v1/events?limit=500").json
     desk.ask([{"username": "ada-l"}], {"Purpose": GOOD})
     row = desk.row("ada-l")
-    wish = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}], "hold": 0}
-    assert post_json(lena, "/decisions", wish).json["taken"] == 1
+    assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     desk.send_due()
     page = lena.get(f"/api/v1/events?after={first['next']}&limit=500")
     kinds = [event["kind"] for event in page.json["events"]]

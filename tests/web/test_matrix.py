@@ -24,11 +24,11 @@ OPEN: Final = frozenset({
     ("GET", "/readyz"), ("POST", "/terminal"), ("GET", "/metrics"), ("GET", "/sign-in/hub"), ("GET", "/sign-in/hub/callback"),
 })  # fmt: skip
 """In front of the sign-in; what each of them gives a stranger is tested where it is made."""
-BY_KEY: Final = frozenset({(method, "/api/v1/tables/{name}/rows/{key:path}") for method in ("PUT", "DELETE")})
-"""For keys of other systems only; `tests/grants/test_table_rows.py` tries them, also as a member and as a stranger."""
+BY_KEY: Final = frozenset({
+    ("PUT", "/api/v1/tables/{name}/rows/{key:path}"), ("DELETE", "/api/v1/tables/{name}/rows/{key:path}"), ("POST", "/api/v1/decisions"),
+})  # fmt: skip
+"""For keys of other systems only; tried, also as a member and as a stranger, where they are made and in `test_api.py`."""
 API: Final[Mapping[tuple[str, str], MemberRole]] = {
-    ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER,
-    ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
     ("GET", "/api/v1/events"): REVIEWER, ("GET", "/api/openapi.json"): VIEWER,
 }  # fmt: skip
 LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
@@ -296,9 +296,6 @@ def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> Non
                 rob.post("/selection", {"do": "add", "key": one}),
                 rob.post("/bulk", {"verb": "reset", "key": one}),
                 rob.get(f"/audit?request={one}"),
-                rob.ask("POST", "/api/v1/decisions", json.dumps(
-                    {"verb": "accept", "requests": [{"id": one, "version": version}]}
-                ).encode(), {"content-type": "application/json"}),
             ]  # fmt: skip
             assert {answer.status for answer in answers} == {404}
             told.append([_alike(answer) for answer in answers])

@@ -9,7 +9,6 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.transport import Response
@@ -27,8 +26,7 @@ WANTED: Final = [
 BASE: Final = f"http://{HOST}"
 CALM: Final = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 WAYS: Final = (
-    ("GET", "/api/v1/requests"), ("GET", "/api/v1/requests/{id}"), ("GET", "/api/v1/events"), ("POST", "/api/v1/decisions"), ("GET", "/api/v1/tray"),
-    ("POST", "/api/v1/tray/undo"), ("POST", "/api/v1/tray/send"), ("PUT", "/api/v1/tables/{name}/rows/{key}"),
+    ("GET", "/api/v1/events"), ("POST", "/api/v1/decisions"), ("PUT", "/api/v1/tables/{name}/rows/{key}"),
     ("DELETE", "/api/v1/tables/{name}/rows/{key}"),
 )  # fmt: skip
 
@@ -82,41 +80,5 @@ def test_no_call_meets_a_fault(schema: Any, lena: Visitor, method: str, path: st
     @given(case=operation.as_strategy(generation_mode=mode))
     def tried(case: Any) -> None:
         _checked(lena, case)
-
-    tried()
-
-
-def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor, open_room: Desk) -> None:
-    """With ids that are there and versions that are true, as no generator finds them."""
-    rows = [
-        row
-        for repo in open_room.app_state.workspace.store.repos()
-        for row in open_room.app_state.workspace.store.iterate_requests(repo.repo, "pending")
-    ]
-    real = [{"id": row.state.hub_request, "version": row.version.token} for row in rows]
-    decide, one, tray = (
-        schema["/api/v1/decisions"]["POST"],
-        schema["/api/v1/requests/{id}"]["GET"],
-        schema["/api/v1/tray"]["GET"],
-    )
-    assert real
-
-    @CALM
-    @given(
-        verb=st.sampled_from(["accept", "reset", "reject", "cancel"]),
-        chosen=st.lists(st.sampled_from(real), min_size=1, max_size=5, unique_by=lambda each: str(each["id"])),
-        reason=st.one_of(st.none(), st.text(max_size=420)),
-        hold=st.one_of(st.none(), st.floats(0, 3600), st.sampled_from([float("inf"), -1.0])),
-        until=st.one_of(st.none(), st.sampled_from(["90d", "2030-01-01", "2001-01-01", "2h"]), st.text(max_size=42)),
-    )
-    def tried(
-        verb: str, chosen: list[dict[str, Any]], reason: str | None, hold: float | None, until: str | None
-    ) -> None:
-        body = {"verb": verb, "requests": chosen, "reason": reason, "hold": hold, "until": until}
-        if hold != float("inf"):
-            _checked(lena, decide.Case(body=body, media_type="application/json"))
-        _checked(lena, one.Case(path_parameters={"id": chosen[0]["id"]}))
-        assert _checked(lena, tray.Case()).status == 200
-        _checked(lena, schema["/api/v1/tray/undo"]["POST"].Case())
 
     tried()

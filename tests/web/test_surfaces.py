@@ -40,7 +40,7 @@ from hf_gate.requests.service.record_files import SPREAD
 from hf_gate.verdicts.records import PolicyRecord, ProblemRecord
 from tests.kits.command_line import Console
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk
-from tests.kits.desk_actions import create_plan, post_json, wait_for_run
+from tests.kits.desk_actions import create_plan, wait_for_run
 
 COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
     "ls": (["ls", "--status", "all"], RequestRecord),
@@ -105,9 +105,8 @@ class Scene:
         wait_for_run(desk, run)
         desk.ask([{"username": "dee"}, {"username": "eve"}], {"Purpose": GOOD})
         row = desk.row("dee")
-        version = self.lena.get(f"/api/v1/requests/{row.state.hub_request}").json["version"]
-        chosen = [{"id": row.state.hub_request, "version": version}]
-        post_json(self.lena, "/decisions", {"verb": "accept", "requests": chosen, "until": "90d"})
+        chosen = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token, "until": "90d"}
+        assert self.lena.post("/tray", chosen).status == 303
         desk.send_due()
         self.lena.post("/selection", {"do": "all", "q": "status:pending"})
         pick = self.lena.post("/bulk", {"verb": "accept"}).headers["location"]
@@ -222,17 +221,6 @@ def test_a_sheet_has_one_column_for_each_question(scene: Scene) -> None:
     for text in (scene.file("/queue.{kind}?q=", "csv"), scene.run(["ls", "--status", "all"], "--format", "csv")):
         (ada,) = [row for row in csv.DictReader(io.StringIO(text)) if row["user"] == "ada"]
         assert (ada["answers.Purpose"], ada["answers.=Country"]) == (GOOD, "Chad")
-
-
-def test_the_api_gives_requests_with_their_id_and_version(scene: Scene) -> None:
-    rows = scene.lena.get("/api/v1/requests?q=").json["requests"]
-    assert {tuple(row) for row in rows} == {(*keys_of(RequestRecord), "id", "version", "terms")}
-    assert scene.lena.get(f"/api/v1/requests/{rows[0]['id']}").json == rows[0]
-    known = {row["request_id"]: row for row in _lines(scene.file("/queue.{kind}?q=", "jsonl"))}
-    for row in rows:
-        assert {key: row[key] for key in keys_of(RequestRecord)} == known[row["id"]]
-    told = scene.lena.get("/api/openapi.json").json["components"]["schemas"]["ApiRequest"]
-    assert list(told["properties"]) == list(rows[0])
 
 
 def test_an_export_of_the_store_has_the_same_records(scene: Scene, tmp_path: Path) -> None:

@@ -1,81 +1,40 @@
-"""The JSON API of the desk, version 1: the sessions, roles and tray of the pages, and keys of other systems."""
+"""The JSON API of the desk, version 1: events, decisions and rows of tables for other systems, which have keys."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hf_gate import __version__
 from hf_gate.base.decoding import convert_value, decode_json
-from hf_gate.base.timestamps import ms_to_iso
 from hf_gate.core.events.entry_records import event_record
 from hf_gate.core.people.members import EVENTS, KeyMember, Member, MemberRole
-from hf_gate.core.queued_decisions import QueuedDecision
-from hf_gate.core.records import EventRecord, Record, RequestRecord, TermsRecord, extend_record
-from hf_gate.core.requests import REASON_LIMIT
-from hf_gate.core.stored_rows import RequestRow, TimelineFilter
+from hf_gate.core.records import EventRecord, Record
+from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.decisions.pages.decision_hook import (
     MAX_IDEMPOTENCY,
     KeyDecisionIn,
     KeyDecisionOut,
     decide_by_key,
-    parse_accept_end,
 )
-from hf_gate.decisions.service.tray import DecisionRequest
-from hf_gate.decisions.typed_input import NOTE_LIMIT, parse_note, parse_reason
 from hf_gate.errors import HfGateError
 from hf_gate.grants.pages.table_rows import RowCells, TableRowOut, write_row
 from hf_gate.hub.credentials import name_token_source
-from hf_gate.inbox.service.request_records import stored_request
-from hf_gate.inbox.service.row_details import pair_with_details
-from hf_gate.requests.pages.queue_query import PENDING, parse_queue_query, run_query
-from hf_gate.requests.pages.request_lines import possible_verbs, request_key, version_with_terms
 from hf_gate.store.rows.event_feed import is_cursor, read_events
-from hf_gate.store.rows.tray import list_unsent_decisions, undo_decisions_of
-from hf_gate.verdicts.service.explanation_records import terms_record
 
 from .exports import ErrorOut, EscapedJSON, error_response
 from .http_context import HttpContext, NotFound, Refused, sees_all_repos
 
 _T = TypeVar("_T")
-MAX_REQUESTS: Final = 500
 MAX_EVENTS: Final = 500  # of a page
 MemberWork: TypeAlias = Callable[[Request, Callable[[Member | None], Response]], Awaitable[Response]]
 _SEE_DOCUMENT: Final = "See /api/openapi.json for the schema."
-
-
-class ApiRequest(RequestRecord, frozen=True, kw_only=True):
-    """A request. `id` is its name in addresses; send `version` with every decision about it.
-
-    `terms`: of an acceptance without `until`; null if it cannot be accepted.
-    """
-
-    id: str
-    version: str
-    terms: TermsRecord | None
-
-
-class RequestsOut(Record, frozen=True, kw_only=True):
-    """One page; `next` is the cursor of the next page."""
-
-    schema_version: int = 1
-    requests: list[ApiRequest]
-    next: str | None
-
-
-class RequestsQuery(Struct, frozen=True):
-    """The parameters of the list of requests."""
-
-    q: Annotated[str, Meta(max_length=2000)] = PENDING
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
-    limit: Annotated[int, Meta(ge=1, le=MAX_REQUESTS)] = 50
-    order: Literal["oldest", "newest"] = "oldest"
 
 
 class EventsQuery(Struct, frozen=True):
@@ -97,94 +56,20 @@ class EventsOut(Record, frozen=True, kw_only=True):
     has_more: bool
 
 
-class RequestRef(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request in the version that the reviewer saw."""
-
-    id: Annotated[str, Meta(max_length=64)]
-    version: Annotated[str, Meta(max_length=64)]
-
-
-class DecisionsIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request; omitted: as in
-    the desk.
-
-    `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it,
-    the access ends as the request's `terms` say; if these are not known, `until` is required. `note`: for the team,
-    with an acceptance.
-    """
-
-    verb: Literal["accept", "reset", "reject", "cancel"]
-    requests: Annotated[list[RequestRef], Meta(min_length=1, max_length=20)]
-    reason: Annotated[str, Meta(max_length=2 * REASON_LIMIT)] | None = None
-    until: Annotated[str, Meta(max_length=40)] | None = None
-    note: Annotated[str, Meta(max_length=NOTE_LIMIT)] | None = None
-    hold: Annotated[float, Meta(ge=0, le=3600)] | UnsetType | None = UNSET
-
-    def seconds_to_hold(self, context: HttpContext) -> float | None:
-        """Return how long the decision stays in the tray; None if it stays until it is sent by request."""
-        return context.app_state.hold if isinstance(self.hold, UnsetType) else self.hold
-
-
-class DecisionsOut(Record, frozen=True, kw_only=True):
-    """The result of a decision. `lost`: requests that are not in the tray.
-
-    They were decided or changed before, or need two people and the member cannot approve them.
-    """
-
-    schema_version: int = 1
-    batch: str
-    taken: int
-    lost: list[str]
-
-
-class QueuedDecisionOut(Record, frozen=True, kw_only=True):
-    """One decision in the tray."""
-
-    id: str
-    verb: str
-    request: str | None
-    batch: str
-    made_at: str
-    leaves_at: str | None
-    until: str | None
-    is_leaving: bool
-
-
-class TrayOut(Record, frozen=True, kw_only=True):
-    """The unsent decisions of the member."""
-
-    schema_version: int = 1
-    held: list[QueuedDecisionOut]
-
-
-class CountOut(Record, frozen=True, kw_only=True):
-    """The number of decisions concerned."""
-
-    schema_version: int = 1
-    count: int
-
-
 _SHAPES: Final = (
-    RequestsQuery,
     EventsQuery,
-    DecisionsIn,
     KeyDecisionIn,
     KeyDecisionOut,
-    RequestsOut,
-    ApiRequest,
-    DecisionsOut,
-    TrayOut,
-    CountOut,
     EventsOut,
     TableRowOut,
     ErrorOut,
 )
-_QUERIES: Final = {"/requests": "RequestsQuery", "/events": "EventsQuery"}
+_QUERIES: Final = {"/events": "EventsQuery"}
 _IDEMPOTENCY: Final = {
     "in": "header",
     "name": "Idempotency-Key",
-    "required": False,
-    "description": "Required with a key: the same decision always has the same one.",
+    "required": True,
+    "description": "The same decision always has the same one.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY},
 }
 _PATH_NAMES: Final = re.compile(r"\{(\w+)\}")
@@ -301,50 +186,8 @@ class _Api(Struct, frozen=True):
             return error_response(self.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
 
 
-def _list_requests(context: HttpContext, call: ApiCall) -> Record:
-    query = call.parse_query(RequestsQuery)
-    asked = parse_queue_query(context, query.q)
-    if asked.problem is not None:
-        raise asked.problem
-    is_newest = query.order == "newest"
-    page = run_query(context, asked.query, limit=query.limit, cursor=query.cursor, newest_first=is_newest)
-    return RequestsOut(requests=_request_records(context, page.rows), next=page.next)
-
-
-def _show_request(context: HttpContext, _: ApiCall) -> Record:
-    return _request_records(context, [context.find_request(context.params["id"])])[0]
-
-
 def _decide(context: HttpContext, call: ApiCall) -> Record:
-    if context.member.is_key:
-        return decide_by_key(context, call.parse_body(KeyDecisionIn), call.idempotency)
-    decisions = call.parse_body(DecisionsIn)
-    rows = {request.id: context.find_request(request.id) for request in decisions.requests}
-    seen = {rows[request.id].id: request.version for request in decisions.requests}
-    reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
-    note = None if decisions.note is None else parse_note(decisions.note)
-    until = parse_accept_end(context, decisions.verb, decisions.until)
-    wish = DecisionRequest(decisions.verb, seen, context.member, reason, until, note=note)
-    taken = context.app_state.tray_service.queue_decisions(wish, context.now, decisions.seconds_to_hold(context))
-    context.app_state.wake.set()
-    changed = (*taken.moved, *taken.retermed, *taken.uncounted)
-    out = {row.id for row in changed} | {item.request for item in taken.conflicts}
-    lost = [key for key, row in rows.items() if row.id in out]
-    return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
-
-
-def _list_tray(context: HttpContext, _: ApiCall) -> Record:
-    mine = list_unsent_decisions(context.workspace.store, context.member.id)
-    rows = context.workspace.store.requests([item.request for item in mine])
-    return TrayOut(held=[_describe_queued(item, rows.get(item.request)) for item in mine])
-
-
-def _undo(context: HttpContext, _: ApiCall) -> Record:
-    return CountOut(count=undo_decisions_of(context.workspace.store, context.member.id))
-
-
-def _send(context: HttpContext, _: ApiCall) -> Record:
-    return CountOut(count=context.app_state.send_now(list_unsent_decisions(context.workspace.store, context.member.id)))
+    return decide_by_key(context, call.parse_body(KeyDecisionIn), call.idempotency)
 
 
 def _list_events(context: HttpContext, call: ApiCall) -> Record:
@@ -377,39 +220,16 @@ def _delete_row(context: HttpContext, _: ApiCall) -> Record:
 
 # Method, path, what the endpoint does, the record that it answers with, and a summary for the OpenAPI document.
 _ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
-    ("GET", "/requests", _list_requests, RequestsOut, "List the requests that match a query."),
-    ("GET", "/requests/{id}", _show_request, ApiRequest, "Show one request."),
     ("GET", "/events", _list_events, EventsOut, "List what happened, oldest first."),
-    ("POST", "/decisions", _decide, DecisionsOut, "Put decisions into the tray."),
+    ("POST", "/decisions", _decide, KeyDecisionOut, "Decide about a request."),
     ("PUT", "/tables/{name}/rows/{key}", _put_row, TableRowOut, "Write a row of a table in the store."),
     ("DELETE", "/tables/{name}/rows/{key}", _delete_row, TableRowOut, "Delete a row of a table in the store."),
-    ("GET", "/tray", _list_tray, TrayOut, "List your unsent decisions."),
-    ("POST", "/tray/undo", _undo, CountOut, "Undo all your unsent decisions."),
-    ("POST", "/tray/send", _send, CountOut, "Send all your unsent decisions now."),
 )
 
 
 def _render(record: Record) -> Response:
     """Answer with a record: 202 for a decision whose outcome is not known yet."""
     return EscapedJSON(record, 202 if isinstance(record, KeyDecisionOut) and record.outcome is None else 200)
-
-
-def _request_records(context: HttpContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
-    verdicts = context.app_state.policies.current_verdicts
-    found = list(rows)
-    able = [row for row in found if "accept" in possible_verbs(row.state.status)]
-    terms = context.app_state.terms_reader.read_terms(able, context.now)
-    zone = context.workspace.zone
-    return [
-        extend_record(
-            stored_request(row, verdicts, details),
-            ApiRequest,
-            id=request_key(row),
-            version=version_with_terms(context, row, terms.get(row.id)),
-            terms=terms_record(terms[row.id], context.now, zone) if row.id in terms else None,
-        )
-        for row, details in pair_with_details(context.workspace, found, lambda: context.app_state.policies.current)
-    ]
 
 
 def _make_document() -> dict[str, Any]:
@@ -429,31 +249,15 @@ def _make_document() -> dict[str, Any]:
                 {"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in names
             ]
         elif path == "/decisions":
-            body = {
-                "schema": {"oneOf": [{"$ref": _REF.format(name=name)} for name in ("DecisionsIn", "KeyDecisionIn")]}
-            }
+            body = {"schema": {"$ref": _REF.format(name=KeyDecisionIn.__name__)}}
             operation["requestBody"] = {"content": {"application/json": body}, "required": True}
             operation["parameters"] = [_IDEMPOTENCY]
-            by_key = _answer(KeyDecisionOut, "With a key: the outcome is not known yet. Send the same call again.")
-            content = operation["responses"]["200"]["content"]["application/json"]
-            content["schema"] = {"oneOf": [content["schema"], by_key["content"]["application/json"]["schema"]]}
-            operation["responses"]["202"] = by_key
+            operation["responses"]["202"] = _answer(
+                KeyDecisionOut, "The outcome is not known yet. Send the same call again."
+            )
         if method == "PUT":
             body = {"schema": msgspec.json.schema(RowCells)}
             operation["requestBody"] = {"content": {"application/json": body}, "required": True}
         paths.setdefault(f"/api/v1{path}", {})[method.lower()] = operation
     info = {"title": "hf-gate", "version": __version__}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
-
-
-def _describe_queued(item: QueuedDecision, row: RequestRow | None) -> QueuedDecisionOut:
-    return QueuedDecisionOut(
-        id=item.run.id,
-        verb=item.verb,
-        request=None if row is None else request_key(row),
-        batch=item.batch,
-        made_at=ms_to_iso(item.run.made_at),
-        leaves_at=ms_to_iso(item.run.starts_at),
-        until=item.change.until,
-        is_leaving=item.is_being_sent,
-    )

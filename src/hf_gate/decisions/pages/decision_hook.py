@@ -41,7 +41,9 @@ class KeyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     """A decision of another system, sent with a key. `person`: the account id, or the username.
 
     `repo`: as elsewhere, `datasets/you/your-data`; or as answers have it, `you/your-data` with `repo_type`.
-    `until`: as in a decision of a member. For a person who has access already, it sets another end.
+    `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it,
+    the access ends as the rules set it; where they do not know an end, `until` is required. For a person who has access
+    already, it sets another end.
     """
 
     repo: Annotated[str, Meta(min_length=1, max_length=200)]
