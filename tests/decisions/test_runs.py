@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import threading
 from collections import Counter
@@ -22,7 +21,6 @@ from hf_gate.core.requests import Decision, Target
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.pages.plan import read_plan
-from hf_gate.decisions.pages.run_worker import RunEventStream, RunJob
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs as run_cases
@@ -296,49 +294,6 @@ def _one_of(desk: Desk, plan: str) -> Plan:
     """The plan with its last change alone."""
     whole = read_plan(desk.app_state, plan.rpartition("/")[2])
     return make_partial_plan(whole, whole.changes[-1:])
-
-
-def test_news_is_heard_until_the_run_is_over() -> None:
-    moments = iter(
-        [RunJob("r_x", revision=1), RunJob("r_x", revision=1), RunJob("r_x", revision=7), RunJob("r_x", is_over=True)]
-    )
-    heard: list[bytes] = []
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(3600)
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        heard.append(message.get("body", b""))
-
-    asyncio.run(RunEventStream(lambda: next(moments), Counter(), "lena", pause=0.01)({"type": "http"}, receive, send))
-    assert b"".join(heard) == b"event: change\ndata: 1\n\nevent: change\ndata: 7\n\nevent: end\ndata: 0\n\n"
-
-
-def test_who_hung_up_is_told_nothing_more() -> None:
-    heard: list[bytes] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        heard.append(message.get("body", b""))
-
-    asyncio.run(
-        RunEventStream(lambda: RunJob("r_x", revision=1), Counter(), "lena", pause=0.01)(
-            {"type": "http"}, receive, send
-        )
-    )
-    assert b"".join(heard).count(b"change") <= 1
-
-
-def test_what_nobody_carries_has_no_news(asked: Desk) -> None:
-    lena = asked.visitor()
-    run = applied(asked, lena)
-    wait_for_run(asked, run)
-    answer = lena.get(f"{run}/events")
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert answer.body == "event: end\ndata: 0\n\n"
 
 
 # ---- who may -------------------------------------------------------------------------------------------------------------

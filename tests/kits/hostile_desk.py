@@ -172,7 +172,6 @@ class HostileDesk:
             "/runs/{id}": [f"{self.run}?outcome=all", f"{self.run}?outcome=attention", f"{self.run}?{asked}"],
             "/runs/{id}.{kind}": [f"{self.run}.{kind}" for kind in ("json", "jsonl", "csv")],
             "/runs/{id}/live": [f"{self.run}/live", f"{self.run}/live?{asked}"],
-            "/runs/{id}/events": [f"{self.run}/events"],
             "/overview": ["/overview"],
             "/overview.{kind}": [f"/overview.{kind}" for kind in ("json", "csv")],
             "/repos": ["/repos", f"/repos?{asked}"],

@@ -230,21 +230,6 @@ def test_requests_that_wait_while_the_session_ends_do_not_run(desk: Desk) -> Non
     assert set(statuses) <= {200, 401}
 
 
-def test_a_member_hears_news_on_eight_pages_at_most(desk: Desk) -> None:
-    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena, row = desk.visitor(), desk.row("ada")
-    assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
-    desk.send_due()
-    events = f"/runs/{desk.app_state.workspace.store.runs(1)[0].id}/events"
-    member = desk.app_state.membership.find("lena-brandt")
-    assert member is not None
-    desk.app_state.streams[member.id] = 8
-    assert lena.get(events).status == 429
-    desk.app_state.streams[member.id] = 7
-    assert lena.get(events).status == 200
-    assert desk.app_state.streams[member.id] == 7, "one that has ended is not counted"
-
-
 @pytest.mark.parametrize(
     "more",
     [

@@ -133,7 +133,7 @@ def faults(answer: Answer) -> list[str]:
         json.loads(answer.body)
     elif kind.startswith("application/x-ndjson"):
         assert all(json.loads(line) for line in answer.body.split("\n") if line)
-    elif answer.body and not kind.startswith(("text/event-stream", "text/plain")):
+    elif answer.body and not kind.startswith("text/plain"):
         found.append(kind)
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,7 +60,6 @@ class AppState:
     sync_status: SyncStatus = field(default_factory=SyncStatus)
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
-    streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
     hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
     membership: Membership = field(init=False)

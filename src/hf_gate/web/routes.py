@@ -73,7 +73,6 @@ ROUTES: Final = (
     Route("GET", "/runs/{id}.{kind}", _VIEWER, run.export),
     Route("GET", "/runs/{id}", _VIEWER, run.page),
     Route("GET", "/runs/{id}/live", _VIEWER, run.live),
-    Route("GET", "/runs/{id}/events", _VIEWER, run.events),
     Route("POST", "/runs/{id}", _REVIEWER, run.handle_run_action),
     Route("GET", "/repos", _VIEWER, repos.page),
     Route("GET", "/repos.{kind}", _VIEWER, repos.export),

@@ -1,4 +1,4 @@
-"""The page of a run: progress, outcomes and events, and the actions pause, resume, stop, retry and undo."""
+"""The page of a run: progress and outcomes, and the actions pause, resume, stop, retry and undo."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hf_gate.web.http_context import HttpContext, NotFound, Refused, parse_numbe
 
 from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .plan_maker import store_plan
-from .run_worker import CHECK_INTERVAL, PAUSE, STOP, RunEventStream, RunJob
+from .run_worker import PAUSE, STOP, RunJob
 
 PAGE_SIZE: Final = 50
 ATTENTION_STATES: Final = (
@@ -51,7 +51,7 @@ MEANING: Final = {
     "deferred": "left for a later run because of a limit",
     "open": "not sent, or outcome unknown",
 }
-_MAX_STREAMS: Final = 8  # open event streams of one member
+_MAX_WAIT: Final = 1.0  # seconds that a page waits for a run to end
 _OTHERS_MAY: Final = "Ask another admin to resume this run, or stop it."
 _SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
 
@@ -355,7 +355,7 @@ def _stop(context: HttpContext, view: RunView) -> Response:
     """Stop permanently: nothing more is sent, but unknown outcomes are read back."""
     if view.is_live or view.can_resume:
         context.workspace.store.request_stop(view.run.id, STOP)
-        context.app_state.run_worker.enqueue(view.run.id).ended.wait(CHECK_INTERVAL)
+        context.app_state.run_worker.enqueue(view.run.id).ended.wait(_MAX_WAIT)
     return _redirect_to_run(view)
 
 
@@ -400,15 +400,3 @@ def _changes_with_outcome(context: HttpContext, view: RunView) -> list[Change]:
 
 def _redirect_to_plan(digest: str) -> Response:
     return RedirectResponse(f"/plans/{digest}", 303)
-
-
-# ---- events ----------------------------------------------------------------------------------------------------------
-
-
-def events(context: HttpContext) -> Response:
-    """Send server-sent events during a run: `change` during the run, `end` when this process no longer executes it."""
-    view = _read_run(context)
-    streams = context.app_state.streams
-    if streams[context.member.id] >= _MAX_STREAMS:
-        raise Refused(f"You already watch {_MAX_STREAMS} runs.", hint="Close the page of another run.", status=429)
-    return RunEventStream(lambda: context.app_state.run_worker.find_job(view.run.id), streams, context.member.id)

@@ -1,4 +1,4 @@
-"""Executes runs one after the other in a thread, keeps their progress, and streams it to pages.
+"""Executes runs one after the other in a thread, and keeps their progress for pages.
 
 Only three things about a run are not in the store: that this process executes it, how fast, and which error ended it.
 Only these are lost if the process dies.
@@ -6,17 +6,14 @@ Only these are lost if the process dies.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct, field
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.core.outcomes import Outcome
@@ -36,7 +33,7 @@ STOP = "stop"
 
 
 class RunJob(Struct):
-    """A run in this process. Times are monotonic; `revision` grows with every change that a page can show."""
+    """A run in this process. Times are monotonic."""
 
     run: str
     begin: Callable[[], RunRow] | None = None  # stores the run
@@ -46,7 +43,6 @@ class RunJob(Struct):
     problem: str | None = None
     hint: str = ""
     is_over: bool = False
-    revision: int = 0
     stored: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -141,7 +137,6 @@ class RunWorker:
                 job.problem = "hf-gate failed; the log has the traceback."
                 job.hint = "Please report it."
             job.is_over = True
-            job.revision += 1
             job.stored.set()
             job.ended.set()
 
@@ -149,7 +144,6 @@ class RunWorker:
         store = self._workspace.store
         run = job.begin() if job.begin is not None else store.run(job.run)
         job.begin = None
-        job.revision += 1
         job.stored.set()
         if run is None or run.id != job.run or run.is_over or self._is_ending:
             return
@@ -161,56 +155,12 @@ class RunWorker:
                 job.stop_request = STOP
             return job.stop_request
 
-        def count_progress(_: int) -> None:
-            job.revision += 1
-
         def note_outcome(_: Outcome) -> None:
             job.answered += 1
-            job.revision += 1
 
         make_executor(
             self._workspace,
             ApprovalCheck(self._workspace),
             read_stop_request=read_stop_request,
-            progress=count_progress,
             on_outcome=note_outcome,
         ).execute(run)
-
-
-# ---- progress --------------------------------------------------------------------------------------------------------
-
-
-CHECK_INTERVAL: Final = 1.0  # seconds between two checks for changes
-_MAX_QUIET: Final = 5.0  # seconds after which a page updates without a change, to show the remaining time
-
-
-class RunEventStream(StreamingResponse):
-    """Streams the events of a run. It is counted among the open streams of its member, in the event loop only."""
-
-    def __init__(
-        self, find_job: Callable[[], RunJob | None], streams: Counter[str], member: str, pause: float = CHECK_INTERVAL
-    ) -> None:
-        super().__init__(_iterate_events(find_job, pause), 200, {"x-accel-buffering": "no"}, "text/event-stream")
-        self._streams = streams
-        self._member = member
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._streams[self._member] += 1
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._streams[self._member] -= 1
-
-
-async def _iterate_events(find_job: Callable[[], RunJob | None], pause: float) -> AsyncIterator[str]:
-    """Yield the events of a run; check for changes after each pause, in memory. The page loads its content itself."""
-    seen = -1
-    quiet = 0.0
-    while (job := find_job()) is not None and not job.is_over:
-        if job.revision != seen or quiet >= _MAX_QUIET:
-            yield f"event: change\ndata: {job.revision}\n\n"
-            seen = job.revision
-            quiet = 0.0
-        await asyncio.sleep(pause)
-        quiet += pause
-    yield "event: end\ndata: 0\n\n"
