@@ -252,7 +252,7 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
     assert "Applying 600 changes" in said
     assert "running" in text_of(lena.get("/plans").body)
     part = lena.get(f"{run}/live", hx_request="true").body
-    assert re.match(r'<div id="live"\s+data-events=', part)
+    assert re.match(r'<div id="live"\s+data-part=', part)
     assert re.search(r'data-said="\d+ percent\. [^"]+\."', part), part[:300]
     assert lena.post(run, {"do": "undo"}).status == 409
     lena.post(run, {"do": "pause"})

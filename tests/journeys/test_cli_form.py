@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.kits.command_line import DATASET, HOSTILE, Console
+from tests.kits.command_line import Console
 
 _BROKEN = """\
 ---
@@ -40,17 +39,6 @@ def test_warnings_alone_end_with_0(fresh: LocalHub, tmp_path: Path) -> None:
     text = "---\ngated: manual\nextra_gated_prompt: Terms.\nextra_gated_fields:\n  Why: text\n---\n"
     ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text))
     assert (ended.code, "1 warning." in ended.out) == (0, True)
-
-
-def test_markdown_is_inert_whatever_the_card_says(fresh: LocalHub, tmp_path: Path) -> None:
-    label = "Name | <img src=x onerror=alert(1)> **bold** [x](http://evil.example) @maintainer " + HOSTILE
-    text = f"---\nextra_gated_fields:\n  {json.dumps(label)}: textarea\n---\n"
-    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text), "--markdown")
-    assert ended.code == 1
-    assert "| 3 | " in ended.out
-    for piece in ("<img", "**bold**", "[x](", "@maintainer", "\x1b", "\u202e", "Name | "):
-        assert piece not in ended.out
-    assert Console(fresh).run("form", "check", DATASET, "--markdown", "--json").code == 2
 
 
 def test_a_repo_that_nobody_sees_names_the_token_and_the_card(fresh: LocalHub) -> None:

@@ -21,7 +21,6 @@ DOCUMENTS = [
     ("repos-ls", ["repos", "ls"]),
     ("repos-show", ["repos", "show", MODEL]),
     ("form-check", ["form", "check", DATASET]),
-    ("report-hub", ["report", "hub", MODEL]),
     ("doctor", ["doctor", MODEL, "lumen-labs/nothing-here"]),
     ("version", ["version"]),
     ("config-path", ["config", "path"]),
@@ -107,7 +106,7 @@ def test_agents_get_tabs_whole_times_and_a_warning_about_what_strangers_wrote(ho
 @pytest.mark.parametrize("name", ["human", "agent", "json", "jsonl", "csv", "quiet"])
 @pytest.mark.parametrize(
     "args",
-    [["ls", MODEL], ["show", f"mallory@{MODEL}"], ["report", "hub", MODEL]],
+    [["ls", MODEL], ["show", f"mallory@{MODEL}"]],
     ids=lambda args: " ".join(args[:2]),
 )
 def test_nothing_from_outside_acts_on_a_terminal_in_any_format(hostile: LocalHub, args: list[str], name: str) -> None:

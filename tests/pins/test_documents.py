@@ -50,7 +50,6 @@ runs ls
 undo
 report access
 report overview
-report hub MODEL
 repos ls
 repos show MODEL
 form check MODEL

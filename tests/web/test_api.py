@@ -30,7 +30,7 @@ def test_it_tells_what_it_is(crowded: Desk) -> None:
     assert set(document["paths"]) == {"/api/v1/events", "/api/v1/decisions", "/api/v1/tables/{name}/rows/{key}"}
 
 
-@pytest.mark.parametrize("body", [b"\xff", b'{"verb": "acc\xff"}', b'{"\xff": 1}', b'{"verb": "\\ud800"}'])
+@pytest.mark.parametrize("body", [b"\xff", b'{"action": "acc\xff"}', b'{"\xff": 1}', b'{"action": "\\ud800"}'])
 def test_a_body_that_is_not_utf8_is_refused(desk: Desk, body: bytes) -> None:
     told = desk.visitor().ask("POST", "/api/v1/decisions", body, {"content-type": "application/json"})
     assert (told.status, told.json["error"]) == (400, "The body cannot be read as JSON.")

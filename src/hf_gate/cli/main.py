@@ -35,7 +35,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "status": CommandEntry(
         "hf_gate.reports.commands.status:status", "Show numbers of pending requests, last syncs and problems.", _LOOK
     ),
-    "report": CommandEntry("hf_gate.reports.commands.report:report", "Reports: overview, access, hub.", _LOOK),
+    "report": CommandEntry("hf_gate.reports.commands.report:report", "Reports: overview, access.", _LOOK),
     "ui": CommandEntry("hf_gate.web.commands:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry(
         "hf_gate.inbox.commands.review:review", "Decide requests one by one with single keys.", _DECIDE

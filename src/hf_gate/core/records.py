@@ -184,18 +184,6 @@ class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):
     record: dict[str, Any] | None
 
 
-class ReportRecord(RepoReference, frozen=True, kw_only=True):
-    """One request in the Hub's own report, as the Hub wrote it."""
-
-    user: str | None
-    fullname: str | None
-    email: str | None
-    status: str | None
-    asked_at: str | None
-    reviewed_at: str | None
-    granted_by: str | None
-
-
 class GrantEndRecord(Record, frozen=True, kw_only=True):
     """The end of a person's access."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
-from hf_gate.base.display_text import make_visible, pluralize
+from hf_gate.base.display_text import pluralize
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import Field, GateForm
 
@@ -54,27 +53,3 @@ def _describe_input(field: Field) -> str:
         field.type, f"type {field.type!r}, which the Hub does not know" if field.type else "no type"
     )
     return f"{words}: {', '.join(option.label for option in field.options)}" if field.options else words
-
-
-def render_markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
-    """Yield the report as Markdown, for a pull request or a job summary. Text from the card is escaped."""
-    yield f"## Gate form of {_escape_markdown(title)}"
-    yield ""
-    yield _escape_markdown(mode)
-    yield ""
-    yield f"**{summarize_problems(form)}**"
-    if form.problems:
-        yield from ("", "| line | column | severity | code | problem | fix |", "|---|---|---|---|---|---|")
-        for problem in form.problems:
-            severity = "error" if is_error(problem) else "warning"
-            words = f"`{problem.code}` | {_escape_markdown(problem.message)} | {_escape_markdown(problem.fix)}"
-            yield f"| {problem.line} | {problem.column} | {severity} | {words} |"
-    yield from ("", "### What a requester sees", "")
-    yield from (f"- **{name}**: {_escape_markdown(text)}" for name, text in requester_view(form))
-
-
-def _escape_markdown(text: str) -> str:
-    """Return a text on one line, escaped so that Markdown, HTML and @mentions in it have no effect."""
-    line = make_visible(" ".join(text.split()), one_line=True)
-    safe = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
-    return safe.replace("@", "@<!-- -->")

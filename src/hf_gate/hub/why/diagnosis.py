@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from html import escape
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,7 +15,6 @@ from hf_gate.hub.credentials import Secret
 from hf_gate.hub.hidden_tokens import hide_tokens
 
 _LONGEST_TEXT: Final = 1000  # columns of one text of a diagnosis
-_MARKDOWN: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#+-!|~&"})
 
 
 class DiagnosisCode(StrEnum):
@@ -199,14 +197,6 @@ class Diagnosis(Struct, frozen=True):
         for other in self.also:
             yield ""
             yield from other.to_lines()
-
-    def _repr_markdown_(self) -> str:
-        head, *rest = (line.translate(_MARKDOWN) for line in self.to_lines())
-        return "\n".join([f"**{head}**", "", *(f"- {line.strip()}" for line in rest if line)])
-
-    def _repr_html_(self) -> str:
-        head, *rest = (escape(line) for line in self.to_lines())
-        return f"<div><b>{head}</b><ul>{''.join(f'<li>{line.strip()}</li>' for line in rest if line)}</ul></div>"
 
 
 def _describe_step(step: Step) -> str:

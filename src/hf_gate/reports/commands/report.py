@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,9 +16,8 @@ from hf_gate.cli.output import Format
 from hf_gate.cli.request_table import repo_argument, target_argument
 from hf_gate.cli.targets import parse_repo_argument
 from hf_gate.cli.text_layout import Column
-from hf_gate.cli.workspace import announce_target, open_workspace
+from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.people.grants import format_last_day
-from hf_gate.core.records import ReportRecord
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule
 from hf_gate.reports.service.overview import OverviewCell, OverviewRecord
@@ -41,11 +40,8 @@ report = LazyGroup(
             "Waiting times, decisions and rules of the last 26 weeks.",
         ),
         "access": CommandEntry("hf_gate.reports.commands.report:report_access", "Who has access, or had it on a date."),
-        "hub": CommandEntry(
-            "hf_gate.reports.commands.report:report_hub", "The Hub's own report of all requests of a repo."
-        ),
     },
-    help="Reports: numbers of the workspace without personal data, who has access, and the Hub's own report.",
+    help="Reports: numbers of the workspace without personal data, and who has access.",
 )
 
 _WEEKS_SHOWN = 8
@@ -220,45 +216,3 @@ def _name_account(row: AccessRecord) -> str:
 
 def _format_day(time: str | None) -> str:
     return "-" if time is None else time[:10]
-
-
-# ---- report hub ------------------------------------------------------------------------------------------------------
-
-
-@command(
-    "hub",
-    examples=("hf-gate report hub datasets/acme/eeg --format csv", "hf-gate report hub acme/med-7b --json"),
-)
-@click.argument("repo", metavar="REPO")
-@repo_type_option
-def report_hub(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
-    """Print the Hub's own report: all requests in all statuses, without the answers."""
-    where = parse_repo_argument(context, repo, repo_type)
-    announce_target(context)
-    rows = [_report_row(where, record) for record in context.hub.access_report(where)]
-    columns: list[Column[ReportRecord]] = [
-        Column("USER", lambda row: row.user or "-"),
-        Column("STATUS", lambda row: row.status or "-"),
-        Column("ASKED", lambda row: (row.asked_at or "-")[:16]),
-        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop_rank=1),
-        Column("BY", lambda row: row.granted_by or "-", drop_rank=2),
-    ]
-    is_whole = context.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
-    if not is_whole:
-        context.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
-    return 0
-
-
-def _report_row(repo: Repo, record: dict[str, Any]) -> ReportRecord:
-    by = record.get("grantedBy")
-    return ReportRecord(
-        repo=repo.id,
-        repo_type=repo.type,
-        user=record.get("user"),
-        fullname=record.get("fullname"),
-        email=record.get("email"),
-        status=record.get("status"),
-        asked_at=record.get("time"),
-        reviewed_at=record.get("reviewedAt"),
-        granted_by=by.get("user") if isinstance(by, dict) else None,
-    )

@@ -18,7 +18,7 @@ from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import GateForm, form_to_json, parse_gate_form
 from hf_gate.errors import NotAllowed, RepoNotFound, UsageError
-from hf_gate.requests.form_report import count_problems, render_markdown, requester_view, summarize_problems
+from hf_gate.requests.form_report import count_problems, requester_view, summarize_problems
 from hf_gate.requests.records import FormRecord
 
 _MAX_BYTES: Final = 4 * 1024 * 1024  # bytes of a card
@@ -46,17 +46,14 @@ form = LazyGroup(
     "check",
     examples=(
         "hf-gate form check datasets/acme/eeg",
-        "hf-gate form check --card README.md --markdown",
+        "hf-gate form check --card README.md",
         "hf-gate form check acme/med-7b --json",
     ),
 )
 @click.argument("repo", metavar="[REPO]", required=False)
 @click.option("--card", metavar="FILE", help="A local README instead of one on the Hub; - is stdin.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
 @repo_type_option
-def form_check(
-    context: CommandContext, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None
-) -> int:
+def form_check(context: CommandContext, *, repo: str | None, card: str | None, repo_type: str | None) -> int:
     """Show what a gate asks of a requester, and problems in its card: line, column, problem, fix.
 
     Works without a token for every public repo, and for a card that is not published yet. Exits with 1 if there are
@@ -64,10 +61,6 @@ def form_check(
     """
     if (repo is None) == (card is None):
         raise UsageError("give either REPO or --card FILE.")
-    if as_markdown and context.formats:
-        raise UsageError(
-            f"--markdown cannot be combined with {', '.join(context.formats)}.", hint="Use only one of them."
-        )
     where = None if repo is None else parse_repo_argument(context, repo, repo_type)
     if where is not None:
         mode, found = _read_from_hub(context, where)
@@ -78,10 +71,6 @@ def form_check(
     title = str(where or ("stdin" if card == "-" else card))
     about = _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
-    if as_markdown:
-        for line in render_markdown(title, about[:1].upper() + about[1:], found):
-            context.out.line(line)
-        return 1 if errors else 0
     head = {"gated": mode, "errors": errors, "warnings": warnings}
     place = {"repo": where and where.id, "repo_type": where and where.type}
     record = convert_value(head | place | form_to_json(found), FormRecord)
