@@ -26,10 +26,6 @@ def page(browser: Browser, desk: Desk) -> Iterator[Page]:
         yield page
 
 
-def _row(page: Page, name: str) -> str:
-    return page.locator("#rows > .row", has_text=name).locator(".c-say").inner_text()
-
-
 def test_what_was_sent_is_said_and_counted_and_leads_to_its_reversal(page: Page, desk: Desk) -> None:
     expect(page.locator(".head > p")).to_contain_text("4 waiting")
     for count in (1, 2):
@@ -46,17 +42,6 @@ def test_what_was_sent_is_said_and_counted_and_leads_to_its_reversal(page: Page,
     assert find_accessibility_problems(page) == []
     page.get_by_role("link", name="Reverse…").click()
     expect(page.get_by_role("button", name="Reverse… ada")).to_be_visible()
-
-
-def test_what_was_sent_is_no_longer_said_after_a_minute(page: Page, desk: Desk) -> None:
-    page.keyboard.press("a")
-    expect(page.locator("#tray")).to_have_attribute("data-count", "1")
-    desk.send_due()
-    page.clock.run_for(2000)
-    expect(page.locator("#tray")).to_contain_text("1 sent")
-    desk.app_state.workspace.clock.advance(61)  # type: ignore[attr-defined]
-    page.clock.run_for(20_000)
-    expect(page.locator("#tray .tray")).to_have_count(0)
 
 
 def test_numbers_ages_and_rows_follow_what_others_decide(page: Page, desk: Desk) -> None:

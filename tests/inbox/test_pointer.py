@@ -1,4 +1,4 @@
-"""The queue in a real Chromium, left alone: what is pressed stays under the pointer, and who comes is there by itself."""
+"""The queue in a real Chromium, left alone: what is pressed stays under the pointer."""
 
 from __future__ import annotations
 
@@ -49,18 +49,4 @@ def test_a_row_that_folds_up_above_takes_no_click_away(browser: Browser, tmp_pat
             page.emulate_media(forced_colors="active")  # where no tint shows, a bar says who is selected
             expect(rows.last.locator("> :first-child")).to_have_css("border-inline-start-width", "4px")
             expect(rows.first.locator("> :first-child")).not_to_have_css("border-inline-start-width", "4px")
-            context.close()
-
-
-def test_an_empty_queue_shows_by_itself_who_asks(browser: Browser, tmp_path: Path) -> None:
-    with LocalHub(requests=0, repos=1) as local:
-        write_desk(tmp_path, local)
-        with run_desk_program(tmp_path, local) as program:
-            context = browser.new_context()
-            page = context.new_page()
-            page.goto(program.login_url)
-            expect(page.locator("[data-look]")).to_have_text("Queue clear.", timeout=60_000)
-            local.add_people([{"username": "ada", "email": "ada@ethz.ch"}])
-            local.add_requests([{"repo": MODEL, "user": "ada", "answers": {"Purpose": LONG}}])
-            expect(page.locator("#rows > .row")).to_have_count(1, timeout=60_000)
             context.close()

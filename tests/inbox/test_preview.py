@@ -1,17 +1,15 @@
-"""The preview of the current request beside the queue: fetched when the focus rests, bounded, and decided as it was shown."""
+"""The preview of the current request beside the queue: what is on its way is cancelled, and it decides as it was shown."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.browser import open_queue, open_waiting_desk
-from tests.kits.desk import GOOD, Desk, parse_page, serve_desk
+from tests.kits.desk import GOOD, Desk, parse_page
 
 NAMES = ("ada", "bob", "cyd", "dan")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -114,21 +112,6 @@ def _leave_unanswered(_: Route) -> None:
     """The desk never answers this call."""
 
 
-def test_it_follows_the_focus_and_is_fetched_once_it_rests(page: Page) -> None:
-    _shows(page, "ada")
-    fetched: list[str] = []
-    page.on("request", lambda call: fetched.append(call.url) if re.search(r"/requests/\w+$", call.url) else None)
-    page.clock.pause_at(page.evaluate("Date.now() + 1000") / 1000)
-    for _ in range(3):
-        page.keyboard.press("j")
-        page.clock.run_for(REST_MS - 50)
-    assert fetched == []
-    _shows(page, "dan")
-    assert len(fetched) == 1
-    page.clock.resume()
-    assert find_accessibility_problems(page) == []
-
-
 def test_what_is_on_its_way_is_cancelled_when_the_focus_moves_on(page: Page, busy: Desk) -> None:
     _shows(page, "ada")
     bob, cancelled = busy.row("bob").state.hub_request, []
@@ -166,77 +149,9 @@ def test_its_buttons_decide_the_request_that_it_shows(page: Page, busy: Desk) ->
     assert busy.count_writes() == 0
 
 
-def test_it_says_so_when_the_decision_was_sent(page: Page, busy: Desk) -> None:
-    _shows(page, "ada")
-    page.keyboard.press("a")
-    page.keyboard.press("k")
-    _shows(page, "ada")
-    expect(page.locator("#preview")).to_contain_text("Undo")
-    page.locator("#tray").get_by_role("button", name="Send now").click()
-    expect(page.locator("#tray")).to_contain_text("sent in")
-    busy.send_due()
-    page.clock.run_for(5_000)
-    expect(page.locator(".row.is-focus .c-say")).to_contain_text("accepted")
-    _shows(page, "ada")
-    expect(page.locator("#preview")).to_contain_text("accepted")
-    expect(page.locator("#preview").get_by_role("button", name="Undo", exact=True)).to_have_count(0)
-
-
 def test_a_decision_is_valid_only_for_what_the_preview_showed(page: Page, busy: Desk) -> None:
     _shows(page, "ada")
     busy.app_state.workspace.hub.reject(busy.repo, "ada", reason="No.")
     busy.read()
     page.locator("#preview").get_by_role("button", name="Accept", exact=False).first.click()
     expect(page.locator("#notice")).to_contain_text("Nothing was sent: ada is rejected now.")
-
-
-def test_e_shows_all_rules_in_the_preview_and_below_the_row_on_a_narrower_screen(page: Page) -> None:
-    _shows(page, "ada")
-    page.keyboard.press("e")
-    expect(page.locator("#preview .tree")).to_be_visible()
-    assert find_accessibility_problems(page) == []
-    page.keyboard.press("e")
-    expect(page.locator("#preview .tree")).to_be_hidden()
-    page.set_viewport_size({"width": 1024, "height": 800})
-    expect(page.locator("#preview")).to_be_hidden()
-    page.keyboard.press("e")
-    below = page.locator(".why-row")
-    expect(below.get_by_role("list", name="Conditions of rule")).to_be_visible()
-    expect(below.locator(".tree")).to_be_hidden()
-    below.get_by_text("Show all rules").click()
-    expect(below.locator(".tree")).to_be_visible()
-    assert find_accessibility_problems(page) == []
-    page.keyboard.press("e")
-    expect(below).to_have_count(0)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 1440, 1920])
-def test_it_stands_at_the_right_and_nothing_scrolls_sideways(
-    page: Page, width: int, scheme: Literal["light", "dark"]
-) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.set_viewport_size({"width": width, "height": 900})
-    _shows(page, "ada")
-    preview, table = page.locator("#preview").bounding_box(), page.locator(".q").bounding_box()
-    assert preview is not None
-    assert table is not None
-    assert table["x"] + table["width"] <= preview["x"]
-    assert preview["x"] + preview["width"] <= width
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("#facets").is_visible() == (width >= 1440)
-    widths = {
-        round(box["width"]) for button in page.locator("#preview .verbs > .btn").all() if (box := button.bounding_box())
-    }
-    assert len(widths) == 1
-    assert find_accessibility_problems(page) == []
-
-
-def test_without_scripts_there_is_none(browser: Browser, busy: Desk) -> None:
-    with serve_desk(busy) as url:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url, java_script_enabled=False)
-        page = context.new_page()
-        page.goto(f"/sign-in?t={busy.authenticator.make_link()}")
-        expect(page.locator("#rows > .row")).to_have_count(len(NAMES))
-        expect(page.locator("#preview")).to_be_hidden()
-        context.close()

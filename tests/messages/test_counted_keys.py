@@ -1,4 +1,4 @@
-"""Decisions in a real Chromium, with every key counted: fifteen with five reasons, and three that lead to the rest."""
+"""Decisions in a real Chromium, with every key counted: fifteen with five reasons, and keys pressed before a sheet is there."""
 
 from __future__ import annotations
 
@@ -88,16 +88,6 @@ def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(brows
         assert keys.pressed <= 20
     expected = {f"p{n:02d}": ("reset", FIRST) if n in thin else ("accept", None) for n in range(15)}
     assert _sent(desk) == expected
-
-
-def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, desk: Desk) -> None:
-    _ask(desk, [f"{GOOD} {n}" for n in range(3)])
-    with _queue(browser, desk) as page:
-        keys = Keyboard(page)
-        keys.press("s", "2", "Enter", "s", "Enter", "s", "Enter")  # faster than the desk answers
-        expect(page.locator("#tray")).to_have_attribute("data-count", "3")
-        assert keys.pressed == 7
-    assert _sent(desk) == {f"p{n:02d}": ("reset", SECOND) for n in range(3)}
 
 
 def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Browser, desk: Desk) -> None:

@@ -1,11 +1,11 @@
-"""The keys of the queue in a real Chromium: what a key means while rows are ticked, where the cursor goes, and one search."""
+"""The keys of the queue in a real Chromium: what a key means while rows are ticked, and where the cursor goes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, FloatRect, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.requests.rows.selections import delete_selection
@@ -112,14 +112,6 @@ def test_a_row_that_alone_is_ticked_is_decided_like_any_other_and_loses_its_tick
     expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
 
 
-def test_the_button_of_a_ticked_row_decides_that_row_alone(page: Page) -> None:
-    _press(page, "x", "j", "x")
-    expect(page.locator("#bulk")).to_contain_text("2 selected")
-    page.get_by_role("button", name="Accept ada").click()
-    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-    expect(page.locator("#bulk")).to_have_attribute("data-count", "1")
-
-
 # ---- the sheet of a reason -----------------------------------------------------------------------------------------------
 
 
@@ -148,18 +140,6 @@ def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, de
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("bob")
     assert _reasons(desk) == [texts[0], texts[2]]
-
-
-def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be_read(page: Page, desk: Desk) -> None:
-    _sheet(page)
-    page.keyboard.type("Which 2 labs?")
-    expect(page.locator("#reason")).to_have_value("Which 2 labs?")
-    expect(page.locator("#sheet [data-text]:checked")).to_have_count(0)
-    expect(page.locator("#sheet .reads")).to_contain_text("Which 2 labs?")
-    expect(page.locator("#reason-n")).to_contain_text("13 of 200")
-    _press(page, "Enter")
-    expect(page.locator("#tray")).to_contain_text("ada")
-    assert _reasons(desk) == ["Which 2 labs?"]
 
 
 def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, desk: Desk) -> None:
@@ -194,46 +174,7 @@ def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, des
     assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
-def test_the_button_of_the_sheet_says_that_enter_sends(page: Page) -> None:
-    _sheet(page)
-    expect(page.locator("#sheet [data-enter] kbd")).to_have_text("Enter")
-    expect(page.locator("#sheet [data-enter]")).to_have_accessible_name("Send back")
-    expect(page.locator("#sheet .undo-time")).to_have_text("600 s to undo")
-
-
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1280, 560), (700, 700), (390, 780), (360, 640)])
-def test_the_sheet_never_covers_its_row(page: Page, width: int, height: int) -> None:
-    page.set_viewport_size({"width": width, "height": height})
-    for name in ("ada", "fay"):
-        page.goto("/queue")
-        page.locator("#rows > .row", has_text=name).locator(".who").focus()
-        _press(page, "s")
-        expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
-        expect(page.locator("#sheet [data-enter] kbd")).not_to_have_attribute("hidden", "")
-        row = page.locator(".row.is-focus").bounding_box()
-        sheet = page.locator("#sheet").bounding_box()
-        assert row is not None
-        assert sheet is not None
-        assert row["y"] >= 0
-        assert row["y"] + row["height"] <= sheet["y"] + 1
-        assert sheet["y"] + sheet["height"] <= height + 1 or height < 600 < width
-        _press(page, "Escape")
-        expect(page.locator("#sheet")).to_be_hidden()
-        assert page.locator("body").get_attribute("style") in {None, ""}
-    page.set_viewport_size({"width": 1280, "height": 900})
-
-
 # ---- undo ----------------------------------------------------------------------------------------------------------------
-
-
-def test_after_undo_the_cursor_is_on_the_row_that_was_taken_back(page: Page) -> None:
-    _press(page, "j", "a")
-    _focus(page, "cyd")
-    expect(page.locator("#tray")).to_contain_text("bob")
-    _press(page, "j", "z")
-    _focus(page, "bob")
-    expect(page.get_by_role("button", name="Accept bob")).to_be_visible()
-    _focus(page, "bob")
 
 
 def test_after_undo_of_a_decision_of_an_earlier_page_the_cursor_is_on_its_row(page: Page) -> None:
@@ -253,24 +194,6 @@ def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, desk: Desk) ->
     expect(page.locator("#tray .tray")).to_have_count(0)
     _focus(page, "ada")
     assert find_latest_decisions(desk.app_state.workspace.store, bob) == before
-
-
-# ---- one search ----------------------------------------------------------------------------------------------------------
-
-
-def test_slash_selects_the_query_so_that_typing_replaces_it(page: Page) -> None:
-    assert page.get_by_role("searchbox").or_(page.locator("main [role=search] input[type=text]")).count() == 1
-    _press(page, "/")
-    expect(page.locator("#q")).to_be_focused()
-    page.keyboard.type("fay")
-    expect(page.locator("#q")).to_have_value("fay")
-    page.goto("/plans")
-    _press(page, "/")
-    page.keyboard.type("fay")
-    _press(page, "Enter")
-    expect(page.locator("#rows > .row")).to_have_count(1)
-    page.goto("/people")
-    assert page.get_by_role("searchbox").or_(page.locator("main [role=search] input[type=text]")).count() == 1
 
 
 # ---- fixed places --------------------------------------------------------------------------------------------------------
@@ -301,44 +224,3 @@ def test_each_action_has_its_place_whatever_else_can_be_decided(page: Page, widt
     assert of_pending["accept"] not in of_accepted.values()
     for places, order in ((of_pending, ["accept", "reset", "reject"]), (of_accepted, ["reset", "cancel", "reject"])):
         assert sorted(places, key=places.__getitem__) == order
-
-
-def test_on_a_phone_a_row_has_three_columns_and_reject_is_the_last(page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 900})
-    page.goto("/queue?q=gus")
-    of_accepted = _places(page, "gus")
-    page.goto("/queue?q=fay")
-    of_pending = _places(page, "fay")
-    page.set_viewport_size({"width": 1280, "height": 900})
-    assert list(of_pending) == ["accept", "reset", "reject"]
-    assert list(of_accepted) == ["reset", "cancel", "reject"]
-    assert sorted(of_pending.values()) == sorted(of_accepted.values()) == list(of_accepted.values())
-    assert of_pending["reject"] == of_accepted["reject"]
-
-
-def test_the_page_of_a_request_has_equal_buttons_in_the_same_order(page: Page) -> None:
-    places: list[dict[str | None, FloatRect]] = []
-    for name in ("fay", "gus"):
-        page.goto(f"/queue?q={name}")
-        _press(page, "o")
-        expect(page.locator(".verbs")).to_be_visible()
-        page.wait_for_load_state()
-        found = page.locator(".verbs [data-key]").all()
-        places.append({one.get_attribute("data-key"): box for one in found if (box := one.bounding_box())})
-    pending, accepted = places
-    assert list(pending) == ["a", "s", "r"]
-    assert list(accepted) == ["s", "c", "r"]
-    assert pending["r"]["x"] == accepted["r"]["x"]
-    for boxes in (pending.values(), accepted.values()):
-        assert len({(box["y"], box["width"], box["height"]) for box in boxes}) == 1
-        assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_bar_stays_in_view_while_rows_are_ticked(page: Page, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 420})
-    _press(page, "x")
-    expect(page.locator("#bulk")).to_contain_text("1 selected")
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    expect(page.locator("#bulk")).to_be_in_viewport(ratio=1)
-    page.set_viewport_size({"width": 1280, "height": 900})

@@ -1,4 +1,4 @@
-"""The overview page and its files: what members see, and that the charts show what the table says."""
+"""The overview page and its files: what members see, and that charts and table say the same."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import io
 import re
 from html import unescape
 
-from playwright.sync_api import Browser
-
 from hf_gate import Hub
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
@@ -16,7 +14,7 @@ from hf_gate.core.records import keys_of
 from hf_gate.reports.pages.overview import Series, draw_lines, draw_stacked_bars
 from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.sync_schedule import SyncKind
-from tests.kits.desk import GOOD, Desk, serve_desk
+from tests.kits.desk import GOOD, Desk
 
 
 def _ask(desk: Desk, count: int) -> None:
@@ -91,18 +89,3 @@ def test_a_member_of_one_repo_gets_no_number_of_another(crowded: Desk) -> None:
     own = mia.get("/overview.json").json
     assert own["repos"] == 1
     assert 0 < own["waiting"] < everything["waiting"]
-
-
-def test_charts_stand_side_by_side_where_there_is_room(browser: Browser, desk: Desk) -> None:
-    _ask(desk, 2)
-    with serve_desk(desk) as url:
-        context = browser.new_context(base_url=url)
-        page = context.new_page()
-        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
-        page.goto("/overview")
-        for width, rows in ((390, 2), (1024, 2), (1280, 1), (1920, 1)):
-            page.set_viewport_size({"width": width, "height": 900})
-            boxes = [chart.bounding_box() for chart in page.locator(".chart").all()]
-            assert len({box["y"] for box in boxes if box}) == rows, width
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        context.close()
