@@ -162,6 +162,7 @@ class Desk:
     app: SecurityMiddleware
     authenticator: Authenticator
     repo: Repo
+    follow_token: Callable[[], None] = lambda: None  # uses the token that its file holds now
 
     def visitor(self, member: Member | None = None) -> Visitor:
         """Somebody who is signed in: the owner, or a member who is added on the way."""
@@ -261,22 +262,37 @@ def open_desk(folder: Path, policy: str | None = POLICY, config: str = "", **mad
 
 @contextmanager
 def open_existing_desk(
-    folder: Path, local: LocalHub, environment: Mapping[str, str] | None = None, *, lends: bool = False
+    folder: Path,
+    local: LocalHub,
+    environment: Mapping[str, str] | None = None,
+    *,
+    lends: bool = False,
+    token_file: Path | None = None,
 ) -> Iterator[Desk]:
     """The desk of a workspace that exists. `lends`: another desk may write beside it."""
-    flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
+    token = local.tokens["owner"] if token_file is None else None
+    place = None if token_file is None else str(token_file)
+    flags = Flags(endpoint=local.url, token=token, token_file=place, workspace=str(folder))
     settings = read_settings(flags, environment or {}, folder)
     with (
         bootstrap.Connection(settings) as connection,
         bootstrap.connect_workspace(connection, bootstrap.read_location(settings), lends=lends) as workspace,
     ):
         workspace.clock = ManualClock(from_ms(to_ms(workspace.clock.now())))
+
+        def follow_token() -> None:
+            connection.follow_token(read_settings(flags, environment or {}, folder))
+            workspace.use_settings(connection.settings)
+
+        if token_file is not None:
+            assert connection.account is not None  # as the command has asked before
+            follow_token()
         app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
         door = Authenticator(app_state)
         line = local.repos[0]
         app = build_desk_app(app_state, door, frozenset({HOST}))
         try:
-            yield Desk(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]))
+            yield Desk(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]), follow_token)
         finally:
             app_state.close()
 

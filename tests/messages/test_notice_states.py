@@ -85,6 +85,28 @@ def test_a_count_that_grows_is_told_again_after_an_hour(store: Store) -> None:
     assert compare(store, T0 + 7_400_000) == [], "only alarms are told when they are over"
 
 
+@ON_BOTH
+def test_an_incident_of_several_processes_is_one_and_ends_with_the_last_of_them(store: Store) -> None:
+    token = Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts={"text": "The token is refused."}))
+    turn_on_destinations(store)
+    hour = 3_600_000
+
+    def meet(by: str, at: int, *conditions: Condition) -> None:
+        with store.writing() as write:
+            notices.compare_conditions(write, [NoticeEvent.TOKEN], conditions, T0 + at, by=by)
+
+    meet("loop", hour, token)
+    meet("desk", hour, token)
+    meet("loop", 2 * hour)
+    meet("loop", 3 * hour)
+    assert [item.facts for item in list_notice_items(store)] == [token.item.facts]
+    meet("desk", 4 * hour)
+    assert [item.facts.get("state") for item in list_notice_items(store)] == [None, "over"]
+    meet("desk", 5 * hour, token)
+    meet("loop", 30 * hour)
+    assert [item.facts.get("state") for item in list_notice_items(store)] == [None, "over"] * 2, "the desk is gone"
+
+
 # ---- failures ----------------------------------------------------------------------------------------------------------
 
 MINUTE = 60_000

@@ -36,6 +36,8 @@ def describe_health(context: HttpContext) -> Health:
 
 def make_banner(context: HttpContext) -> Banner | None:
     """Return the banner of a page; None while unattended work is alive, or was never started."""
+    if (problem := context.app_state.token_problem) is not None:
+        return Banner("failed", f"This desk can send nothing: {problem}", "Replace its token.")
     other = describe_other_files(context.workspace.store, context.app_state.policies.last_bundle)
     if other is not None:
         hint = (

@@ -355,3 +355,8 @@ def limit_client(hub: Hub, seconds_left: Callable[[], float], count_sharers: Cal
     """
     hub._driver.seconds_to_change = seconds_left  # noqa: SLF001 - not for users of the library
     hub._driver.count_sharers = count_sharers  # noqa: SLF001
+
+
+def is_token_refused(hub: Hub) -> bool | None:
+    """Return whether the Hub refuses the token of a client; None before its first answer."""
+    return hub._driver.is_token_refused  # noqa: SLF001 - as above

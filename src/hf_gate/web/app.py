@@ -238,13 +238,15 @@ class DeskApp:
         return Response("ok\n", media_type="text/plain")
 
     async def readyz(self, _: Request) -> Response:
-        """Say whether the store can be read; 503 if not."""
+        """Say whether the store can be read and decisions can be sent; 503 if not."""
 
         def look() -> Response:
             try:
                 self.app_state.workspace.store.setting("ready")
             except HfGateError:
                 return Response("the store cannot be read\n", 503, media_type="text/plain")
+            if self.app_state.token_problem is not None:
+                return Response("the token cannot be used\n", 503, media_type="text/plain")
             return Response("ok\n", media_type="text/plain")
 
         return await self.run_in_thread(look)

@@ -58,6 +58,7 @@ class AppState:
     owner_id: str | None = None  # the owner's account id on the Hub; see `membership`
     token_role: str | None = None  # as the Hub names it: write, read or fineGrained
     sync_status: SyncStatus = field(default_factory=SyncStatus)
+    token_problem: str | None = None  # why this desk can send nothing
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
@@ -84,9 +85,9 @@ class AppState:
 
     def announce(self) -> None:
         """Let other processes of the store see this desk and the files that it uses."""
-        token = bootstrap.fingerprint_token(self.workspace.settings) or ""
 
         def describe() -> ProcessRow:
+            token = bootstrap.fingerprint_token(self.workspace.settings) or ""
             bundle = self.policies.last_bundle
             return ProcessRow(role="desk", digest="" if bundle is None else bundle.files_digest, token=token)
 

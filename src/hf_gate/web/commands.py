@@ -6,6 +6,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hf_gate.base.ids import Repo
     from hf_gate.settings.service.workspace import Workspace
 
+    from .app_state import AppState
     from .server import Server
 
 
@@ -101,6 +103,7 @@ def _serve(
     if not 0 <= seconds <= _MAX_HOLD:
         raise UsageError(f"--hold {hold} is too long.", hint="The maximum is 1h.")
     workspace = open_workspace(context, writes=True, lends=True)
+    context.follow_token()
     owner = context.connection.read_account()  # the owner counts as a person, so the cache is not enough
     app_state = AppState(
         workspace,
@@ -110,13 +113,22 @@ def _serve(
         token_role=owner.token_role if owner else None,
     )
     try:
-        server = Server(app_state, _repos_to_sync(context, workspace), host, port, public, os.environ)
+        repos = _repos_to_sync(context, workspace)
+        server = Server(app_state, repos, host, port, public, os.environ, partial(_follow_token, context, app_state))
     except OSError as problem:
         raise UsageError(
             f"cannot listen on {host}:{port}: {problem.strerror}.", hint="--port 0 picks a free port."
         ) from None
     server.run(lambda: _print_start(context, server, opens=not no_open))
     return 0
+
+
+def _follow_token(context: CommandContext, app_state: AppState) -> None:
+    """Use the token that its source holds now. Raises UsageError if it cannot be read or used."""
+    context.follow_token()
+    if app_state.workspace.settings is not context.settings:
+        app_state.workspace.use_settings(context.settings)
+        app_state.request_sync()
 
 
 # ---- calls of a running desk -----------------------------------------------------------------------------------------

@@ -213,6 +213,7 @@ class Server:
     port: int = 7860
     public_url: str | None = None  # an origin from `parse_public_url`
     environ: Mapping[str, str] = field(default_factory=dict)  # the variables of this process, for sign-in with the Hub
+    follow_token: Callable[[], None] = lambda: None  # uses the token that its source holds now
     url: str = field(init=False)  # the address for browsers
     local_url: str = field(init=False)  # the address it listens on
     authenticator: Authenticator = field(init=False)
@@ -257,7 +258,7 @@ class Server:
 
         Raises StoreTooNew when a newer hf-gate changed the store so that this desk cannot go on.
         """
-        worker = BackgroundWorker(self.app_state, self.repos)
+        worker = BackgroundWorker(self.app_state, self.repos, self.follow_token)
         self.app_state.request_sync = worker.request_sync
         self.app_state.announce()
         terminal = Terminal(self.app_state, self.authenticator, self.local_url)

@@ -27,6 +27,7 @@ from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
 from hf_gate.inbox.rows import find_decidable_requests
+from hf_gate.messages.rows.notices import find_token_problem
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
@@ -104,7 +105,7 @@ def _judge(
         said = f"{stop.by} stopped all unattended work {_ago(stop.at, now)}{why}."
         return HealthState.STOPPED, said, LEDGER_HINT if is_broken else "An admin can start it again: hf-gate start"
     if not turns:
-        return HealthState.IDLE, "`hf-gate run` was never started here.", ""
+        return HealthState.STUCK if stuck else HealthState.IDLE, "`hf-gate run` was never started here.", ""
     newest = turns[0]
     ago = _ago(newest.started_at, now)
     if last is not None and last.end in _BAD_ENDS:
@@ -188,6 +189,7 @@ def _ago(at: int, now: datetime) -> str:
 class ProblemKind(StrEnum):
     """What needs a person."""
 
+    TOKEN = "token"  # noqa: S105 - a kind of problem
     HELD_POLICY = "held_policy"
     TABLE = "table"
     UNKNOWN_CONDITIONS = "unknown_conditions"
@@ -246,13 +248,15 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
 def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
     """Yield what needs a person. The files of the workspace are read if no bundle is given.
 
-    These are acceptances without approvals, refused tables, held policies and ends,
+    These are a token that a process cannot use, acceptances without approvals, refused tables, held policies and ends,
     conditions that stay unknown, notices and letters that did not arrive, a wrong clock, runs that have not ended,
     grants that should have ended a day ago, lists that are not proved complete, requests that people should have
     decided, and requests that a rule should have decided a day ago.
     """
     store = workspace.store
     now = workspace.now()
+    if refused_token := find_token_problem(store):
+        yield OpenProblem(ProblemKind.TOKEN, "", refused_token)
     yield from _list_access(store, now)
     if bundle is None:
         refused = find_refused_tables(workspace)

@@ -31,7 +31,7 @@ from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
-from .health import READ_TURNS, list_problems
+from .health import READ_TURNS, ProblemKind, list_problems
 from .turn import TurnContext, TurnResult, run_turn
 from .unattended import LEDGER_HINT, record_stop
 
@@ -160,7 +160,7 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
     conditions += [
         Condition(problem.key, NoticeItem(event=NoticeEvent.STUCK, facts={"text": problem.sentence}))
         for problem in list_problems(workspace, bundle)
-        if problem.is_stuck
+        if problem.is_stuck and problem.kind is not ProblemKind.TOKEN  # it is told by itself
     ]
     return conditions
 

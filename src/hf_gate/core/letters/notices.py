@@ -238,11 +238,12 @@ class HeldCondition(NoticeItem, frozen=True, kw_only=True, omit_defaults=True):
     """A condition as it is stored: its item, for how many turns it has held, and when (ms) and with which count it was
     told.
 
-    `told` is by destination.
+    `told` is by destination. `by` has when (ms) the loop, and the desk, last met it: it is over when neither does.
     """
 
     turns: int = 0
     told: Mapping[str, tuple[int, int]] = {}
+    by: Mapping[str, int] = {}
 
     @property
     def item(self) -> NoticeItem:

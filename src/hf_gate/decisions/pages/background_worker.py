@@ -13,9 +13,10 @@ from typing import Final
 from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
-from hf_gate.errors import HfGateError, StoreBusy, StoreTooNew
+from hf_gate.errors import HfGateError, StoreBusy, StoreTooNew, UsageError
+from hf_gate.hub.client import is_token_refused
 from hf_gate.messages.service.message_sending import drain_workspace
-from hf_gate.messages.service.notifications import store_destinations
+from hf_gate.messages.service.notifications import report_token, store_destinations
 from hf_gate.requests.service.sync import sync_repo
 from hf_gate.requests.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, minimum_pause, next_pause
 from hf_gate.settings.service.workspace import CONFIG_FILE, Workspace
@@ -34,24 +35,30 @@ _DESK_MAX_PAUSE: Final = 60.0
 _TICK: Final = 0.25  # seconds between two checks of the tray
 _NOTICE_PAUSE: Final = 5.0  # seconds between two looks at the outbox
 _RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions that a crash left unknown
-_CHECK_EVERY: Final = 5.0  # seconds between two checks whether a newer hf-gate changed the store
+_CHECK_EVERY: Final = 5.0  # seconds between two checks of the token, and whether a newer hf-gate changed the store
+_REPORT_EVERY: Final = 3600.0  # seconds between two reports of a token that cannot be used
+_REFUSED: Final = "the Hub refuses its token."
 
 
 @dataclass
 class BackgroundWorker:
     """The threads of a desk: for the tray, the sync, and notices if there are destinations.
 
-    `repos` returns the repos to sync each time. `end` ends the desk when it cannot go on, because of `fault`.
+    `repos` returns the repos to sync each time. `follow_token` uses the token that its source holds now. `end` ends the
+    desk when it cannot go on, because of `fault`.
     """
 
     app_state: AppState
     repos: Callable[[], Sequence[Repo]]
+    follow_token: Callable[[], None] = lambda: None
     end: Callable[[], None] = lambda: None
     fault: HfGateError | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _sync_requested: threading.Event = field(default_factory=threading.Event)
     _evaluated_bundle: PolicyBundle | None = None
+    _reported_problem: str | None = ""  # of the token; empty: none was reported yet, not even that there is none
+    _token_reported_at: float = 0.0
     _has_unevaluated: bool = False  # whether a sync found changes that no evaluation has seen
     _evaluation: EvaluationProcess = field(init=False)
 
@@ -93,6 +100,7 @@ class BackgroundWorker:
             try:
                 if time.monotonic() - checked_at >= _CHECK_EVERY:
                     workspace.store.check_program()
+                    self.check_token()
                     checked_at = time.monotonic()
                 if time.monotonic() - recovered_at >= _RECOVER_EVERY:
                     if list_begun_decision_runs(workspace.store):
@@ -113,6 +121,29 @@ class BackgroundWorker:
                 failure = service.problem = _describe_failure("sending from the tray", problem)
             self.app_state.wake.wait(_TICK)
             self.app_state.wake.clear()
+
+    def check_token(self) -> None:
+        """Use the token that its source holds now, and store as an incident that it cannot be used.
+
+        Raises UsageError if it cannot be read, or belongs to another account: nothing is sent then.
+        """
+        workspace = self.app_state.workspace
+        wrong: UsageError | None = None
+        try:
+            self.follow_token()
+        except UsageError as found:
+            wrong = found
+        is_refused = is_token_refused(workspace.hub)
+        if wrong is not None or is_refused is not None:
+            problem = str(wrong) if wrong is not None else _REFUSED if is_refused else None
+            self.app_state.token_problem = problem
+            is_old = time.monotonic() - self._token_reported_at >= _REPORT_EVERY
+            if problem != self._reported_problem or (problem is not None and is_old):
+                report_token(workspace.store, problem, to_ms(workspace.now()))
+                self._reported_problem = problem
+                self._token_reported_at = time.monotonic()
+        if wrong is not None:
+            raise wrong
 
     # ---- notices -----------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,9 @@ from hf_gate.web.http_context import HttpContext, NotFound, Refused, require
 MAX_IDEMPOTENCY: Final = 200  # characters
 _MOVED: Final = "The request changed, or another decision about it is not sent yet."
 _SEND_AGAIN: Final = "Send it again in a moment, with the same Idempotency-Key."
+_SEND_LATER: Final = (
+    "The decision is stored. Replace the token of the desk, and ask again with the same Idempotency-Key."
+)
 _UNDONE: Final = "it was taken back before it was sent"
 
 
@@ -88,7 +91,10 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
             hint="Send another Idempotency-Key for another decision.",
             status=409,
         )
-    return _describe(context, known)
+    out = _describe(context, known)
+    if out.outcome is None and (problem := context.app_state.token_problem):
+        raise Refused(f"The desk can send nothing: {problem}", hint=_SEND_LATER, status=503)
+    return out
 
 
 def _decide(context: HttpContext, repo: Repo, wish: KeyDecisionIn, claim: KeyDecision) -> None:

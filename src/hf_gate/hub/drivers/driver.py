@@ -23,6 +23,7 @@ from hf_gate.hub.protocol.messages import (
     HubCall,
     NoReply,
     Pause,
+    Reply,
     StartCall,
     TakeItems,
 )
@@ -48,6 +49,7 @@ class Driver:
         self._stop_signal = StopSignal()  # set by `close`
         self.seconds_to_change: Callable[[], float] = lambda: math.inf  # how long a change may last that starts now
         self.count_sharers: Callable[[], int] = lambda: 1  # processes that use the token
+        self.is_token_refused: bool | None = None  # by the last answer that shows it; None before it
 
     def run(
         self,
@@ -141,6 +143,8 @@ class Driver:
             self.budget.record_lost_call(send)
             raise
         self.budget.record_answer(self.clock.now(), send, answer)
+        if isinstance(answer, Reply) and (answer.status < 400 or answer.status == 401):
+            self.is_token_refused = answer.status == 401
         return answer
 
     def wait_for_slot(self, send: HubCall, stop_signal: StopSignal) -> float:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from hf_gate.base.decoding import decode_json
-from hf_gate.base.timestamps import HOUR_MS, from_ms
+from hf_gate.base.timestamps import DAY_MS, HOUR_MS, from_ms
 from hf_gate.core.letters.notices import (
     DEFAULT_AFTER,
     FAILURES,
@@ -23,6 +23,7 @@ from hf_gate.core.letters.notices import (
     NoticeEvent,
     NoticeItem,
     NoticeMode,
+    describe_item,
     join_failures,
     next_digest,
     sum_runs,
@@ -137,13 +138,20 @@ def _is_digest_due(subscription: Subscription, first_at: int, now: int) -> bool:
 
 
 def compare_conditions(
-    write: Writer, events: Collection[NoticeEvent], current: Iterable[Condition], at: int, *, can_end: bool = True
+    write: Writer,
+    events: Collection[NoticeEvent],
+    current: Iterable[Condition],
+    at: int,
+    *,
+    can_end: bool = True,
+    by: str = "loop",
 ) -> None:
-    """Store which conditions of these events hold now, and queue what each destination must know of them.
+    """Store which conditions of these events hold now for a process, and queue what each destination must know of them.
 
     A condition is told when it has held for the number of turns that the destination wants, once a day while it lasts,
     and when its count has grown. An alarm that was told is also told when it is over. `can_end`: whether a failure that
-    is not among the current ones is over; a turn that failed whole does not show that.
+    is not among the current ones is over; a turn that failed whole does not show that. A condition that several
+    processes met is one, and over when the last of them no longer meets it, or was not heard of for a day.
     """
     db = write.db
     subscriptions = read_subscriptions(write.db)
@@ -152,7 +160,11 @@ def compare_conditions(
         for event, line, item, began_at in db.rows("SELECT event, line, item, began_at FROM notice_conditions")
     }
     items = {(one.item.event, one.key): one.item for one in current}
-    gone = {key: held for key, (held, _) in stored.items() if key[0] in events and key not in items}
+    gone = {
+        key: held
+        for key, (held, _) in stored.items()
+        if key[0] in events and key not in items and (by in held.by or not _list_others(held, by, at))
+    }
     news: dict[str, list[NoticeItem]] = {subscription.name: [] for subscription in subscriptions}
     for key, item in items.items():
         before, began_at = stored.get(key, (None, at))
@@ -162,13 +174,18 @@ def compare_conditions(
             if turns + 1 >= one.after(item.event) and _is_news(item, told.get(one.name), one, at):
                 news[one.name].append(item)
                 told[one.name] = (at, item.count)
-        fields = {name: getattr(item, name) for name in NoticeItem.__struct_fields__}
-        held = HeldCondition(**fields, turns=min(turns + 1, MAX_AFTER), told=told)
-        if held != before:
-            _write_condition(db, key, held, began_at)
+        others = {} if before is None else _list_others(before, by, at)
+        known = item if before is None or not others else before.item  # its end is told as its beginning was
+        fields = {name: getattr(known, name) for name in NoticeItem.__struct_fields__}
+        held = HeldCondition(**fields, turns=min(turns + 1, MAX_AFTER), told=told, by={**others, by: at})
+        _write_condition(db, key, held, began_at)
     over = {key: held for key, held in gone.items() if can_end or key[0] not in FAILURES}
-    for event, line in over:
-        db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event.value, line))
+    for (event, line), held in list(over.items()):
+        if others := _list_others(held, by, at):
+            _write_condition(db, (event, line), msgspec.structs.replace(held, by=others), at)
+            del over[event, line]
+        else:
+            db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event.value, line))
     for (event, _), held in over.items():
         ended = _end(db, held.item)
         for one in subscriptions:
@@ -176,6 +193,17 @@ def compare_conditions(
                 news[one.name].append(ended)
     for one in subscriptions:
         queue(db, one, join_failures(news[one.name]), at)
+
+
+def _list_others(held: HeldCondition, by: str, at: int) -> dict[str, int]:
+    """Return which other processes met a condition in the last day."""
+    return {other: met_at for other, met_at in held.by.items() if other != by and abs(at - met_at) < DAY_MS}
+
+
+def find_token_problem(store: Store) -> str | None:
+    """Return why a process cannot use its token; None if each can."""
+    row = store.reads.row("SELECT item FROM notice_conditions WHERE event = ?", (NoticeEvent.TOKEN.value,))
+    return None if row is None else describe_item(decode_json(row[0], HeldCondition).item)
 
 
 def queue_recovery(store: Store, item: NoticeItem, destinations: Collection[str], at: int) -> None:

@@ -16,6 +16,7 @@ from hf_gate.core.events.entry_records import event_record
 from hf_gate.core.letters.messages import Delivery, DeliveryKind, OutboxRow
 from hf_gate.core.letters.notices import (
     ChannelKind,
+    Condition,
     Destination,
     NamedRequest,
     NoticeEvent,
@@ -57,6 +58,14 @@ def queue_store_recovery(workspace: Workspace, names: Collection[str]) -> None:
     """Queue for these destinations that the store can be used again: they got the alarm past the outbox."""
     item = NoticeItem(event=NoticeEvent.FAILED_TURN, facts={"text": "the store could not be used"})
     notices.queue_recovery(workspace.store, item, names, to_ms(workspace.now()))
+
+
+def report_token(store: Store, problem: str | None, at: int) -> None:
+    """Store whether this desk cannot use its token, and queue what receivers must know."""
+    facts = {"text": f"The desk can send nothing: {problem}", "hint": "Replace the token of the desk."}
+    current = [] if problem is None else [Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))]
+    with store.writing(is_short=True) as write:
+        notices.compare_conditions(write, [NoticeEvent.TOKEN], current, at, by="desk")
 
 
 def name_workspace(location: WorkspaceLocation) -> str | None:

@@ -94,6 +94,11 @@ class Workspace:
         """The time zone in which days end."""
         return self.location.zone
 
+    def use_settings(self, settings: Settings) -> None:
+        """Use these settings, and a new Hub client, from now on."""
+        self.settings = settings
+        vars(self).pop("hub", None)
+
     def now(self) -> datetime:
         """Return the current time in UTC."""
         return self.clock.now()
