@@ -14,7 +14,7 @@ from .hub_process import ROOT, build_environment, read_peak_mb, run_local_hub
 from .results import DASH, Row, format_ratio, unmeasured_row
 from .sizes import Sizes
 
-OURS = "from hf_gate.cli.main import main; main()"  # same as the console script
+OURS = "from hf_gate.__main__ import main; main()"  # same as the console script
 PEER_LS = "import sys; from huggingface_hub import HfApi; [print(r.username) for r in HfApi().list_pending_access_requests(sys.argv[1], repo_type=sys.argv[2])]"
 Command = Sequence[str]
 

@@ -1,8 +1,14 @@
-"""Runs `hf-gate` as `python -m hf_gate`."""
+"""Runs `hf-gate`, also as `python -m hf_gate`."""
 
 from __future__ import annotations
 
-from hf_gate.cli.main import main
+import sys
+
+try:
+    from hf_gate.cli.main import main
+except KeyboardInterrupt:  # Ctrl-C before the program could answer it
+    sys.stderr.write("Error: interrupted; nothing was sent to the Hub.\n")
+    sys.exit(130)
 
 if __name__ == "__main__":
     main()

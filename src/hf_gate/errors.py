@@ -273,7 +273,10 @@ class StoreBusy(StoreUnavailable):
 class StoreDamaged(HfGateError):
     """The file is not a valid store; nothing was written."""
 
-    default_hint = "Restore it from a backup. Requests can be read from the Hub again: hf-gate sync --full."
+    default_hint = (
+        "With a backup: hf-gate store restore FILE. Without one: hf-gate store remove, then hf-gate sync --full; "
+        "the dates of ends and the audit log are lost."
+    )
 
 
 class StoreTooNew(HfGateError):

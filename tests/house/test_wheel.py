@@ -78,7 +78,7 @@ def test_its_metadata_is_that_of_the_contract(wheel: zipfile.ZipFile) -> None:
 def test_it_opens_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile) -> None:
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     doors = wheel.read(name).decode()
-    assert "[console_scripts]\nhf-gate = hf_gate.cli.main:main" in doors
+    assert "[console_scripts]\nhf-gate = hf_gate.__main__:main" in doors
     assert "[pytest11]\nhf_gate = hf_gate.testing" in doors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from hf_gate.base.display_text import display_width
 from hf_gate.base.timestamps import format_age
 from hf_gate.cli.text_layout import Column, choose_widths, find_constant_columns, wrap_line
+from hf_gate.testing import LocalHub
+from tests.kits.command_line import DATASET, MODEL, PROGRAM, Console
+from tests.kits.terminal import Terminal
 
 _WHO = Column("WHO", str)
 _NAME = Column("NAME", str, is_flexible=True, min_width=10, drop_rank=30)
@@ -88,3 +92,27 @@ def test_a_line_parts_between_words_and_the_rest_hangs() -> None:
 def test_an_age_is_told_in_a_unit_that_says_something(ago: timedelta, told: str) -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     assert format_age(now - ago, now) == told
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_gets_whole_words_below_their_label_and_no_codes_as_text(fresh: LocalHub, columns: int) -> None:
+    with Terminal([*PROGRAM, "why", MODEL], Console(fresh).environment(), columns) as terminal:
+        terminal.end()
+        lines = terminal.display.splitlines()
+    assert "\N{SYMBOL FOR ESCAPE}" not in terminal.display
+    assert b"\x1b[1m" in terminal.raw, "the title is bold"
+    words = set(Console(fresh).run("why", MODEL).out.split())
+    if columns == 80:
+        assert set(" ".join(lines).split()) == words
+    (seen,) = (n for n, line in enumerate(lines) if line.startswith("  seen  token:"))
+    if columns == 40:
+        assert lines[seen + 1].startswith(" " * 8 + "reads")
+
+
+def test_a_command_stays_whole_so_that_it_can_be_pasted(fresh: LocalHub, tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-with-a-long-name"
+    words = ["--workspace", str(folder), "init", DATASET]
+    with Terminal([*PROGRAM, *words], Console(fresh).environment(), 60) as terminal:
+        assert terminal.end() == 0
+    written = f"  hf-gate --workspace {folder} review {DATASET}\r\n    decide in the terminal, by single keys\r\n"
+    assert written.encode() in terminal.raw

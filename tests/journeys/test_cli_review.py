@@ -297,7 +297,7 @@ def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) 
         assert "3 accepted." in terminal.display
     names = [f"person-{number}" for number in range(21)]
     request_access(three, names)
-    for typed, code in (("y", 6), ("21", 0)):
+    for typed, code in (("no", 6), ("21", 0)):
         with _open(three, "reject", MODEL, *names, "--reason", "Closed.") as terminal:
             assert "and 1 more" in terminal.until("Type 21 to continue")
             assert '"Closed."' in terminal.display

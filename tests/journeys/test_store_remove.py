@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
+import pytest
 
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import schema_of
@@ -83,6 +84,50 @@ def test_a_terminal_asks_once(console: Console, place: Path) -> None:
     assert not list(place.glob("desk.db*"))
 
 
+def test_a_question_that_is_answered_with_no_writes_nothing(
+    console: Console, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (place, elsewhere):
+        before = {path: path.stat().st_mtime_ns for path in (*own_files(Path.home()), *place.iterdir())}
+        monkeypatch.chdir(folder)
+        with Terminal([*PROGRAM, "store", "remove"], console.environment()) as screen:
+            screen.until("Delete all data of hf-gate in")
+            screen.press("n\r")
+            assert screen.end() == 6
+        assert {path: path.stat().st_mtime_ns for path in (*own_files(Path.home()), *place.iterdir())} == before
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_removal_warns_of_ends_that_will_not_come(console: Console, place: Path) -> None:
+    assert console.run("ends", "set", f"ada-l@{MODEL}", "--until", "2027-06-30", "--yes").code == 0
+    warning = "Warning: nothing ends the access of 1 person afterwards."
+    assert warning in console.run("store", "remove").err
+    assert (place / "desk.db").exists()
+    removed = console.run("store", "remove", "--yes", "--json")
+    assert warning in removed.err
+    assert removed.json["ends"] == 1
+    assert "Warning" not in console.run("store", "remove", "--yes").err, "there is no store any more"
+
+
+def test_files_beside_the_store_and_exports_of_a_person_are_named(console: Console, place: Path) -> None:
+    (place / "erasures.jsonl").write_text("")
+    settings = Path.home() / ".config" / "hf-gate" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("")
+    assert console.run("person", "export", "bob", "bob.json").code == 0
+    assert console.run("store", "backup", "copy.db").code == 0
+    kept = console.run("store", "remove", "--yes").out
+    assert f"Kept, because a restored backup needs it: {place / 'erasures.jsonl'}" in kept
+    names = [place / name for name in ("bob.json", "bob.html", "copy.db", "copy.db.json", ".gitignore")]
+    for path in (*names, settings):
+        assert f"Kept, because it is your file: {path}" in kept
+    listed = {line.rpartition(": ")[2] for line in kept.splitlines() if line.startswith("Kept")}
+    left = {str(path) for path in place.rglob("*") if path.is_file()}
+    assert left <= listed, "nothing else is left"
+
+
 def test_nothing_is_removed_while_a_process_has_the_store_open(console: Console, place: Path) -> None:
     with database(place / "desk.db") as reader:
         reader.execute("SELECT count(*) FROM requests").fetchone()
@@ -99,6 +144,18 @@ def test_nothing_is_removed_while_a_change_is_unsettled(console: Console, place:
     assert ended.code == 6
     assert "1 change may have been sent" in ended.error
     assert (place / "desk.db").exists()
+
+
+def test_the_hint_of_a_damaged_store_leads_out_of_it(console: Console, place: Path) -> None:
+    (place / "desk.db").write_bytes(b"SQLite format 3\0" + b"?" * 9000)
+    hint = console.run("ls").hint
+    assert console.run("sync", "--full").hint == hint, "there is nothing to read into"
+    for words in ("hf-gate store remove", "hf-gate sync --full"):
+        assert words in hint
+        more = ["--yes"] if "remove" in words else []
+        ended = console.run(*words.split()[1:], *more)
+        assert ended.code == 0, ended.err
+    assert "ada-l" in console.run("ls", "--status", "all").out
 
 
 def test_a_damaged_store_is_removed(console: Console, place: Path) -> None:

@@ -1,13 +1,15 @@
-"""What variables of the environment say about the whole program."""
+"""What holds for the whole program: what variables of the environment say, and whether a change may have been sent."""
 
 from __future__ import annotations
 
 import os
+from threading import Event
 from typing import Final
 
 from hf_gate.errors import UsageError
 
 READ_ONLY: Final = "HF_GATE_READ_ONLY"
+_IS_SENT: Final = Event()
 
 
 def is_true(text: str | None) -> bool:
@@ -31,3 +33,13 @@ def require_writes(what: str, act: str = "changed") -> None:
             hint="Commands that only read still work, and so does `plan` without --out. A person can run this command "
             "without the variable.",
         )
+
+
+def note_change() -> None:
+    """Remember that a change is about to be sent to the Hub."""
+    _IS_SENT.set()
+
+
+def has_sent_changes() -> bool:
+    """Return whether this process may have sent a change to the Hub."""
+    return _IS_SENT.is_set()

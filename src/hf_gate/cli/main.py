@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from hf_gate.base.environment import is_true
+from hf_gate.base.environment import has_sent_changes, is_true
 from hf_gate.errors import HfGateError
 
 from .framework import CommandEntry, RootGroup
@@ -241,9 +241,9 @@ def _report_error(problem: BaseException) -> int:
             general = "See `hf-gate help` and `hf-gate COMMAND --help`." if problem.exit_code == 2 else ""
             return _print_error(str(problem), problem.hint or general, problem.exit_code, problem.details)
         case Terminated():
-            return _print_error("ended by SIGTERM.", "", 143)
+            return _print_error(f"ended by SIGTERM{_say_unsent()}.", "", 143)
         case KeyboardInterrupt() | click.Abort():
-            return _print_error("interrupted.", "", 130)
+            return _print_error(f"interrupted{_say_unsent()}.", "", 130)
         case OSError():
             return _report_os_error(problem)
         case Exception():
@@ -251,6 +251,10 @@ def _report_error(problem: BaseException) -> int:
             return _print_error(f"{type(problem).__name__}: {problem}", hint, _exit_code_of(problem))
         case _:
             raise problem
+
+
+def _say_unsent() -> str:
+    return "" if has_sent_changes() else "; nothing was sent to the Hub"
 
 
 def _print_error(message: str, hint: str, code: int, details: Iterable[str] = ()) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from hf_gate.base.display_text import display_width, make_visible, to_json, to_o
 from hf_gate.base.timestamps import describe_clock_skew
 from hf_gate.errors import to_command_hint
 
-from .text_layout import Column, choose_widths, find_constant_columns, format_row, terminal_width
+from .text_layout import Column, choose_widths, cut_mark, find_constant_columns, format_row, terminal_width, wrap_line
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -36,8 +37,15 @@ STYLE_OF_MEANING: Final[Mapping[str, str]] = {
     **dict.fromkeys(("↺", "reset"), "cyan"),
     **dict.fromkeys(("✗", "-", "reject", "rejected", "revoke", "revoked", "refused"), "red"),
     **dict.fromkeys(("?", "stale", "gone", "open", "deferred"), "yellow"),
+    "title": "bold",
 }
 """The colours of marks, actions, statuses and outcomes. A coloured part always has its mark or word too."""
+
+
+_LABELS: Final = re.compile(r" *(?:\S+(?: \S+)* {2,})+")
+"""The labels at the start of a line, such as `ok    token      `."""
+_COMMAND: Final = re.compile(r"( *hf-gate (?:\S| (?! ))*)(?: {2,}(.*))?")
+"""A command that stands alone in a line, and what it does."""
 
 
 class StyledLine(NamedTuple):
@@ -121,13 +129,27 @@ class Output:
 
     def say(self, text: str | StyledLine, style: str = "") -> None:
         """Write one line to stderr, with outside text made visible."""
-        shown = make_visible(text.text if isinstance(text, StyledLine) else text, one_line=True)
         if self.write_log is not None:
-            self.write_log(shown, style)
-        elif isinstance(text, StyledLine):
-            self.write_stderr(self.style_part(text, sys.stderr) + "\n")
-        else:
+            self.write_log(make_visible(text.text if isinstance(text, StyledLine) else text, one_line=True), style)
+            return
+        for line in self._lay_out(text, sys.stderr):
+            shown = line if isinstance(line, str) else self.style_part(line, sys.stderr)
             self.write_stderr((self.style(shown, style, sys.stderr) if style else shown) + "\n")
+
+    @staticmethod
+    def _lay_out(line: str | StyledLine, stream: TextIO) -> Iterator[str | StyledLine]:
+        """Yield a line as a terminal shows it: wrapped at words. A command stays whole, so that it can be pasted."""
+        text = line.text if isinstance(line, StyledLine) else line
+        shown = make_visible(text, one_line=True).replace("\N{HORIZONTAL ELLIPSIS}", cut_mark())
+        columns = terminal_width(stream) if stream.isatty() else None
+        label = _LABELS.match(shown[: (columns or 0) // 2])  # later lines stand below the text beside the labels
+        command = _COMMAND.match(shown)
+        if columns is not None and command is not None and display_width(shown) > columns:
+            yield command[1]
+            shown = f"    {command[2]}" if command[2] else ""
+        parts = wrap_line(shown, columns, None if label is None else label.end(), breaks_words=False) if shown else ()
+        for part in parts:
+            yield StyledLine(part, line.meaning, line.part) if isinstance(line, StyledLine) else part
 
     @staticmethod
     def write_stderr(text: str) -> None:
@@ -183,8 +205,9 @@ class Output:
 
     def line(self, text: str | StyledLine = "") -> None:
         """Write one line of data, with outside text made visible."""
-        shown = self.style_part(text) if isinstance(text, StyledLine) else make_visible(text, one_line=True)
-        sys.stdout.write(shown + "\n")
+        for line in self._lay_out(text, sys.stdout) if self.is_human else [text]:
+            shown = self.style_part(line) if isinstance(line, StyledLine) else make_visible(line, one_line=True)
+            sys.stdout.write(shown + "\n")
 
     def document(
         self, record: Struct | Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()

@@ -7,10 +7,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-from hf_gate.base.display_text import clip
 from hf_gate.base.timestamps import format_span
 
 from .output import Output
+from .text_layout import clip_text
 
 _DELAY = 0.6  # seconds before the first line; most work is finished sooner
 _INTERVAL = 0.15  # seconds between two updates
@@ -54,7 +54,7 @@ class Progress:
         return f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {format_span(left)} left"
 
     def _write(self, line: str) -> None:
-        line = clip(line, 78)
+        line = clip_text(line, 78)
         self.out.write_stderr("\r" + line.ljust(self._width))
         self._width = len(line)
 

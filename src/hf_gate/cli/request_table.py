@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from hf_gate.base.display_text import clip, to_one_line
+from hf_gate.base.display_text import to_one_line
 from hf_gate.base.ids import RepoType, name_person
 from hf_gate.base.timestamps import format_age, format_day, to_iso
 from hf_gate.core.forms.roles import role_of
@@ -15,7 +15,7 @@ from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_action
 from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 
 from .output import safe_lines
-from .text_layout import Column, wrap_line
+from .text_layout import Column, clip_text, wrap_line
 
 if TYPE_CHECKING:
     from hf_gate.core.records import AccountRecord, HistoryRecord
@@ -104,7 +104,7 @@ def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
     """Return columns for up to three labels, ranked by role and by the number of answers."""
     count = Counter(label for row in rows for label, _ in _useful_answers(row))
     ranked = sorted((_USEFUL_ROLES.index(_role_of(label)), -count[label], label) for label in count)
-    return [(clip(label, 24), _cell_by_label(label)) for *_, label in ranked[:3]]
+    return [(clip_text(label, 24), _cell_by_label(label)) for *_, label in ranked[:3]]
 
 
 def _columns_by_role(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:

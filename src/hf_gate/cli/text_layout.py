@@ -27,6 +27,16 @@ def terminal_width(stream: TextIO) -> int | None:
         return None
 
 
+def cut_mark() -> str:
+    """Return what stands for text that was cut: an ellipsis, or three dots where LC_ALL asks for ASCII."""
+    return "..." if os.environ.get("LC_ALL") in {"C", "POSIX"} else "\N{HORIZONTAL ELLIPSIS}"
+
+
+def clip_text(text: str, columns: int) -> str:
+    """Cut one line to at most `columns` columns, and mark the cut."""
+    return clip(text, columns, ending=cut_mark())
+
+
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
@@ -119,16 +129,17 @@ def format_row(
 def _cut_cell(text: str, width: int, column: Column[Any]) -> str:
     if display_width(text) <= width:
         return text
-    return "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.is_tail_shown else clip(text, width)
+    mark = cut_mark()
+    return mark + text[len(text) - width + len(mark) :] if column.is_tail_shown else clip_text(text, width)
 
 
 # ---- lines -----------------------------------------------------------------------------------------------------------
 
 
-def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterator[str]:
+def wrap_line(text: str, columns: int | None, hang: int | None = None, *, breaks_words: bool = True) -> Iterator[str]:
     """Wrap a line at words to `columns`. Later lines are indented by `hang`, by default like the first.
 
-    A word longer than a line, e.g. a URL, is broken at the end of the line.
+    A word longer than a line, e.g. a URL, is broken at the end of the line, or left to the terminal.
     """
     if columns is None or display_width(text) <= columns:
         yield text
@@ -144,7 +155,7 @@ def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterat
             has_words = False
         line += (" " if has_words else "") + word
         has_words = True
-        while display_width(line) > columns:
+        while breaks_words and display_width(line) > columns:
             head = clip(line, columns, ending="")
             yield head
             line = later + line[len(head) :]

@@ -74,6 +74,6 @@ def parse_event_kind(text: str) -> str:
     return known[text.lower()]
 
 
-def is_confirmed(text: str, count: int) -> bool:
-    """Return whether the text is the number of changes, with or without thousands separators."""
-    return text.strip().replace(",", "") == str(count)
+def is_confirmed(text: str, expected: int | str) -> bool:
+    """Return whether the text is the number of changes, with or without thousands separators, or the name."""
+    return text.strip().replace(",", "") == str(expected)

@@ -11,7 +11,8 @@ import click
 
 from hf_gate.base.display_text import limit_lines, pluralize, to_one_line
 from hf_gate.cli.framework import CommandContext, command
-from hf_gate.cli.workspace import find_actor, open_workspace
+from hf_gate.cli.workspace import find_actor, open_workspace, remember_file
+from hf_gate.decisions.commands.confirmation import require_typed
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.workspace.commands.store import store_path
 from hf_gate.workspace.service.owner_files import list_owner_files
@@ -46,6 +47,8 @@ def person_export(context: CommandContext, *, user: str, file: Path | None) -> i
         context.out.document(record, lambda: person_export.json_document(record).decode().splitlines())
         return 0
     written = person_export.write_person_files(record, file)
+    for each in written:
+        remember_file(context, each)
     context.out.document(
         record,
         lambda: [
@@ -112,9 +115,7 @@ def _confirm_erasure(context: CommandContext, preview: ErasurePreview, user: str
         )
     for line in _erasure_lines(preview.record(), name):
         context.out.say(line)
-    answer = click.prompt(f"Type {to_one_line(name)} to erase", default="", show_default=False, err=True)
-    if answer.strip() != name:
-        raise Guarded("not confirmed; nothing was erased.")
+    require_typed(f"Type {to_one_line(name)} to erase", name, "nothing was erased")
 
 
 def _print_erasure(context: CommandContext, record: ErasureRecord, name: str) -> None:

@@ -12,17 +12,20 @@ from typing import Final
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.environment import require_writes
+from hf_gate.core.lifecycle import Status
 from hf_gate.core.runs import UNSETTLED
 from hf_gate.errors import Guarded, StoreBusy, StoreDamaged
 from hf_gate.store.database.schema import list_schema_tables, read_revision
 
 from .leases import LeaseKeeper
 from .sql import Database, Postgres, Sqlite, raise_sqlite_error
+from .store_path import file_of_store
 from .write_lock import FileLock, Holder, OnWait, Work, ignore_wait, lock_files
 
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"
 _COPY: Final = rf"{re.escape(RESTORING)}|{re.escape(BEFORE_RESTORE)}(?:-\d+)?|\.before-\d{{4}}"
+_COUNT_ENDS: Final = "SELECT count(*) FROM requests WHERE is_current AND status = ? AND ends_at IS NOT NULL"
 _FUNCTIONS: Final = ("ledger_only_added_to()", "trigrams_of(text)")
 
 
@@ -122,6 +125,21 @@ def refuse_unsettled(db: Database) -> None:
         )
 
 
+def count_stored_ends(url: str) -> int | None:
+    """Return how many people have access that a store ends later; None if it cannot be read. Creates no file."""
+    path = file_of_store(url)
+    if path is not None and not path.is_file():
+        return 0
+    try:
+        db = Postgres(url, writes=False, name="hf-gate") if path is None else Sqlite(path, writes=False)
+        try:
+            return 0 if read_revision(db) is None else db.count(_COUNT_ENDS, (Status.ACCEPTED,))
+        finally:
+            db.close()
+    except StoreDamaged:
+        return None
+
+
 def remove_tables(url: str, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
     """Drop the tables and functions of a store from a server's schema, all or none; the schema itself stays."""
     db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
@@ -129,7 +147,8 @@ def remove_tables(url: str, who: Holder, *, wait: float, on_wait: OnWait = ignor
     try:
         if read_revision(db) is not None:
             keeper.acquire(Work.STORE, wait, f"{db.at} is being written", on_wait)
-            refuse_unsettled(db)
+            with suppress(StoreDamaged):  # as above
+                refuse_unsettled(db)
             _drop_tables(db)
     finally:
         keeper.close()

@@ -115,8 +115,12 @@ class RetentionRecord(Record, frozen=True, kw_only=True):
 
 
 class RemovalRecord(Record, frozen=True, kw_only=True):
-    """A store that was removed, and files that stay."""
+    """A store that was removed, and files that stay.
+
+    `ends` counts the people whose access no longer ends by itself; null if the store could not be read.
+    """
 
     store: str
     removed: list[str]
     stays: list[str]
+    ends: int | None

@@ -39,6 +39,14 @@ def confirm(context: CommandContext, question: str, effect: str, hint: str = "Ad
         raise Guarded(f"not confirmed; {effect}.")
 
 
+def require_typed(question: str, expected: int | str, effect: str, hint: str = "") -> None:
+    """Ask until this number or name is typed. Raises Guarded, with what did not happen, for an empty answer or a no."""
+    while not is_confirmed(answer := click.prompt(question, default="", show_default=False, err=True), expected):
+        if answer.strip().lower() in {"", "n", "no"}:
+            raise Guarded(f"not confirmed; {effect}.", hint=hint)
+        click.echo(f"That is not {expected}. Try again, or press Enter to stop.", err=True)
+
+
 def confirm_decision(context: CommandContext, decision: DecisionCommand) -> None:
     """Return normally if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
     from hf_gate.verdicts.plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation
@@ -172,13 +180,11 @@ def _require_confirmation(
             hint=f"Add {_flags_for(needed, count)}{hint}.",
         )
     show()
+    show_only = "--dry-run shows what would be sent." if hint else ""
     if is_typed:
-        answer = click.prompt(f"{question} Type {count} to continue", default="", show_default=False, err=True)
-        if is_confirmed(answer, count):
-            return
-    elif click.confirm(question, err=True):
-        return
-    raise Guarded("not confirmed; nothing was sent.", hint="--dry-run shows what would be sent." if hint else "")
+        require_typed(f"{question} Type {count} to continue", count, "nothing was sent", show_only)
+    elif not click.confirm(question, err=True):
+        raise Guarded("not confirmed; nothing was sent.", hint=show_only)
 
 
 def _flags_for(needed: Confirmation, count: int) -> str:

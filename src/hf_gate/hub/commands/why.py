@@ -12,6 +12,7 @@ import click
 
 from hf_gate import __version__
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
+from hf_gate.cli.output import StyledLine
 from hf_gate.config import parse_seconds
 from hf_gate.errors import UsageError
 from hf_gate.hub.why.diagnosis import Diagnosis
@@ -88,9 +89,7 @@ def why_(
         found = wait_for_access(
             repo, parse_seconds(wait, "--wait"), endpoint=context.endpoint, repo_type=repo_type, **options
         )
-    context.out.print_object(
-        found.to_document(), lambda: _list_lines(context, found, report=report), quiet=[found.code]
-    )
+    context.out.print_object(found.to_document(), lambda: _list_lines(found, report=report), quiet=[found.code])
     return found.exit_code
 
 
@@ -108,7 +107,7 @@ def _hide_places(diagnosis: Diagnosis, lines: list[str]) -> list[str]:
     return [re.sub(name + _PATH, "(file)", line) for line in lines]
 
 
-def _list_lines(context: CommandContext, diagnosis: Diagnosis, *, report: bool) -> list[str]:
+def _list_lines(diagnosis: Diagnosis, *, report: bool) -> list[str | StyledLine]:
     lines = list(diagnosis.to_lines())
     if report:
         names = f"hf-gate {__version__}, huggingface_hub {version('huggingface_hub')}, Python {python_version()}"
@@ -119,5 +118,4 @@ def _list_lines(context: CommandContext, diagnosis: Diagnosis, *, report: bool) 
             f"  seen  versions: {names}",
             "```",
         ]
-    lines[0] = context.out.style(lines[0], "bold")
-    return lines
+    return [StyledLine(lines[0], "title"), *lines[1:]]

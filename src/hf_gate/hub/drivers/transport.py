@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 from msgspec import Struct
 
-from hf_gate.base.environment import require_writes
+from hf_gate.base.environment import note_change, require_writes
 from hf_gate.errors import UsageError
 from hf_gate.hub.credentials import Secret, is_loopback
 from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
@@ -58,6 +58,7 @@ class HubConnection(Struct, frozen=True):
         """
         if send.is_change:
             require_writes("the Hub")
+            note_change()
         headers = {"user-agent": self.user_agent, "accept": send.accept}
         if send.body is not None:
             headers["content-type"] = "application/json"

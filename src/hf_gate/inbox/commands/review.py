@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec import Struct, field
 
-from hf_gate.base.display_text import clip, pluralize, to_one_line
+from hf_gate.base.display_text import pluralize, to_one_line
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
 from hf_gate.cli.output import Format
 from hf_gate.cli.progress import Progress
 from hf_gate.cli.request_table import format_request_lines
 from hf_gate.cli.targets import parse_repo_argument
-from hf_gate.cli.text_layout import terminal_width, wrap_line
+from hf_gate.cli.text_layout import clip_text, cut_mark, terminal_width, wrap_line
 from hf_gate.cli.workspace import announce_target, find_actor, open_stored_workspace, open_workspace
 from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.forms.forms import list_choice_labels
@@ -345,14 +345,14 @@ def _print_screen(context: CommandContext, session: ReviewSession, request: Acce
     if session.unsent is not None:
         why = _describe_approval(session, session.unsent) or "It is sent when you continue;"
         head += style(f"Not sent yet: {session.unsent}. {why} z undoes it.", "cyan")
-    head += style(clip(session.note, _MAX_COLUMNS), "yellow") if session.note else []
+    head += style(clip_text(session.note, _MAX_COLUMNS), "yellow") if session.note else []
     session.note = ""
     for line in session.context.lines(request) if session.context is not None else ():
         body += wrap_line(to_one_line(line), columns, 12)
     rows = _count_rows() - len(head) - 2  # a blank line, and the line of the cursor
     foot = [part for line in ask for part in style(line, "dim")]
     if len(foot) > rows - _MIN_BODY:
-        foot = [part for line in ask for part in style(clip(line, columns), "dim")]
+        foot = [part for line in ask for part in style(clip_text(line, columns), "dim")]
     room = max(_MIN_BODY, rows - len(foot))
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join([*head, *_choose_lines(session, body, room), "", *foot]) + "\n")
@@ -380,7 +380,7 @@ def _choose_lines(session: ReviewSession, lines: list[str], room: int) -> list[s
     most = next((most for most in range(room, 2, -1) if len(cut_answers(lines, most)) <= room), 2)
     cut = cut_answers(lines, most)
     if len(cut) > room:
-        cut[room - 1 :] = [f"{_ANSWER}… more: m"]
+        cut[room - 1 :] = [f"{_ANSWER}{cut_mark()} more: m"]
     return cut
 
 
@@ -390,7 +390,7 @@ def cut_answers(lines: Sequence[str], most: int) -> list[str]:
     for is_answer, group in groupby(lines, lambda line: line.startswith(_ANSWER)):
         block = list(group)
         if is_answer and len(block) > most:
-            block[most - 1 :] = [f"{_ANSWER}… {pluralize(len(block) - most + 1, 'more line')}: m"]
+            block[most - 1 :] = [f"{_ANSWER}{cut_mark()} {pluralize(len(block) - most + 1, 'more line')}: m"]
         shown += block
     return shown
 
@@ -445,7 +445,7 @@ class ReviewContext:
             yield f"  accept    {describe_end(terms, self.context.now(), self.workspace.zone)}"
         for entry in self.workspace.store.entries(request=row.id, limit=_MAX_ENTRIES) if row.has_notes else ():
             if entry.link.kind == kind_of(NoteWritten):
-                text = clip(str((entry.private or {}).get("note", "(erased)")), _MAX_COLUMNS)
+                text = clip_text(str((entry.private or {}).get("note", "(erased)")), _MAX_COLUMNS)
                 yield f"  note      {text} ({entry.link.actor})"
                 return
 
@@ -503,7 +503,7 @@ class ReviewContext:
         bundle = self._bundle
         repo = workspace.store.repo(self.repo)
         if self._problem:
-            return f"no verdict, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
+            return f"no verdict, because the policies cannot be read: {clip_text(self._problem, _MAX_COLUMNS)}"
         if bundle is None or repo is None or not bundle.is_governed(self.repo):
             return ""
         sources = open_fact_sources(workspace)

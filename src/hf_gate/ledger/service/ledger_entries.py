@@ -25,6 +25,5 @@ def parse_entry_name(text: str) -> tuple[str, int] | None:
 def complete_chains(store: Store, chain: str) -> list[str]:
     """Return the chains that a name may mean: that name or, if a narrow table cut it at its start, all that end so."""
     cut = chain.removeprefix(MODELS)
-    if not cut.startswith("\N{HORIZONTAL ELLIPSIS}"):
-        return [chain]
-    return [known for known in store.chains() if known.endswith(cut[1:])]
+    end = cut.removeprefix("...").removeprefix("\N{HORIZONTAL ELLIPSIS}")
+    return [chain] if end == cut else [known for known in store.chains() if known.endswith(end)]

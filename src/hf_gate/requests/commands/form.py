@@ -8,12 +8,13 @@ from typing import Final
 import click
 
 from hf_gate.base.decoding import convert_value
-from hf_gate.base.display_text import clip, limit_lines
+from hf_gate.base.display_text import limit_lines
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_named_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
 from hf_gate.cli.output import safe_lines
 from hf_gate.cli.targets import parse_repo_argument
+from hf_gate.cli.text_layout import clip_text
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import GateForm, form_to_json, parse_gate_form
@@ -108,6 +109,6 @@ def _lines(title: str, about: str, form: GateForm) -> Iterator[str]:
 def list_requester_view(form: GateForm, most_lines: int) -> Iterator[str]:
     """Yield what a requester sees and enters, with at most so many lines of each text."""
     for name, text in requester_view(form):
-        lines = [clip(line, _LINE) for line in safe_lines(text)]
+        lines = [clip_text(line, _LINE) for line in safe_lines(text)]
         yield f"  {name:12} {lines[0]}"
         yield from (f"  {'':12} {line}" for line in limit_lines(lines, most_lines, rest="... {} more lines")[1:])

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hf_gate.base.display_text import clip, limit_lines, pluralize
+from hf_gate.base.display_text import limit_lines, pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_named_file
 from hf_gate.cli.framework import CommandContext, command, repo_type_option
+from hf_gate.cli.text_layout import clip_text
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
 from hf_gate.core.forms.forms import collapse_whitespace
@@ -190,7 +191,7 @@ def _complete_answers(
         return answers
     if not context.may_ask:
         for field in missing:
-            context.out.say(f"  {clip(field.label, _LABEL)}")
+            context.out.say(f"  {clip_text(field.label, _LABEL)}")
         raise UsageError(
             f"the form needs the {pluralize(len(missing), 'answer')} above; nothing was sent.",
             hint="Add -a 'LABEL=TEXT' for each answer, or --yes to send without them; a box needs -a 'LABEL=true'."
@@ -204,7 +205,7 @@ def _require_ticks(form: GateForm, answers: Mapping[str, str]) -> None:
     for field in form.fields:
         if field.type == "checkbox" and answers.get(field.label, "").strip().casefold() not in TICKED:
             raise UsageError(
-                f"the box {clip(field.label, _LABEL)!r} is not ticked; nothing was sent.",
+                f"the box {clip_text(field.label, _LABEL)!r} is not ticked; nothing was sent.",
                 hint=f"If you agree, add -a {shlex.quote(f'{field.label}=true')}. --yes ticks no box.",
             )
 

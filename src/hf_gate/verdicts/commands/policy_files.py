@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import clip_line, display_width, make_visible, pluralize
 from hf_gate.base.time_zones import TimeZones
 from hf_gate.cli.framework import CommandContext
+from hf_gate.cli.text_layout import cut_mark
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.grants.commands.policy_tables import CheckedTable, check_tables, relative_name
 from hf_gate.settings.workspace_config import WorkspaceConfig
@@ -276,7 +277,7 @@ def _split_around(text: str, start: int, length: int) -> tuple[str, str, str]:
     after = text[start + length :]
     before = make_visible(before.replace("\t", "    "), one_line=True)
     if display_width(before) > _MAX_BEFORE and display_width(make_visible(text, one_line=True)) > _MAX_LINE:
-        before = "\u2026" + before[-_MAX_BEFORE // 2 :]
+        before = cut_mark() + before[-_MAX_BEFORE // 2 :]
     marked = clip_line(marked, _MAX_LINE)
     room = _MAX_LINE - display_width(before) - display_width(marked)
     return before, marked, clip_line(after, max(1, room))

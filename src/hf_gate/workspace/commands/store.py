@@ -60,6 +60,7 @@ store = LazyGroup(
     },
     help="The store: requests, decisions and the audit log, on this machine or on a PostgreSQL server.",
 )
+_ERASURES: Final = "erasures.jsonl"
 _MAX_BYTES: Final = 4 << 20  # the most bytes of a workspace file that an export includes
 
 
@@ -148,7 +149,9 @@ def find_other_files(store: Path | None) -> list[Path]:
     """Return the backups, exports and plans that were written of a store; [] for a store on a server."""
     from hf_gate.workspace.service.store_maintenance import find_written_files
 
-    return [] if store is None else [one.path for one in find_written_files(store) if one.made_at is not None]
+    found = [] if store is None else [one.path for one in find_written_files(store) if one.made_at is not None]
+    described = (path.with_name(f"{path.name}.json") for path in found)
+    return [*found, *(path for path in described if path.is_file())]
 
 
 def _owned_content(location: WorkspaceLocation, left_out: list[Path]) -> dict[str, bytes]:
@@ -351,17 +354,33 @@ def store_remove(context: CommandContext, *, yes: bool) -> int:
     url = bootstrap.store_url(context.settings, context.location)
     path = store_maintenance.file_of_store(url)
     name = store_maintenance.name_of_server_store(url) if path is None else str(path)
+    ends = store_maintenance.count_stored_ends(url)
+    if ends != 0:
+        count = "an unknown number of people" if ends is None else pluralize(ends, "person", "people")
+        context.out.warn(f"nothing ends the access of {count} afterwards. `hf-gate ends ls` shows the dates.")
     if not yes:
         question = f"Delete all data of hf-gate in {name}? Nothing changes on the Hub."
         confirm(context, question, "nothing was removed", "Add --yes.")
-    stays = [*list_owner_files(context.location), *find_other_files(path)]  # before the list of them is removed
+    stays = [*_list_own_files(context, path), *find_other_files(path)]  # before the list of them is removed
     who = store_maintenance.this_process(click.get_current_context().command_path)
     wait = bootstrap.store_wait(context.settings)
     removed = store_maintenance.remove_store(url, who, wait=wait, on_wait=waiting_notice(context))
     removed += _remove_traces(context)
-    record = RemovalRecord(store=name, removed=list(map(str, removed)), stays=list(map(str, stays)))
+    record = RemovalRecord(store=name, removed=list(map(str, removed)), stays=list(map(str, stays)), ends=ends)
     context.out.document(record, lambda: _describe_removal(record), quiet=record.removed)
     return 0
+
+
+def _list_own_files(context: CommandContext, store: Path | None) -> list[Path]:
+    """Return the files that hf-gate reads and never deletes, wherever the user may have written them."""
+    folder = context.location.folder
+    beside = folder if store is None else store.parent
+    found = [
+        *([] if folder is None else [folder / ".gitignore"]),
+        *([] if beside is None else [beside / _ERASURES]),
+        context.settings.paths.config_file,
+    ]
+    return [*list_owner_files(context.location), *(path for path in found if path.is_file())]
 
 
 def _remove_traces(context: CommandContext) -> list[Path]:
@@ -379,5 +398,7 @@ def _remove_traces(context: CommandContext) -> list[Path]:
 def _describe_removal(record: RemovalRecord) -> Iterator[str]:
     yield from (f"Removed {path}" for path in record.removed)
     yield f"No data is left in the store {record.store}."
-    yield from (f"Kept, because it is your file: {path}" for path in record.stays)
+    for path in record.stays:
+        why = "because a restored backup needs it" if Path(path).name == _ERASURES else "because it is your file"
+        yield f"Kept, {why}: {path}"
     yield "Nothing was changed on the Hub."

@@ -28,7 +28,7 @@ from hf_gate.privacy.rows.written_files import find_written_files, record_file
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.database.schema_check import find_file_faults
-from hf_gate.store.removal import files_of, remove_files, remove_tables
+from hf_gate.store.removal import count_stored_ends, files_of, remove_files, remove_tables
 from hf_gate.store.rows.event_feed import GENERATION
 from hf_gate.store.sql import without_password
 from hf_gate.store.store import Store
@@ -131,6 +131,7 @@ Not exported: sessions, sign-in links, and counts that follow from the files abo
 __all__ = [
     "back_up",
     "check_store",
+    "count_stored_ends",
     "export_store",
     "file_of_store",
     "files_of",
