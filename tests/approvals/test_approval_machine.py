@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any, cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -30,42 +31,37 @@ from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.tray import withdraw_approval
-from hf_gate.errors import HfGateError
+from hf_gate.errors import HfGateError, NotAllowed
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import remove_member
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.store import Store
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.approvals import TWO_REVIEWERS
+from tests.kits.approvals import TWO_REVIEWERS, use_policy
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import ORIGIN, InProcessHub
 from tests.kits.invariants import OURS
 from tests.kits.members import store_member
 from tests.kits.stores import empty_place as place
 from tests.kits.stores import new_store
-from tests.kits.workspaces import HubWorkspace, make_settings, write_workspace
+from tests.kits.workspaces import POLICY, HubWorkspace, PlacedScene, make_settings, write_workspace
 
 __all__ = ["place"]
 
 NAMES = st.sampled_from(["ada", "bo"])
 MEMBERS = ("mia", "kim", "noor")
 DECIDERS = st.sampled_from(["owner", "stranger", *MEMBERS])
-POLICIES = (TWO_REVIEWERS, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 300d"))
-
-
-class PlacedScene(HubWorkspace):
-    """A scene whose store is anywhere."""
-
-    place: str = ""
-
-    def _opened(self) -> Store:
-        return open_store(self.place, endpoint=ORIGIN, pid=1, wait=0.0)
+POLICIES = (TWO_REVIEWERS, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 300d"), POLICY)
+ALONE = 2
+"""The number of the policy under which one person is enough."""
 
 
 class ApprovalMachine(RuleBasedStateMachine):
-    """`approved` is the most that the desk may count: the accounts that approved each request as it is now."""
+    """`approved` is the most that the desk may count: the accounts that approved each request as it is now.
+
+    `variant` is the number of the policy in the files, and `promoted` of the one that was promoted last.
+    """
 
     make_place: Callable[[Path], str]
 
@@ -83,8 +79,9 @@ class ApprovalMachine(RuleBasedStateMachine):
             write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
         for name in MEMBERS:
             self._add(name)
-        write_workspace(self.folder, POLICIES[0])
-        self.scene.join()
+        use_policy(self.scene, POLICIES[0])
+        self.promoted = 0
+        self.promoters = set[str]()  # of the version for one person, since another one was promoted
         self.scene.ask(["ada", "bo"])
         self.scene.sync()
 
@@ -121,14 +118,30 @@ class ApprovalMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["owner", *MEMBERS]))
     def promote(self, name: str) -> None:
         (policy,) = self.scene.bundle.policies
-        promote(self.scene.store, policy, name, to_ms(self.scene.clock.now()), self._author(name))
-        self.authors.add((f"id-{name}", self.variant))
+        account = f"id-{name}"
+        takes_two = self.variant == ALONE != self.promoted
+        if takes_two and account not in self.able:
+            with pytest.raises(NotAllowed):
+                promote(self.scene.workspace, policy, name, self._author(name))
+            return
+        lack = promote(self.scene.workspace, policy, name, self._author(name))
+        self.authors.add((account, self.variant))
+        self.promoters = self.promoters | {account} if takes_two else set()
+        assert bool(lack) == (takes_two and len(self.promoters & self.able) < 2), lack
+        if not lack:
+            self.promoted = self.variant
+            self.promoters = set()
 
-    @rule()
-    def change_rules(self) -> None:
-        self.variant = 0 if self.variant else 1
-        write_workspace(self.folder, POLICIES[self.variant])
-        self.scene.join()
+    @rule(variant=st.sampled_from([0, 1, 0, 1, ALONE]), is_promoted=st.booleans())
+    def change_rules(self, variant: int, is_promoted: bool) -> None:
+        self.variant = variant
+        if is_promoted:
+            use_policy(self.scene, POLICIES[variant])
+            self.promoted = variant
+            self.promoters = set()
+        else:
+            write_workspace(self.folder, POLICIES[variant])
+            self.scene.join()
 
     # ---- requests --------------------------------------------------------------------------------------------------------
 
@@ -226,12 +239,13 @@ class ApprovalMachine(RuleBasedStateMachine):
         journal = self.scene.local_hub.journal()
         for move in journal[self.seen :]:
             if move["token"] in OURS and move["to"] == "accepted":
+                assert self.variant == self.promoted, "nobody is accepted under other policies than the promoted ones"
                 counted = {
                     account
                     for account, variant in self.approved[move["user"]]
                     if account in self.able and variant == self.variant and (account, variant) not in self.authors
                 }
-                assert len(counted) > 1, (move, self.approved, self.able, self.authors)
+                assert len(counted) > 1 or self.variant == ALONE, (move, self.approved, self.able, self.authors)
                 self.approved[move["user"]].clear()
                 self.unread.add(move["user"])
         self.seen = len(journal)
@@ -274,7 +288,7 @@ def test_on_postgresql(postgres_uri: str) -> None:
 
 def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(place: str, tmp_path: Path) -> None:
     scene: HubWorkspace = type("Placed", (PlacedScene,), {"place": place})(tmp_path, InProcessHub(repos=1))
-    write_workspace(tmp_path, TWO_REVIEWERS)
+    use_policy(scene, TWO_REVIEWERS)
     names = [f"p{n}" for n in range(5)]
     scene.ask(names)
     scene.sync()

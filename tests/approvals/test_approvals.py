@@ -20,7 +20,7 @@ from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.decisions.service.tray import withdraw_approval
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import remove_member
-from hf_gate.verdicts.rows.policy_authors import write_policy_author
+from hf_gate.verdicts.rows.policy_authors import write_policy_author, write_promoted_policies
 from tests.kits.approvals import (
     LATER,
     OWNER,
@@ -115,7 +115,7 @@ def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_sa
     mia = create_member(scene, "mia")
     (policy,) = scene.bundle.policies
     for by in (author_of(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
-        promote(scene.store, policy, "mia", LATER, by)
+        promote(scene.workspace, policy, "mia", by)
     assert "you promoted" in decide_as(scene, author_of(mia)).why
     assert "you promoted" in decide_as(scene, RunAuthor(account="id-of-another-mia")).why
 
@@ -186,6 +186,8 @@ def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: 
 def test_a_file_that_names_reviewers_in_comments_alone_does_not_ask_for_two_people(
     scene: HubWorkspace, line: str, *, can_ask: bool
 ) -> None:
+    with scene.store.writing() as write:
+        write_promoted_policies(write, {})
     write_workspace(scene.folder, f"version: [\n{line}\n")  # such a file would block every acceptance, if it could ask
     assert isinstance(read_quorum_rules(scene.workspace), SinglePersonRules) is not can_ask
 

@@ -20,6 +20,7 @@ from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.members import find_member
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.rows.tray import list_waiting_decisions
+from tests.kits.approvals import promote_files
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status, wait_for_run
 
@@ -123,6 +124,7 @@ def change_the_rule(desk: Desk, _: Visitor) -> None:
     assert folder is not None
     text = TWO_REVIEWERS.replace("    reviewers: 2\n", "    reviewers: 2\n    until: 5y\n")
     (folder / "policies" / "house.yaml").write_text(text, "utf-8")
+    promote_files(desk.app_state.workspace)
     desk.app_state.policies.expire()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from tests.kits.command_line import MODEL, Console, request_access
+from tests.kits.command_line import MODEL, Console, promote_policy, request_access
 from tests.kits.workspace_folders import TWO_REVIEWERS
 
 KEYS = ("by", "approvers", "policy", "rule", "is_outside", "until_rule", "until_row", "found_later")
@@ -75,10 +75,12 @@ def days(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Da
 
 def test_two_approvers_an_undo_and_an_erasure_leave_each_day_as_it_was(days: Days) -> None:
     (days.folder / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
+    (days.folder / "tables" / "dua.csv").write_text("username,expires\nzed,2099-01-01\n")
     request_access(days.hub, ["eve"])
     with Hub(days.hub.tokens["owner"], days.hub.url) as hub:
         hub.accept(MODEL, "eve")
     days.run("run", "--once")
+    promote_policy(days.hub, "lantern")
     days.run("accept", f"ada-l@{MODEL}", "--until", "90d")
     first = days.end_day()
     days.run("accept", f"ada-l@{MODEL}", "--until", "90d", by=days.admin)

@@ -15,7 +15,7 @@ from hf_gate.config import Flags
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.service.bootstrap import read_process_settings
-from tests.kits.command_line import MODEL, PROGRAM, Console, status_of
+from tests.kits.command_line import MODEL, PROGRAM, Console, promote_policy, status_of
 from tests.kits.terminal import Terminal
 from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder
 
@@ -24,6 +24,7 @@ from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder
 def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(write_unread_folder(tmp_path, fresh, [MODEL]))
     (tmp_path / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
+    promote_policy(fresh, "lantern")
     return tmp_path
 
 
@@ -188,9 +189,11 @@ def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: 
     policy = desk / "policies" / "lantern.yaml"
     policy.write_text(f"{TWO_REVIEWERS}    until: 1y\n")
     assert owner.run("sync", "--full").code == 0
+    promote_policy(fresh, "lantern")
     for console in (owner, admin):
         assert console.run("accept", f"ada-l@{MODEL}").code == 0
     policy.write_text(f"{TWO_REVIEWERS}    until: 2y\n")
+    promote_policy(fresh, "lantern")
     shown, real = (owner.run("ends", "set", "--all", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
     for ended in (shown, real):
         assert "ada-l@lumen-labs/lantern-7b-chat: deferred: approval 1 of 2" in ended.err
@@ -198,8 +201,10 @@ def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: 
     assert "1 end date changed" in admin.run("ends", "set", "--all", "--with-end", "--yes").out
 
 
-@pytest.mark.usefixtures("desk")
-def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(fresh: LocalHub) -> None:
+def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(
+    fresh: LocalHub, desk: Path
+) -> None:
+    (desk / "policies" / "lantern.yaml").write_text(f"{TWO_REVIEWERS}    until: 1y\n")
     owner, nameless = Console(fresh), Console(fresh, "")
     assert owner.run("sync", "--full").code == 0
     refused = nameless.run("policy", "promote", "lantern", "--yes")
@@ -225,3 +230,29 @@ def test_status_and_sync_name_an_acceptance_that_lacks_approvals(fresh: LocalHub
         f"ALARM: 1 person was accepted outside hf-gate without enough approvals, at {MODEL}."
         in console.run("status").out
     )
+
+
+def test_a_terminal_with_an_older_copy_of_the_files_accepts_nobody(fresh: LocalHub, desk: Path) -> None:
+    """No loop runs, and the copy asks for one person."""
+    old = desk / "old"
+    text = (desk / "hf-gate.yaml").read_text()
+    (old / "policies").mkdir(parents=True)
+    (old / "hf-gate.yaml").write_text(f"{text}store: sqlite:///{desk / 'desk.db'}\n")
+    (old / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS.replace("    reviewers: 2\n", ""))
+    owner = Console(fresh)
+    assert owner.run("sync", "--full").code == 0
+    held = owner.run("accept", f"ada-l@{MODEL}", "--yes", "--workspace", str(old))
+    assert "deferred: two people decide here" in held.out
+    assert "let somebody who will not approve run `hf-gate policy promote lantern`" in held.out
+    assert "a second person must accept" not in held.err
+    assert owner.run("run", "--once", "--workspace", str(old)).code == 0
+    assert status_of(fresh, "ada-l") == "pending"
+    sent_back = owner.run("reset", f"ada-l@{MODEL}", "--reason", "Say more.", "--yes", "--workspace", str(old))
+    assert sent_back.code == 0, sent_back.err
+    assert owner.run("members", "add", "ada-admin", "--role", "admin").code == 0
+    fewer = owner.run("policy", "promote", "lantern", "--yes", "--workspace", str(old))
+    assert "does not apply yet: another member must run `hf-gate policy promote lantern`, too" in fewer.out
+    stranger = Console(fresh, "writer").run("policy", "promote", "lantern", "--yes", "--workspace", str(old))
+    assert stranger.code == 4
+    assert "you are no member who may decide at all its repos" in stranger.error
+    assert "approval 1 of 2" in owner.run("accept", f"bob99@{MODEL}", "--yes").out

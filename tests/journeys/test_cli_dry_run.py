@@ -18,7 +18,7 @@ from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.plan.model import decode_plan
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access, status_of
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, promote_policy, request_access, status_of
 from tests.kits.paths import ROOT
 from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder
 
@@ -136,8 +136,9 @@ Prepare = Callable[[LocalHub, Path], None]
 def _nothing(_hub: LocalHub, _folder: Path) -> None: ...
 
 
-def _two_people(_hub: LocalHub, folder: Path) -> None:
+def _two_people(hub: LocalHub, folder: Path) -> None:
     (folder / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
+    promote_policy(hub, "lantern")
 
 
 def _first_approval(hub: LocalHub, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.testing import LocalHub
 from hf_gate.workspace.commands.schemas import schema_of
-from tests.kits.command_line import DATASET, Console, request_access
+from tests.kits.command_line import DATASET, Console, promote_policy, request_access
 
 POLICY = f"""\
 version: 1
@@ -80,6 +80,7 @@ def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
     file = place / "policies" / "starter.yaml"
     two = "  - {id: pair, when: email.academic, then: accept, reviewers: 2}\n"
     file.write_text(POLICY.replace("  - {id: rest", f"{two}  - {{id: rest"))
+    promote_policy(fresh, "starter")
     write_rows(place, "2089-01-01", NAMES)
     console.run("run", "--once")
     for _ in range(2):

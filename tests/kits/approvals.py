@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.approvals.service.approval_alarms import list_open_alarms, raise_approval_alarms
+from hf_gate.approvals.service.promoted_policies import describe_version
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
@@ -16,6 +17,9 @@ from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.settings import setting_keys
+from hf_gate.settings.service.workspace import Workspace
+from hf_gate.verdicts.rows.policy_authors import write_promoted_policies
+from hf_gate.verdicts.service.policy_bundle import load_policies
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.members import store_member
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
@@ -41,9 +45,17 @@ def two_people(tmp_path: Path) -> Iterator[HubWorkspace]:
 
 
 def use_policy(workspace: HubWorkspace, policy: str) -> None:
-    """Write another policy and load it."""
+    """Write another policy, load and promote it."""
     write_workspace(workspace.folder, policy)
     workspace.join()
+    promote_files(workspace.workspace)
+
+
+def promote_files(workspace: Workspace) -> None:
+    """Make the policy files the promoted ones, as two members would who approve nothing."""
+    policies = load_policies(workspace).policies
+    with workspace.store.writing() as write:
+        write_promoted_policies(write, {policy.name: describe_version(policy) for policy in policies})
 
 
 def create_member(workspace: HubWorkspace, name: str, *, role: MemberRole = MemberRole.REVIEWER) -> Member:

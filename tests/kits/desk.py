@@ -43,6 +43,7 @@ from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.server import BoundedConnection
 from hf_gate.workspace.service import bootstrap
+from tests.kits.approvals import promote_files
 from tests.kits.manual_clock import ManualClock
 from tests.kits.members import add_long_standing_member
 from tests.kits.program_server import program_words
@@ -257,6 +258,8 @@ def open_desk(folder: Path, policy: str | None = POLICY, config: str = "", **mad
         write_desk(folder, local, policy, config)
         with open_existing_desk(folder, local) as desk:
             desk.read(SyncKind.FULL)
+            if "reviewers" in (policy or ""):
+                promote_files(desk.app_state.workspace)
             yield desk
 
 

@@ -12,6 +12,7 @@ from hf_gate.core.people.approvals import Approver
 from hf_gate.grants.service.ends.approved_ends import EndChanger, HeldChange
 from hf_gate.grants.service.ends.end_changes import change_end_by_hand
 from hf_gate.verdicts.service.policy_bundle import load_policies
+from tests.kits.approvals import promote_files
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import WORKSPACE_FILE, HubWorkspace, write_workspace
 
@@ -41,6 +42,8 @@ class GrantWorkspace(HubWorkspace):
         write_workspace(self.folder, text)
         (self.folder / "hf-gate.yaml").write_text(WORKSPACE_FILE + (f"guards: {guards}\n" if guards else ""))
         self.load()
+        if "reviewers" in text:
+            promote_files(self.workspace)
 
     def load(self) -> None:
         """Read the files as a new turn does."""

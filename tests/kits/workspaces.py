@@ -276,6 +276,15 @@ class HubWorkspace:
         assert find_final_violations(self.store, self.local_hub.journal()) == []
 
 
+class PlacedScene(HubWorkspace):
+    """A workspace whose store is anywhere."""
+
+    place: str = ""
+
+    def _opened(self) -> Store:
+        return open_store(self.place, endpoint=ORIGIN, pid=1, wait=0.0)
+
+
 def list_statuses(workspace: HubWorkspace) -> set[str | None]:
     return {workspace.status_on_hub(name) for name in ("ada", "bo", "cy")}
 

@@ -77,7 +77,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.PlanApproved(run="r", changes=1), None, "run r started: a direct decision, 1 change"),
     (e.PlanApproved(run="r", changes=3, plan="abcdef0123"), None, "run r started: plan abcdef01, 3 changes"),
     (e.RunEnded(run="r", state="ended", counts={"done": 3, "stale": 0}), None, "run r ended: 3 done"),
-    (e.PolicyPromoted(policy="eeg", digest="0123456789"), None, "policy eeg@01234567 may act without confirmation"),
+    (e.PolicyPromoted(policy="eeg", digest="0123456789"), None, "policy eeg@01234567 promoted"),
     (
         e.MemberAdded(member="m_1", role="reviewer", repos=("a/b",), account="42"),
         None,

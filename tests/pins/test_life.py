@@ -80,6 +80,8 @@ hf-gate accept nobody-of-this-name@MODEL
 hub
 # Two people
 hf-gate accept fay@DATASET
+as writer hf-gate policy promote voices --yes
+hf-gate accept fay@DATASET
 hf-gate accept fay@DATASET
 hf-gate show fay@DATASET
 hf-gate ls DATASET

@@ -14,7 +14,6 @@ import psycopg
 import pytest
 
 from hf_gate import __version__
-from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.base.ids import parse_repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Flags, read_settings
@@ -39,6 +38,7 @@ from hf_gate.verdicts.service.policy_watcher import require_common_files
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
+from tests.kits.approvals import promote_files
 from tests.kits.desk import GOOD, HOST, POLICY, Desk, Visitor, run_desk_program, write_desk
 from tests.kits.invariants import list_moves
 from tests.kits.key_calls import give_key
@@ -236,7 +236,7 @@ def test_a_desk_with_other_files_sends_no_acceptance(balanced: Balanced) -> None
     bundle = desk.app_state.policies.current
     assert bundle is not None
     balanced.lead(bundle.files_digest)
-    read_quorum_rules(desk.app_state.workspace, should_remember=True)  # as each turn of the loop does
+    promote_files(desk.app_state.workspace)
     now = desk.app_state.now()
     owner = desk.app_state.membership.owner_member
     rows = {name: desk.row(name) for name in ("ada", "bob")}

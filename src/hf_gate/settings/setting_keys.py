@@ -6,7 +6,7 @@ from typing import Final
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.network_hosts import PRIVATE_HOST_SETTING
-from hf_gate.core.people.approvals import TWO_PERSON_SETTING
+from hf_gate.core.people.approvals import PROMOTED_SETTING
 from hf_gate.core.people.members import INIT_SETTING, OWNER_SETTING, TEAM_UNTIL_SETTING
 
 RESTORED: Final = "restored"
@@ -24,8 +24,8 @@ PRIVATE_HOST: Final = PRIVATE_HOST_SETTING
 SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 """The ids of the organisations that give roles in the desk, by name, as JSON."""
 
-TWO_PERSON_POLICIES: Final = TWO_PERSON_SETTING
-"""The policies that asked for two people when they were last read, with their repos (globs), as JSON."""
+PROMOTED_POLICIES: Final = PROMOTED_SETTING
+"""The version of each policy that was promoted last, as JSON; see `PromotedPolicy`."""
 
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""

@@ -159,6 +159,7 @@ class PromotionRecord(Record, frozen=True, kw_only=True):
 
     policy: str
     digest: str
-    promoted: Annotated[bool, Meta(description="false: it could act unattended before")]
+    promoted: Annotated[bool, Meta(description="false: it could act unattended before, or lacks a promotion")]
+    lacks: Annotated[str | None, Meta(description="why a second member must promote it before it applies")]
     changes: Annotated[dict[str, Count], Meta(description="by verb")]
     repos: list[RepoChangesRecord]

@@ -42,7 +42,7 @@ def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bund
 
     The first check of a repo only notes where its audit log ends: earlier acceptances may be older than the policy.
     """
-    rules = read_quorum_rules(workspace, read_bundle, should_remember=True)
+    rules = read_quorum_rules(workspace, read_bundle)
     return sum(_check_repo(workspace, repo, rules) for repo in repos)
 
 

@@ -207,14 +207,12 @@ class ApprovalCheck:
     _rules: QuorumRules | None = field(default=None, init=False)
     _read_at: float = field(default=0.0, init=False)
 
-    def read_quorums(
-        self, repo: Repo, items: Sequence[RunItem], *, should_remember: bool = True
-    ) -> Mapping[int, Quorum]:
+    def read_quorums(self, repo: Repo, items: Sequence[RunItem]) -> Mapping[int, Quorum]:
         """Return the quorums of the acceptances among these changes, by number of the change. Reads files."""
         accepts = [item for item in items if item.change.after == Status.ACCEPTED]
         if not accepts:
             return {}
-        rules = self._read_rules(should_remember=should_remember)
+        rules = self._read_rules()
         rows = [item.row for item in accepts if item.row is not None]
         by_row = rules.compute(repo, rows, self.workspace.now()) if rows else {}
         found = {}
@@ -261,18 +259,18 @@ class ApprovalCheck:
 
     def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
         """Return the changes that `admit` would keep back. Nothing is recorded."""
-        quorums = self.read_quorums(repo, items, should_remember=False)
+        quorums = self.read_quorums(repo, items)
         book = ApprovalBook(self.workspace)
         at = run.made_at
         starter = self._find_starter(run)
         held = [self._hold(None, book, run, item, quorums[item.n], at, starter) for item in items if item.n in quorums]
         return [one for one in held if isinstance(one, SettledItem)]
 
-    def read_end_quorums(self, rows: Sequence[RequestRow], *, should_remember: bool = True) -> Mapping[int, Quorum]:
+    def read_end_quorums(self, rows: Sequence[RequestRow]) -> Mapping[int, Quorum]:
         """Return how many people must approve longer access of these people, by row; only where it is more than one."""
         if not rows:
             return {}
-        rules = self._read_rules(should_remember=should_remember)
+        rules = self._read_rules()
         found = dict[int, Quorum]()
         for repo, here in group_by_repo(rows).items():
             by_row = rules.compute(repo, here, self.workspace.now())
@@ -283,9 +281,9 @@ class ApprovalCheck:
         """Return why nobody knows who must approve at a repo, so that nothing is accepted there; "" if they do."""
         return self._read_rules().strictest(repo).problem
 
-    def _read_rules(self, *, should_remember: bool = True) -> QuorumRules:
+    def _read_rules(self) -> QuorumRules:
         if self._rules is None or time.monotonic() - self._read_at > _READ_INTERVAL:
-            self._rules = read_quorum_rules(self.workspace, self.read_bundle, should_remember=should_remember)
+            self._rules = read_quorum_rules(self.workspace, self.read_bundle)
             self._read_at = time.monotonic()
         return self._rules
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,8 +12,8 @@ from hf_gate.base.ids import Repo
 from hf_gate.core.events.events import canonical_json
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.literals import matches_any
-from hf_gate.core.people.approvals import ONE_PERSON, Quorum
-from hf_gate.core.policy_model import Action, Facts, Opinion, Policy, Rule
+from hf_gate.core.people.approvals import ONE_PERSON, PromotedPolicy, Quorum
+from hf_gate.core.policy_model import Action, Facts, Opinion, Policy, PolicyMode, Rule
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.policies.evaluation.evaluator import CompiledPolicy
 from hf_gate.policies.facts.fact_table import is_identity_fact
@@ -26,32 +26,32 @@ from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 class PolicyQuorumRules(Struct, frozen=True):
     """Computes the quorums of requests. `bundle` are the compiled policies; None if they cannot be read.
 
-    With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
-    these policies asked for two people.
+    With a `problem`, nothing is accepted at `blocked` repos (globs). Nor is anything accepted where two people must
+    approve, and the policies are not the `promoted` ones (by name).
     """
 
     workspace: Workspace
     bundle: PolicyBundle | None = None
     problem: str = ""
     blocked: tuple[str, ...] = ()
+    promoted: Mapping[str, PromotedPolicy] = {}
 
     @property
     def digest(self) -> str:
         """The digest of all rules that ask for two people. An endorsement counts only under the same rules."""
-        policies = () if self.bundle is None else self.bundle.policies
-        asking = [(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule]
+        asking = [(policy, _most(policy.rules)) for policy in self._policies if policy.has_two_person_rule]
         return _make_quorum(asking, ()).digest
 
     def is_two_person_repo(self, repo: Repo) -> bool:
         """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
-        return self._is_blocked(repo) or bool(self._policies_at(repo))
+        return bool(self._find_problem(repo) or self._policies_at(repo))
 
     def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, Quorum]:
         """Return the quorums of the requests that need two people."""
         if not self.is_two_person_repo(repo):
             return {}
-        if self._is_blocked(repo):
-            return {row.id: Quorum(2, problem=self.problem) for row in rows}
+        if problem := self._find_problem(repo):
+            return {row.id: Quorum(2, problem=problem) for row in rows}
         found = dict.fromkeys((row.id for row in rows), self.strictest(repo))
         policy_set = self._policy_set(repo)
         if policy_set is None:
@@ -65,20 +65,49 @@ class PolicyQuorumRules(Struct, frozen=True):
 
     def strictest(self, repo: Repo) -> Quorum:
         """Return the quorum of a person without a stored request: the most people that any rule asks for."""
-        if self._is_blocked(repo):
-            return Quorum(2, problem=self.problem)
+        if problem := self._find_problem(repo):
+            return Quorum(2, problem=problem)
         return _make_quorum([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
 
-    def _is_blocked(self, repo: Repo) -> bool:
-        return matches_any(self.blocked, repo)
+    def _find_problem(self, repo: Repo) -> str:
+        """Return why nothing is accepted at a repo, and what to do; "" if it is."""
+        if matches_any(self.blocked, repo):
+            return self.problem
+        here = [policy for policy in self._policies if matches_any(policy.applies_to, repo)]
+        enforced = {policy.name for policy in here if policy.mode is PolicyMode.ENFORCE}
+        doubles = {name for name, one in self.promoted.items() if one.is_double and matches_any(one.repos, repo)}
+        if not doubles and not self._policies_at(repo):
+            return ""
+        present = {policy.name: policy.digest for policy in self._policies}
+        for name in sorted(enforced | doubles):
+            last = self.promoted.get(name, PromotedPolicy()).digest
+            if present.get(name) != last:
+                return _describe_difference(name, last, is_missing=name not in present)
+        return ""
+
+    @property
+    def _policies(self) -> tuple[Policy, ...]:
+        return () if self.bundle is None else self.bundle.policies
 
     def _policies_at(self, repo: Repo) -> list[Policy]:
-        policies = () if self.bundle is None else self.bundle.policies
-        return [policy for policy in policies if policy.has_two_person_rule and matches_any(policy.applies_to, repo)]
+        return [one for one in self._policies if one.has_two_person_rule and matches_any(one.applies_to, repo)]
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         row = self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo)
         return None if self.bundle is None else self.bundle.for_repo(row, open_fact_sources(self.workspace))
+
+
+def _describe_difference(name: str, last: str, *, is_missing: bool) -> str:
+    if is_missing:
+        return (
+            f"the policy {name} cannot be found, and it asks for two people; put the file back "
+            "(with `mode: shadow`, if two members will promote that)"
+        )
+    use = f"use the files with its last promoted version ({last[:8]}), or " if last else ""
+    return (
+        f"two people decide here, and this version of the policy {name} was not promoted; {use}let somebody who will "
+        f"not approve run `hf-gate policy promote {name}`"
+    )
 
 
 # ---- the quorum of one request -------------------------------------------------------------------------------------

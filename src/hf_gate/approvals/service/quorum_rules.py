@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
-
-import msgspec
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_regular_file
@@ -15,8 +13,7 @@ from hf_gate.core.people.approvals import ONE_PERSON, Quorum
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import HfGateError
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.settings.setting_keys import TWO_PERSON_POLICIES
-from hf_gate.verdicts.rows.policy_authors import read_two_person_policies
+from hf_gate.verdicts.rows.policy_authors import read_promoted_policies
 
 if TYPE_CHECKING:
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -52,17 +49,16 @@ class SinglePersonRules:
         return ONE_PERSON
 
 
-def read_quorum_rules(
-    workspace: Workspace, read_bundle: BundleReader | None = None, *, should_remember: bool = False
-) -> QuorumRules:
+def read_quorum_rules(workspace: Workspace, read_bundle: BundleReader | None = None) -> QuorumRules:
     """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
 
-    With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while
-    the policies cannot be read, while one of these policies is missing, or while the loop that leads uses other files.
+    Nothing is accepted where the promoted policies or these ask for two people, while the policies cannot be read,
+    while they are not the versions that were promoted last, or while the loop that leads uses other files.
     """
     folder = workspace.location.folder
-    known = read_two_person_policies(workspace.store)
-    if folder is None or (not known and not _may_ask_for_two(folder, workspace.location.config.policies)):
+    promoted = read_promoted_policies(workspace.store)
+    known = {glob for one in promoted.values() if one.is_double for glob in one.repos}
+    if not known and (folder is None or not _may_ask_for_two(folder, workspace.location.config.policies)):
         return SinglePersonRules()
     from hf_gate.verdicts.service.policy_bundle import load_policies
     from hf_gate.verdicts.service.policy_watcher import describe_other_files
@@ -73,37 +69,15 @@ def read_quorum_rules(
         bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
     except HfGateError as problem:
         why = f"the policies cannot be read: {problem}"
-        return PolicyQuorumRules(workspace, problem=why, blocked=_list_globs(known) or _EVERY_REPO)
-    present = {policy.name for policy in bundle.policies}
-    missing = {name: globs for name, globs in known.items() if name not in present}
-    asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if policy.has_two_person_rule}
-    other = None if workspace.store.is_leader else describe_other_files(workspace.store, bundle)
-    if should_remember and other is None and asking | missing != known:
-        text = msgspec.json.encode(asking | missing, order="sorted").decode() if asking or missing else None
-        with workspace.store.writing() as write:
-            write.write_setting(TWO_PERSON_POLICIES, text)
-    if other is not None:
-        blocked = (*_list_globs(known), *_list_globs(asking))
-        return PolicyQuorumRules(workspace, bundle, f"{other} Give all machines the same files", blocked)
-    if not asking and not missing:
+        return PolicyQuorumRules(workspace, problem=why, blocked=tuple(sorted(known)) or _EVERY_REPO)
+    asking = {glob for policy in bundle.policies if policy.has_two_person_rule for glob in policy.applies_to}
+    if not asking and not known:
         return SinglePersonRules()
-    return PolicyQuorumRules(workspace, bundle, _describe_missing(missing), _list_globs(missing))
-
-
-def _list_globs(policies: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    return tuple(sorted({glob for globs in policies.values() for glob in globs}))
-
-
-def _describe_missing(names: Collection[str]) -> str:
-    """Return why nothing is accepted, and what to do; "" if no policy is missing."""
-    if not names:
-        return ""
-    policies = f"the policy {min(names)}" if len(names) == 1 else f"the policies {', '.join(sorted(names))}"
-    them = "it asks" if len(names) == 1 else "they ask"
-    return (
-        f"{policies} cannot be found, and {them} for two people; put the file back "
-        "(with `mode: shadow` if you want to end the rule)"
-    )
+    other = None if workspace.store.is_leader else describe_other_files(workspace.store, bundle)
+    if other is not None:
+        why, blocked = f"{other} Give all machines the same files", tuple(sorted(known | asking))
+        return PolicyQuorumRules(workspace, bundle, why, blocked)
+    return PolicyQuorumRules(workspace, bundle, promoted=promoted)
 
 
 def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:

@@ -9,12 +9,13 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from hf_gate.approvals.service.promoted_policies import record_promotion
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import HOUR_MS, to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.parsing.literals import Rate
-from hf_gate.core.people.approvals import PolicyAuthor
+from hf_gate.core.people.approvals import PolicyAuthor, PromotedPolicy
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.runs import RunState
@@ -30,33 +31,39 @@ from hf_gate.decisions.rows import (
 )
 from hf_gate.decisions.service.runs.runs import is_halted_change
 from hf_gate.errors import Guarded
+from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from hf_gate.verdicts.plan.model import Plan
-from hf_gate.verdicts.rows.policy_authors import write_policy_author
+from hf_gate.verdicts.rows.policy_authors import read_promoted_policies, write_policy_author
 
 REFUSAL_PAUSE: Final = HOUR_MS  # ms until a turn retries decisions at a repo where the Hub refused them
 
 
 def is_promoted(store: Store, policy: Policy) -> bool:
     """Tell whether a policy version is promoted, and is not halted."""
-    return read_promotions(store).get(policy.name) == policy.digest and not any(
+    last = read_promoted_policies(store).get(policy.name, PromotedPolicy())
+    return read_promotions(store).get(policy.name) == last.digest == policy.digest and not any(
         policy.digest == version for halt in read_halts(store).values() for version, _ in halt.versions
     )
 
 
-def promote(store: Store, policy: Policy, actor: str, at: int, author: RunAuthor = NO_AUTHOR) -> None:
+def promote(workspace: Workspace, policy: Policy, actor: str, author: RunAuthor = NO_AUTHOR) -> str:
     """Let a policy version act unattended, delete its halts, and record the actor in the ledger.
 
-    The actor does not count as one of two approvers under this version.
+    The actor does not count as one of two approvers under this version. Return why a second member must promote it
+    before it may act; "" if it may.
     """
     event = e.PolicyPromoted(policy=policy.name, digest=policy.digest, member=author.member, account=author.account)
-    with store.writing() as write:
-        write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
-        write_promotion(write, policy.name, policy.digest)
+    with workspace.store.writing() as write:
+        write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
         write_policy_author(write, PolicyAuthor(policy.digest, actor, author.member, author.account))
-        delete_halts_of(write, policy.digest)
+        lack = record_promotion(workspace, write, policy, author.account)
+        if not lack:
+            write_promotion(write, policy.name, policy.digest)
+            delete_halts_of(write, policy.digest)
+    return lack
 
 
 def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:

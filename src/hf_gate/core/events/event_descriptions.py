@@ -186,7 +186,7 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     ),
     e.RunResumed: lambda event, _entry: f"run {event.run} resumed: {pluralize(event.changes, 'change')} left",
     e.RunEnded: lambda event, _entry: f"run {event.run} {event.state}: {_list_counts(event.counts)}",
-    e.PolicyPromoted: lambda event, _entry: f"policy {event.policy}@{event.digest[:8]} may act without confirmation",
+    e.PolicyPromoted: lambda event, _entry: f"policy {event.policy}@{event.digest[:8]} promoted",
     e.SyncEnded: lambda event, _entry: (
         f"full sync complete: {_list_counts(event.counts)}" if event.complete else "full sync not proved complete"
     ),

@@ -162,7 +162,7 @@ class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Not
 
 
 class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicyPromoted"):
-    """This version of a policy may act without confirmation, from its first turn on."""
+    """A person lets this version of a policy act without confirmation; some versions take a second person."""
 
     policy: str
     digest: str

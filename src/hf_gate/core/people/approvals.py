@@ -13,7 +13,8 @@ one person and a selection by another meet (`approvals/service/approvals.py`).
 6. Nobody gives more access than each approver approved: no later end, and no condition fewer. Longer access needs the
    same approvals.
 7. One person can reject, and shorten access. An earlier end deletes the approvals of a longer one.
-8. While the policies that ask for two people are missing or cannot be read, nobody is accepted at their repos.
+8. Where the promoted policies ask for two people, nobody is accepted under other policies: by files that are missing,
+   cannot be read, or differ from the promoted versions. A version that asks for fewer people takes two promoters.
 9. An acceptance outside hf-gate without approvals is not undone. It raises an alarm until a person acknowledges it.
 """
 
@@ -33,8 +34,8 @@ from .grants import parse_grant_end, read_duration
 from .hand_terms import NO_END_WORD, GrantEnd, is_later
 from .members import KEY_ACTOR
 
-TWO_PERSON_SETTING: Final = "policies with two approvals"
-"""The setting with the policies that asked for two people when they were last read."""
+PROMOTED_SETTING: Final = "promoted policies"
+"""The setting with the version of each policy that was promoted last."""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -103,6 +104,27 @@ class PolicyAuthor(NamedTuple):
     actor: str
     member: str | None
     account: str | None
+
+
+class PromotedPolicy(Struct, frozen=True, omit_defaults=True):
+    """The version of a policy that was promoted last, and the accounts that promoted the `next` one, if it needs two.
+
+    `is_double` says whether it asks for two people. `single` are the digests of the ways in which one person is enough.
+    """
+
+    digest: str = ""
+    repos: tuple[str, ...] = ()
+    is_double: bool = False
+    single: tuple[str, ...] = ()
+    next: str = ""
+    promoters: tuple[str, ...] = ()
+
+    def asks_more_than(self, other: PromotedPolicy) -> bool:
+        """Tell whether this version asks for two people where another one does not."""
+        if not self.is_double:
+            return False
+        covers = other.is_double and {*self.repos} <= {*other.repos}
+        return not covers or not {*other.single} <= {*self.single}
 
 
 class ApprovalAlarm(NamedTuple):

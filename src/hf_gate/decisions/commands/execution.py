@@ -389,7 +389,7 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
     elif len(outcomes) > 1:
         words = [f"{count[OutcomeKind.DONE]:,} {PAST[decision.verb]}", *others]
         out.line(", ".join(words) + (_result_suffix(context, decision) if count[OutcomeKind.DONE] else "."))
-    if any(outcome.kind is OutcomeKind.DEFERRED for outcome in outcomes):
+    if any(outcome.kind is OutcomeKind.DEFERRED and (outcome.why or "").startswith("approval") for outcome in outcomes):
         out.hint("Nothing was sent for `approval 1 of 2`: a second person must accept too.")
     if any(outcome.kind is OutcomeKind.REFUSED and (outcome.why or "").startswith("approval") for outcome in outcomes):
         out.hint("Ask people whose approval counts to accept. Who counts: docs/two-approvals.md.")

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.base.timestamps import to_ms
 from hf_gate.cli.framework import CommandContext, command
 from hf_gate.cli.workspace import find_actor, open_with_policies
 from hf_gate.core.people.members import RunAuthor
+from hf_gate.core.policy_model import Policy, PolicyMode
 from hf_gate.core.stored_rows import count_pending
 from hf_gate.errors import Guarded, NotAllowed, UsageError
 from hf_gate.verdicts.records import (
     PromotionRecord,
     RepoChangesRecord,
 )
+from hf_gate.verdicts.rows.policy_authors import read_promoted_policies
 
 from .policy_files import print_errors, read_policies
 
 if TYPE_CHECKING:
     from hf_gate.core.changes import Change
-    from hf_gate.core.policy_model import Policy
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
@@ -37,7 +37,8 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
     First shows what that turn would change. The promotion is recorded in the audit log and applies only to this
-    version: a policy whose meaning changes needs a new promotion.
+    version: a policy whose meaning changes needs a new promotion. A version that lets one person accept where two must
+    needs the promotion of two members.
     After a promotion, a version whose run was paused or stopped can continue.
     """
     policies = read_policies(context, needs_workspace=True, prints_workspace=False)
@@ -46,27 +47,31 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
     from hf_gate.automation.service.turn_permissions import is_promoted, promote
 
     workspace, bundle = open_with_policies(context)
-    policy = _find_policy(bundle, name)
+    last = read_promoted_policies(workspace.store).get(name)
+    was_double = last is not None and last.is_double
+    policy = _find_policy(bundle, name, can_end=was_double)
     account = context.connection.read_account()
-    if account is None and policy.has_two_person_rule:
+    if account is None and (was_double or policy.has_two_person_rule):
         raise NotAllowed(
             f"policy {name} asks for two people, and no Hub account is signed in here; nothing was done.",
             hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
         )
     is_known = is_promoted(workspace.store, policy)
     changes = [] if is_known else _first_turn(workspace, bundle, policy)
+    lack = ""
     if not is_known:
         _confirm(context, workspace, policy, changes, yes=yes, max_changes=max_changes)
         author = RunAuthor(account=account.id if account else None)
-        promote(workspace.store, policy, find_actor(context), to_ms(workspace.clock.now()), author)
+        lack = promote(workspace, policy, find_actor(context), author)
     record = PromotionRecord(
         policy=policy.name,
         digest=policy.digest,
-        promoted=not is_known,
+        promoted=not is_known and not lack,
+        lacks=lack or None,
         changes=dict(Counter(change.verb for change in changes)),
         repos=_by_repo(changes),
     )
-    context.out.document(record, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
+    context.out.document(record, lambda: _promotion_lines(policy, lack, is_known=is_known), quiet=[policy.digest])
     return 0
 
 
@@ -78,14 +83,12 @@ def _make_unknown_policy_error(name: str, names: Sequence[str]) -> UsageError:
     return UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
 
 
-def _find_policy(bundle: PolicyBundle, name: str) -> Policy:
-    """Return the policy to promote. One in shadow mode cannot be promoted."""
-    from hf_gate.core.policy_model import PolicyMode
-
+def _find_policy(bundle: PolicyBundle, name: str, *, can_end: bool) -> Policy:
+    """Return the policy to promote. One in shadow mode can be promoted only to end a rule for two people."""
     policy = next((each for each in bundle.policies if each.name == name), None)
     if policy is None:
         raise _make_unknown_policy_error(name, [each.name for each in bundle.policies])
-    if policy.mode is PolicyMode.SHADOW:
+    if policy.mode is PolicyMode.SHADOW and not can_end:
         raise UsageError(
             f"policy {name} is in shadow mode, so it changes nothing and cannot be promoted.",
             hint=f"Write `mode: enforce` in {policy.source} first.",
@@ -130,7 +133,11 @@ def _confirm(
 def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
     from hf_gate.verdicts.plan.render import summarize_changes
 
-    lead = f"Policy {policy.name}@{policy.digest[:8]} will act unattended."
+    version = f"{policy.name}@{policy.digest[:8]}"
+    if policy.mode is PolicyMode.SHADOW:
+        yield f"Policy {version} is in shadow mode: after two members promoted it, it asks for no second person."
+        return
+    lead = f"Policy {version} will act unattended."
     if any(rule.reviewers > 1 for rule in policy.rules):
         yield "Some of its rules ask for two reviewers. You will not count as one of them for this version."
     if not changes:
@@ -150,8 +157,12 @@ def _by_repo(changes: Sequence[Change]) -> list[RepoChangesRecord]:
     ]
 
 
-def _promotion_lines(policy: Policy, *, is_known: bool) -> list[str]:
+def _promotion_lines(policy: Policy, lack: str, *, is_known: bool) -> list[str]:
     version = f"{policy.name}@{policy.digest[:8]}"
+    if lack:
+        return [f"{version} lets one person accept where two must, so it does not apply yet: {lack}."]
     if is_known:
         return [f"{version} can already act unattended; nothing was done."]
+    if policy.mode is PolicyMode.SHADOW:
+        return [f"{version} asks for no second person from now on. Recorded in the audit log."]
     return [f"{version} can act unattended from now on, within the guards of the workspace. Recorded in the audit log."]

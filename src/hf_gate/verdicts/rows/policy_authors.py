@@ -1,12 +1,13 @@
-"""Stores who promoted a version of a policy, and reads which policies ask for two people."""
+"""Stores who promoted a version of a policy, and which version of each policy was promoted last."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from hf_gate.core.people.approvals import TWO_PERSON_SETTING, PolicyAuthor
+import msgspec
+
+from hf_gate.core.people.approvals import PROMOTED_SETTING, PolicyAuthor, PromotedPolicy
 from hf_gate.store.sql import Reader, decode_stored
-from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 
 
@@ -29,7 +30,12 @@ def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
     write.db.run(sql, (author.digest, author.actor, author.member or "", author.account or ""))
 
 
-def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
-    """Return the repos (globs) of the policies that asked for two people when they were last read, by name."""
-    text = store.setting(TWO_PERSON_SETTING)
-    return {} if text is None else decode_stored(text, dict[str, tuple[str, ...]])
+def read_promoted_policies(reader: Reader) -> dict[str, PromotedPolicy]:
+    """Return the version of each policy that was promoted last, by the name of the policy."""
+    text = reader.reads.setting(PROMOTED_SETTING)
+    return {} if text is None else decode_stored(text, dict[str, PromotedPolicy])
+
+
+def write_promoted_policies(write: Writer, policies: Mapping[str, PromotedPolicy]) -> None:
+    """Store the version of each policy that was promoted last."""
+    write.write_setting(PROMOTED_SETTING, msgspec.json.encode(policies, order="sorted").decode())

@@ -21,7 +21,7 @@ from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailabl
 from hf_gate.members.rows.members import remove_member
 from hf_gate.privacy.rows.erasure_file import FILE_NAME
 from hf_gate.privacy.rows.written_files import PARTIAL, record_copy
-from hf_gate.settings.setting_keys import OWNER, TWO_PERSON_POLICIES
+from hf_gate.settings.setting_keys import OWNER, PROMOTED_POLICIES
 from hf_gate.store.removal import BEFORE_RESTORE, RESTORING, fold_in_wal, sole_access
 from hf_gate.store.server_dump import dump_schema
 from hf_gate.store.sql import Row, Sqlite
@@ -34,7 +34,7 @@ from .opening import open_store
 _MAGIC: Final = b"SQLite format 3\0"
 _KEPT_ROWS: Final = (
     ("stop_requests", "run, action", f"WHERE run = '{ALL_RUNS}'"),
-    ("settings", "key, value", f"WHERE key IN {(OWNER, TWO_PERSON_POLICIES)}"),
+    ("settings", "key, value", f"WHERE key IN {(OWNER, PROMOTED_POLICIES)}"),
     ("policy_authors", "digest, actor, member, account", ""),
     ("bindings", "owner_table, key, user_id", ""),
 )

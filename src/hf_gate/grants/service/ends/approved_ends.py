@@ -32,13 +32,13 @@ class EndChanger(Struct, frozen=True):
     approvals: ApprovalCheck
     approver: Approver
 
-    def read_quorums(self, changes: Sequence[EndChange], *, should_remember: bool = True) -> Mapping[int, Quorum]:
+    def read_quorums(self, changes: Sequence[EndChange]) -> Mapping[int, Quorum]:
         """Return how many people must approve these changes, by row, where it is more than one. Reads files."""
         old = read_terms(
             self.approvals.workspace.store, {change.row.state.terms for change in changes if change.row.state.terms}
         )
         more = [change.row for change in changes if change.gives_more(old.get(change.row.state.terms or ""))]
-        return self.approvals.read_end_quorums(more, should_remember=should_remember)
+        return self.approvals.read_end_quorums(more)
 
     def write(
         self, write: Writer, changes: Sequence[EndChange], quorums: Mapping[int, Quorum], at: int
@@ -75,7 +75,7 @@ class EndChanger(Struct, frozen=True):
 
     def preview(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
         """Return the changes that would lack approvals. Nothing is written."""
-        return self._approve(None, changes, self.read_quorums(changes, should_remember=False), at)
+        return self._approve(None, changes, self.read_quorums(changes), at)
 
     def record(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
         """Write the changes in a transaction of their own; return those that lack approvals."""
