@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 
 import hf_gate
-from hf_gate import AsyncHub, Decision, Hub, NotAllowed, Outcome, OutcomeKind
+from hf_gate import AccessRequest, AsyncHub, Decision, Hub, NotAllowed, Outcome, OutcomeKind
 from hf_gate.errors import (
     ForeignOrigin,
     HfGateError,
@@ -378,22 +378,19 @@ def test_a_client_that_follows_a_local_hub_has_no_skew(monkeypatch: pytest.Monke
         assert hub.skew == 0
 
 
-def test_a_listing_shows_its_state_and_converts_to_flat_rows(world: OneRepoHub) -> None:
+def test_a_listing_shows_its_state(world: OneRepoHub) -> None:
     world.ask("ada", "bob", Purpose="to learn")
     listing = world.owner.list_pending(world.repo)
     assert repr(listing) == f"<Listing {world.repo} pending: 0 rows so far, not proved complete: not read to the end>"
-    rows = listing.to_rows()
+    rows = list(listing)
     assert repr(listing) == f"<Listing {world.repo} pending: 2 rows, complete>"
-    assert sorted((row["user"], row["answer: Purpose"]) for row in rows) == [("ada", "to learn"), ("bob", "to learn")]
-    assert [row["user_id"] for row in rows] == [r.user_id for r in world.owner.list_pending(world.repo)]
     with pytest.raises(UsageError, match="only once"):
-        listing.to_rows()
+        list(listing)
 
-    async def later() -> tuple[list[dict[str, object]], str]:
+    async def later() -> tuple[list[AccessRequest], str]:
         async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
             pending = hub.list_pending(world.repo)
-            read = await pending.to_rows()
-            return [dict(row) for row in read], repr(pending)
+            return [request async for request in pending], repr(pending)
 
     assert asyncio.run(later()) == (rows, f"<AsyncListing {world.repo} pending: 2 rows, complete>")
 
@@ -402,5 +399,5 @@ def test_the_repr_of_an_incomplete_listing_tells_why(world: OneRepoHub) -> None:
     world.ask("ada")
     world.local.set_faults(["dup_rows:n=1"])
     listing = world.owner.list_pending(world.repo)
-    assert len(listing.to_rows()) == 1
+    assert len(list(listing)) == 1
     assert "1 row so far, not proved complete: a request appeared twice" in repr(listing)

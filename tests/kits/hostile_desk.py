@@ -173,7 +173,6 @@ class HostileDesk:
             "/runs/{id}.{kind}": [f"{self.run}.{kind}" for kind in ("json", "jsonl", "csv")],
             "/runs/{id}/live": [f"{self.run}/live", f"{self.run}/live?{asked}"],
             "/overview": ["/overview"],
-            "/overview.{kind}": [f"/overview.{kind}" for kind in ("json", "csv")],
             "/repos": ["/repos", f"/repos?{asked}"],
             "/repos.{kind}": [f"/repos.{kind}" for kind in ("json", "jsonl", "csv")],
             "/repos/{type}/{ns}/{name}": [path, f"{path}?{asked}"],

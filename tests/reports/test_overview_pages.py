@@ -1,20 +1,16 @@
-"""The overview page and its files: what members see, and that charts and table say the same."""
+"""The overview page: what members see, and that charts and table say the same."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from html import unescape
 
 from hf_gate import Hub
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
-from hf_gate.core.records import keys_of
 from hf_gate.reports.pages.overview import Series, draw_lines, draw_stacked_bars
-from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.sync_schedule import SyncKind
-from tests.kits.desk import GOOD, Desk
+from tests.kits.desk import GOOD, Desk, text_of
 
 
 def _ask(desk: Desk, count: int) -> None:
@@ -61,18 +57,6 @@ def test_a_desk_without_requests_says_so_in_words(desk: Desk) -> None:
     assert "<dd>unknown</dd>" in body
 
 
-def test_the_files_hold_the_numbers_of_the_page(desk: Desk) -> None:
-    _ask(desk, 7)
-    lena = desk.visitor()
-    document = lena.get("/overview.json").json
-    assert tuple(document) == ("schema_version", *keys_of(OverviewRecord))
-    assert (document["waiting"], sum(week["asked"] for week in document["weeks"])) == (7, 7)
-    rows = list(csv.DictReader(io.StringIO(lena.get("/overview.csv").body)))
-    assert [row["value"] for row in rows if row["name"] == "waiting"] == ["7"]
-    assert len([row for row in rows if row["part"] == "week"]) == 26 * 5
-    assert lena.get("/overview.xlsx").status == 404
-
-
 def test_the_axis_ends_above_a_week_far_above_all_others() -> None:
     weeks = [f"2026-0{1 + n // 4}-{1 + 7 * (n % 4):02}" for n in range(26)]
     values = [*[10] * 25, 12_345]
@@ -84,8 +68,8 @@ def test_the_axis_ends_above_a_week_far_above_all_others() -> None:
 
 
 def test_a_member_of_one_repo_gets_no_number_of_another(crowded: Desk) -> None:
-    everything = crowded.visitor().get("/overview.json").json
     mia = crowded.reviewer("mia", str(crowded.repo))
-    own = mia.get("/overview.json").json
-    assert own["repos"] == 1
-    assert 0 < own["waiting"] < everything["waiting"]
+    pages = [text_of(one.get("/overview").body) for one in (crowded.visitor(), mia)]
+    everything, own = (int(found[1]) for page in pages if (found := re.search(r"Waiting\s+(\d+)", page)))
+    assert "1 repo, the last 26 weeks." in pages[1]
+    assert 0 < own < everything

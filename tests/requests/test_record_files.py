@@ -12,9 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from hf_gate.core.records import Record, RecordedVerdict, RequestRecord, RunRecord, keys_of
-from hf_gate.hub.flat_rows import ANSWER_COLUMNS
 from hf_gate.inbox.service.request_records import request_record
-from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
+from hf_gate.requests.service.record_files import MAX_COLUMNS, csv_lines, json_array, json_lines, spool
 from tests.kits.requests import make_request
 
 
@@ -45,9 +44,9 @@ def test_each_part_of_a_verdict_has_its_column() -> None:
 
 
 def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:
-    requests = [make_request("ada", {"Purpose": "sleep", f"invented {n}": "x"}) for n in range(ANSWER_COLUMNS + 50)]
+    requests = [make_request("ada", {"Purpose": "sleep", f"invented {n}": "x"}) for n in range(MAX_COLUMNS + 50)]
     rows = _table(RequestRecord, map(request_record, requests))
-    assert sum(key.startswith("answers.") for key in rows[0]) == ANSWER_COLUMNS
+    assert sum(key.startswith("answers.") for key in rows[0]) == MAX_COLUMNS
     assert {row["answers.Purpose"] for row in rows} == {"sleep"}
     others = [json.loads(row["other answers"]) for row in rows if row["other answers"]]
     assert len(others) == 51

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
 from typing import Any, assert_type
 
 from hf_gate import (
@@ -51,7 +50,6 @@ async def listing(hub: AsyncHub) -> None:
     async for request in hub.list_pending(DATA):
         assert_type(request, AccessRequest)
     assert_type([request async for request in hub.list_reset(DATA)], list[AccessRequest])
-    assert_type(await hub.list_reset(DATA).to_rows(), list[dict[str, str | datetime | None]])
     for _ in hub.list_pending(DATA):  # type: ignore[attr-defined]
         pass
     await hub.list_pending(DATA)  # type: ignore[misc]

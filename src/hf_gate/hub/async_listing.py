@@ -10,7 +10,6 @@ from hf_gate.base.ids import Repo
 from hf_gate.core.requests import AccessRequest
 from hf_gate.hub.protocol.codec import RequestPage
 
-from .flat_rows import Cell, flat_rows
 from .listing import ListingState
 
 
@@ -57,10 +56,6 @@ class AsyncListing(ListingState, AsyncIterator[AccessRequest]):
                         await self._read_page()
                 except StopAsyncIteration:
                     return
-
-    async def to_rows(self) -> list[dict[str, Cell]]:
-        """Read the rest and return flat dicts; see `Listing.to_rows`."""
-        return flat_rows([request async for request in self])
 
     async def aclose(self) -> None:
         """Stop reading."""

@@ -13,8 +13,6 @@ from hf_gate.core.requests import AccessRequest
 from hf_gate.errors import UsageError
 from hf_gate.hub.protocol.codec import Quarantined, RequestPage
 
-from .flat_rows import Cell, flat_rows
-
 
 class ListingState:
     """The common state of blocking and async listings."""
@@ -113,13 +111,6 @@ class Listing(ListingState, Iterator[AccessRequest]):
                     self._read_page()
                 except StopIteration:
                     return
-
-    def to_rows(self) -> list[dict[str, Cell]]:
-        """Read the rest and return flat dicts with the same keys, for example for `pandas.DataFrame(rows)`.
-
-        Times are `datetime` in UTC. Each answer has a key `answer: LABEL`. Unknown values are None.
-        """
-        return flat_rows(self)
 
     def close(self) -> None:
         """Stop reading."""

@@ -38,7 +38,6 @@ class Route(NamedTuple):
 ROUTES: Final = (
     Route("GET", "/", _VIEWER, queue.home),
     Route("GET", "/overview", _VIEWER, overview.page),
-    Route("GET", "/overview.{kind}", _VIEWER, overview.export),
     Route("GET", "/queue", _VIEWER, queue.page),
     Route("GET", "/queue.{kind}", _VIEWER, queue.export),
     Route("GET", "/requests/{id}", _VIEWER, request.page),

@@ -20,7 +20,7 @@ from hf_gate.cli.workspace import open_workspace
 from hf_gate.core.people.grants import format_last_day
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.access_report import AccessRecord, describe_outside, name_deciders, name_rule
-from hf_gate.reports.service.overview import OverviewCell, OverviewRecord
+from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.service.record_files import csv_lines
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ _WEEKS_SHOWN = 8
 def report_overview(context: CommandContext) -> int:
     """Show how many requests wait and how long, who decided each week, which rules decide, and what ends soon.
 
-    CSV and JSON contain all numbers.
+    CSV contains all weeks, JSON all numbers.
     """
-    from hf_gate.reports.service.overview import overview_cells, read_overview
+    from hf_gate.reports.service.overview import WeekRecord, read_overview
 
     workspace = open_workspace(context)
     overview = read_overview(workspace.store, workspace.now())
     if context.out.format is Format.CSV:
-        sys.stdout.writelines(csv_lines(OverviewCell, overview_cells(overview)))
+        sys.stdout.writelines(csv_lines(WeekRecord, overview.weeks))
     else:
         context.out.document(overview, lambda: _lines(overview))
     return 0
@@ -92,8 +92,6 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
     ends = sum(week.ends or 0 for week in overview.ends)
     yield ""
     yield f"Access that ends in the next 90 days: {ends:,}"
-    for each in overview.unproved:
-        yield f"Not proved to be complete: {each.repo} ({each.why})"
 
 
 def _week_line(week: WeekRecord) -> str:

@@ -1,30 +1,22 @@
-"""The overview page, also as files: waits, decisions of 26 weeks with their charts, rules, ends and unproved repos."""
+"""The overview page: waits, decisions of 26 weeks with their charts, rules and ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import asdict
 from starlette.responses import Response
 
 from hf_gate.approvals.pages import describe_open_alarms
-from hf_gate.base.display_text import to_json
 from hf_gate.base.timestamps import format_day
 from hf_gate.grants.pages.held_ends import count_held
 from hf_gate.reports.service.overview import (
-    OverviewCell,
     OverviewRecord,
-    overview_cells,
     read_overview,
 )
-from hf_gate.requests.service.record_files import csv_lines
-from hf_gate.web.exports import file_response
-from hf_gate.web.http_context import HttpContext, require_one_of
-
-_KINDS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+from hf_gate.web.http_context import HttpContext
 
 
 def page(context: HttpContext) -> Response:
@@ -57,17 +49,6 @@ def _list_queries(overview: OverviewRecord) -> dict[str, str]:
 def _between(first: str, last: str) -> str:
     """Return the query for access that ends in the weeks of these Mondays."""
     return f"ends:>={first} ends:<={date.fromisoformat(last) + timedelta(days=6)}"
-
-
-def export(context: HttpContext) -> Response:
-    """Return the same numbers as a file."""
-    kind = require_one_of(context.params["kind"], _KINDS)
-    overview = _read_numbers(context)
-    if kind == "csv":
-        text: Iterable[str] = csv_lines(OverviewCell, overview_cells(overview))
-    else:
-        text = [to_json({"schema_version": 1, **asdict(overview)})]
-    return file_response(map(str.encode, text), _KINDS[kind], "" if kind == "json" else f"overview.{kind}")
 
 
 def _read_numbers(context: HttpContext) -> OverviewRecord:

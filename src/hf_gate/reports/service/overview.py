@@ -5,18 +5,17 @@ soon.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta
-from msgspec.structs import asdict
 
-from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
 from hf_gate.core.events.activity import Activity, Answerer, wait_bucket, wait_quantile, week_of, week_start
-from hf_gate.core.records import Count, Record, RepoReference
-from hf_gate.core.stored_rows import RepoRow, WeeklyCount
+from hf_gate.core.records import Count, Record
+from hf_gate.core.stored_rows import WeeklyCount
 from hf_gate.store.store import Store
 from hf_gate.store.writing.weekly import read_weekly_counts
 
@@ -50,12 +49,6 @@ class EndsRecord(Record, frozen=True, kw_only=True):
     ends: Count
 
 
-class UnprovedRecord(RepoReference, frozen=True, kw_only=True):
-    """A repo whose lists are not proved to be complete."""
-
-    why: str
-
-
 class OverviewRecord(Record, frozen=True, kw_only=True):
     """Numbers of the last weeks, without personal data."""
 
@@ -70,16 +63,6 @@ class OverviewRecord(Record, frozen=True, kw_only=True):
     weeks: list[WeekRecord]
     rules: list[RuleUseRecord]
     ends: list[EndsRecord]
-    unproved: list[UnprovedRecord]
-
-
-class OverviewCell(Record, frozen=True, kw_only=True):
-    """One value of the overview, for CSV."""
-
-    part: Annotated[str, Meta(description="total, week, rule, end or unproved")]
-    key: Annotated[str, Meta(description="the Monday, policy/rule, or repo; empty for totals")]
-    name: str
-    value: str | int | None
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -127,23 +110,7 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
             EndsRecord(starts=_day(week_start(week)), ends=ends[week])
             for week in range(last, week_of(to_ms(now + ENDS_AHEAD)) + 1)
         ],
-        unproved=[unproved for row in rows if (unproved := _find_gap(row)) is not None],
     )
-
-
-def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
-    """Yield every value of the overview with its position, for CSV."""
-    values = asdict(overview)
-    parts = {"week": values.pop("weeks"), "rule": values.pop("rules"), "end": values.pop("ends")}
-    unproved = values.pop("unproved")
-    yield from (OverviewCell(part="total", key="", name=name, value=value) for name, value in values.items())
-    for part, records in parts.items():
-        for record in records:
-            cells = asdict(record)
-            key = f"{cells.pop('policy')}/{cells.pop('rule')}" if part == "rule" else cells.pop("starts")
-            yield from (OverviewCell(part=part, key=key, name=name, value=value) for name, value in cells.items())
-    for each in unproved:
-        yield OverviewCell(part="unproved", key=str(parse_repo(each.repo, each.repo_type)), name="why", value=each.why)
 
 
 def _sum_counts(counts: Iterable[WeeklyCount], kind: Activity, key: Callable[[WeeklyCount], K]) -> Counter[K]:
@@ -181,16 +148,6 @@ def _rules(past: Sequence[WeeklyCount]) -> list[RuleUseRecord]:
         RuleUseRecord(policy=policy, rule=rule, decided=decided[name], reversed=changed[name])
         for name, policy, _, rule in parts
     ]
-
-
-def _find_gap(row: RepoRow) -> UnprovedRecord | None:
-    if row.full_at is None:
-        why = row.problem or "not read yet"
-    elif row.is_complete:
-        return None
-    else:
-        why = row.problem or "the last full sync is not proved to be complete"
-    return UnprovedRecord(repo=row.repo.id, repo_type=row.repo.type, why=why)
 
 
 def _day(at: int) -> str:

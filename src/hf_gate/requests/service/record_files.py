@@ -18,12 +18,12 @@ import msgspec
 
 from hf_gate.base.display_text import csv_cell, csv_value, make_visible, to_json
 from hf_gate.core.records import GrantRecord, R, Record, RecordedVerdict, keys_of
-from hf_gate.hub.flat_rows import ANSWER_COLUMNS, most_frequent_labels
 
 SPREAD: Final = ("answers", "counts", "requests", "row")
 """Fields that CSV spreads over columns. A requester can invent labels, so the number of columns is limited."""
 
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})
+MAX_COLUMNS: Final = 200  # of labels
 _NESTED: Final[dict[str, list[str]]] = {
     name: [f"{name}.{key}" for key in keys_of(kind)]
     for name, kind in (("verdict", RecordedVerdict), ("grant", GrantRecord))
@@ -74,7 +74,8 @@ def _csv_with_spread_columns(keys: list[str], spread: Sequence[str], records: It
             yield _encode_row(record) + b"\n"
 
     with spool(encode_rows()) as file:
-        shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent_labels(counts)
+        frequent = {label for label, _ in counts.most_common(MAX_COLUMNS)}
+        shown = [label for label in counts if label in frequent]  # in the order of their first occurrence
         others = [f"other {key}" for key in spread] if len(shown) < len(counts) else []
         rows = (_flatten(_decode_row(line), spread, set(shown)) for line in file)
         yield from _csv_sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)
