@@ -54,7 +54,7 @@ def test_an_empty_store_has_26_empty_weeks_and_no_median(store: Store) -> None:
     overview = read_overview(store, NOW)
     assert len(overview.weeks) == 26
     assert overview.weeks[-1].starts == "2026-01-26"
-    assert (overview.waiting, overview.oldest, overview.wait_median_s, overview.rules) == (0, None, None, [])
+    assert (overview.waiting, overview.oldest, overview.wait_median_s) == (0, None, None)
 
 
 def test_requests_are_counted_in_the_week_of_asking_and_answers_in_their_own(store: Store) -> None:
@@ -92,15 +92,6 @@ def test_the_wait_counts_those_who_still_wait_by_their_wait_so_far(store: Store)
     assert overview.wait_median_s is not None
     assert abs(overview.wait_median_s / (10 * 86_400) - 1) < 0.15, "two of three wait for ten days now"
     assert (overview.waits_ended, overview.waits_open) == (1, 2)
-
-
-def test_a_rule_is_listed_with_how_often_people_changed_its_decisions(store: Store) -> None:
-    idents = store_records(store, EEG, [record(n, day=6) for n in range(1, 5)])
-    _decide_by_rule(store, idents, "accepted")
-    _decide(store, idents[:1], "accepted", "reset")
-    _decide(store, idents[:1], "reset", "accepted")
-    (rule,) = read_overview(store, NOW).rules
-    assert (rule.policy, rule.rule, rule.decided, rule.reversed) == ("eeg", "academic", 4, 1)
 
 
 def test_grants_that_end_soon_are_counted_by_week(store: Store) -> None:

@@ -27,8 +27,6 @@ class Activity(StrEnum):
     WAIT = "wait"  # the bucket of the wait; the week of the request
     OPEN = "open"  # current pending requests: the day of the week, 0 to 6; the week of the request
     END = "end"  # grants with an end: no name; the week in which they end
-    RULE = "rule"  # policy/rule that decided; the week of the answer
-    REVERSED = "reversed"  # policy/rule whose decision a person changed; the week of the change
 
 
 class Answerer(StrEnum):

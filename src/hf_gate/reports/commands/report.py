@@ -37,7 +37,7 @@ report = LazyGroup(
     {
         "overview": CommandEntry(
             "hf_gate.reports.commands.report:report_overview",
-            "Waiting times, decisions and rules of the last 26 weeks.",
+            "Waiting times and decisions of the last 26 weeks.",
         ),
         "access": CommandEntry("hf_gate.reports.commands.report:report_access", "Who has access, or had it on a date."),
     },
@@ -52,7 +52,7 @@ _WEEKS_SHOWN = 8
     examples=("hf-gate report overview", "hf-gate report overview --format csv"),
 )
 def report_overview(context: CommandContext) -> int:
-    """Show how many requests wait and how long, who decided each week, which rules decide, and what ends soon.
+    """Show how many requests wait and how long, who decided each week, and what ends soon.
 
     CSV contains all weeks, JSON all numbers.
     """
@@ -83,12 +83,6 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
     yield f"{'WEEK OF':<12}{'ASKED':>8}{'ANSWERED':>10}{'PEOPLE':>8}{'RULES':>8}{'ELSEWHERE':>11}"
     yield from map(_week_line, overview.weeks[: -_WEEKS_SHOWN - 1 : -1])
     yield "Older weeks: hf-gate report overview --format csv"
-    if overview.rules:
-        yield ""
-        yield "Rules that decided, and how often a person changed the decision:"
-        yield from (
-            f"  {rule.policy}/{rule.rule}: {rule.decided:,}, changed {rule.reversed:,}" for rule in overview.rules
-        )
     ends = sum(week.ends or 0 for week in overview.ends)
     yield ""
     yield f"Access that ends in the next 90 days: {ends:,}"

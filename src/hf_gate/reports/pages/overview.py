@@ -1,4 +1,4 @@
-"""The overview page: waits, decisions of 26 weeks with their charts, rules and ends."""
+"""The overview page: waits, decisions of 26 weeks with their charts, and ends."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The overview and its records: how many requests wait and how long, who answered, which rules decide, and what ends
-soon.
-"""
+"""The overview and its records: how many requests wait and how long, who answered, and what ends soon."""
 
 from __future__ import annotations
 
@@ -33,15 +31,6 @@ class WeekRecord(Record, frozen=True, kw_only=True):
     outside: Annotated[Count, Meta(description="by another tool, or before the first sync")]
 
 
-class RuleUseRecord(Record, frozen=True, kw_only=True):
-    """How often a rule decided, and how often a person changed its decision."""
-
-    policy: str
-    rule: str
-    decided: Count
-    reversed: Count
-
-
 class EndsRecord(Record, frozen=True, kw_only=True):
     """How many grants end in a week."""
 
@@ -61,7 +50,6 @@ class OverviewRecord(Record, frozen=True, kw_only=True):
     waits_ended: Count
     waits_open: Annotated[Count, Meta(description="how many of them still wait; their wait so far counts")]
     weeks: list[WeekRecord]
-    rules: list[RuleUseRecord]
     ends: list[EndsRecord]
 
 
@@ -70,8 +58,7 @@ class OverviewRecord(Record, frozen=True, kw_only=True):
 
 WEEKS: Final = 26
 ENDS_AHEAD: Final = timedelta(days=90)
-MOST_RULES: Final = 20
-_PAST: Final = (Activity.ASKED, Activity.ANSWERED, Activity.WAIT, Activity.RULE, Activity.REVERSED)
+_PAST: Final = (Activity.ASKED, Activity.ANSWERED, Activity.WAIT)
 K = TypeVar("K")
 
 
@@ -105,7 +92,6 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
         waits_ended=ended,
         waits_open=sum(still_open.values()),
         weeks=_weeks(past, first, last),
-        rules=_rules(past),
         ends=[
             EndsRecord(starts=_day(week_start(week)), ends=ends[week])
             for week in range(last, week_of(to_ms(now + ENDS_AHEAD)) + 1)
@@ -135,18 +121,6 @@ def _weeks(past: Sequence[WeeklyCount], first: int, last: int) -> list[WeekRecor
             outside=answered[week, Answerer.OUTSIDE],
         )
         for week in range(first, last + 1)
-    ]
-
-
-def _rules(past: Sequence[WeeklyCount]) -> list[RuleUseRecord]:
-    """Return the rules that decided most often."""
-    decided = _sum_counts(past, Activity.RULE, lambda each: each.name)
-    changed = _sum_counts(past, Activity.REVERSED, lambda each: each.name)
-    names = sorted({*decided, *changed}, key=lambda name: (-decided[name], name))
-    parts = ((name, *name.partition("/")) for name in names[:MOST_RULES])
-    return [
-        RuleUseRecord(policy=policy, rule=rule, decided=decided[name], reversed=changed[name])
-        for name, policy, _, rule in parts
     ]
 
 

@@ -116,7 +116,6 @@ CREATE TABLE requests (
     identity BLOB NOT NULL,
     domain TEXT,
     country TEXT,
-    decided_rule TEXT,  -- policy/rule, if a rule made the last decision
     quality TEXT,  -- of the purpose; for this and the next two, see core/events/classification.py
     mail TEXT,
     fingerprint INTEGER,

@@ -9,7 +9,6 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
-from hf_gate.core.events.activity import Activity
 from hf_gate.core.events.classification import Classification
 from hf_gate.core.events.evaluations import (
     EVALUATE_NOW,
@@ -20,11 +19,11 @@ from hf_gate.core.events.evaluations import (
 )
 from hf_gate.core.events.events import AnyEvent, VerdictReached
 from hf_gate.core.events.request_state import RequestState, apply_event
-from hf_gate.core.lifecycle import STATUSES, WITHDRAWN, Status
+from hf_gate.core.lifecycle import STATUSES, Status
 from hf_gate.store.sql import Database, Row
 
 from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, StoredVerdict, encode_hand_terms, state_of, values_of
-from .weekly import WeeklyCounts, deciding_rule, is_person
+from .weekly import WeeklyCounts
 from .writer_cache import WriterCache
 
 _DECIDED: Mapping[str, tuple[int, int, int]] = {
@@ -58,7 +57,6 @@ class LoadedRequest(Struct):
     state: RequestState
     is_current: bool
     classification: Classification
-    decided_rule: str | None = None  # policy/rule, if a rule made the last decision
     evaluation: StoredEvaluation = field(default_factory=StoredEvaluation)
     extra: dict[str, object] = field(default_factory=dict)
 
@@ -87,13 +85,13 @@ class Projection:
         among, value = self._db.in_clause(wanted)
         look = self._memory.verdicts.lookup(self._db)
         sql = (
-            "SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, "
-            "r.decided_rule, r.evaluation_version, r.outcome, r.evaluate_at, r.lookup_user, r.lookup_email, "
-            f"r.lookup_name, {SELECT_STATE}"
+            "SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint,"
+            " r.evaluation_version, r.outcome, r.evaluate_at, r.lookup_user, r.lookup_email,"
+            f" r.lookup_name, {SELECT_STATE}"
         )
         sql += " FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
-            state = state_of(row, 14, look)
+            state = state_of(row, 13, look)
             known = Classification(*row[4:7])
             self._loaded[row[0]] = LoadedRequest(
                 row[0],
@@ -103,8 +101,7 @@ class Projection:
                 state,
                 bool(row[3]),
                 known,
-                row[7],
-                evaluation_of(row[8:14]),
+                evaluation_of(row[7:13]),
             )
 
     def get_loaded(self, ident: int) -> LoadedRequest:
@@ -161,18 +158,9 @@ class Projection:
         moment = state.reviewed_at if state.reviewed_at != held.state.reviewed_at else None
         self._count_decision(held.person_id, held.repo_id, held.state, state, moment or at)
         if state.status != held.state.status:
-            self._count_move(held, state, moment or at, actor)
+            self._weekly.count_move(held.repo_id, held.state, state, moment or at, actor)
         held.state = state
         return held
-
-    def _count_move(self, held: LoadedRequest, after: RequestState, at: int, actor: str) -> None:
-        """Count a change of status by week, and store the rule that made it."""
-        self._weekly.count_move(held.repo_id, held.state, after, at, actor)
-        rule = deciding_rule(held.state, actor)
-        if held.decided_rule is not None and rule is None and after.status != WITHDRAWN and is_person(actor):
-            self._weekly.add(Activity.REVERSED, at, held.repo_id, held.decided_rule)
-        if rule != held.decided_rule:
-            held.decided_rule = held.extra["decided_rule"] = rule
 
     def supersede(self, ident: int) -> None:
         """Mark an attempt as past, because there is a newer attempt."""

@@ -42,10 +42,7 @@ class WeeklyCounts:
         """Count a change of status. Only a change of a pending request counts as an answer."""
         if before.status != Status.PENDING or after.status not in ANSWERS:
             return
-        answerer = _answerer(actor)
-        self._count_answer(repo_id, after, at, answerer)
-        if answerer is Answerer.RULE:
-            self.add(Activity.RULE, at, repo_id, deciding_rule(before, actor) or "")
+        self._count_answer(repo_id, after, at, _answerer(actor))
 
     def count_current(self, repo_id: int, state: RequestState, n: int) -> None:
         """Count a current request as pending, or as a grant that ends."""
@@ -97,21 +94,7 @@ def read_weekly_counts(
     return [WeeklyCount(Activity(kind), int(week), name, int(n)) for kind, week, name, n in rows]
 
 
-def is_person(actor: str) -> bool:
-    """Tell whether an actor is anything but a policy."""
-    return not actor.startswith(POLICY_ACTOR)
-
-
-def deciding_rule(state: RequestState, actor: str) -> str | None:
-    """Return `policy/rule` if the actor is a policy: the rule of its last verdict."""
-    if is_person(actor):
-        return None
-    policy = actor.removeprefix(POLICY_ACTOR).rpartition("@")[0]
-    verdict = state.verdict
-    return f"{policy}/{verdict[2]}" if verdict is not None and verdict[1] == policy else f"{policy}/-"
-
-
 def _answerer(actor: str) -> Answerer:
-    if not is_person(actor):
+    if actor.startswith(POLICY_ACTOR):
         return Answerer.RULE
     return Answerer.OUTSIDE if actor == OUTSIDE else Answerer.PERSON
