@@ -237,16 +237,6 @@ def test_rejected_people_who_described_a_purpose_are_a_view(desk: Desk) -> None:
     assert [row["user"] for row in lena.get(path.replace("/queue?", "/queue.json?")).json] == ["ada"]
 
 
-def test_a_clear_queue_says_what_was_decided_and_how_fast(desk: Desk) -> None:
-    desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
-    for name in ("ada", "bob", "cyd"):
-        desk.app_state.workspace.hub.accept(desk.repo, name)
-    desk.read()
-    desk.app_state.sync_status.synced_at = desk.app_state.now()
-    body = desk.visitor().get("/queue").body
-    assert "3 decided this week, half of them within" in body
-
-
 def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(desk: Desk) -> None:
     desk.ask([{"username": "ada"}], {"Purpose": GOOD})
     with desk.app_state.workspace.store.writing() as write:

@@ -107,33 +107,6 @@ def test_the_repo_is_shown_among_several_and_once_where_a_page_has_one(crowded: 
     assert f"All on this page ask for <code>{repos[0]}</code>." in body, "the query may mean others too"
 
 
-# ---- the reason that all share ------------------------------------------------------------------------------------------
-
-
-def test_a_reason_that_all_share_stands_once_above_the_table(desk: Desk) -> None:
-    lena = desk.visitor()
-    _ask(desk, "ada", {"Purpose": GOOD})
-    assert "Needs review: <bdi>no university address.</bdi>" in _row(lena, ">ada<"), "alone, a row says it"
-    _ask(desk, "bob", {"Purpose": GOOD})
-    body = lena.get("/queue").body
-    assert body.count("no university address.</bdi>") == 1
-    assert "All on this page need review: <bdi>no university address.</bdi>" in " ".join(body.split())
-    assert 'class="q one-repo one-why"' in body
-    for name in ("ada", "bob"):
-        assert f'href="/requests/n{desk.row(name).id}#why">Why</a>' in _row(lena, f">{name}<")
-    _ask(desk, "cyd", {"Purpose": "test"})
-    body = lena.get("/queue").body
-    assert body.count("no university address.</bdi>") == 2
-    assert "All on this page need" not in body
-
-
-def test_a_verdict_that_all_share_is_named_above_the_table(desk: Desk) -> None:
-    for name in ("ada", "bob"):
-        _ask(desk, name, {"Purpose": "test"})
-    body = " ".join(desk.visitor().get("/queue").body.split())
-    assert 'All on this page: <span><span class="v v-reset">Would send back</span>: <bdi>' in body
-
-
 # ---- chips -------------------------------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
-from hf_gate.base.timestamps import format_span, from_ms
+from hf_gate.base.timestamps import from_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.members import MemberRole
@@ -53,7 +51,6 @@ MEANING: Final = {
 }
 _MAX_WAIT: Final = 1.0  # seconds that a page waits for a run to end
 _OTHERS_MAY: Final = "Ask another admin to resume this run, or stop it."
-_SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
 
 
 class RunView(Struct, frozen=True):
@@ -66,7 +63,6 @@ class RunView(Struct, frozen=True):
     repos: list[Repo] | None
     job: RunJob | None
     outlook: Outlook
-    time_left: tuple[timedelta, timedelta] | None = None
 
     @property
     def total(self) -> int:
@@ -151,7 +147,6 @@ def _read_run(context: HttpContext) -> RunView:
         repos,
         job,
         outlook,
-        _time_left(job, counts[OutcomeKind.OPEN.value]),
     )
 
 
@@ -160,25 +155,7 @@ def _state(context: HttpContext, run: RunRow, job: RunJob | None) -> str:
         return context.app_state.run_worker.describe_state(run)
     if job.stop_request is not None or (request := context.workspace.store.stop_request(run.id)) is not None:
         return {PAUSE: "pausing", STOP: "stopping"}.get(job.stop_request or request or "", "running")
-    return "waiting" if job.started is None else "running"
-
-
-def _time_left(job: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
-    """Return the shortest and longest estimate of the remaining time."""
-    rate = None if job is None or job.is_over else job.rate(time.monotonic())
-    if not rate or not count:
-        return None
-    return timedelta(seconds=count / rate * _SPREAD[0]), timedelta(seconds=count / rate * _SPREAD[1])
-
-
-def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
-    """Format an estimate: `4 to 6 min`."""
-    if left is None:
-        return ""
-    least, most = (format_span(one) for one in left)
-    if least == most:
-        return f"about {most}"
-    return f"{least.split()[0]} to {most}" if least.split()[1] == most.split()[1] else f"{least} to {most}"
+    return "running" if job.has_started else "waiting"
 
 
 # ---- the page --------------------------------------------------------------------------------------------------------
@@ -208,7 +185,7 @@ def _page(context: HttpContext, view: RunView, *, wrong: str = "", status: int =
         first=_outcome_url(view, asked) if after else None,
         can_control=_can_control(context, view),
         wrong=wrong,
-        **_live_values(context, view),
+        **_live_values(view),
     )
 
 
@@ -217,19 +194,15 @@ def live(context: HttpContext) -> Response:
     view = _read_run(context)
     if not context.is_part:
         return RedirectResponse(f"/runs/{view.run.id}", 303)
-    return context.render("parts/run-live.html", can_control=_can_control(context, view), **_live_values(context, view))
+    return context.render("parts/run-live.html", can_control=_can_control(context, view), **_live_values(view))
 
 
-def _live_values(context: HttpContext, view: RunView) -> dict[str, Any]:
-    left = format_time_left(view.time_left)
-    end = None if view.time_left is None else context.now + view.time_left[1]
+def _live_values(view: RunView) -> dict[str, Any]:
     return {
         "view": view,
         "title": _title(view),
         "plan": view.run.plan,
         "made_at": from_ms(view.run.made_at),
-        "left": left,
-        "ends_about": "" if end is None else f"{end.astimezone(context.workspace.zone):%H:%M}",
         "now_doing": _describe_activity(view),
         "spoken": f"{view.share} percent. {_describe_activity(view)}.",
     }

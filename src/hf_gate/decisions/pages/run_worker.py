@@ -1,14 +1,13 @@
 """Executes runs one after the other in a thread, and keeps their progress for pages.
 
-Only three things about a run are not in the store: that this process executes it, how fast, and which error ended it.
-Only these are lost if the process dies.
+Only two things about a run are not in the store: that this process executes it, and which error ended it. Only these
+are lost if the process dies.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
@@ -16,7 +15,6 @@ from typing import Final
 from msgspec import Struct, field
 
 from hf_gate.approvals.service.approvals import ApprovalCheck
-from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member
 from hf_gate.core.runs import ChangeState, RunState
 from hf_gate.core.stored_rows import RunRow
@@ -33,24 +31,17 @@ STOP = "stop"
 
 
 class RunJob(Struct):
-    """A run in this process. Times are monotonic."""
+    """A run in this process."""
 
     run: str
     begin: Callable[[], RunRow] | None = None  # stores the run
-    started: float | None = None
-    answered: int = 0
+    has_started: bool = False
     stop_request: str | None = None
     problem: str | None = None
     hint: str = ""
     is_over: bool = False
     stored: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
-
-    def rate(self, now: float) -> float | None:
-        """Return changes a second; None before the first second."""
-        if self.started is None or not self.answered or now - self.started < 1:
-            return None
-        return self.answered / (now - self.started)
 
 
 class RunWorker:
@@ -147,7 +138,7 @@ class RunWorker:
         job.stored.set()
         if run is None or run.id != job.run or run.is_over or self._is_ending:
             return
-        job.started = time.monotonic()
+        job.has_started = True
 
         def read_stop_request() -> str | None:
             job.stop_request = PAUSE if self._is_ending else store.stop_request(job.run)
@@ -155,12 +146,8 @@ class RunWorker:
                 job.stop_request = STOP
             return job.stop_request
 
-        def note_outcome(_: Outcome) -> None:
-            job.answered += 1
-
         make_executor(
             self._workspace,
             ApprovalCheck(self._workspace),
             read_stop_request=read_stop_request,
-            on_outcome=note_outcome,
         ).execute(run)

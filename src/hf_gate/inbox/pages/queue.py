@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from functools import lru_cache
-from statistics import median
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hf_gate.approvals.pages import describe_open_alarms
 from hf_gate.base.batches import iterate_cursor_pages
-from hf_gate.base.timestamps import format_span, from_ms, to_ms
+from hf_gate.base.timestamps import format_span, from_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query
 from hf_gate.core.records import RequestRecord
@@ -47,7 +45,6 @@ from .queue_counts import (
     build_facets,
     count_matching,
     count_pending_by_verdict,
-    find_strictest_term,
     format_count,
     format_total,
     list_counts,
@@ -70,9 +67,6 @@ VIEWS: Final = (
     ("Second chance", _SECOND_CHANCE),
 )
 """The views. A second chance: the rejected people who described a purpose."""
-
-_WEEK: Final = timedelta(days=7)
-_MAX_RECENT: Final = 1000  # decisions of the last week that the median wait is computed from
 
 
 def home(context: HttpContext) -> Response:  # noqa: ARG001 - as every page
@@ -101,7 +95,7 @@ def page(context: HttpContext) -> Response:
     return context.render(
         "queue.html",
         **shown,
-        **_shared_values(asked, shown["lines"], counters.cells),
+        **_shared_repo(asked, shown["lines"], counters.cells),
         asked=asked,
         following=queue_url(asked.text, order=order, after=following) if following else None,
         first=queue_url(asked.text, order=order) if after else None,
@@ -121,7 +115,7 @@ def page(context: HttpContext) -> Response:
         refused_tables=list_refused_tables(context),
         alarm_text=describe_open_alarms(context),
         **describe_selection(context, asked, counters),
-        **({} if shown["lines"] else empty_state(context, asked, counters, standing[Status.PENDING], more)),
+        **({} if shown["lines"] else empty_state(context, asked, standing[Status.PENDING], more)),
     )
 
 
@@ -141,23 +135,12 @@ def _page_values(context: HttpContext, found: QueryPage) -> dict[str, Any]:
     return {"lines": build_request_lines(context, found.rows), "picks": picks, "next": found.next}
 
 
-def _shared_values(asked: QueueQuery, lines: Sequence[RequestLine], cells: Sequence[QueueCount]) -> dict[str, Any]:
-    """Return what all rows share, which stands above them: the repo, unless the page names it, and the reason."""
+def _shared_repo(asked: QueueQuery, lines: Sequence[RequestLine], cells: Sequence[QueueCount]) -> dict[str, Any]:
+    """Return the repo of all rows, which stands above them unless the page names it."""
     repos = {line.row.repo for line in lines}
     repo = repos.pop() if len(repos) == 1 else None
     is_named = asked.values_of("repo") == {str(repo)} or len({cell.repo for cell in cells}) == 1
-    return {"one_repo": repo, "is_repo_unnamed": not is_named, **_shared_reason(lines)}
-
-
-def _shared_reason(lines: Sequence[RequestLine]) -> dict[str, Any]:
-    """Return the reason of all pending requests of a page; None if they have several, or only one is pending."""
-    said = [line.verdict for line in lines if line.status == Status.PENDING and not line.is_leaving]
-    reasons = {(one.action, one.policy, one.rule, one.why) if one and not one.shadow else None for one in said}
-    shared = next(iter(reasons), None)
-    if shared is None or len(said) < 2 or len(reasons) > 1:
-        return {"shared_action": None, "shared_why": None}
-    action, _, _, why = shared
-    return {"shared_action": action, "shared_why": why}
+    return {"one_repo": repo, "is_repo_unnamed": not is_named}
 
 
 def list_views(context: HttpContext, asked: QueueQuery, counters: Counters) -> list[dict[str, object]]:
@@ -229,40 +212,18 @@ def list_refused_tables(context: HttpContext) -> list[str]:
     return [table.refusal_text for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
 
 
-def empty_state(context: HttpContext, asked: QueueQuery, counters: Counters, pending: int, more: str) -> dict[str, Any]:
+def empty_state(context: HttpContext, asked: QueueQuery, pending: int, more: str) -> dict[str, Any]:
     """Return the values of a page without rows."""
     app_state = context.app_state
     repos = context.list_visible_repos().rows
     soon = app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
-        drops = build_chips(asked, more, with_words=True)
-        strictest = find_strictest_term(context, asked, counters)
-        return {
-            "repos": repos,
-            "decided": None,
-            "open_gates": [],
-            "soon": "",
-            "drops": drops,
-            "strictest": None if strictest is None else (drops[strictest[0]], strictest[1]),
-        }
+        return {"repos": repos, "open_gates": [], "soon": "", "drops": build_chips(asked, more, with_words=True)}
     return {
         "soon": format_span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,
-        "decided": None if app_state.sync_status.synced_at is None else _recent_speed(context),
         "open_gates": [row.repo for row in repos if row.gated == "auto"],
     }
-
-
-def _recent_speed(context: HttpContext) -> tuple[str, str] | None:
-    """Return the number of requests of the last month decided in the last week, and their median wait."""
-    week, month = (from_ms(to_ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
-    text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
-    found = run_query(context, parse_query(text), limit=_MAX_RECENT, cursor=None, newest_first=True)
-    waits = [row.state.reviewed_at - row.state.asked_at for row in found.rows if row.state.reviewed_at]
-    if not waits:
-        return None
-    count = f"more than {_MAX_RECENT:,}" if found.next else f"{len(waits):,}"
-    return count, format_span(timedelta(milliseconds=median(waits)))
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

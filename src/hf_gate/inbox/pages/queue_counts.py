@@ -16,7 +16,6 @@ from hf_gate.requests.pages.queue_query import QUALITY_CHOICES, WORDS, QueueQuer
 from hf_gate.web.http_context import HttpContext
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
-_MAX_DROPPED: Final = 6  # terms of a query without matches that are tried without
 _FACETS: Final = (
     ("Repo", "repo"), ("Purpose", "quality"), ("E-mail", "mail"), ("Verdict", "verdict"), ("Rule", "rule"),
     ("Status", "status"),
@@ -80,22 +79,6 @@ def format_total(context: HttpContext, query: Query, counters: Counters) -> str:
 def format_count(count: int) -> str:
     """Format a number that was counted up to `MAX_COUNTED` + 1."""
     return f"more than {MAX_COUNTED:,}" if count > MAX_COUNTED else f"{count:,}"
-
-
-def find_strictest_term(context: HttpContext, asked: QueueQuery, counters: Counters) -> tuple[int, str] | None:
-    """Return which term excludes most: its place, and how many requests match without it; None if no
-    term alone does.
-    """
-    best = None
-    most = 0
-    for place, term in enumerate(asked.query.terms[:_MAX_DROPPED] if len(asked.query.terms) > 1 else ()):
-        others = Query(tuple(each for each in asked.query.terms if each is not term))
-        known = count_matching(others, counters)
-        count = count_up_to(context, others, MAX_COUNTED) if known is None else known
-        if count > most:
-            best = (place, format_count(count) if known is None else f"{count:,}")
-            most = count
-    return best
 
 
 def count_pending_by_verdict(counters: Counters) -> Counter[str]:

@@ -12,16 +12,13 @@ function replace(part, fresh) {
   part.replaceWith(document.adoptNode(fresh));
 }
 
-/* What a row says, without the reason that stands above the table in one of both pages. */
-function sayingOf(row, fresh) {
-  const shared = [document, fresh].map((page) => find("#shared-why", page)?.dataset.why ?? "");
-  const said = find(".c-say", row).textContent.replace(/\s+/g, " ");
-  return shared.reduce((text, reason) => text.replace(reason, ""), said).trim();
+function sayingOf(row) {
+  return find(".c-say", row).textContent.replace(/\s+/g, " ").trim();
 }
 
 function differs(row, fresh) {
   const current = find(`#rows > [data-request-id="${CSS.escape(keyOf(row))}"]`, fresh);
-  return !current || sayingOf(current, fresh) !== sayingOf(row, fresh);
+  return !current || sayingOf(current) !== sayingOf(row);
 }
 
 /* The rows that the fresh page does not have like this: somebody else may have decided them. */
