@@ -483,15 +483,3 @@ def test_the_terms_are_stored_with_the_verdict(desk: Desk) -> None:
         HandTerms(TermsKind.UNKNOWN, missing=("person.models",)),
     )
     assert desk.row("ada").state.verdict == ("human", "house", "vip", bundle.policies[0].digest)
-
-
-def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(desk: Desk) -> None:
-    lena = desk.visitor()
-    for name, is_known in (("ada", True), ("cyd", False)):
-        page = f"/people/{desk.row(name).person.pseudonym}"
-        pick = re.search(r'name="pick"\s+value="([^"]+)"', lena.get(page).body)
-        assert pick is not None
-        answer = lena.post(page, {"verb": "accept", "pick": pick[1]})
-        assert answer.status == 303
-        assert answer.headers["location"].startswith("/bulk/") is not is_known
-    assert [one.change.until for one in list_waiting_decisions(desk.app_state.workspace.store)] == ["1y"]

@@ -70,29 +70,10 @@ def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: De
     assert [row["user"] for row in lena.get("/queue.json?q=status:accepted").json] == ["ada", "ada"]
 
 
-def test_one_acceptance_needs_no_page_and_leads_back(three: Desk) -> None:
-    lena, path = three.visitor(), _path(three, "bob")
-    answer = _send(lena, path, "accept", _list_picks(three, lena, "bob"))
-    assert (answer.status, answer.headers["location"]) == (303, path)
-    assert len(list_waiting_decisions(three.app_state.workspace.store)) == 1
-    assert "accepting" in lena.get(path).body
-    assert _list_picks(three, lena, "bob") == []
-
-
 def test_a_request_of_another_person_is_not_decided(three: Desk) -> None:
     lena = three.visitor()
     assert _send(lena, _path(three, "bob"), "accept", _list_picks(three, lena, "ada")[:1]).status == 404
     assert list_waiting_decisions(three.app_state.workspace.store) == []
-
-
-def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Desk) -> None:
-    lena, mia = three.visitor(), three.reviewer("mia")
-    path, picks = _path(three, "bob"), _list_picks(three, lena, "bob")
-    assert _send(mia, path, "accept", picks).status == 303
-    lost = _send(lena, path, "accept", picks)
-    assert lost.status == 409
-    assert "mia has decided this already" in lost.body
-    assert [item.run.actor for item in list_waiting_decisions(three.app_state.workspace.store)] == ["mia"]
 
 
 def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Desk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -18,8 +18,6 @@ from hf_gate.core.parsing.query import Query, one_of
 from hf_gate.core.records import AttemptRecord, HistoryRecord, PersonRecord
 from hf_gate.core.stored_rows import PersonRow, RequestRow
 from hf_gate.decisions.pages.bulk import redirect_to_bulk
-from hf_gate.decisions.pages.tray import conflict_response
-from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.inbox.records import person_record
 from hf_gate.inbox.service.request_records import stored_attempt
 from hf_gate.inbox.service.row_details import pair_with_details
@@ -205,14 +203,12 @@ def _export_person(context: HttpContext, name: str, kind: str) -> Response:
 
 
 def decide_person(context: HttpContext) -> Response:
-    """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
+    """Select the ticked requests, and go to the page that shows what the decision would do."""
     person = find_one_person(context)
     verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision for the ticked requests.")
     seen = _read_ticked(context, person)
-    if len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen):
-        return _queue_decision(context, person, verb, seen)
     ident = new_id("b")
     select_requests(context.workspace.store, ident, context.member.id, seen, to_ms(context.now))
     return redirect_to_bulk(context, ident, verb)
@@ -236,22 +232,3 @@ def _read_ticked(context: HttpContext, person: PersonRow) -> dict[int, str]:
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick the repos that you decide about.")
     return seen
-
-
-def _queue_decision(context: HttpContext, person: PersonRow, verb: str, seen: Mapping[int, str]) -> Response:
-    """Queue one decision, as the button of a row in the queue does: it can be undone."""
-    app_state = context.app_state
-    taken = app_state.tray_service.queue_decisions(
-        DecisionRequest(verb, seen, context.member), context.now, app_state.hold
-    )
-    app_state.wake.set()
-    if taken.count:
-        return context.redirect_back(person_url(person))
-    (line,) = build_request_lines(context, list(context.workspace.store.requests(list(seen)).values()))
-    return conflict_response(context, taken, line)
-
-
-def _must_choose_end(context: HttpContext, verb: str, requests: Iterable[int]) -> bool:
-    """Whether the end of an acceptance is not known, so that the next page must ask for it."""
-    rows = list(context.workspace.store.requests(list(requests)).values()) if verb == "accept" else []
-    return any(terms.needs_choice for terms in context.app_state.terms_reader.read_terms(rows, context.now).values())
