@@ -345,7 +345,7 @@ def test_a_key_revoked_meanwhile_sends_nothing(asked: Desk) -> None:
 def test_a_key_that_no_entry_records_is_a_fault_of_the_store(asked: Desk) -> None:
     store = asked.app_state.workspace.store
     give_key(asked, "billing", "events")
-    give_key(asked, "billing", "accept", "events")  # as a rotated one
+    give_key(asked, "shop", "accept", "events")
     assert verify_ledger(store, with_tables=True).ok
     for change in (
         "UPDATE api_keys SET verbs = '[\"accept\"]'",

@@ -157,7 +157,7 @@ def test_cursors_of_the_event_feed_and_keys_end_with_a_restore(
 ) -> None:
     with _open(console.hub, place / "desk.db") as store:
         key = ApiKey(digest="d" * 64, name="billing", verbs=("accept",), repos=("*/*",), made_at=1)
-        make_key(store, key, "lena", old_until=2)
+        assert make_key(store, key, "lena")
     assert console.run("store", "backup", "copy.db").code == 0
     with _open(console.hub, place / "desk.db", read_only=True) as store:
         before = read_events(store, None, 500, TimelineFilter())
@@ -166,7 +166,7 @@ def test_cursors_of_the_event_feed_and_keys_end_with_a_restore(
     assert console.run(*words).code == 0
     with _open(console.hub, place / "desk.db", read_only=True) as store:
         assert read_events(store, before.next, 500, TimelineFilter()) is None
-        assert list_api_keys(store, 1) == []
+        assert list_api_keys(store) == []
         again = read_events(store, None, len(before.entries), TimelineFilter())
     assert again is not None
     assert [link for link, _ in again.entries] == [link for link, _ in before.entries]

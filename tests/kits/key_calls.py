@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.members.rows.api_keys import make_key
-from hf_gate.members.sessions import KEY_OVERLAP, ApiKey, digest_secret
+from hf_gate.members.sessions import ApiKey, digest_secret
 from tests.kits.desk import Answer, Desk, Visitor
 
 BARE = {"origin": "-", "sec-fetch-site": "-"}
@@ -22,7 +22,7 @@ def give_key(
     at = to_ms(desk.app_state.now())
     able = verbs or ("accept", "reset", "reject", "cancel", "events")
     key = ApiKey(digest=digest_secret(secret), name=name, verbs=able, repos=repos, made_at=at)
-    make_key(desk.app_state.workspace.store, key, "lena-brandt", old_until=at + KEY_OVERLAP)
+    assert make_key(desk.app_state.workspace.store, key, "lena-brandt")
     return secret
 
 

@@ -240,9 +240,7 @@ def _new(local: LocalHub, name: str) -> str:
     return name
 
 
-def test_a_key_is_made_rotated_and_revoked_from_the_terminal(
-    program: DeskProgram, folder: Path, local: LocalHub
-) -> None:
+def test_a_key_is_made_and_revoked_from_the_terminal(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     def run(*words: str) -> dict[str, Any]:
         told = _json(_run(folder, local, "keys", *words, "--json"))
         jsonschema.validate(told, schema_of(f"keys-{words[0]}"))
@@ -251,23 +249,13 @@ def test_a_key_is_made_rotated_and_revoked_from_the_terminal(
     assert run("ls")["keys"] == []
     first = run("add", "billing", "--repos", "*/*", "--verbs", "accept,events")
     assert first["secret"].startswith("gate_")
-    assert (first["keys"][0]["verbs"], first["keys"][0]["until"], first["old_until"]) == (
-        ["accept", "events"],
-        None,
-        None,
-    )
-    second = run("add", "billing")
-    assert second["old_until"] == second["keys"][1]["until"] != None  # noqa: E711 - in a chain
-    works = [_status_with_key(program, told["secret"]) for told in (first, second)]
-    assert works == [200, 200], "the earlier one for seven days"
-    third = run("add", "billing", "--revoke-old")
-    assert [_status_with_key(program, told["secret"]) for told in (first, second, third)] == [401, 401, 200]
+    assert first["keys"][0]["verbs"] == ["accept", "events"]
+    assert _status_with_key(program, first["secret"]) == 200
     listed = _run(folder, local, "keys", "ls")
     assert listed.stdout.startswith("billing  accept, events  */*  made ")
-    assert not [told for told in (first, second, third) if told["secret"] in listed.stdout + listed.stderr]
+    assert first["secret"] not in listed.stdout + listed.stderr
     for words in (
-        ("add", "billing", "--verbs", "accept,reject"),
-        ("add", "billing", "--repo", "acme/*"),
+        ("add", "billing", "--verbs", "events"),
         ("add", "other", "--verbs", "destroy", "--repo", "*/*"),
         ("add", "other", "--repo", "*/*"),
         ("add", "other", "--verbs", "accept"),
@@ -279,7 +267,7 @@ def test_a_key_is_made_rotated_and_revoked_from_the_terminal(
         refused = _run(folder, local, "keys", *words)
         assert (refused.returncode, len(refused.stderr.strip().splitlines()) < 5) == (2, True), (words, refused.stderr)
     assert run("remove", "billing")["keys"] == []
-    assert _status_with_key(program, third["secret"]) == 401
+    assert _status_with_key(program, first["secret"]) == 401
     assert b"gate_" not in (folder / "desk.db").read_bytes(), "the store has digests only"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hf_gate.base.timestamps import ms_to_iso, to_ms
+from hf_gate.base.timestamps import ms_to_iso
 from hf_gate.cli.framework import CommandEntry, LazyGroup, command
 from hf_gate.cli.workspace import find_actor, open_workspace
 from hf_gate.core.people.members import MemberRole
@@ -37,7 +37,7 @@ keys = LazyGroup(
     "keys",
     {
         "ls": CommandEntry("hf_gate.members.commands:keys_ls", "List the keys."),
-        "add": CommandEntry("hf_gate.members.commands:keys_add", "Make a key, or a new secret of it.", has_effect=True),
+        "add": CommandEntry("hf_gate.members.commands:keys_add", "Make a key.", has_effect=True),
         "remove": CommandEntry("hf_gate.members.commands:keys_remove", "End a key.", has_effect=True),
     },
     help="Keys with which other systems use the API of the desk.",
@@ -191,7 +191,7 @@ def _member_lines(record: MembersRecord) -> Iterator[str]:
 
 @command("ls", examples=("hf-gate keys ls", "hf-gate keys ls --json"))
 def keys_ls(context: CommandContext) -> int:
-    """List the keys that work, with the age of each secret."""
+    """List the keys."""
     _print_keys(context, open_workspace(context), {})
     return 0
 
@@ -200,29 +200,28 @@ def keys_ls(context: CommandContext) -> int:
     "add",
     examples=(
         "hf-gate keys add billing --repo 'datasets/acme/*' --verbs accept,reset",
-        "hf-gate keys add billing --revoke-old",
+        "hf-gate keys add crm --verbs events",
     ),
 )
 @click.argument("name", metavar="NAME")
 @click.option("--repo", "--repos", "repos", multiple=True, metavar="GLOB", help="The repos at which the key works.")
 @click.option("--verbs", metavar="LIST", default="", help="What the key may do, such as accept,reset,events.")
-@click.option("--revoke-old", is_flag=True, help="End the earlier secret now, not in 7 days.")
-def keys_add(context: CommandContext, *, name: str, repos: tuple[str, ...], verbs: str, revoke_old: bool) -> int:
-    """Make a key for another system, or a new secret of a key that exists. The secret is shown once."""
+def keys_add(context: CommandContext, *, name: str, repos: tuple[str, ...], verbs: str) -> int:
+    """Make a key for another system. The secret is shown once."""
     from hf_gate.members.service.keys import add_key
 
     membership = _open_membership(context)
     wanted = [verb.strip() for verb in verbs.split(",") if verb.strip()]
     workspace = membership.workspace
-    secret, until = add_key(workspace, name, wanted, repos, find_actor(context), ends_earlier=revoke_old)
-    _print_keys(context, workspace, {"secret": secret, "old_until": ms_to_iso(until)})
+    secret = add_key(workspace, name, wanted, repos, find_actor(context))
+    _print_keys(context, workspace, {"secret": secret})
     return 0
 
 
 @command("remove", examples=("hf-gate keys remove billing", "hf-gate keys remove billing --json"))
 @click.argument("name", metavar="NAME")
 def keys_remove(context: CommandContext, *, name: str) -> int:
-    """End all secrets of a key, and undo its unsent decisions."""
+    """End a key, and undo its unsent decisions."""
     membership = _open_membership(context)
     if not membership.revoke_key(name, find_actor(context)):
         raise UsageError(f"there is no key {name!r}.", hint="hf-gate keys ls lists them.")
@@ -239,13 +238,12 @@ def _print_keys(context: CommandContext, workspace: Workspace, done: Mapping[str
             verbs=list(key.verbs),
             repos=list(key.repos or ()),
             made_at=ms_to_iso(key.made_at),
-            until=ms_to_iso(key.until_at),
         )
-        for key in list_api_keys(workspace.store, to_ms(workspace.now()))
+        for key in list_api_keys(workspace.store)
     ]
     record = KeysRecord(keys=found, **done)
     secret = [] if record.secret is None else [record.secret]
-    names = [] if record.removed else list(dict.fromkeys(key.name for key in found))
+    names = [] if record.removed else [key.name for key in found]
     context.out.document(record, lambda: _key_lines(record), quiet=secret or names)
 
 
@@ -254,11 +252,8 @@ def _key_lines(record: KeysRecord) -> Iterator[str]:
         yield f"The key {record.removed} is removed, and its unsent decisions are undone."
     for key in record.keys:
         where = ", ".join(key.repos) or "all repos"
-        end = f"  until {key.until}" if key.until else ""
-        yield f"{key.name}  {', '.join(key.verbs)}  {where}  made {key.made_at}{end}"
+        yield f"{key.name}  {', '.join(key.verbs)}  {where}  made {key.made_at}"
     if not record.keys:
         yield "There are no keys."
     if record.secret:
-        yield f"The new secret is not shown again: {record.secret}"
-    if record.old_until:
-        yield f"The earlier secret works until {record.old_until}."
+        yield f"The secret is not shown again: {record.secret}"

@@ -41,19 +41,17 @@ class MembersRecord(Record, frozen=True, kw_only=True):
 
 
 class KeyRecord(Record, frozen=True, kw_only=True):
-    """One secret of a key of another system."""
+    """A key of another system."""
 
     name: str
     verbs: list[str]
     repos: list[str]
     made_at: Time
-    until: Annotated[Time | None, Meta(description="when it ends, because a newer one replaced it")]
 
 
 class KeysRecord(Record, frozen=True, kw_only=True):
-    """The keys that work, the newest secret of each first, and what the command did."""
+    """The keys, and what the command did."""
 
     keys: list[KeyRecord]
-    secret: Annotated[str | None, Meta(description="the new one, which is not shown again")] = None
-    old_until: Annotated[Time | None, Meta(description="until when the earlier secret works")] = None
+    secret: Annotated[str | None, Meta(description="of the new key; it is not shown again")] = None
     removed: Annotated[str | None, Meta(description="the key that was removed")] = None

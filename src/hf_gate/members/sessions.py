@@ -8,11 +8,6 @@ from typing import Final
 
 import msgspec
 
-from hf_gate.base.timestamps import DAY_MS
-
-KEY_OVERLAP: Final = 7 * DAY_MS
-"""Milliseconds for which an earlier secret of a key works beside a new one."""
-
 
 def digest_secret(secret: str) -> str:
     """Return the digest under which a secret is stored. Nobody can guess one of 256 random bits.
@@ -55,11 +50,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One secret of a key. Times are in ms; `until_at` is None for the newest secret."""
+    """A key, with the digest of its secret. `made_at` is in ms."""
 
     digest: str
     name: str
     verbs: tuple[str, ...]
     repos: tuple[str, ...] | None
     made_at: int
-    until_at: int | None = None

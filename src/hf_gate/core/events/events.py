@@ -227,17 +227,16 @@ class MemberRemoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="M
 
 
 class KeyMade(Event, frozen=True, kw_only=True, omit_defaults=True, tag="KeyMade"):
-    """A key for another system was made, or got a new secret. `digest` is the hash of the secret."""
+    """A key for another system was made. `digest` is the hash of its secret."""
 
     key: str
     verbs: tuple[str, ...]
     digest: str
     repos: tuple[str, ...] | None = None
-    old_until: int | None = None  # ms: until when the earlier secrets of this key work; None: it had none
 
 
 class KeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="KeyRevoked"):
-    """No secret of this key works any more."""
+    """This key does not work any more."""
 
     key: str
 

@@ -286,7 +286,7 @@ def _compare_workspace(store: Store, replay: _Replay) -> list[str]:
     for _ in range(_COMPARISONS):  # a row may have changed since the events were read
         members = store.members()
         seals = read_seals(store)
-        keys = list_api_keys(store, 0)
+        keys = list_api_keys(store)
         rows = list_row_commitments(store)
         promotions = read_promotions(store)
         replay.read_new_events()

@@ -1,7 +1,4 @@
-"""Stores the keys of other systems. Secrets are stored only as digests.
-
-A key has a name, verbs and repos. A newer secret of the same name takes over; the earlier ones work until their end.
-"""
+"""Stores the keys of other systems. Secrets are stored only as digests. A key has a name, verbs and repos."""
 
 from __future__ import annotations
 
@@ -19,46 +16,40 @@ from hf_gate.store.sql import Database, Reader, decode_row
 from hf_gate.store.store import Store
 
 _COLUMNS: Final = ", ".join(ApiKey.__struct_fields__)
-_WORKS: Final = "(until_at IS NULL OR until_at >= ?)"
 
 
-def list_api_keys(reader: Reader, at: int) -> list[ApiKey]:
-    """Return the secrets that work, by name, the newest of each first."""
-    return _select(reader.reads, f"{_WORKS} ORDER BY name, made_at DESC, digest", at)
+def list_api_keys(reader: Reader) -> list[ApiKey]:
+    """Return all keys, by name."""
+    return _select(reader.reads, "TRUE ORDER BY name")
 
 
-def find_key_by_secret(reader: Reader, secret: str, at: int) -> KeyMember | None:
+def find_key_by_secret(reader: Reader, secret: str) -> KeyMember | None:
     """Return the key of a secret as a member; None if the secret does not work."""
-    return _as_member(_select(reader.reads, f"digest = ? AND {_WORKS}", digest_secret(secret), at))
+    return _as_member(_select(reader.reads, "digest = ?", digest_secret(secret)))
 
 
-def find_key_by_id(reader: Reader, member: str, at: int) -> KeyMember | None:
+def find_key_by_id(reader: Reader, member: str) -> KeyMember | None:
     """Return a key by its id as a member; None if it was revoked."""
-    name = member.removeprefix(KEY_ACTOR)
-    return _as_member(_select(reader.reads, f"name = ? AND {_WORKS} ORDER BY made_at DESC LIMIT 1", name, at))
+    return _as_member(_select(reader.reads, "name = ?", member.removeprefix(KEY_ACTOR)))
 
 
-def make_key(store: Store, key: ApiKey, by: str, *, old_until: int) -> int | None:
-    """Store a new secret. Earlier ones of the same name work until `old_until` at most (ms).
-
-    Return that time; None if there was no earlier one that works.
-    """
+def make_key(store: Store, key: ApiKey, by: str) -> bool:
+    """Store a new key; return False if there is one of this name."""
     with store.writing(is_short=True) as write:
-        later = "UPDATE api_keys SET until_at = ? WHERE name = ? AND (until_at IS NULL OR until_at > ?)"
-        write.db.run(later, (old_until, key.name, old_until))
-        end = old_until if _select(write.db, f"name = ? AND {_WORKS}", key.name, key.made_at) else None
+        if _select(write.db, "name = ?", key.name):
+            return False
         values = msgspec.structs.asdict(key) | {"verbs": json.dumps(key.verbs)}
         values["repos"] = None if key.repos is None else json.dumps(key.repos)
-        write.db.run(f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", tuple(values.values()))
-        event = e.KeyMade(key=key.name, verbs=key.verbs, digest=key.digest, repos=key.repos, old_until=end)
+        write.db.run(f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", tuple(values.values()))
+        event = e.KeyMade(key=key.name, verbs=key.verbs, digest=key.digest, repos=key.repos)
         write.append(None, [LedgerEntry(event=event, at=key.made_at, actor=by)])
-    return end
+    return True
 
 
 def revoke_key(store: Store, name: str, by: str, at: int) -> bool:
-    """End all secrets of a key; return False if none works."""
+    """Delete a key; return False if there is none."""
     with store.writing(is_short=True) as write:
-        if not _select(write.db, f"name = ? AND {_WORKS}", name, at):
+        if not _select(write.db, "name = ?", name):
             return False
         write.db.run("DELETE FROM api_keys WHERE name = ?", (name,))
         write.append(None, [LedgerEntry(event=e.KeyRevoked(key=name), at=at, actor=by)])

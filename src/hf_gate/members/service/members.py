@@ -355,13 +355,13 @@ class Membership:
         if ident == self.owner_member.id:
             return self.owner_member
         if ident is not None and ident.startswith(KEY_ACTOR):
-            return self._name_owner(find_key_by_id(self.workspace.store, ident, to_ms(self.workspace.now())))
+            return self._name_owner(find_key_by_id(self.workspace.store, ident))
         found = None if ident is None else find_member_by_id(self.workspace.store, ident)
         return found if found is not None and found.is_active else None
 
     def find_key(self, secret: str) -> KeyMember | None:
         """Return the key of a secret as a member; None if it does not work."""
-        return self._name_owner(find_key_by_secret(self.workspace.store, secret, to_ms(self.workspace.now())))
+        return self._name_owner(find_key_by_secret(self.workspace.store, secret))
 
     def _name_owner(self, key: KeyMember | None) -> KeyMember | None:
         """Add the owner's account: a key must not decide the owner's own request."""

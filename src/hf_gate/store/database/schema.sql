@@ -557,14 +557,13 @@ CREATE TABLE sessions (
     seen_at INTEGER NOT NULL
 );
 
--- keys of other systems; a newer secret of the same name takes over, and the earlier one ends later
+-- keys of other systems
 CREATE TABLE api_keys (
     digest TEXT NOT NULL PRIMARY KEY,  -- of the secret
-    name TEXT NOT NULL,
+    name TEXT NOT NULL UNIQUE,
     verbs TEXT NOT NULL,  -- as JSON
     repos TEXT,  -- globs as JSON; null: every repo of the desk
-    made_at INTEGER NOT NULL,
-    until_at INTEGER  -- ms until which it works; null: nothing has replaced it
+    made_at INTEGER NOT NULL
 );
 
 -- decisions that other systems sent, by their Idempotency-Key, for 7 days
