@@ -214,6 +214,13 @@ def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> Non
     assert said[-1].endswith("About 1 call.")
 
 
+@pytest.mark.parametrize(("count", "title", "listed"), [(50, "Changes", 50), (51, "Examples", 1)])
+def test_a_plan_of_up_to_50_changes_lists_everybody(count: int, title: str, listed: int) -> None:
+    lines = list(render.render_plan(plan_of([make_change(n, user=f"person-{n}") for n in range(count)]), UTC))
+    assert title in lines
+    assert sum("person-" in line for line in lines) == listed
+
+
 def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
     reasons = [ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})]
     plan = build_plan(

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
 from msgspec import Struct
 
 from hf_gate.base.ids import Repo
@@ -58,7 +59,8 @@ def read_targets(
     if file is None and not words:
         raise InvalidTarget("no target is given.", hint=SPELLINGS)
     if file is not None or list(words) == ["-"]:
-        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type, context.endpoint)
+        only = find_only_repo(context)
+        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type, context.endpoint, only)
     else:
         targets = _parse_words(context, words, default_repo, repo_type)
     return list({target.key: target for target in reversed(list(targets))}.values())[::-1]
@@ -78,18 +80,31 @@ def _parse_words(
 ) -> Iterator[RequestTarget]:
     if default_repo is None and not (USER_AT.match(words[0]) or words[0].startswith("{")):
         default_repo = _parse_first_repo(context, words, repo_type)
-        if len(words) == 1:
+        words = words if USERNAME.match(words[0]) else words[1:]
+        if not words:
             raise InvalidTarget(
                 f"no person is given for {default_repo}.",
                 hint=f"`hf-gate ls {default_repo}` lists the requests. {SPELLINGS}",
             )
-        words = words[1:]
     for word in words:
         yield parse_target(word, default_repo, repo_type, context.endpoint)
 
 
-def parse_repo_argument(context: CommandContext, text: str, repo_type: str | None) -> Repo:
-    """Parse an argument as a repo. If the argument is a person or an owner, the error suggests the right command."""
+def find_only_repo(context: CommandContext) -> Repo | None:
+    """Return the repo of a workspace that names exactly one; None without such a workspace."""
+    named = () if context.location.folder is None else context.location.config.repos
+    return context.parse_repo(named[0], None) if len(named) == 1 and "*" not in named[0] else None
+
+
+def parse_repo_argument(context: CommandContext, text: str | None, repo_type: str | None) -> Repo:
+    """Parse an argument as a repo. Without one, return the only repo of the workspace.
+
+    If the argument is a person or an owner, the error suggests the right command.
+    """
+    if text is None:
+        if only := find_only_repo(context):
+            return only
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'REPO'", param_type="argument")
     try:
         return context.parse_repo(text, repo_type)
     except InvalidRepo as problem:
@@ -109,7 +124,7 @@ def parse_person_or_repo(context: CommandContext, word: str, repo_type: str | No
 
 
 def _parse_first_repo(context: CommandContext, words: Sequence[str], repo_type: str | None) -> Repo:
-    """Parse the first word as a repo. If the word is a person, the error suggests the probable command."""
+    """Parse the first word as a repo. For a person, return the only repo of the workspace, or suggest a command."""
     try:
         return context.parse_repo(words[0], repo_type)
     except InvalidRepo:
@@ -117,6 +132,8 @@ def _parse_first_repo(context: CommandContext, words: Sequence[str], repo_type: 
             raise
     repo = next((word for word in words[1:] if _is_repo(context, word, repo_type)), None)
     if repo is None:
+        if only := find_only_repo(context):
+            return only
         people = ", ".join(words)
         raise InvalidTarget(
             f"no repo is given for {people}.", hint=f"Write the repo first: {repeat_command(['REPO', *words])}"

@@ -248,10 +248,10 @@ def _latest_run_with_changes(context: CommandContext, workspace: Workspace) -> R
 def _save_plan(
     context: CommandContext, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]
 ) -> int:
-    """Print a plan with each change, and write the plan to a file if one was given."""
+    """Print a plan, and write it to a file if one was given."""
     from hf_gate.automation.service.turn_permissions import register_plan
     from hf_gate.verdicts.plan.model import encode_plan
-    from hf_gate.verdicts.plan.render import render_changes, render_plan
+    from hf_gate.verdicts.plan.render import render_plan
 
     closing = "Nothing was saved."
     if made.changes and path is not None:
@@ -262,8 +262,7 @@ def _save_plan(
         again = repeat_command([ident])
         send = context.command_line("apply", "plan.json")
         closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then {send}"
-    shown = () if path else render_changes(made.changes[:FIRST_ROWS])
-    context.out.document(made, lambda: map(style_mark, (*render_plan(made, workspace.zone), *shown, *notes, closing)))
+    context.out.document(made, lambda: map(style_mark, (*render_plan(made, workspace.zone), *notes, closing)))
     return 0
 
 

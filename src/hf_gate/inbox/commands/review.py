@@ -96,10 +96,10 @@ class ReviewSession(Struct):
     "review",
     examples=("hf-gate review datasets/acme/eeg", "hf-gate review acme/med-7b --newest-first"),
 )
-@click.argument("repo", metavar="REPO")
+@click.argument("repo", metavar="[REPO]", required=False)
 @click.option("--newest-first", is_flag=True, help="Start with the newest request; default: the oldest.")
 @repo_type_option
-def review(context: CommandContext, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
+def review(context: CommandContext, *, repo: str | None, newest_first: bool, repo_type: str | None) -> int:
     """Decide pending requests one by one: a accept, s send back, r reject, space skip, z undo, m more, q quit.
 
     Each screen shows one request, with its longest answers cut; m shows the rest. A decision is not sent while the next

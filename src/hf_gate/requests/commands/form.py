@@ -13,7 +13,7 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_named_file
 from hf_gate.cli.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
 from hf_gate.cli.output import safe_lines
-from hf_gate.cli.targets import parse_repo_argument
+from hf_gate.cli.targets import find_only_repo, parse_repo_argument
 from hf_gate.cli.text_layout import clip_text
 from hf_gate.cli.workspace import announce_target
 from hf_gate.core.forms.form_lint import is_error
@@ -60,9 +60,9 @@ def form_check(context: CommandContext, *, repo: str | None, card: str | None, r
     Works without a token for every public repo, and for a card that is not published yet. Exits with 1 if there are
     errors, and with 0 if there are only warnings.
     """
-    if (repo is None) == (card is None):
+    if (repo or card or find_only_repo(context)) is None or (repo and card):
         raise UsageError("give either REPO or --card FILE.")
-    where = None if repo is None else parse_repo_argument(context, repo, repo_type)
+    where = None if card is not None else parse_repo_argument(context, repo, repo_type)
     if where is not None:
         mode, found = _read_from_hub(context, where)
     else:

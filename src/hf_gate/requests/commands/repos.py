@@ -57,9 +57,9 @@ def repos_ls(context: CommandContext, *, owners: tuple[str, ...]) -> int:
 
 
 @command("show", examples=("hf-gate repos show datasets/acme/eeg", "hf-gate repos show acme/med-7b --json"))
-@click.argument("repo", metavar="REPO")
+@click.argument("repo", metavar="[REPO]", required=False)
 @repo_type_option
-def repos_show(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
+def repos_show(context: CommandContext, *, repo: str | None, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
     where = parse_repo_argument(context, repo, repo_type)
     announce_target(context)

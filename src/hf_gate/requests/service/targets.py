@@ -54,9 +54,16 @@ def find_attempts(store: Store, target: RequestTarget) -> Sequence[RequestRow]:
 
 
 def parse_target_lines(
-    text: str, default_repo: Repo | None, repo_type: str | None, endpoint: str = PUBLIC_HUB
+    text: str,
+    default_repo: Repo | None,
+    repo_type: str | None,
+    endpoint: str = PUBLIC_HUB,
+    only_repo: Repo | None = None,
 ) -> Iterator[RequestTarget]:
-    """Yield the target of each line, or of each object in a JSON array. An error names its line."""
+    """Yield the target of each line, or of each object in a JSON array. An error names its line.
+
+    A line that is only a username means the `default_repo`, else the `only_repo`.
+    """
     if text.lstrip().startswith("["):
         yield from _parse_array(text, default_repo)
         return
@@ -64,7 +71,8 @@ def parse_target_lines(
         word = line.strip()
         if word and not word.startswith("#"):
             try:
-                yield parse_target(word, default_repo, repo_type, endpoint)
+                is_name = default_repo is None and USERNAME.match(word)
+                yield parse_target(word, only_repo if is_name else default_repo, repo_type, endpoint)
             except HfGateError as problem:
                 rest = "" if "nothing was sent" in str(problem) else " Nothing was sent."
                 raise InvalidTarget(f"line {number}: {problem}{rest}", hint=problem.hint or None) from None

@@ -228,9 +228,9 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 
 
 @command("show", examples=("hf-gate policy show datasets/acme/eeg", "hf-gate policy show acme/med-7b --json"))
-@click.argument("repo", metavar="REPO")
+@click.argument("repo", metavar="[REPO]", required=False)
 @repo_type_option
-def policy_show(context: CommandContext, *, repo: str, repo_type: str | None) -> int:
+def policy_show(context: CommandContext, *, repo: str | None, repo_type: str | None) -> int:
     """Print the rules of all policies of a repo as one numbered list of sentences, in the order in which they are
     tried.
     """

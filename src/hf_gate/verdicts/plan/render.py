@@ -40,6 +40,7 @@ _KEYS: Final = {
     ENDS_UNDECIDED: "ends",
 }
 _EXAMPLES: Final = 6
+_LISTED: Final = 50  # the most changes that are all listed
 _RULES: Final = 12
 
 
@@ -75,9 +76,12 @@ def render_plan(
     width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
-    firsts = [group[0] for group in _group_by_rule(plan.changes)]
+    groups = _group_by_rule(plan.changes)
+    firsts = [group[0] for group in groups]
     yield from _render_rules(firsts, policies)
-    yield from _render_examples(firsts, zone)
+    is_long = len(plan.changes) > _LISTED
+    listed = firsts[:_EXAMPLES] if is_long else [change for group in groups for change in group]
+    yield from _render_examples("Examples" if is_long else "Changes", listed, zone)
     yield from render_shadow_actions(plan)
     limits = [_format_guard(guard) for guard in plan.guards if guard.value]
     if plan.changes and limits:
@@ -141,11 +145,11 @@ def _render_rules(firsts: Sequence[Change], policies: Sequence[Policy]) -> Itera
         yield f"    {len(said) - _RULES} more rules"
 
 
-def _render_examples(firsts: Sequence[Change], zone: tzinfo) -> Iterator[str]:
-    """Render the first change of each rule, so that a reader can spot a wrong rule."""
-    if firsts:
-        yield "Examples"
-    for change in firsts[:_EXAMPLES]:
+def _render_examples(title: str, changes: Sequence[Change], zone: tzinfo) -> Iterator[str]:
+    """Render the people of changes and why, so that a reader can spot a wrong rule."""
+    if changes:
+        yield title
+    for change in changes:
         why = make_visible(describe_reasons(change, zone), one_line=True)
         yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{f': {why}' if why else ''}"
         if change.reason:
