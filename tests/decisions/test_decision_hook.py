@@ -407,3 +407,31 @@ def test_an_erased_person_leaves_no_trace_in_what_was_sent(asked: Desk) -> None:
     workspace = asked.app_state.workspace
     erase(workspace, find_person(workspace, "ada-l"), "sqlite:///desk.db", "lena-brandt")
     assert asked.app_state.workspace.store.reads.count("SELECT count(*) FROM key_decisions") == 0
+
+
+SIGNED = """\
+version: 1
+policy: signed
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - {id: signed, when: tables.dua, then: accept, until: tables.dua.expires}
+  - {id: rest, then: human}
+"""
+
+
+@pytest.mark.parametrize("place", ["tables", "data", "../outside"])
+def test_a_decision_follows_from_the_rows_that_a_table_file_has_at_that_moment(tmp_path: Path, place: str) -> None:
+    """The desk read the file only a moment ago, and it lies anywhere."""
+    file = tmp_path / "desk" / place / "dua.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("email,expires\nada-l@ethz.ch,2030-01-01\nbob99@ethz.ch,2030-01-01\n")
+    config = f"tables: {{dua: {{file: {place}/dua.csv, key: email}}}}\n"
+    with open_desk(tmp_path / "desk", SIGNED, config) as desk:
+        desk.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada-l", "bob99")], {"Purpose": GOOD})
+        key = give_key(desk)
+        assert desk.app_state.policies.current is not None
+        for person, day in (("ada-l", "2031-01-01"), ("bob99", "2032-01-01")):
+            file.write_text(f"email,expires\nada-l@ethz.ch,{day}\nbob99@ethz.ch,{day}\n")
+            assert settle(desk, key, _wish(desk, person), person).json["outcome"] == "done"
+            assert f"{from_ms(desk.row(person).state.ends_at or 0) - timedelta(days=1):%Y-%m-%d}" == day

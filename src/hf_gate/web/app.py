@@ -301,6 +301,8 @@ class DeskApp:
         context = self.context_of(request, member, body)
         if not member.role.covers(route.role):
             return self._refuse(context, 404 if route.method == "GET" else 403)
+        if route.method != "GET":
+            self.app_state.policies.expire()  # what a person decides follows from the files as they are now
         try:
             return route.handler(context)
         except NotFound:

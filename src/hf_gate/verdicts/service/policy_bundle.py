@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -37,16 +37,22 @@ from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templa
 from .table_store import read_row_counts
 
 T = TypeVar("T")
+FileState: TypeAlias = tuple[Path, tuple[int, ...]]
+"""A file, and the times of its last changes (ns) and its size; no numbers if it cannot be read."""
 
 
 class PolicyBundle(Struct, frozen=True):
-    """Compiled policies with their tables. The bundle is immutable; changed files are loaded into a new one."""
+    """Compiled policies with their tables. The bundle is immutable; changed files are loaded into a new one.
+
+    `table_files` are the files of tables as they were before they were read.
+    """
 
     folder: WorkspaceFolder
     policies: tuple[Policy, ...]
     compiled: Mapping[str, CompiledPolicy]
     tables: Mapping[str, Table]
     digest: str
+    table_files: tuple[FileState, ...]
 
     @property
     def config(self) -> WorkspaceConfig:
@@ -98,10 +104,25 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
         if foreign := find_foreign_urls(parsed.repo_urls, name, store.endpoint):
             raise UsageError(format_problem(foreign[0]))
     policies = _check_policies(_Identity(folder.config), files, cards)
+    specs = collect_table_specs(folder, policies).values()
+    table_files = read_file_states(folder.path / spec.file for spec in specs if spec.file)
     tables = load_tables(folder, policies, store, workspace.now())
     digest = policies_digest(policies)
     compiled = _compile_policies(_Identity(policies), frozenset(tables))
-    return PolicyBundle(folder, policies, compiled, tables, digest)
+    return PolicyBundle(folder, policies, compiled, tables, digest, table_files)
+
+
+def read_file_states(files: Iterable[Path]) -> tuple[FileState, ...]:
+    """Return the state of files, to detect changes."""
+    return tuple((file, _read_file_state(file)) for file in files)
+
+
+def _read_file_state(file: Path) -> tuple[int, ...]:
+    try:
+        info = file.stat()
+    except OSError:
+        return ()
+    return (info.st_mtime_ns, info.st_ctime_ns, info.st_size)
 
 
 class _Identity(Generic[T]):

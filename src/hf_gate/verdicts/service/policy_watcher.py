@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from hf_gate.core.people.members import Member
@@ -19,7 +17,7 @@ from hf_gate.store.sql import Reader
 from .current_verdicts import CurrentVerdicts
 from .evaluation import RepoPolicies, open_fact_sources
 from .evaluation_pool import EvaluationPool
-from .policy_bundle import PolicyBundle, load_policies
+from .policy_bundle import PolicyBundle, load_policies, read_file_states
 
 _CHECK_INTERVAL: Final = 2.0  # seconds between two checks of the workspace's files
 
@@ -78,7 +76,8 @@ class PolicyWatcher:
         return known[1]
 
     def require_for_repo(self, row: RepoRow) -> RepoPolicies | None:
-        """Return the policies of a repo. Raises the error that prevents reading them."""
+        """Return the policies of a repo as the files are now. Raises the error that prevents reading them."""
+        self.expire()
         if self.current is None and self.problem is not None:
             raise self.problem
         return self.for_repo(row)
@@ -101,12 +100,18 @@ class PolicyWatcher:
         with self._lock:
             if is_due or time.monotonic() - self._seen[0] >= _CHECK_INTERVAL:
                 self._is_expired = False
-                files = _state_of_files(folder, self.workspace.location.config.policies)
+                globs = self.workspace.location.config.policies
+                paths = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+                files = read_file_states(paths)
                 state = (files, self.workspace.store.setting(setting_keys.TABLE_ROWS))  # before the rows are read
-                if (state, self._accepted_row_counts()) != self._seen[1]:
+                if (state, self._accepted_row_counts()) != self._seen[1] or self._has_other_table_files():
                     self._load()
                 self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
             return self._bundle
+
+    def _has_other_table_files(self) -> bool:
+        before = () if self._bundle is None else self._bundle.table_files
+        return read_file_states(file for file, _ in before) != before
 
     def _accepted_row_counts(self) -> tuple[str | None, ...]:
         """Return the stored row count of each refused table; the count changes when a person accepts the table."""
@@ -122,20 +127,6 @@ class PolicyWatcher:
         except HfGateError as problem:
             self._bundle = None
             self.problem = problem
-
-
-def _state_of_files(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
-    """Return the names, modification times and sizes of the workspace's files, to detect changes."""
-    files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
-    files += sorted(folder.glob("tables/*"))
-    found = []
-    for file in files:
-        try:
-            info = file.stat()
-        except OSError:
-            continue
-        found.append((str(file), info.st_mtime_ns, info.st_size))
-    return tuple(found)
 
 
 def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
