@@ -84,6 +84,31 @@ def test_a_service_restarts_only_what_a_restart_can_mend() -> None:
         assert "\nProtectSystem=strict\n" in unit
 
 
+def test_the_check_is_as_confined_as_the_loop_and_the_desk() -> None:
+    confined = [
+        _unit(f"hf-gate-{name}.service").partition("StateDirectory=")[2].partition("\n[Install]")[0].strip()
+        for name in ("run", "desk", "check")
+    ]
+    assert "SystemCallFilter=@system-service" in confined[0]
+    assert confined[1:] == confined[:1] * 2
+
+
+def test_every_action_is_pinned_by_its_commit() -> None:
+    for workflow in (ROOT / ".github" / "workflows").iterdir():
+        used = re.findall(r"uses: (.+)", workflow.read_text("utf-8"))
+        assert [use for use in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
+        assert used
+
+
+def test_the_page_installs_by_hashes_and_has_no_secret_on_a_command_line() -> None:
+    page = (ROOT / "docs" / "hosting.md").read_text("utf-8")
+    installs = re.findall(r"pip install (.+)", page)
+    assert installs
+    assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
+    assert "--from-literal" not in page
+    assert page.index("umask 077") < page.index("secrets/postgres_password")
+
+
 def test_the_manifests_are_valid_for_kubernetes() -> None:
     kinds = []
     for manifest in MANIFESTS:
