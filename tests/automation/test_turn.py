@@ -13,6 +13,7 @@ from msgspec import to_builtins
 
 from hf_gate.automation.service.health import list_unfinished_runs
 from hf_gate.automation.service.turn import turn_result_record
+from hf_gate.automation.service.turn_log import condition_of_failure, list_failures
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
@@ -186,14 +187,19 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubW
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     scene.local_hub.set_faults(["ungate:call=1:on=batch|handle"])
-    assert isinstance(scene.turn().stopped, NotGated)
+    first = scene.turn()
+    assert isinstance(first.stopped, NotGated)
+    (incident,) = [condition_of_failure(failure).key for failure in list_failures(first)]
     for _ in range(3):
         done = scene.turn()
         assert done.run is None
+        assert [condition_of_failure(failure).key for failure in list_failures(done)] == [incident]
         assert "is not gated" in (done.refused[scene.repos[0]].refused_why or "")
     assert len(scene.store.runs()) == 1
     scene.local_hub.time.advance(3601)
-    assert isinstance(scene.turn().stopped, NotGated)  # it is asked again after an hour
+    done = scene.turn()
+    assert isinstance(done.stopped, NotGated)  # it is asked again after an hour
+    assert [condition_of_failure(failure).key for failure in list_failures(done)] == [incident]
     assert len(scene.store.runs()) == 2
     scene.check()
 

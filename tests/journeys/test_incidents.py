@@ -227,6 +227,30 @@ def test_a_database_server_that_was_away_is_told_and_so_is_its_end(
     ]
 
 
+def test_a_notice_that_was_given_up_stays_an_incident_until_a_person_handles_it(console: Console, hook: Hook) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    hook.answer = 500
+    assert console.run("stop").code == 0
+    assert console.run("start").code == 0
+    for pause, words in (
+        ("2h", "notices to team wait"),
+        ("8d", "given up"),
+        ("40d", "given up"),
+    ):
+        console.hub.clock.advance(pause)
+        run_once(console)
+        found = console.run("status", "--check")
+        assert (found.code, words in found.out) == (1, True), found.out
+    hook.answer = 200
+    run_once(console)
+    assert not any(text.startswith("Solved:") for text in hook.texts)
+    for message in console.run("messages", "ls", "--json").json:
+        console.run("messages", "mark-sent", message["id"])
+    run_once(console)
+    assert "to team" not in console.run("status", "--check").out
+
+
 def test_old_requests_that_wait_for_the_applicant_are_not_counted(console: Console, hook: Hook, tmp_path: Path) -> None:
     configure(tmp_path, f"{NOTIFY}    events: {{ageing: immediate}}\n")
     waits = "  - {id: agreement, when: 'person.username != \"ada-l\"', then: wait, at_most: 90d, after: human}\n"

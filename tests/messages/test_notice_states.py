@@ -13,6 +13,7 @@ from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, RepoNotFound
 from hf_gate.messages.rows import notices, outbox
 from hf_gate.store.store import Store
+from hf_gate.store.writing.notice_queue import read_subscriptions
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, list_notice_items, turn_on_destinations
 from tests.kits.stores import EEG as REPO
 from tests.kits.stores import ON_BOTH, store
@@ -105,6 +106,18 @@ def test_an_incident_of_several_processes_is_one_and_ends_with_the_last_of_them(
     meet("desk", 5 * hour, token)
     meet("loop", 30 * hour)
     assert [item.facts.get("state") for item in list_notice_items(store)] == [None, "over"] * 2, "the desk is gone"
+
+
+@ON_BOTH
+def test_loops_that_lost_the_store_together_tell_one_end(store: Store) -> None:
+    item = NoticeItem(event=NoticeEvent.FAILED_TURN, facts={"text": "the store could not be used"})
+    turn_on_destinations(store)
+    (name,) = {row.name for row in read_subscriptions(store.reads)}
+    notices.queue_recovery(store, item, {name: T0 + 1}, T0 + 10)
+    notices.queue_recovery(store, item, {name: T0 + 2}, T0 + 11)
+    assert len(list_notice_items(store)) == 1
+    notices.queue_recovery(store, item, {name: T0 + 20}, T0 + 30)
+    assert len(list_notice_items(store)) == 2
 
 
 # ---- failures ----------------------------------------------------------------------------------------------------------

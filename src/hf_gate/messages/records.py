@@ -57,7 +57,6 @@ class DestinationRecord(Record, frozen=True, kw_only=True):
     problem: Annotated[str | None, Meta(description="of the last attempt of a late one")]
     collecting: Annotated[Count, Meta(description="lines of the next digest")]
     dead: Annotated[Count, Meta(description="that a person must send again: failed, bounced and unknown ones")]
-    dead_lately: Annotated[Count, Meta(description="those of the last 30 days")]
 
 
 class SampleRecord(Record, frozen=True, kw_only=True):

@@ -33,6 +33,9 @@ HELD_ENDS: Final = "held ends"
 FOLLOWED_POLICIES: Final = "policies that all ends follow"
 """The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
 
+STORE_RECOVERED: Final = "store recovered"
+"""When receivers were last told that the store can be used again (ms)."""
+
 CLOCK_SKEW: Final = "clock skew"
 """How many seconds the Hub's clock was ahead at the last turn, if that was too much to end grants."""
 

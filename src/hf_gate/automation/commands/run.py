@@ -241,6 +241,8 @@ class _Loop:
             nonlocal is_told
             if not is_told:
                 out.say(f"Standing by: {holder} leads. This loop takes over when it ends or stands still.")
+                self._notices.stands_by = True
+                self._notices.send(has_store=True)
             is_told = True
 
         with suppress(HfGateError):
@@ -248,6 +250,7 @@ class _Loop:
             while self.lead is not None and not self.lead.is_held:
                 self._ask_for_lead(self.lead, tell)
                 self.follow_store()
+            self._notices.stands_by = False
             if is_told:
                 out.say("This loop leads now.")
 

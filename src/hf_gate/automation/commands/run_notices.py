@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hf_gate.settings.service.workspace import Workspace
 
 _SHORTEST_WAIT_S: Final = 1.0
+_PATIENCE_S: Final = 3600.0  # after this time without a store, a loop that stood by tells it too
 _END_EVERY_S: Final = 3600.0  # a service manager may start a loop that ends again and again
 
 
@@ -32,6 +33,8 @@ class NoticeSender:
         self.context = context
         self.next_at: float | None = None  # epoch seconds; when the next notice is due
         self._stamps: dict[str, _AlarmStamp] = {}
+        self.stands_by = False  # whether another loop led when the store could last be used
+        self._lost_at: float | None = None  # epoch seconds; since when the store cannot be used
         self._last_problems: dict[str, str] = {}
 
     def follow_turn(self, problem: Exception | None = None) -> None:
@@ -39,7 +42,10 @@ class NoticeSender:
         cannot be used.
         """
         is_lost = isinstance(problem, StoreUnavailable | StoreDamaged) and not isinstance(problem, StoreBusy)
-        if problem is not None and is_lost:
+        now = self.context.now().timestamp()
+        self._lost_at = (self._lost_at or now) if is_lost else None
+        has_patience = self.stands_by and self._lost_at is not None and now - self._lost_at < _PATIENCE_S
+        if problem is not None and is_lost and not has_patience:  # the loop that leads tells it sooner
             self._alarm_directly(problem)
         self.send(has_store=not is_lost and not isinstance(problem, StoreBusy))
 
@@ -156,7 +162,7 @@ class NoticeSender:
 
         stamps = {one.name: self._stamp(one.name) for one in self.context.location.config.notify}
         states = {name: stamp.load() for name, stamp in stamps.items()}
-        if told := [name for name, state in states.items() if state.told_at]:
+        if told := {name: round(state.told_at * 1000) for name, state in states.items() if state.told_at}:
             queue_store_recovery(workspace, told)
         for name in (name for name, state in states.items() if any(state)):
             stamps[name].store(0, 0.0)

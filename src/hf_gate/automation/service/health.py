@@ -272,8 +272,7 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
     for conditions in unknown:
         yield OpenProblem(ProblemKind.UNKNOWN_CONDITIONS, str(conditions.repo), conditions.sentence)
     for record in list_undelivered(workspace):
-        for subject, sentence, is_stuck in describe_undelivered(record, now):
-            yield OpenProblem(ProblemKind.UNDELIVERED, subject, sentence, is_stuck)
+        yield OpenProblem(ProblemKind.UNDELIVERED, record.name or "", *describe_undelivered(record, now))
     read_current = cache(lambda: tuple(read_current_policies(workspace) or () if bundle is None else bundle.policies))
     for row in store.repos():
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED

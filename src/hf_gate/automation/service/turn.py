@@ -153,6 +153,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
                 left = read_run_repos(store, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
+                result.refused |= {row.repo: row for row in store.repos() if row.repo in left}
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
         _record_first_turns(context, result)
         result.forgotten = sum(apply_daily(workspace, context.actor).values())

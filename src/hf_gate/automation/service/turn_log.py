@@ -198,7 +198,7 @@ def run_recorded_turn(
         raise
     record_stop(store)
     ended = _summarize(turn, result, to_ms(clock.now()))
-    _store_end(store, ended, list(_list_failures(result)), _read_state(context))
+    _store_end(store, ended, list(list_failures(result)), _read_state(context))
     follow(ended)
     return result
 
@@ -250,7 +250,7 @@ def has_failed_whole(result: TurnResult) -> bool:
 
 def has_failed_in_part(result: TurnResult) -> bool:
     """Tell whether a repo, a change or the rest of a run failed, or no repo was found."""
-    return next(_list_failures(result), None) is not None
+    return next(list_failures(result), None) is not None
 
 
 def has_found_no_repo(result: TurnResult) -> bool:
@@ -268,7 +268,7 @@ def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
         turn,
         ended_at=now,
         end=end,
-        problem=next(map(_describe_failure, _list_failures(result)), None),
+        problem=next(map(_describe_failure, list_failures(result)), None),
         repos=len({one.repo for one in result.synced}),
         news=sum(one.change_count for one in result.synced),
         done=0 if result.run is None else result.run.counts.get(OutcomeKind.DONE, 0),
@@ -276,11 +276,12 @@ def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
     )
 
 
-def _list_failures(result: TurnResult) -> Iterator[TurnFailure]:
+def list_failures(result: TurnResult) -> Iterator[TurnFailure]:
     """Yield why a turn failed, whole or in part."""
     for repo, problem in result.failed.items():
         yield TurnFailure(problem, repo)
-    if result.stopped is not None:
+    reasons = {row.refused_why for row in result.refused.values()}
+    if result.stopped is not None and str(result.stopped) not in reasons:
         yield TurnFailure(result.stopped)
     for repo, row in result.refused.items():
         yield TurnFailure(f"decisions were refused: {row.refused_why}", repo)

@@ -40,8 +40,6 @@ MAX_ATTEMPTS: Final = 12
 """After so many attempts without success, a letter has failed."""
 PATIENCE_MS: Final = HOUR_MS
 """After this time, a message that waits is a problem for people: greylisting and short outages end earlier."""
-LATELY_MS: Final = 30 * DAY_MS
-"""After this time, nobody sends a letter again."""
 
 
 class MessageState(StrEnum):
@@ -142,5 +140,4 @@ class LaneCount(NamedTuple):
     late_since: int | None = None
     problem: str | None = None  # of the last attempt of a late one
     dead: int = 0
-    dead_lately: int = 0
     collecting: int = 0  # lines of the next digest

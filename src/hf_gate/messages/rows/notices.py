@@ -28,6 +28,7 @@ from hf_gate.core.letters.notices import (
     next_digest,
     sum_runs,
 )
+from hf_gate.settings.setting_keys import STORE_RECOVERED
 from hf_gate.store.sql import Database
 from hf_gate.store.store import Store
 from hf_gate.store.writing.notice_queue import (
@@ -206,11 +207,16 @@ def find_token_problem(store: Store) -> str | None:
     return None if row is None else describe_item(decode_json(row[0], HeldCondition).item)
 
 
-def queue_recovery(store: Store, item: NoticeItem, destinations: Collection[str], at: int) -> None:
-    """Queue that an alarm is over which these destinations got past the outbox."""
+def queue_recovery(store: Store, item: NoticeItem, told: Mapping[str, int], at: int) -> None:
+    """Queue that an alarm is over which these destinations got past the outbox, each at its time (ms).
+
+    Several loops may have lost the store: only the first one after the alarm queues its end.
+    """
     with store.writing() as write:
+        recovered = int(write.db.setting(STORE_RECOVERED) or 0)
+        write.write_setting(STORE_RECOVERED, str(at))
         for subscription in read_subscriptions(write.db):
-            if subscription.name in destinations:
+            if told.get(subscription.name, 0) > recovered:
                 queue(write.db, subscription, [_end(write.db, item)], at)
 
 

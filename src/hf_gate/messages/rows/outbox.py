@@ -16,7 +16,6 @@ from hf_gate.core.events.events import LedgerEntry, LetterSent
 from hf_gate.core.letters.messages import (
     APPLICANTS,
     DEAD,
-    LATELY_MS,
     LONGEST_ALARM_WAIT_MS,
     NOTICE,
     PATIENCE_MS,
@@ -48,7 +47,7 @@ _DUE_DAYS: Final = 30  # a letter that was not sent is dropped
 _IS_DEAD: Final = f"state IN {tuple(map(str, DEAD))}"
 _IS_LATE: Final = "(problem IS NOT NULL OR next_at < ?)"
 _OLD_NOTICE: Final = f"kind = '{NOTICE}' AND state IN ('sent', 'marked_sent') AND ended_at < ?"
-_OLD_LETTER: Final = f"kind <> '{NOTICE}' AND state <> 'unknown' AND ended_at < ?"
+_OLD_LETTER: Final = f"kind <> '{NOTICE}' AND NOT {_IS_DEAD} AND ended_at < ?"
 _LOST_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'sending'"
 _LATE_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'waiting' AND made_at < ?"
 
@@ -301,12 +300,8 @@ def count_lanes(store: Store, now: int) -> list[LaneCount]:
     for name, waiting, oldest_at, late, since in db.rows(sql, (late_before, late_before)):
         all_late = waiting if late and name != APPLICANTS else late
         lanes[name] = LaneCount(name, waiting, oldest_at, all_late, since)
-    sql = (
-        f"SELECT destination, count(*), sum(CASE WHEN ended_at >= ? THEN 1 ELSE 0 END) FROM messages WHERE {_IS_DEAD}"
-        " GROUP BY destination"
-    )
-    for name, dead, lately in db.rows(sql, (now - LATELY_MS,)):
-        lanes[name] = lanes.get(name, LaneCount(name))._replace(dead=dead, dead_lately=lately)
+    for name, dead in db.rows(f"SELECT destination, count(*) FROM messages WHERE {_IS_DEAD} GROUP BY destination"):
+        lanes[name] = lanes.get(name, LaneCount(name))._replace(dead=dead)
     sql = (
         f"SELECT destination, problem FROM messages WHERE {IS_OPEN} AND problem IS NOT NULL"
         " ORDER BY tried_at DESC LIMIT 100"

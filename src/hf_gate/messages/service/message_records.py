@@ -4,7 +4,7 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -165,17 +165,17 @@ def _destination_record(count: LaneCount, known: Destination | None, *, is_on: b
         problem=None if count.problem is None else count.problem[:_CUT],
         collecting=count.collecting,
         dead=count.dead,
-        dead_lately=count.dead_lately,
     )
 
 
-def describe_undelivered(record: DestinationRecord, now: datetime) -> Iterator[tuple[str, str, bool]]:
-    """Yield what waits, and what a person must send again: a name that stays the same, a sentence, and whether it is
-    stuck.
+def describe_undelivered(record: DestinationRecord, now: datetime) -> tuple[str, bool]:
+    """Return what waits and what a person must send again, and whether it is stuck.
 
-    What waits is stuck after `PATIENCE_MS`, and letters that did not arrive for 30 days. Notices that were given up are
-    not: the alarm about them would end as they did.
+    What waits is stuck after `PATIENCE_MS`. What ended is stuck until a person sends it again, or says that it is not
+    needed: time alone solves nothing.
     """
+    clauses = list[str]()
+    is_stuck = bool(record.dead)
     is_letter = record.name is None
     receiver = "to applicants" if is_letter else f"to {record.name}"
     word = "letter" if is_letter else "notice"
@@ -183,11 +183,12 @@ def describe_undelivered(record: DestinationRecord, now: datetime) -> Iterator[t
         waited = timedelta() if record.late_since is None else now - datetime.fromisoformat(record.late_since)
         verb = "waits" if record.late == 1 else "wait"
         problem = record.problem or _NEVER_TRIED
-        words = f"{pluralize(record.late, word)} {receiver} {verb}, the oldest for {format_span(waited)}: {problem}"
-        name = f"{word}s {record.name or ''}".rstrip()
-        yield name, f"{words}. List: {_LIST}", waited > timedelta(milliseconds=PATIENCE_MS)
-    is_stuck = is_letter and bool(record.dead_lately)
-    if number := record.dead_lately if is_stuck else record.dead:
-        has, was = ("has", "was") if number == 1 else ("have", "were")
+        clauses.append(
+            f"{pluralize(record.late, word)} {receiver} {verb}, the oldest for {format_span(waited)}: {problem}"
+        )
+        is_stuck = is_stuck or waited > timedelta(milliseconds=PATIENCE_MS)
+    if record.dead:
+        has, was = ("has", "was") if record.dead == 1 else ("have", "were")
         end = f"failed or {has} an unknown outcome" if is_letter else f"{was} given up"
-        yield f"{word}s ended", f"{pluralize(number, word)} {receiver} {end}. List: {_LIST}", is_stuck
+        clauses.append(f"{pluralize(record.dead, word)} {receiver} {end}")
+    return f"{'. '.join(clauses)}. List: {_LIST}", is_stuck

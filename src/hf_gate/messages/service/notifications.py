@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -54,10 +54,10 @@ def store_destinations(workspace: Workspace, location: WorkspaceLocation | None 
     return True
 
 
-def queue_store_recovery(workspace: Workspace, names: Collection[str]) -> None:
-    """Queue for these destinations that the store can be used again: they got the alarm past the outbox."""
+def queue_store_recovery(workspace: Workspace, told: Mapping[str, int]) -> None:
+    """Queue that the store can be used again for the destinations that were told, at these times, past the outbox."""
     item = NoticeItem(event=NoticeEvent.FAILED_TURN, facts={"text": "the store could not be used"})
-    notices.queue_recovery(workspace.store, item, names, to_ms(workspace.now()))
+    notices.queue_recovery(workspace.store, item, told, to_ms(workspace.now()))
 
 
 def report_token(store: Store, problem: str | None, at: int) -> None:
