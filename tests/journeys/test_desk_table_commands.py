@@ -107,6 +107,19 @@ def test_a_row_is_added_and_the_person_on_hold_is_evaluated_again(desk: Desk) ->
     assert desk.run("audit", "verify", "--fold").code == 0
 
 
+@pytest.mark.parametrize(
+    "content", ["username\nada-l\nada-l\nbob\n", "username,email\nada-l,x@uni.example\nbob,x@uni.example\n"]
+)
+def test_a_new_row_removes_none_where_a_key_stands_twice(desk: Desk, content: str) -> None:
+    desk.file.write_text(content)
+    rules = desk.folder / "policies" / "partners.yaml"
+    rules.write_text(rules.read_text().replace("key: username", "key: [username, email]"))
+    for more in (["--dry-run"], []):
+        found = desk.document("table", "add", "partners", "username=cem", *more)
+        assert (found["added"], found["changed"], found["removed"]) == (1, 0, 0)
+    assert desk.file.read_text().startswith(content)
+
+
 def test_a_removal_of_most_rows_needs_a_confirmation_as_an_import_does(desk: Desk) -> None:
     names = [f"person-{number}" for number in range(12)]
     desk.file.write_text("\n".join(["username", *names, ""]), "utf-8")

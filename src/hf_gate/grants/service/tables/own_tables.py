@@ -4,7 +4,7 @@ entry in the audit log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -442,21 +442,38 @@ class RowDiff(Struct, frozen=True):
 
 
 def diff_rows(before: Table, after: Table) -> RowDiff:
-    """Compare two versions of a table. Rows with a common key are the same row."""
-    index = index_rows(before)
-    added: list[TableRow] = []
-    changed: list[tuple[TableRow, TableRow]] = []
-    seen: set[int] = set()
-    for row in after.rows:
-        known = next((index[key] for key in keys_of_row(row) if key in index), None)
-        if known is None:
-            added.append(row)
-            continue
-        seen.add(known.line)
-        if (keys_of_row(known), known.terms) != (keys_of_row(row), row.terms):
-            changed.append((known, row))
-    removed = tuple(row for row in before.rows if row.line not in seen)
-    return RowDiff(tuple(added), removed, tuple(changed))
+    """Compare two versions of a table. Rows with a common key are the same row, each only once.
+
+    A key may stand in several rows, so rows with all keys in common are paired first.
+    """
+    pairs: dict[int, TableRow] = {}  # by the line of the new row
+    left = {row.line: row for row in before.rows}
+    for keys_to_match in (lambda row: (keys_of_row(row),), keys_of_row):
+        index: dict[object, list[TableRow]] = {}
+        for row in reversed(before.rows):
+            for key in keys_to_match(row):
+                index.setdefault(key, []).append(row)
+        for row in after.rows:
+            known = None if row.line in pairs else _take_row(index, keys_to_match(row), left)
+            if known is not None:
+                pairs[row.line] = known
+    added = tuple(row for row in after.rows if row.line not in pairs)
+    common = ((pairs[row.line], row) for row in after.rows if row.line in pairs)
+    changed = ((old, new) for old, new in common if (keys_of_row(old), old.terms) != (keys_of_row(new), new.terms))
+    return RowDiff(added, tuple(left.values()), tuple(changed))
+
+
+def _take_row(
+    index: Mapping[object, list[TableRow]], keys: Iterable[object], left: dict[int, TableRow]
+) -> TableRow | None:
+    """Return the first row with one of these keys that is left, and take it out."""
+    for key in keys:
+        rows = index.get(key, [])
+        while rows:
+            row = rows.pop()
+            if left.pop(row.line, None) is not None:
+                return row
+    return None
 
 
 def index_rows(table: Table) -> dict[tuple[str, str], TableRow]:
