@@ -34,8 +34,7 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.rows import read_promotions
 from hf_gate.grants.rows import find_terms_faults
 from hf_gate.members.rows.api_keys import list_api_keys
-from hf_gate.messages.rows.outbox import read_letter_ends
-from hf_gate.store.database.schema_check import find_index_faults, find_trigger_faults
+from hf_gate.store.database.schema_check import find_trigger_faults
 from hf_gate.store.rows.ledger import iterate_chain_with_runs
 from hf_gate.store.rows.member_rows import read_seals
 from hf_gate.store.store import Store
@@ -51,7 +50,7 @@ _NOT_COMPARED: Final = (
     "counts, histories and search texts",
     "the account id of a person whose stored records name none",
     "how a member was admitted",
-    "letters that were not sent, and why",
+    "letters that were sent, and those that were not",
     "plans, runs and their changes, including what one person sent within a day and who approved a plan",
     "settings, first turns and halts of policies, and unsent decisions",
 )
@@ -222,7 +221,7 @@ def verify_ledger(
     checkpoint and the entries after it.
 
     `with_tables` also compares the tables that follow from the ledger: the state of each request, the run of each
-    entry, promoted policies, members, the triggers that protect the ledger, and the search index. The result lists all
+    entry, promoted policies, members, and the triggers that protect the ledger. The result lists all
     other data in `not_proved`. The comparison needs memory for every request.
     """
     proof = LedgerVerifier([*store.checkpoints(), *checkpoints] if since is None else [since])
@@ -258,7 +257,6 @@ def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int,
 def _compare_with_events(store: Store, chains: Sequence[str]) -> Iterator[ChainBreak]:
     """Yield the differences between the tables and the events."""
     approvals = set(list_approvals(store))  # read before the events, because a later row also has a later entry
-    letters = read_letter_ends(store, was_sent=True)
     replay = _Replay(store)
     for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
         replay.begin(chain)
@@ -267,9 +265,7 @@ def _compare_with_events(store: Store, chains: Sequence[str]) -> Iterator[ChainB
     yield from _find_unrecorded_requests(store, replay.recorded)
     for fault in (
         *_compare_workspace(store, replay),
-        *_compare_letters(store, replay, letters),
         *find_trigger_faults(store),
-        *find_index_faults(store),
         *find_text_faults(store),
         *(
             f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
@@ -331,16 +327,6 @@ def _compare_members(
         yield f"member {ident} was added but does not exist"
 
 
-def _compare_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
-    """Yield the letters that were sent by either the table or the events only. A row may be gone."""
-    since = replay.letters_since
-    for ident, at in sent.items():
-        if since is not None and at >= since and ident not in replay.letters:
-            yield f"letter {ident} counts as sent, but no entry records it"
-    for ident in sorted(replay.letters & read_letter_ends(store, was_sent=False).keys()):
-        yield f"letter {ident} was sent, but is not stored as sent"
-
-
 def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[ChainBreak]:
     """Yield the stored requests without any entry in the ledger."""
     for row in store.repos():
@@ -365,8 +351,6 @@ class _Replay:
         self.authors: set[PolicyAuthor] = set()  # who promoted a version of a policy
         self.keys: set[tuple[str, str, tuple[str, ...], tuple[str, ...] | None]] = set()  # of other systems
         self.table_rows: set[tuple[str, str]] = set()  # the tables and commitments of rows in the store
-        self.letters: set[str] = set()  # that were sent
-        self.letters_since: int | None = None  # the first of them
         self.broken: list[ChainBreak] = []
         self._store = store
 
@@ -415,9 +399,6 @@ class _Replay:
     def _add_event_of_request(self, event: e.AnyEvent, link: LedgerLink, request: int) -> None:
         if isinstance(event, e.ApprovalGiven):
             self.approvals.add((request, event.account, event.need))
-        if isinstance(event, e.LetterSent):
-            self.letters.add(event.letter)
-            self.letters_since = min(link.at, self.letters_since or link.at)
         state = apply_event(self.states.get(request), event, link.at)
         if state is not None:
             self.states[request] = state

@@ -272,13 +272,6 @@ def read_messages(
     return [decode_message(row) for row in rows]
 
 
-def read_letter_ends(store: Store, *, was_sent: bool) -> dict[str, int]:
-    """Return when each letter that was sent, or each other one, ended (ms), by id; 0 for one that has not ended."""
-    states = f"{'' if was_sent else 'NOT '}IN ('sent', 'marked_sent')"
-    sql = f"SELECT id, coalesce(ended_at, 0) FROM messages WHERE kind <> '{NOTICE}' AND state {states}"
-    return dict(store.reads.rows(sql))
-
-
 def read_letters_to(store: Store, person: int) -> list[OutboxRow]:
     """Return the letters to a person, the oldest first."""
     rows = store.reads.rows(f"SELECT {_COLUMNS} FROM messages WHERE person_id = ? ORDER BY made_at, id", (person,))
