@@ -6,7 +6,6 @@ from datetime import date
 
 import pytest
 
-from hf_gate.core.parsing.strict_yaml import apply_fix
 from hf_gate.core.policy_model import PolicyProblem, Trust
 from hf_gate.policies.checks.accept_requirements import accept_requirements
 from hf_gate.policies.checks.policy_checker import CheckedPolicy, check_policy, check_unique_names
@@ -191,16 +190,10 @@ def test_a_rule_that_asks_what_a_rule_above_has_taken_is_dead() -> None:
     assert "dead_rule" in codes(check(text))
 
 
-def test_rules_below_a_catch_all_are_reported_and_the_fix_moves_it_to_the_end() -> None:
-    text = write_policy(
-        "- id: rest\n  then: human\n  says: q   # last\n\n- id: a\n  when: email.free\n  then: human", ""
-    )
-    mended = apply_fix(text, first(check(text), "dead_rule"))
-    assert mended is not None
-    again = check(mended)
-    assert again.problems == ()
-    assert again.policy is not None
-    assert [(rule.id, rule.says) for rule in again.policy.rules] == [("a", None), ("rest", "q")]
+def test_rules_below_a_catch_all_are_reported() -> None:
+    text = write_policy("- id: rest\n  then: human\n- id: a\n  when: email.free\n  then: human", "")
+    found = first(check(text), "dead_rule")
+    assert (found.position.line, found.hint) == (5, "Move rest to the end, or add a `when`.")
 
 
 def test_a_reject_on_what_people_say_asks_whether_a_reset_was_meant() -> None:

@@ -139,14 +139,13 @@ def read_yaml(text: str, name: str) -> YamlDocument:
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
         return YamlDocument(source, parsed.root)
-    fix = _suggest_fix(source, parsed.problems[0]) if len(text) <= _MAX_FIX_SIZE else None
+    has_fix = len(text) <= _MAX_FIX_SIZE and parsed.problems[0].code != "yaml_tab"
+    fix = _suggest_fix(source, parsed.problems[0]) if has_fix else None
     first = found[0] if fix is None else replace(fix, code=found[0].code, message=_problem_message(found[0], fix))
     return YamlDocument(source, None, (first, *found[1:]))
 
 
 def _problem_message(problem: PolicyProblem, fix: PolicyProblem) -> str:
-    if problem.code == "yaml_tab":
-        return problem.message
     reason = _WHY.get(problem.code)
     return f"{reason or problem.message} Write {fix.hint}" if fix.hint else problem.message
 
@@ -177,8 +176,6 @@ _ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
 
 def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProblem | None:
     """Return a fix: the first line near the problem whose value, put in quotes, solves it."""
-    if problem.code == "yaml_tab":
-        return _suggest_spaces(source, problem)
     if problem.code == "yaml_character":
         return PolicyProblem(
             problem.code, "", source.name, SourcePosition(problem.line, problem.column), fix="", length=1
@@ -228,17 +225,6 @@ def _strip_comment(value: str) -> str:
         if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
             return before
     return value
-
-
-def _suggest_spaces(source: SourceText, problem: yaml_parser.Problem) -> PolicyProblem | None:
-    line = source.line(problem.line)
-    lead = line[: len(line) - len(line.lstrip())]
-    offer = PolicyProblem(problem.code, problem.message, source.name, SourcePosition(problem.line, 1), length=len(lead))
-    for blanks in ("  ", "    ", " "):
-        candidate = replace(offer, fix=lead.replace("\t", blanks))
-        if _is_improvement(source, problem, candidate):
-            return candidate
-    return None
 
 
 def _is_improvement(source: SourceText, problem: yaml_parser.Problem, offer: PolicyProblem) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
-from hf_gate.base.yaml_parser import Mapping as Map
-from hf_gate.base.yaml_parser import Node, Scalar, Sequence
+from hf_gate.base.yaml_parser import Node, Scalar
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.strict_yaml import YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
 from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyProblem, Rule, SourcePosition
@@ -28,7 +26,7 @@ def lint_policy(
     nodes = nodes_of_rules(read)
     return [
         *_rejects_on_claims(read, policy, nodes, conditions),
-        *_dead_rules(read, policy, conditions),
+        *_dead_rules(policy, conditions),
         *_constant_conditions(read, policy, nodes, conditions),
         *_weak_accepts(policy, accept_requirements(policy, conditions)),
         *_unused_names(read, policy, lets, conditions),
@@ -70,12 +68,15 @@ def _facts_of(rule: Rule, conditions: Conditions) -> frozenset[str]:
 # ---- rules that never match ------------------------------------------------------------------------------------------
 
 
-def _dead_rules(read: YamlDocument, policy: Policy, conditions: Conditions) -> Iterator[PolicyProblem]:
+def _dead_rules(policy: Policy, conditions: Conditions) -> Iterator[PolicyProblem]:
     earlier: dict[str, str] = {}
     for number, rule in enumerate(policy.rules):
         if _is_always(rule, conditions):
             if rule.when in (None, "true") and number + 1 < len(policy.rules):
-                yield _unreachable_rules(read, policy, number)
+                behind = ", ".join(each.id for each in policy.rules[number + 1 :][:4])
+                words = f"rule {rule.id} matches every request, so the rules below it never match: {behind}."
+                hint = f"Move {rule.id} to the end, or add a `when`."
+                yield _warning(policy, "dead_rule", words, rule.position, hint)
             return
         when = conditions.get((rule.id, "when"))
         if when is None:
@@ -95,49 +96,6 @@ def _is_always(rule: Rule, conditions: Conditions) -> bool:
     when = conditions.get((rule.id, "when"))
     unless = conditions.get((rule.id, "unless"))
     return (when is None or is_always_true(when)) and (unless is None or is_never_true(unless))
-
-
-def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> PolicyProblem:
-    """Report a rule without a condition that is not the last; the fix moves it to the end."""
-    rule = policy.rules[number]
-    behind = ", ".join(each.id for each in policy.rules[number + 1 :][:4])
-    words = f"rule {rule.id} matches every request, so the rules below it never match: {behind}."
-    hint = f"Move {rule.id} to the end, or add a `when`."
-    block = _move_rule_to_end(read, number)
-    if block is None:
-        return _warning(policy, "dead_rule", words, rule.position, hint)
-    start, length, fix = block
-    position = read.source.position(start)
-    return PolicyProblem("dead_rule", words, policy.source, position, is_error=False, hint=hint, fix=fix, length=length)
-
-
-def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] | None:
-    """Return the offset and length of the rules from this one on, and their text with this rule moved to the end."""
-    rules = value_of(read.root, "rules")
-    if not isinstance(rules, Sequence) or any(not isinstance(item, Map) for item in rules.items):
-        return None
-    lines = [item.line for item in rules.items]
-    source = read.source
-    if any(not re.match(r" *- ", source.line(line)) for line in lines) or len(set(lines)) < len(lines):
-        return None
-    last = _last_line(read, lines)
-    starts = [source.index(SourcePosition(line, 1)) for line in lines[number:]]
-    end = source.index(SourcePosition(last, 1)) + len(source.line(last))
-    pieces = [source.text[a:b].rstrip("\n") for a, b in zip(starts, [*starts[1:], end], strict=True)]
-    return starts[0], end - starts[0], "\n".join([*pieces[1:], pieces[0]])
-
-
-def _last_line(read: YamlDocument, lines: list[int]) -> int:
-    """Return the number of the last line of the rules, before the next key of the file."""
-    source = read.source
-    number = lines[-1]
-    while number < source.lines and (
-        not source.line(number + 1).strip() or source.line(number + 1).startswith((" ", "- "))
-    ):
-        number += 1
-    while number > lines[-1] and not source.line(number).strip():
-        number -= 1
-    return number
 
 
 def _constant_conditions(

@@ -143,28 +143,20 @@ def _read_action(reader: NodeReader, keys: KnownKeys, node: Mapping) -> str | No
 
 
 def _check_key_fits_action(reader: NodeReader, keys: KnownKeys, node: Mapping, then: Action) -> None:
-    for name, (key, value) in keys.items():
+    for name, (key, _) in keys.items():
         if name in _KEY_ACTIONS and then not in _KEY_ACTIONS[name]:
             fits = " or ".join(action.value for action in _KEY_ACTIONS[name])
-            _add_no_effect(reader, node, key, value, f"`{name}` goes with {fits}; it has no effect with {then.value}.")
+            words = f"`{name}` goes with {fits}; it has no effect with {then.value}."
+            reader.add_problem(key, "no_effect", words, hint="Remove it.")
     if then is not Action.ACCEPT:
         return
     if "grace" in keys and "keep_while" not in keys:
         words = "`grace` goes with `keep_while`; it has no effect without it."
-        _add_no_effect(reader, node, *keys["grace"], words)
+        reader.add_problem(keys["grace"][0], "no_effect", words, hint="Remove it.")
     lonely = next((name for name in ("at_end", "end_reason", "notice") if name in keys), None)
     if lonely and "until" not in keys and "keep_while" not in keys:
         words = f"`{lonely}` needs `until` or `keep_while`: this access has no end."
         reader.add_missing_key(node, keys[lonely][1], "no_until", words, "until: 1y")
-
-
-def _add_no_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, words: str) -> None:
-    flow = reader.source.text[reader.source.index(node)] == "{"
-    if flow or not isinstance(value, Scalar) or reader.source.line(key.line)[: key.column - 1].strip():
-        reader.add_problem(key, "no_effect", words, hint="Remove it.")
-        return
-    length = ScalarSource(reader.source, value).end - reader.source.index(key)
-    reader.add_yaml_fix(key, "no_effect", words, "", hint="Remove it.", length=length)
 
 
 def _check_required_keys(reader: NodeReader, keys: KnownKeys, node: Mapping, then: Action) -> None:
@@ -191,7 +183,8 @@ def _check_required_keys(reader: NodeReader, keys: KnownKeys, node: Mapping, the
     elif then is Action.WAIT and ends == "human":
         for name in ("reason", "reason_template"):
             if name in keys:
-                _add_no_effect(reader, node, *keys[name], f"`{name}` has no effect with `after: human`.")
+                words = f"`{name}` has no effect with `after: human`."
+                reader.add_problem(keys[name][0], "no_effect", words, hint="Remove it.")
 
 
 def _require_reason(reader: NodeReader, keys: KnownKeys, node: Mapping, action: str) -> None:
