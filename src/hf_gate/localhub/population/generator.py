@@ -35,8 +35,6 @@ _QUIET: Final = 120  # requests of the quiet repo
 _DECIDED: Final = ("accepted",) * 10 + ("rejected",) * 3 + ("reset",) * 2
 _AUTO: Final = ("accepted",) * 97 + ("rejected",) * 2 + ("reset",)
 _PURPOSE: Final = "purpose"
-_AFFILIATION: Final = "affiliation"
-_CONSENT: Final = "consent"
 _NEW: Final = -1  # a person who does not exist yet
 
 
