@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -14,7 +13,7 @@ from hf_gate.approvals.service.approval_alarms import find_open_alarm
 from hf_gate.base.display_text import join_words, pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
-from hf_gate.core.forms.forms import collapse_whitespace, form_from_json, list_choice_labels
+from hf_gate.core.forms.forms import list_choice_labels
 from hf_gate.core.lifecycle import MEANING, VERBS
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
 from hf_gate.decisions.service.direct_decisions import note_entry
@@ -103,7 +102,6 @@ def page(context: HttpContext) -> Response:
     values = _describe(context, row)
     line: RequestLine = values["line"]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
-    repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb", context.params.get("verb", ""))
     history = list_history(context, attempts)
     place = find_place(context, row)
@@ -118,7 +116,6 @@ def page(context: HttpContext) -> Response:
         alarm=find_open_alarm(context.workspace.store, row),
         attempts=attempts,
         changes=find_changes(context, row, attempts),
-        form=_form_changes(row, repo),
         history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
@@ -196,19 +193,6 @@ def list_other_requests(context: HttpContext, row: RequestRow) -> list[RequestLi
     )
 
 
-# ---- form ------------------------------------------------------------------------------------------------------------
-
-
-def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]:
-    """Return the questions that the current form added or removed since the person answered."""
-    if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
-        return {"added": [], "gone": []}
-    current = {field.label: field.type for field in form_from_json(repo.form_card).fields}
-    saw = [collapse_whitespace(label) for label in row.request.answers]
-    added = [label for label, kind in current.items() if label not in saw and kind != "ip_location"]
-    return {"added": added, "gone": [label for label in saw if label not in current]}
-
-
 # ---- notes -----------------------------------------------------------------------------------------------------------
 
 
@@ -252,22 +236,12 @@ def choose_ends(context: HttpContext, line: RequestLine, verb: str) -> EndChoice
 # ---- the person ------------------------------------------------------------------------------------------------------
 
 
-class RequesterFact(NamedTuple):
-    """A fact on a person. `trust`: who controls it."""
-
-    name: str
-    value: str
-    trust: str
-    source: str
-
-
 class RequesterSummary(Struct, frozen=True):
     """What is known of a person: `address`, `account` and `earlier` are one line together."""
 
     address: str | None
     account: str
     earlier: str
-    facts: Sequence[RequesterFact]
 
 
 def summarize_requester(context: HttpContext, row: RequestRow) -> RequesterSummary:
@@ -278,14 +252,7 @@ def summarize_requester(context: HttpContext, row: RequestRow) -> RequesterSumma
     account = "account age unknown" if age is None else f"account {age} old"
     past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
     earlier = describe_decisions(past)
-    ledger = "this desk's audit log"
-    facts = (
-        RequesterFact("E-mail", who.email or "not shared", "account", "the request"),
-        RequesterFact("Account", "hidden" if age is None else f"{age} old", "account", "its id on the Hub"),
-        RequesterFact("Full name", who.fullname or "not given", "claimed", "the request"),
-        RequesterFact("Earlier decisions", earlier, "yours", ledger),
-    )
-    return RequesterSummary(who.email, account, earlier, facts)
+    return RequesterSummary(who.email, account, earlier)
 
 
 def describe_decisions(past: HistoryRow) -> str:
