@@ -27,9 +27,8 @@ from urllib.parse import quote_plus
 import httpx2
 
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.members.pages.sign_in import OneTimeLink
-from hf_gate.members.service.shared_values import SharedValues
-from hf_gate.members.sessions import SignInMethod
+from hf_gate.members.service.one_time_links import OneTimeLinks
+from hf_gate.members.sessions import OneTimeLink, SignInMethod
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.members import store_member
 
@@ -160,10 +159,9 @@ def _start(here: Desk, port: int) -> subprocess.Popen[str]:
 def _make_links(hub: RunningHub, address: str) -> list[str]:
     """Add the reviewers as members, and return a sign-in link for each."""
     with closing(open_store(address, endpoint=hub.url, world=get_world_id(hub.url))) as store:
-        values = SharedValues(store, "one_time_link", OneTimeLink)
+        issued = OneTimeLinks(store)
         members = [store_member(store, f"reviewer-{number}") for number in range(_REVIEWERS)]
-        links = [OneTimeLink(member.id, SignInMethod.HUB) for member in members]
-        return [values.issue(f"{link.member} {link.method}", link, 600.0) for link in links]
+        return [issued.issue(OneTimeLink(member.id, SignInMethod.HUB), 600.0) for member in members]
 
 
 def _wait_until_sent(hub: RunningHub, expected: int) -> int:

@@ -236,7 +236,7 @@ def test_the_page_leads_with_the_person_then_purpose_institution_and_the_other_a
         said = _text(_page(desk, desk.visitor(), "ada")).partition("1 of 1")[2]
         order = ["ada Ada Ferrer", "ada@mail.example", "days old", "no earlier decisions", "asks for"]
         order += [GOOD, "Lakeside College", "Peru", "Blue", "Needs review: no university address."]
-        order += ["To be accepted by rule academic", "Show this rule", "Show all rules", "Facts and sources"]
+        order += ["To be accepted by rule academic", "Show this rule", "Show all rules"]
         order += ["Notes", "History"]
         places = [said.find(words) for words in order]
         assert -1 not in places, order[places.index(-1)]

@@ -24,7 +24,7 @@ from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.errors import Guarded
 from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.members.pages.sign_in import Authenticator
-from hf_gate.members.rows.shared_values import read_desk_key
+from hf_gate.members.rows.one_time_links import read_desk_key
 from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.database.schema import list_revisions

@@ -30,6 +30,13 @@ METHOD_LABELS: Final = {
 }
 
 
+class OneTimeLink(msgspec.Struct, frozen=True):
+    """A link that signs a member in once. `member` is the member's id."""
+
+    member: str
+    method: SignInMethod
+
+
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     """A session to store. `member` is the member's name, `browser` a label such as `Firefox on Linux`."""
 

@@ -20,7 +20,7 @@ from hf_gate.core.people.members import Member
 from hf_gate.core.people.sign_in import HubIdentity, SignInFailed
 from hf_gate.errors import HfGateError
 from hf_gate.members.drivers.openid import OpenIdClient, SignInAttempt
-from hf_gate.members.rows.shared_values import read_desk_key
+from hf_gate.members.rows.one_time_links import read_desk_key
 from hf_gate.members.service.sign_in import admit_identity
 from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -17,8 +16,8 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import SESSION_LIFETIME, Member
 from hf_gate.errors import HfGateError
 from hf_gate.members.rows.sessions import delete_session_by_secret, find_session_member, open_session
-from hf_gate.members.service.shared_values import SharedValues
-from hf_gate.members.sessions import NewSession, SignInMethod, digest_secret
+from hf_gate.members.service.one_time_links import OneTimeLinks
+from hf_gate.members.sessions import NewSession, OneTimeLink, SignInMethod, digest_secret
 from hf_gate.web import private_host
 from hf_gate.web.app_state import AppState
 from hf_gate.web.http_context import ENVIRONMENT
@@ -27,17 +26,8 @@ from hf_gate.workspace.service import bootstrap
 _MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 256 bits
 _WINDOW: Final = 60.0
 _LINK_LIFETIME: Final = 15 * 60.0  # seconds
-_MAX_LINKS: Final = 1000  # one-time links at a time
-_MAX_OF_MEMBER: Final = 20  # of these, the links of one member of one kind
 STORE_FAILED: Final = "The desk cannot use its store now."
 """For pages without a session: the error itself names files of this machine."""
-
-
-class OneTimeLink(Struct, frozen=True):
-    """A link that signs a member in once."""
-
-    member: str  # id
-    method: SignInMethod
 
 
 @dataclass
@@ -49,13 +39,11 @@ class Authenticator:
     is_https: bool = False
     private_origin: str | None = None  # http://NAME.localhost:PORT
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    _links: SharedValues[OneTimeLink] = field(init=False)
+    _links: OneTimeLinks = field(init=False)
     _wrong_links: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._links = SharedValues(
-            self.app_state.workspace.store, "one_time_link", OneTimeLink, of_subject=_MAX_OF_MEMBER, most=_MAX_LINKS
-        )
+        self._links = OneTimeLinks(self.app_state.workspace.store)
 
     def make_link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""
@@ -63,7 +51,7 @@ class Authenticator:
 
     def make_link_of(self, member: Member, method: SignInMethod, seconds: float) -> str:
         """Return a new secret that signs a member in once."""
-        return self._links.issue(f"{member.id} {method}", OneTimeLink(member.id, method), seconds)
+        return self._links.issue(OneTimeLink(member.id, method), seconds)
 
     # ---- sessions ----------------------------------------------------------------------------------------------------
 
@@ -156,7 +144,7 @@ class Authenticator:
             return self._begin_session(request, member, link.method)
         except HfGateError:
             with suppress(HfGateError):  # a failure of ours: the link works again, if it can be kept
-                self._links.keep(secret, f"{link.member} {link.method}", link, _WINDOW)
+                self._links.keep(secret, link, _WINDOW)
             return self.sign_in_page(503, f"{STORE_FAILED} Open the link again in a moment.")
 
     def _begin_session(self, request: Request, member: Member, method: SignInMethod) -> Response:

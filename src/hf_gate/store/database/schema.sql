@@ -623,17 +623,13 @@ CREATE TABLE processes (
     seen_at INTEGER NOT NULL  -- ms by the clock of the database
 );
 
--- PostgreSQL only: what desks share for a while: one-time links and codes, who has a request open
-CREATE TABLE shared_values (
-    kind TEXT NOT NULL,
-    key TEXT NOT NULL,  -- digest
-    subject TEXT NOT NULL,  -- only the latest values of a subject are kept
-    value BLOB NOT NULL,  -- JSON
-    until INTEGER NOT NULL,  -- ms by the clock of the database
-    PRIMARY KEY (kind, key)
+-- PostgreSQL only: links that sign a member in once, at any desk
+CREATE TABLE one_time_links (
+    digest TEXT NOT NULL PRIMARY KEY,  -- of the secret
+    member TEXT NOT NULL,
+    method TEXT NOT NULL,
+    until INTEGER NOT NULL  -- ms by the clock of the database
 );
--- PostgreSQL only
-CREATE INDEX shared_values_subject ON shared_values (kind, subject);
 
 -- ---- ledger: triggers -----------------------------------------------------------------------------------------------
 

@@ -240,7 +240,7 @@ def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> No
         for statement in _DISARM_SQL:
             db.run(statement)
         if store.is_shared:
-            db.run("DELETE FROM shared_values")
+            db.run("DELETE FROM one_time_links")
             db.run("UPDATE leases SET holder = '', epoch = epoch + 1 WHERE name IN ('loop', 'messages')")
         for key, value in settings.items():
             db.write_setting(key, value)
