@@ -251,6 +251,23 @@ def test_a_notice_that_was_given_up_stays_an_incident_until_a_person_handles_it(
     assert "to team" not in console.run("status", "--check").out
 
 
+def test_an_error_in_the_configuration_is_told_to_the_destinations_that_it_last_named(
+    console: Console, hook: Hook, tmp_path: Path
+) -> None:
+    run_once(console)
+    file = tmp_path / "hf-gate.yaml"
+    good = file.read_text("utf-8")
+    file.write_text(f"{good}nonsense: 1\n", "utf-8")
+    line = good.count("\n") + 1
+    for _ in range(3):
+        run_once(console, 2)
+    (text,) = hook.texts
+    assert f"{file}:{line}:1: hf-gate.yaml has no key `nonsense`." in text
+    file.write_text(good, "utf-8")
+    run_once(console)
+    assert subjects(hook)[1:] == ["hf-gate: works again"]
+
+
 def test_old_requests_that_wait_for_the_applicant_are_not_counted(console: Console, hook: Hook, tmp_path: Path) -> None:
     configure(tmp_path, f"{NOTIFY}    events: {{ageing: immediate}}\n")
     waits = "  - {id: agreement, when: 'person.username != \"ada-l\"', then: wait, at_most: 90d, after: human}\n"

@@ -134,6 +134,16 @@ class CommandContext:
             self._location = bootstrap.read_location(self.settings)
         return self._location
 
+    @property
+    def last_location(self) -> WorkspaceLocation:
+        """Return the location with its configuration as it could last be read, for what must go on meanwhile."""
+        from hf_gate.workspace.service import bootstrap
+
+        try:
+            return self.location
+        except UsageError:
+            return bootstrap.read_last_location(self.settings)
+
     def forget_location(self) -> None:
         """Make the next use of `location` read hf-gate.yaml again."""
         self._location = None

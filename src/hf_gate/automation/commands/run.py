@@ -183,12 +183,11 @@ class _Loop:
         from hf_gate.workspace.service import bootstrap
 
         context = self.context
-        if context.location.folder is None or not bootstrap.has_store(context.settings, context.location):
+        location = context.last_location
+        if location.folder is None or not bootstrap.has_store(context.settings, location):
             return False
         waits = end is TurnEnd.LOOP_ENDED
-        with bootstrap.connect_workspace(
-            context.connection, context.location, waits=waits, command="hf-gate run"
-        ) as workspace:
+        with bootstrap.connect_workspace(context.connection, location, waits=waits, command="hf-gate run") as workspace:
             store_destinations(workspace)
             interval = None if self.is_single else round(self.pause)
             self.follow_turn(record_turn(workspace.store, started_at, to_ms(context.now()), interval, end, problem))
@@ -225,11 +224,12 @@ class _Loop:
 
         context = self.context
         context.forget_location()
-        url = bootstrap.store_url(context.settings, context.location)
+        location = context.last_location
+        url = bootstrap.store_url(context.settings, location)
         if self.lead is None or url != self._url:
             self.lead = None
             self.lock.close()
-            self.lead = self.lock.enter_context(bootstrap.hold_loop_lock(context.connection, context.location))
+            self.lead = self.lock.enter_context(bootstrap.hold_loop_lock(context.connection, location))
             self._url = url
 
     def _stand_by(self) -> None:
@@ -269,7 +269,7 @@ class _Loop:
         context = self.context
         lead.token = self._token
         # makes or upgrades the store, which has the leases
-        with bootstrap.connect_workspace(context.connection, context.location, lends=True) as workspace:
+        with bootstrap.connect_workspace(context.connection, context.last_location, lends=True) as workspace:
             try:
                 lead.digest = load_policies(workspace).files_digest
             except HfGateError as problem:
@@ -357,7 +357,9 @@ class _Loop:
         from hf_gate.messages.service.notifications import store_destinations
         from hf_gate.settings.service.workspace import new_id
         from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
+        from hf_gate.workspace.service import bootstrap
 
+        bootstrap.keep_config(self.context.settings, workspace.location)
         if self.lead is not None:
             self.lead.digest = bundle.files_digest
             self.lead.token = self._token

@@ -66,13 +66,13 @@ class NoticeSender:
         context = self.context
         self.next_at = None
         try:
-            config = context.location.config
+            config = context.last_location.config
             if not (config.notify or config.letters.kinds) or not bootstrap.has_store(
-                context.settings, context.location
+                context.settings, context.last_location
             ):
                 return
             with bootstrap.connect_workspace(
-                context.connection, context.location, lends=True, command="hf-gate run"
+                context.connection, context.last_location, lends=True, command="hf-gate run"
             ) as workspace:
                 store_destinations(workspace)
                 if has_store:
@@ -119,7 +119,7 @@ class NoticeSender:
         context = self.context
         now = self.context.now().timestamp()
         with suppress(HfGateError):
-            for one in context.location.config.notify:
+            for one in context.last_location.config.notify:
                 stamp = self._stamp(one.name)
                 event = NoticeEvent.FAILED_TURN
                 turns, told_at = stamp.load()
@@ -132,7 +132,7 @@ class NoticeSender:
     def tell_end_directly(self, item: NoticeItem) -> None:
         """Send past the outbox that the loop has ended, to each destination at most once an hour."""
         now = self.context.now().timestamp()
-        for one in self.context.location.config.notify:
+        for one in self.context.last_location.config.notify:
             stamp = self._stamp(f"{one.name} {item.event}")
             is_told = 0 <= now - stamp.load().told_at < _END_EVERY_S
             if one.modes[item.event] is not NoticeMode.OFF and not is_told and self._send_directly(one, item):
@@ -147,10 +147,10 @@ class NoticeSender:
         done = send_directly(
             destination,
             [item],
-            channel_opener(context.location),
+            channel_opener(context.last_location),
             context.now(),
             hub=bootstrap.endpoint_of(context.settings),
-            workspace_name=name_workspace(context.location),
+            workspace_name=name_workspace(context.last_location),
         )
         if done.problem:
             context.out.warn(f"An alarm to {destination.name} was not delivered: {done.problem}")
@@ -160,7 +160,7 @@ class NoticeSender:
         """Queue the end of alarms that were sent past the outbox, because the turn could use the store."""
         from hf_gate.messages.service.notifications import queue_store_recovery
 
-        stamps = {one.name: self._stamp(one.name) for one in self.context.location.config.notify}
+        stamps = {one.name: self._stamp(one.name) for one in self.context.last_location.config.notify}
         states = {name: stamp.load() for name, stamp in stamps.items()}
         if told := {name: round(state.told_at * 1000) for name, state in states.items() if state.told_at}:
             queue_store_recovery(workspace, told)
@@ -170,7 +170,7 @@ class NoticeSender:
     def _stamp(self, destination: str) -> _AlarmStamp:
         known = self._stamps.get(destination)
         if known is None:
-            name = hashlib.sha256(f"{self.context.location.folder}\n{destination}".encode()).hexdigest()[:16]
+            name = hashlib.sha256(f"{self.context.last_location.folder}\n{destination}".encode()).hexdigest()[:16]
             known = _AlarmStamp(self.context.settings.paths.state / "alarms" / name)
             self._stamps[destination] = known
         return known

@@ -151,10 +151,11 @@ class BackgroundWorker:
         workspace = self.app_state.workspace
         location = self.app_state.workspace.location
         known: tuple[int, int] | None = None
+        bootstrap.keep_config(workspace.settings, location)
         while not self._stop.is_set():
             try:
                 if (now := _fingerprint_config(workspace)) != known:
-                    location = bootstrap.read_location(workspace.settings)
+                    location = bootstrap.read_last_location(workspace.settings)
                     known = now if store_destinations(workspace, location) else None
                 if location.config.notify:
                     drain_workspace(workspace, location, should_stop=self._stop.is_set)

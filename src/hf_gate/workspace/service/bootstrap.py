@@ -199,6 +199,43 @@ def read_location(settings: Settings) -> WorkspaceLocation:
     return WorkspaceLocation(folder, parsed.config)
 
 
+def keep_config(settings: Settings, location: WorkspaceLocation) -> None:
+    """Keep a copy of hf-gate.yaml, which has just been read, for `read_last_location`."""
+    if location.folder is None:
+        return
+    path = _copy_of_config(settings, location.folder)
+    with suppress(OSError):  # without the copy, notices wait until the file is mended
+        text = read_regular_file(location.folder / CONFIG_FILE)
+        if not path.exists() or path.read_bytes() != text:
+            make_private_folder(path.parent)
+            write_private_file(path, text)
+
+
+def read_last_location(settings: Settings) -> WorkspaceLocation:
+    """Return the location of the workspace. If hf-gate.yaml has an error, its copy is used.
+
+    Raises that error if neither `hf-gate run` nor a desk has kept a copy.
+    """
+    try:
+        return read_location(settings)
+    except UsageError:
+        folder = find_workspace_folder(settings)
+        path = None if folder is None else _copy_of_config(settings, folder)
+        if path is None or not path.is_file():
+            raise
+        from hf_gate.policies.parsing.config_parser import parse_config
+
+        config = parse_config(path.read_text("utf-8-sig"), CONFIG_FILE, list_zones=TimeZones).config
+        if config is None:
+            raise
+        return WorkspaceLocation(folder, config)
+
+
+def _copy_of_config(settings: Settings, folder: Path) -> Path:
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return settings.paths.state / "configs" / f"{name}.yaml"
+
+
 def store_url(settings: Settings, location: WorkspaceLocation) -> str:
     """Return the URL of the store: as in hf-gate.yaml, relative to its folder, or without a workspace one file for each
     Hub.
