@@ -53,8 +53,6 @@ _LEFT_OUT: Final = (
     "outdated",
     "remaining",
 )  # keys of a summary
-_OWNER_KINDS: Final = frozenset({"retry", "undo"})  # plans made from a run, which the member who started it may apply
-
 _recent_plans: OrderedDict[str, Plan] = OrderedDict()  # by digest, which is the same for every desk
 _MAX_RECENT: Final = 3
 
@@ -248,7 +246,7 @@ def _can_apply(context: HttpContext, view: VisiblePlan) -> bool:
         return False
     if context.member.role.covers(MemberRole.ADMIN):
         return True
-    is_own = view.about("kind") in _OWNER_KINDS and view.about("by_id") == context.member.id
+    is_own = view.about("kind") == RunKind.UNDO and view.about("by_id") == context.member.id
     return is_own and context.member.role.covers(MemberRole.REVIEWER)
 
 

@@ -1,4 +1,4 @@
-"""The page of a run: progress and outcomes, and the actions pause, resume, stop, retry and undo."""
+"""The page of a run: progress and outcomes, and the actions pause, resume, stop and undo."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class RunView(Struct, frozen=True):
 
     @property
     def failed_count(self) -> int:
-        """The number of changes that a retry looks at."""
+        """The number of changes that `hf-gate runs retry` looks at."""
         return self._count_in(run_cases.RETRIED_STATES)
 
     @property
@@ -106,18 +106,6 @@ class RunView(Struct, frozen=True):
     @property
     def kinds(self) -> list[tuple[str, int, str]]:
         return [(kind.value, self.counts[kind], MEANING[kind]) for kind in OutcomeKind if self.counts.get(kind)]
-
-    @property
-    def bars(self) -> list[tuple[str, int, int]]:
-        """Outcome, start and width of each bar, in thousandths."""
-        found = []
-        at = 0
-        for kind, n, _ in self.kinds:
-            if kind != OutcomeKind.OPEN and self.total:
-                width = max(2, 1000 * n // self.total)
-                found.append((kind, at, width))
-                at += width
-        return found
 
 
 # ---- state -----------------------------------------------------------------------------------------------------------
@@ -277,7 +265,7 @@ def _can_control(context: HttpContext, view: RunView) -> bool:
 
 
 def handle_run_action(context: HttpContext) -> Response:
-    """Pause, resume or stop a run, or make a plan that retries or undoes it."""
+    """Pause, resume or stop a run, or make a plan that undoes it."""
     view = _read_run(context)
     if not _can_control(context, view):
         raise Refused("You may not do this with another member's run.", hint="Ask an admin of the desk.", status=403)
@@ -285,7 +273,6 @@ def handle_run_action(context: HttpContext) -> Response:
         "pause": _pause,
         "resume": _resume,
         "stop": _stop,
-        "retry": _retry,
         "undo": _undo,
     }
     found = acts.get(context.form_value("do"))
@@ -330,26 +317,6 @@ def _stop(context: HttpContext, view: RunView) -> Response:
         context.workspace.store.request_stop(view.run.id, STOP)
         context.app_state.run_worker.enqueue(view.run.id).ended.wait(_MAX_WAIT)
     return _redirect_to_run(view)
-
-
-def _retry(context: HttpContext, view: RunView) -> Response:
-    """Make a plan of the refused and open changes whose requests did not change since."""
-    if not view.run.is_over:
-        return _page(context, view, wrong="The run has not ended. Resume it or stop it first.", status=409)
-    bundle = context.app_state.policies.current
-    versions = None if bundle is None else run_cases.policy_versions(bundle.policies)
-    made = run_cases.plan_retry(context.workspace.store, view.run, now=context.now, versions=versions)
-    left_out = made.summary.get("left_out", 0)
-    outdated = made.summary.get("outdated", 0)
-    notes = [f"{left_out} changed since and are left out."] if left_out else []
-    if outdated:
-        notes.append(
-            f"{outdated} were decided by policies that changed since. Make a new plan from the current policies."
-        )
-    if not made.changes:
-        wrong = " ".join(notes) if outdated else "All of these requests changed since, so there is nothing to retry."
-        return _page(context, view, wrong=wrong, status=409)
-    return _redirect_to_plan(store_plan(context.workspace, made, context.member, "retry", of=view.run.id, notes=notes))
 
 
 def _undo(context: HttpContext, view: RunView) -> Response:
