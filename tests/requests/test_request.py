@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.base.timestamps import to_ms
+from hf_gate.core.forms.forms import form_to_json, parse_gate_form
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, text_of
@@ -333,3 +335,22 @@ def test_a_request_opened_from_a_page_of_the_queue_stays_in_its_query(asked: Des
     for referer in ("", "http://127.0.0.1:7860/queue", "http://127.0.0.1:7860/people?q=bob", "http://[", "x" * 9000):
         assert lena.get(path, referer=referer).status == 200
     assert lena.get(f"{path}?q=ada", referer="http://127.0.0.1:7860/queue?q=bob").status == 200
+
+
+# ---- a form that changed -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("", None),
+        ("  I agree <b>to</b> it: checkbox\n", "It now also asks I agree <b>to</b> it. This person has not seen it."),
+    ],
+)
+def test_a_question_that_a_person_has_not_seen_is_named(asked: Desk, question: str, words: str | None) -> None:
+    form = parse_gate_form(f"---\nextra_gated_fields:\n  Purpose: text\n{question}---\n")
+    with asked.app_state.workspace.store.writing() as write:
+        write.update_repo(asked.repo, {"form_card": json.dumps(form_to_json(form))})
+    page = text_of(_page(asked, asked.visitor(), "ada"))
+    assert ("Form changed" in page) is (words is not None)
+    assert words is None or words in page

@@ -13,7 +13,7 @@ from hf_gate.approvals.service.approval_alarms import find_open_alarm
 from hf_gate.base.display_text import join_words, pluralize
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events.events import NoteWritten, kind_of
-from hf_gate.core.forms.forms import list_choice_labels
+from hf_gate.core.forms.forms import collapse_whitespace, form_from_json, list_choice_labels
 from hf_gate.core.lifecycle import MEANING, VERBS
 from hf_gate.core.stored_rows import HistoryRow, RepoRow, RequestRow
 from hf_gate.decisions.service.direct_decisions import note_entry
@@ -116,6 +116,7 @@ def page(context: HttpContext) -> Response:
         alarm=find_open_alarm(context.workspace.store, row),
         attempts=attempts,
         changes=find_changes(context, row, attempts),
+        unseen=_list_unseen_questions(context, row),
         history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
         notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
@@ -191,6 +192,19 @@ def list_other_requests(context: HttpContext, row: RequestRow) -> list[RequestLi
         context,
         [other for other in others if other.repo != row.repo and other.is_current and context.can_see(other.repo)],
     )
+
+
+# ---- form ------------------------------------------------------------------------------------------------------------
+
+
+def _list_unseen_questions(context: HttpContext, row: RequestRow) -> list[str]:
+    """Return the questions that the form has got since the person answered it."""
+    repo = context.workspace.store.repo(row.repo)
+    if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
+        return []
+    seen = {collapse_whitespace(label) for label in row.request.answers}
+    fields = form_from_json(repo.form_card).fields
+    return [field.label for field in fields if field.label not in seen and field.type != "ip_location"]
 
 
 # ---- notes -----------------------------------------------------------------------------------------------------------
