@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hf_gate import Hub
 from hf_gate.base.timestamps import DAY_MS, from_ms
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.members.rows.api_keys import revoke_key
 from hf_gate.privacy.service.erasure import erase, find_person
+from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings.service.unattended_stop import UnattendedStop, write_stop
 from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.testing import LocalHub
@@ -207,7 +210,8 @@ def test_a_key_does_not_lengthen_an_access_that_needs_two(guarded: Desk) -> None
     longer = send(guarded, key, _wish(guarded, until="365d"))
     assert (longer.json["outcome"], longer.json["why"]) == ("deferred", "approval 0 of 2")
     assert guarded.row("ada-l").state.until == until
-    assert send(guarded, key, _wish(guarded, until="10d"), "pay-2").json["outcome"] == "already", "a shorter one"
+    assert send(guarded, key, _wish(guarded, until="10d"), "pay-2").json["outcome"] == "refused", "a shorter one"
+    assert guarded.row("ada-l").state.until == until
 
 
 def _add_admin(desk: Desk, name: str) -> Member:
@@ -435,3 +439,73 @@ def test_a_decision_follows_from_the_rows_that_a_table_file_has_at_that_moment(t
             file.write_text(f"email,expires\nada-l@ethz.ch,{day}\nbob99@ethz.ch,{day}\n")
             assert settle(desk, key, _wish(desk, person), person).json["outcome"] == "done"
             assert f"{from_ms(desk.row(person).state.ends_at or 0) - timedelta(days=1):%Y-%m-%d}" == day
+
+
+@pytest.mark.parametrize(("action", "guard"), [("accept", "accept"), ("cancel", "remove")])
+def test_a_key_stays_within_the_guards_which_it_shares_with_turns(tmp_path: Path, action: str, guard: str) -> None:
+    with open_desk(tmp_path, config="guards: {accept: 1/day, remove: 1/day}\n") as desk:
+        desk.ask([{"username": name} for name in ("ada-l", "bob99")], {"Purpose": GOOD})
+        if action == "cancel":
+            with Hub(desk.local.tokens["owner"], desk.local.url) as hub:
+                hub.accept(desk.repo, "ada-l")
+                hub.accept(desk.repo, "bob99")
+            desk.read(SyncKind.FULL)
+        key = give_key(desk)
+        clock = desk.app_state.workspace.clock
+        assert isinstance(clock, ManualClock)
+        store = desk.app_state.workspace.store
+        budgets = desk.app_state.workspace.location.config.guards.budgets
+        before = desk.row("bob99").state.status
+        more = {"until": "none"} if action == "accept" else {}
+        assert settle(desk, key, _wish(desk, "ada-l", action, **more), "first").json["outcome"] == "done"
+        assert {one.name: one.used for one in read_budgets(store, budgets, clock.now())}[guard] == 1, "for turns, too"
+        wish = _wish(desk, "bob99", action, **more)
+        for _ in range(2):
+            held = send(desk, key, wish, "second")
+            assert held.status == 429
+            assert f"The guard `{guard}: 1/day` is used up" in held.json["error"]
+            desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(seconds=1))
+        assert desk.row("bob99").state.status == before
+        clock.advance(DAY_MS / 1000)
+        desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=5))
+        assert send(desk, key, wish, "second").json["outcome"] == "done", "it waited for the next day"
+
+
+def test_a_key_does_not_decide_against_a_protected_person(tmp_path: Path) -> None:
+    with open_desk(tmp_path, config="guards: {protected: [ada-l]}\n") as desk:
+        desk.ask([{"username": name} for name in ("ada-l", "bob99")], {"Purpose": GOOD})
+        key = give_key(desk)
+        for person, outcome in (("ada-l", "refused"), ("bob99", "done")):
+            assert settle(desk, key, _wish(desk, person, "reject"), person).json["outcome"] == outcome
+        assert desk.row("ada-l").state.status == "pending"
+        assert settle(desk, key, _wish(desk, until="none"), "pay-1").json["outcome"] == "done"
+
+
+def test_a_key_never_shortens_an_access_that_a_person_has(asked: Desk) -> None:
+    key = give_key(asked)
+    settle(asked, key, _wish(asked, until="90d"), "pay-1")
+    until = asked.row("ada-l").state.until
+    shorter = send(asked, key, _wish(asked, until="30d"), "pay-2")
+    assert (shorter.status, shorter.json["outcome"]) == (200, "refused")
+    assert "a key never shortens access" in shorter.json["why"]
+    assert asked.row("ada-l").state.until == until
+    assert send(asked, key, _wish(asked, until="1y"), "pay-3").json["outcome"] == "already"
+    assert (asked.row("ada-l").state.until or 0) > (until or 0)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_key_gives_no_end_to_somebody_who_was_accepted_without_one(asked: Desk, *, is_known: bool) -> None:
+    """Also if the desk learns of the acceptance only when it sends the decision."""
+    key = give_key(asked)
+    if not is_known:
+        assert send(asked, key, _wish(asked, until="90d")).status == 202
+    with Hub(asked.local.tokens["owner"], asked.local.url) as hub:
+        hub.accept(asked.repo, "ada-l")
+    if is_known:
+        asked.read(SyncKind.FULL)
+    else:
+        asked.app_state.tray_service.send_due(asked.app_state.now() + timedelta(seconds=1))
+    answer = send(asked, key, _wish(asked, until="90d"))
+    assert answer.status == 200
+    assert answer.json["outcome"] == ("refused" if is_known else "stale")
+    assert asked.row("ada-l").state.ends_at is None

@@ -31,7 +31,7 @@ class SignInConfig(Struct, frozen=True):
 
 
 class RunGuards(Struct, frozen=True):
-    """The rate limits of `run`, the hours in which it ends access, and the usernames that it never removes.
+    """The rate limits of `run` and of keys, and the usernames that they never remove.
 
     `ends` None means no limit. Ends of grants do not count towards `remove`.
     """

@@ -24,6 +24,7 @@ from hf_gate.core.records import HealthRecord, OpenProblemRecord, TurnRecord
 from hf_gate.core.runs import UNSETTLED, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
+from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
 from hf_gate.inbox.rows import find_decidable_requests
@@ -36,7 +37,7 @@ from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables, read_current_policies
 
-from .turn_permissions import read_budgets, read_held_counts
+from .turn_permissions import read_held_counts
 from .unattended import LEDGER_HINT
 
 MAX_AGE: Final = timedelta(minutes=30)
@@ -311,8 +312,8 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
     for budget in read_budgets(workspace.store, workspace.location.config.guards.budgets, workspace.now()):
         if budget.is_used_up:
             words = (
-                f"The guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` defers such changes."
-                " Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
+                f"The guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` and keys defer such"
+                " changes. Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
             )
             yield OpenProblem(ProblemKind.GUARD, budget.name, words, is_stuck=False)
     for policy, count in read_held_counts(workspace.store).items():

@@ -22,6 +22,7 @@ from hf_gate.core.records import repo_problem_record
 from hf_gate.core.runs import UNFINISHED, ChangeState, RunKind
 from hf_gate.core.stored_rows import RepoRow, RunRow
 from hf_gate.decisions.rows import read_first_turns, write_first_turns
+from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.decisions.service.plans.planning import PlanResult, make_plan
 from hf_gate.decisions.service.runs.run_executor import RunExecutor
 from hf_gate.decisions.service.runs.runs import create_run
@@ -47,7 +48,6 @@ from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from .turn_permissions import (
     TurnFilter,
     WithheldChanges,
-    read_budgets,
     recent_refusals,
     store_held_counts,
     store_refusals,

@@ -1,4 +1,4 @@
-"""Stores what unattended runs may do: promoted policy versions, refusals and registered plans; reads their budgets."""
+"""Stores what unattended runs may do: promoted policy versions, refusals and registered plans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import HOUR_MS, to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
-from hf_gate.core.parsing.literals import Rate
 from hf_gate.core.people.approvals import PolicyAuthor, PromotedPolicy
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.policy_model import Policy
@@ -32,7 +31,6 @@ from hf_gate.decisions.rows import (
 from hf_gate.decisions.service.runs.runs import is_halted_change
 from hf_gate.errors import Guarded
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from hf_gate.verdicts.plan.model import Plan
@@ -183,25 +181,3 @@ def check_registered(store: Store, plan: Plan) -> None:
             "this plan was not made in this workspace, or expired long ago; nothing was sent.",
             hint="Make it here: hf-gate plan --out plan.json",
         )
-
-
-class BudgetUse(Struct, frozen=True):
-    """A rate limit of unattended runs, with the changes made in the last period."""
-
-    name: str
-    rate: Rate
-    used: int
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether no more changes are made until earlier changes are older than the period."""
-        return self.used >= self.rate.limit
-
-
-def read_budgets(store: Store, rates: Mapping[str, Rate], now: datetime) -> list[BudgetUse]:
-    """Return the rate limits with the changes that were made unattended in their last period."""
-    at = to_ms(now)
-    return [
-        BudgetUse(name, rate, count_unattended_changes(store, name, at - rate.seconds * 1000))
-        for name, rate in rates.items()
-    ]

@@ -37,6 +37,9 @@ _SEND_AGAIN: Final = "Send it again in a moment, with the same Idempotency-Key."
 _SEND_LATER: Final = (
     "The decision is stored. Replace the token of the desk, and ask again with the same Idempotency-Key."
 )
+_GUARD: Final = (
+    "The decision is stored and sent when the guard has room. Ask again later with the same Idempotency-Key."
+)
 _UNDONE: Final = "it was taken back before it was sent"
 
 
@@ -46,7 +49,7 @@ class KeyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     `repo`: as elsewhere, `datasets/you/your-data`; or as answers have it, `you/your-data` with `repo_type`.
     `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it,
     the access ends as the rules set it; where they do not know an end, `until` is required. For a person who has access
-    already, it sets another end.
+    already, it sets a later end.
     """
 
     repo: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -94,6 +97,9 @@ def decide_by_key(context: HttpContext, wish: KeyDecisionIn, idempotency: str) -
     out = _describe(context, known)
     if out.outcome is None and (problem := context.app_state.token_problem):
         raise Refused(f"The desk can send nothing: {problem}", hint=_SEND_LATER, status=503)
+    sent = find_decision_of_batch(store, known.request_id, known.batch) if out.outcome is None else None
+    if sent is not None and (guard := context.app_state.tray_service.describe_used_guard(sent.change, context.now)):
+        raise Refused(f"The guard `{guard}` is used up by turns and keys.", hint=_GUARD, status=429)
     return out
 
 

@@ -19,6 +19,7 @@ from hf_gate.approvals.service.approval_status import read_approval_status
 from hf_gate.approvals.service.approvals import ApprovalCheck, as_approver
 from hf_gate.base.batches import group_pairs
 from hf_gate.base.timestamps import to_ms
+from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS
 from hf_gate.core.outcomes import Outcome, OutcomeKind
@@ -41,6 +42,7 @@ from hf_gate.grants.service.ends.terms_reader import (
 from hf_gate.members.service.members import Membership
 from hf_gate.settings.service.unattended_stop import read_stop
 from hf_gate.settings.service.workspace import Workspace, new_id
+from hf_gate.settings.workspace_config import RunGuards
 from hf_gate.store.rows.tray import (
     add_waiting_decisions,
     end_unsent_decisions,
@@ -50,11 +52,14 @@ from hf_gate.store.rows.tray import (
     undo_acceptance,
 )
 from hf_gate.store.writing.writer import Writer
+from hf_gate.verdicts.plan.guards import apply_budgets, protection_check
 
+from .budgets import read_budgets
 from .decision_sender import DecisionSender
 from .direct_decisions import Choice, DecisionTarget, PendingDecision, make_change_of
 from .runs.settling import planned_version
 
+PROTECTED: Final = "the guards of the workspace protect this person"
 SENT_FOR: Final = 60_000  # ms that the desk says how many decisions were sent
 
 
@@ -221,9 +226,9 @@ class TrayService(Struct):
         is_stopped = read_stop(self.workspace.store) is not None
         due = list_due_decisions(self.workspace.store, to_ms(now))
         groups = group_pairs(((one.run.actor, one.run.member, one.verb, one.change.note), one) for one in due)
-        for (_, member, _, _), items in groups.items():
+        for items in groups.values():
             try:
-                if not is_stopped or member is None or not member.startswith(KEY_ACTOR):
+                if not is_stopped or not _is_of_key(items[0].run):
                     self._send(items, now)
             except HfGateError as problem:
                 self.problem = str(problem)
@@ -234,6 +239,8 @@ class TrayService(Struct):
     def _send(self, items: Sequence[QueuedDecision], now: datetime) -> None:
         """Send decisions with the same actor and verb as one run."""
         first = items[0]
+        if _is_of_key(first.run):
+            items = self._select_within_guards(items, now)
         ready = list[DecisionTarget]()
         ended = list[tuple[QueuedDecision, OutcomeKind, str]]()
         rows = self.workspace.store.requests([item.request for item in items])
@@ -261,6 +268,27 @@ class TrayService(Struct):
                     if target.queued is not None and outcome.kind is OutcomeKind.REFUSED
                 ],
             )
+
+    def _select_within_guards(self, items: Sequence[QueuedDecision], now: datetime) -> list[QueuedDecision]:
+        """Return the decisions of a key for which the guards have room now; refuse those about protected people."""
+        guards = self._read_guards()
+        is_protected = protection_check(guards.protected)
+        refused = [item for item in items if is_protected(item.change)]
+        end_unsent_decisions(self.workspace.store, [(item, OutcomeKind.REFUSED, PROTECTED) for item in refused])
+        changes = [item.change for item in items if item not in refused]
+        budgets = read_budgets(self.workspace.store, guards.budgets, now)
+        allowed, _ = apply_budgets(changes, {one.name: one.rate.limit - one.used for one in budgets})
+        chosen = set(map(id, allowed))
+        return [item for item in items if id(item.change) in chosen]
+
+    def describe_used_guard(self, change: Change, now: datetime) -> str:
+        """Return the guard that leaves no room for a decision of a key now, as it is written; "" if there is room."""
+        budgets = read_budgets(self.workspace.store, self._read_guards().budgets, now)
+        return next((f"{one.name}: {one.rate}" for one in budgets if one.name == change.guard and one.is_used_up), "")
+
+    def _read_guards(self) -> RunGuards:
+        bundle = None if self.terms.read_bundle is None else self.terms.read_bundle()
+        return (self.workspace.location.config if bundle is None else bundle.config).guards
 
     def _note_sent(self, member: str | None, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Add the decisions that took effect to those that the member sent before, if these are recent."""
@@ -353,6 +381,10 @@ def _check_decision(row: RequestRow, request: DecisionRequest) -> None:
         raise UsageError(f"cannot {request.verb} a request that is {status}.", hint="Reload the page and decide again.")
     if row.is_made_by(request.by):
         raise NotAllowed("you cannot decide your own request.", hint="Another member must decide about it.")
+
+
+def _is_of_key(run: RunRow) -> bool:
+    return run.member is not None and run.member.startswith(KEY_ACTOR)
 
 
 def _target_of(row: RequestRow) -> Target:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from hf_gate import __version__
 from hf_gate.automation.service.health import read_health
-from hf_gate.automation.service.turn_permissions import read_budgets
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RepoRow
 from hf_gate.core.turns import TurnEnd
+from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.inbox.rows import read_counters
 from hf_gate.messages.service.message_records import list_destinations
 from hf_gate.reports.service.workspace_status import find_oldest_waiting

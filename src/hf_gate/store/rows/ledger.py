@@ -11,6 +11,7 @@ from hf_gate.base.batches import iterate_cursor_pages
 from hf_gate.base.decoding import make_json_decoder
 from hf_gate.core.events.events import AnyEvent, GrantDated, commitment_of, encode_event, kind_of
 from hf_gate.core.events.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry, chain_of, link_hash
+from hf_gate.core.people.members import KEY_ACTOR
 from hf_gate.core.runs import RunKind
 from hf_gate.core.stored_rows import LedgerRow, TimelineFilter, TimelinePage
 from hf_gate.store.sql import Database, Reader, Row
@@ -188,11 +189,11 @@ def read_checkpoints(reader: Reader) -> list[Checkpoint]:
 
 
 def count_unattended_changes(reader: Reader, verb: str, since: int) -> int:
-    """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
+    """Return how many changes turns and keys made since a time (ms): accept, reject, reset, cancel or remove."""
     return reader.reads.count(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
-        " WHERE d.verb = ? AND d.at >= ? AND r.kind = ?",
-        (verb, since, RunKind.AUTO),
+        " WHERE d.verb = ? AND d.at >= ? AND (r.kind = ? OR substr(r.member, 1, ?) = ?)",
+        (verb, since, RunKind.AUTO, len(KEY_ACTOR), KEY_ACTOR),
     )
 
 

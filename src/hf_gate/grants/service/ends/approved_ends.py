@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -16,6 +16,8 @@ from hf_gate.grants.rows import read_terms
 from hf_gate.store.writing.writer import Writer
 
 from .end_changes import EndChange, write_end_changes
+
+KEEPS_ACCESS: Final = "the person has access for longer already, and a key never shortens access"
 
 
 class HeldChange(NamedTuple):
@@ -60,6 +62,9 @@ class EndChanger(Struct, frozen=True):
         held = list[HeldChange]()
         book = ApprovalBook(workspace, write)
         for change in changes:
+            if self.approver.is_key and change.takes_access:
+                held.append(HeldChange(change, OutcomeKind.REFUSED, KEEPS_ACCESS))
+                continue
             quorum = quorums.get(change.row.id)
             if quorum is None:
                 continue

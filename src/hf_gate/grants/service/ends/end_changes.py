@@ -65,6 +65,11 @@ class EndChange(Struct, frozen=True):
         before = self.row.state.ends_at
         return before is not None and self.end is not None and self.end < before
 
+    @property
+    def takes_access(self) -> bool:
+        """Whether the access ends earlier than before, or had no end."""
+        return self.is_shorter or (self.row.state.ends_at is None and self.end is not None)
+
     def gives_more(self, old: GrantTerms | None) -> bool:
         """Whether the date is later, or a condition of the old terms is gone or begins again."""
         state = self.row.state
