@@ -45,6 +45,19 @@ class GrantOrigin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.actor == e.OUTSIDE
 
 
+class EndedAccess(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An access that ended: the state before, the time (ms), and the entry that ended it.
+
+    `reason_entry` is the number of the entry whose private part has the reason that was sent.
+    """
+
+    before: PastState
+    at: int
+    event: DatedEvent
+    status: str | None
+    reason_entry: int | None
+
+
 class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one request after some of its events.
 
@@ -61,6 +74,8 @@ class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     approvals: tuple[DatedEvent, ...] = ()  # given since the status last changed
     missing: e.ApprovalMissing | None = None  # the access was given outside hf-gate, with too few approvals
     dated: DatedEvent | None = None  # what set the end, or moved it
+    started_entry: int | None = None  # the number of the entry of `started`
+    ended: tuple[EndedAccess, ...] = ()  # earlier accesses, the oldest first
 
     @property
     def named_entries(self) -> Iterator[int | None]:
@@ -77,17 +92,31 @@ def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
     event = dated.event
     after = apply_event(past.state, event, dated.at)
     is_moved = after is None or past.state is None or after.status != past.state.status
+    is_start = isinstance(event, e.ChangeStarted)
     started = event if isinstance(event, e.ChangeStarted) else past.started
+    grant = _grant_after(past, after, started, dated)
     return PastState(
         seq=past.seq,
         state=after,
-        grant=_grant_after(past, after, started, dated),
+        grant=grant,
         started=started,
+        started_entry=dated.entry if is_start else past.started_entry,
+        ended=past.ended if past.grant is None or grant is not None else (*past.ended, _end_access(past, after, dated)),
         record_entry=dated.entry if _has_record(dated) else past.record_entry,
         versions=event.lists if isinstance(event, e.VerdictReached) else past.versions,
         approvals=() if is_moved else _approvals_after(past.approvals, dated),
         missing=None if is_moved else event if isinstance(event, e.ApprovalMissing) else past.missing,
         dated=_end_after(past, after, dated),
+    )
+
+
+def _end_access(past: PastState, after: RequestState | None, dated: DatedEvent) -> EndedAccess:
+    return EndedAccess(
+        before=past,
+        at=(after.reviewed_at if after is not None else None) or dated.at,
+        event=dated,
+        status=None if after is None else after.status,
+        reason_entry=past.started_entry if isinstance(dated.event, e.ChangeSettled) else None,
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from itertools import islice
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from hf_gate.base.decoding import convert_value
 from hf_gate.base.display_text import clip_line, pluralize
 from hf_gate.base.ids import Person, Repo
 from hf_gate.base.timestamps import format_minute, from_ms, ms_to_iso, to_ms
 from hf_gate.core.events.event_descriptions import describe_rows
-from hf_gate.core.events.events import POLICY_ACTOR, ApprovalGiven, Private
+from hf_gate.core.events.events import OUTSIDE, POLICY_ACTOR, ApprovalGiven, Private
+from hf_gate.core.events.grant_origin import EndedAccess
 from hf_gate.core.events.ledger import chain_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import end_of_day
@@ -30,6 +34,7 @@ from hf_gate.requests.rows.past_requests import (
     iterate_found_later,
     iterate_past_pages,
     iterate_sync_marks,
+    name_granter,
     read_first_time,
     read_private_parts,
     rows_of_last_end,
@@ -59,6 +64,35 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
     if moment > now:
         raise UsageError(f"{written} is in the future.", hint="Give a date up to today.")
     return moment
+
+
+def parse_period(first: str | None, last: str | None, now: datetime, zone: tzinfo) -> tuple[datetime, datetime] | None:
+    """Return the first moment of a date, or time, and the end of another, which is today by default.
+
+    A month such as 2027-03 stands for both. Returns None if nothing is given.
+    """
+    if first is None and last is None:
+        return None
+    if first is None:
+        raise UsageError("--until needs --from.", hint="For example: --from 2027-01-01 --until 2027-03-31")
+    if first == last and is_month(first):
+        year, month = map(int, first.split("-"))
+        start = datetime(year, month, 1, tzinfo=zone)
+        following = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=zone)
+        last_moment = min(following - timedelta(milliseconds=1), now)
+    else:
+        start = parse_moment(first, now, zone).astimezone(zone)
+        if not any(sign in first.strip() for sign in "T :"):
+            start = datetime.combine(start, time(), tzinfo=zone)
+        last_moment = now if last is None else parse_moment(last, now, zone)
+    if start > last_moment:
+        raise UsageError("the period begins after its end.", hint="Give a period up to today.")
+    return start, last_moment
+
+
+def is_month(text: str) -> bool:
+    """Return whether a text is a month such as 2027-03."""
+    return re.fullmatch(r"[1-9]\d{3}-(?:0[1-9]|1[0-2])", text) is not None
 
 
 # ---- what the syncs prove --------------------------------------------------------------------------------------------
@@ -172,6 +206,10 @@ class AccessRecord(RepoReference, frozen=True, kw_only=True):
     proved_at: Annotated[Time | None, Meta(description="the last full sync up to then that was proved complete")]
     found_later: Annotated[bool, Meta(description="its status had changed on the Hub by then, but was read later")]
     note: Annotated[str | None, Meta(description="what is not known about it")]
+    ended_at: Annotated[Time | None, Meta(description="of a period: when the access ended; null: it goes on")]
+    ended_by: Annotated[str | None, Meta(description="an account, or policy:NAME@version; null: the Hub did not say")]
+    ended_as: Annotated[str | None, Meta(description="the status of the request after the access")]
+    reason: Annotated[str | None, Meta(description="the reason that was sent when the access ended")]
 
 
 def name_deciders(access: AccessRecord) -> str:
@@ -250,6 +288,10 @@ def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[i
         proved_at=ms_to_iso(certainty.proved_at),
         found_later=row.id in certainty.found_later,
         note=None,
+        ended_at=None,
+        ended_by=None,
+        ended_as=None,
+        reason=None,
     )
 
 
@@ -260,6 +302,7 @@ class AccessView(Struct, frozen=True):
     at: datetime
     certainties: Sequence[SyncCertainty]
     unknown: Sequence[Repo]
+    is_period: ClassVar = False
 
     def records(self) -> Iterator[AccessRecord]:
         """Yield the people who had access by an accepted request, the newest request of each repo first."""
@@ -294,6 +337,93 @@ class AccessView(Struct, frozen=True):
             yield from certainty.describe(self.at.tzinfo)
         for repo in self.unknown:
             yield f"{repo}: nothing is known about that time, because its audit log begins later."
+
+
+class PeriodView(Struct, frozen=True):
+    """Who had access to some repos in a period, as far as is known now.
+
+    `begins` has the time (ms) of the first entry about each repo. `earlier` counts, while records are read, the people
+    who had access in the part of the period before it.
+    """
+
+    store: Store
+    first: datetime
+    last: datetime
+    certainties: Sequence[SyncCertainty]
+    begins: Mapping[Repo, int]
+    earlier: Counter[Repo]
+    unknown: Sequence[Repo]
+    is_period: ClassVar = True
+
+    def records(self) -> Iterator[AccessRecord]:
+        """Yield each access in the period, the newest request of each repo first."""
+        for certainty in self.certainties:
+            for page in iterate_past_pages(self.store, certainty.moment, with_superseded=True):
+                found = [pair for past in page for pair in _list_accesses(past) if self._includes(*pair)]
+                private = read_private_parts(self.store, (entry for pair in found for entry in _entries_of(*pair)))
+                for past, ended in found:
+                    record = _make_record(certainty, past, private)
+                    yield record if ended is None else _add_end(record, ended, private)
+
+    def _includes(self, past: PastRequest, ended: EndedAccess | None) -> bool:
+        """Whether an access was in the period; counts it if it is known to have been before the first entry."""
+        grant = past.then.grant
+        begin = self.begins[past.row.repo]
+        since = begin if grant is None or grant.since is None else grant.since
+        is_in = since <= to_ms(self.last) and (ended is None or ended.at >= to_ms(self.first))
+        if is_in and since < begin:
+            self.earlier[past.row.repo] += 1
+        return is_in
+
+    def describe(self) -> Iterator[str]:
+        """Yield sentences on what is known about the period."""
+        zone = self.first.tzinfo
+        yield f"From {format_minute(self.first, zone)} to {format_minute(self.last, zone)}, from the audit log."
+        for certainty in self.certainties:
+            repo = certainty.moment.repo
+            if certainty.proved_at is None:
+                yield f"{repo}: no full sync was proved complete, so requests may be missing."
+            begin = self.begins[repo]
+            if begin > to_ms(self.first):
+                count = self.earlier[repo]
+                known = f"at least {pluralize(count, 'person', 'people')} had access" if count else "nothing is known"
+                yield f"{repo}: the audit log begins {format_minute(from_ms(begin), zone)}. Before it, {known}."
+
+
+def _list_accesses(past: PastRequest) -> Iterator[tuple[PastRequest, EndedAccess | None]]:
+    """Yield each access that a request gave, as it was at its end, with what ended it."""
+    for ended in past.then.ended:
+        assert ended.before.state is not None  # noqa: S101 - for the type checker
+        yield replace(past, row=replace(past.row, state=ended.before.state), then=ended.before), ended
+    if past.then.grant is not None:
+        yield past, None
+
+
+def _entries_of(past: PastRequest, ended: EndedAccess | None) -> Iterator[int | None]:
+    """Yield the entries whose private parts describe an access and its end."""
+    yield from past.then.named_entries
+    if ended is not None:
+        yield from (ended.event.entry, ended.reason_entry)
+
+
+def _add_end(record: AccessRecord, ended: EndedAccess, private: Mapping[int, Private]) -> AccessRecord:
+    """Return the record of an access with its end."""
+    named = name_granter(private.get(ended.event.entry, {}))
+    reason = private.get(ended.reason_entry or 0, {}).get("reason")
+    return replace(
+        record,
+        ended_at=ms_to_iso(ended.at),
+        ended_by=named if ended.event.actor == OUTSIDE else ended.event.actor,
+        ended_as=ended.status,
+        reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def read_period(store: Store, repos: Iterable[Repo], period: tuple[datetime, datetime], now: datetime) -> PeriodView:
+    """Read who had access in a period from all entries until now. Raises UsageError without entries."""
+    view = read_access(store, repos, now)
+    begins = {each.moment.repo: read_first_time(store, each.moment.repo) or 0 for each in view.certainties}
+    return PeriodView(store, *period, view.certainties, begins, Counter(), view.unknown)
 
 
 def read_access(store: Store, repos: Iterable[Repo], at: datetime) -> AccessView:

@@ -24,10 +24,10 @@ from hf_gate.reports.service.overview import OverviewRecord
 from hf_gate.requests.service.record_files import csv_lines
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
     from hf_gate.base.ids import Repo
-    from hf_gate.ledger.service.access_report import AccessView
+    from hf_gate.ledger.service.access_report import AccessView, PeriodView
     from hf_gate.reports.service.overview import WeekRecord
     from hf_gate.settings.service.workspace import Workspace
 
@@ -105,42 +105,62 @@ _BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
     examples=(
         "hf-gate report access",
         "hf-gate report access datasets/acme/eeg --as-of 2026-05-01",
-        "hf-gate report access --as-of 2026-05-01T14:30Z --format csv",
+        "hf-gate report access 2026-05",
+        "hf-gate report access --from 2026-01-01 --until 2026-03-31 --format csv",
     ),
 )
-@click.argument("repos", nargs=-1, metavar="[REPO]...")
+@click.argument("repos", nargs=-1, metavar="[REPO|MONTH]...")
 @repo_type_option
 @limit_options
+@click.option("--from", "first", metavar="DATE", help="Show everybody who had access in a period: its first day.")
+@click.option("--until", "last", metavar="DATE", help="The last day of the period; default: today.")
 @click.option(
     "--as-of",
     metavar="DATE",
     help="Show an earlier time: a timestamp, or the end of a date in the workspace's time zone.",
 )
 def report_access(
-    context: CommandContext, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
+    context: CommandContext,
+    *,
+    repos: tuple[str, ...],
+    repo_type: str | None,
+    limit: int | None,
+    first: str | None,
+    last: str | None,
+    as_of: str | None,
 ) -> int:
     """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until
-    when.
+    when; or everybody who had access in a period, such as the MONTH 2026-05.
 
     The list is made from the audit log, so it shows any moment since the log began. stderr says which syncs prove it.
     Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.
     FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
     """
+    from hf_gate.ledger.service.access_report import is_month, parse_period
+
     workspace = open_workspace(context)
-    named = list(dict.fromkeys(parse_repo_argument(context, text, repo_type) for text in repos))
-    view = _read_view(workspace, named, as_of)
-    columns = _build_columns(view, workspace.zone, is_single=len(view.certainties) == 1)
-    rows = chain(view.records(), _bypassing_accounts(context, view))
+    month = next(filter(is_month, repos), None)
+    if (as_of is not None) + (month is not None) + (first is not None or last is not None) > 1:
+        raise UsageError("give only one of --as-of, a month, and --from with --until.")
+    named = list(dict.fromkeys(parse_repo_argument(context, text, repo_type) for text in repos if text != month))
+    period = parse_period(month or first, month or last, workspace.now(), workspace.zone)
+    view = _read_view(workspace, named, as_of, period)
+    people = list(view.records()) if view.is_period else view.records()  # a period counts them
+    rows = chain(people, _bypassing_accounts(context, view))
+    columns = _build_columns(view, workspace.zone)
+    empty = _EMPTY if period is None else "Nobody is known to have had access through a request."
     context.out.records(
-        AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}"
+        AccessRecord, rows, columns, name=target_argument, limit=limit, empty=empty, part="the first {}"
     )
     _print_certainty(context, view)
     return 0
 
 
-def _read_view(workspace: Workspace, repos: Sequence[Repo], as_of: str | None) -> AccessView:
-    """Return the view of these repos, or of all repos of the workspace, at a moment; None means now."""
-    from hf_gate.ledger.service.access_report import parse_moment, read_access
+def _read_view(
+    workspace: Workspace, repos: Sequence[Repo], as_of: str | None, period: tuple[datetime, datetime] | None
+) -> AccessView | PeriodView:
+    """Return the view of these repos, or of all repos of the workspace, in a period or at a moment; None means now."""
+    from hf_gate.ledger.service.access_report import parse_moment, read_access, read_period
 
     now = workspace.now()
     at = now if as_of is None else parse_moment(as_of, now, workspace.zone)
@@ -149,10 +169,12 @@ def _read_view(workspace: Workspace, repos: Sequence[Repo], as_of: str | None) -
     own = sorted(repo for repo in stored if location.folder is None or location.config.includes(repo))
     if not repos and not own:
         raise UsageError("the store has no repo yet.", hint="Read the repos first: hf-gate sync REPO")
+    if period is not None:
+        return read_period(workspace.store, repos or own, period, now.astimezone(workspace.zone))
     return read_access(workspace.store, repos or own, at.astimezone(workspace.zone))
 
 
-def _print_certainty(context: CommandContext, view: AccessView) -> None:
+def _print_certainty(context: CommandContext, view: AccessView | PeriodView) -> None:
     """Print on stderr how certain a view is: for people and agents in sentences, else what is missing."""
     if context.out.format in {Format.HUMAN, Format.AGENT}:
         for line in view.describe():
@@ -162,7 +184,7 @@ def _print_certainty(context: CommandContext, view: AccessView) -> None:
         context.out.warn(f"{repo} is left out, because its audit log begins later.")
 
 
-def _bypassing_accounts(context: CommandContext, view: AccessView) -> Iterator[AccessRecord]:
+def _bypassing_accounts(context: CommandContext, view: AccessView | PeriodView) -> Iterator[AccessRecord]:
     """Yield the accounts that bypass the gate, and print what could not be read."""
     from hf_gate.ledger.service.access_report import read_bypassing_accounts
 
@@ -176,21 +198,36 @@ def _bypassing_accounts(context: CommandContext, view: AccessView) -> Iterator[A
         yield row
 
 
-def _build_columns(view: AccessView, zone: tzinfo, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
+def _build_columns(view: AccessView | PeriodView, zone: tzinfo) -> Sequence[Column[AccessRecord]]:
     columns: list[Column[AccessRecord]] = [
         Column("WHO", _name_account, is_flexible=True),
         Column("SINCE", lambda row: _format_day(row.since)),
         Column("BY", _describe_deciders, is_flexible=True),
         Column("RULE", lambda row: name_rule(row) or "-", is_flexible=True, drop_rank=1),
-        Column("ROWS", lambda row: row.until_row or "-", is_flexible=True, drop_rank=2),
-        Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
-        Column("UNTIL", lambda row: format_last_day(row.until, zone) if row.until else "-"),
+        Column("UNTIL", lambda row: _format_until(row, zone)),
     ]
-    if not is_single:
+    if len(view.certainties) > 1:
         columns.insert(1, Column("REPO", repo_argument, is_flexible=True, is_tail_shown=True))
+    if view.is_period:
+        columns.append(Column("ENDED", _describe_ending, is_flexible=True))
+        columns.append(Column("REASON", lambda row: row.reason or "-", is_flexible=True))
+        return columns
+    columns.insert(-1, Column("ROWS", lambda row: row.until_row or "-", is_flexible=True, drop_rank=2))
+    columns.insert(-1, Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3))
     if any(certainty.found_later for certainty in view.certainties):
         columns.append(Column("FOUND LATER", lambda row: "yes" if row.found_later else ""))
     return columns
+
+
+def _format_until(row: AccessRecord, zone: tzinfo) -> str:
+    end = row.ended_at or row.until
+    return "-" if end is None else format_last_day(end, zone)
+
+
+def _describe_ending(row: AccessRecord) -> str:
+    if row.ended_at is None:
+        return "-"
+    return f"{row.ended_as} by {row.ended_by or 'somebody on the Hub'}"
 
 
 def _describe_deciders(row: AccessRecord) -> str:

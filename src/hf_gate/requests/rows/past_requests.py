@@ -96,9 +96,17 @@ def iterate_found_later(store: Store, moment: LedgerMoment, last_seq: int) -> It
 
 
 def iterate_past_pages(
-    store: Store, moment: LedgerMoment, before: int | None = None, floor: int = 0, size: int = _PAGE
+    store: Store,
+    moment: LedgerMoment,
+    before: int | None = None,
+    floor: int = 0,
+    size: int = _PAGE,
+    *,
+    with_superseded: bool = False,
 ) -> Iterator[list[PastRequest]]:
     """Iterate over the latest attempts at a moment, the newest first, in pages that are folded together.
+
+    With `with_superseded`, earlier attempts are included.
 
     Only entries of the chain from `floor` to before `before` are searched for the first entry of a request.
     """
@@ -109,7 +117,8 @@ def iterate_past_pages(
     )
     while page := store.reads.rows(sql, (moment.repo_id, top, floor, _FIRST_SEEN, size)):
         past = read_past_requests(store, moment, [request for _, request in page])
-        yield [past[request] for _, request in page if request in past and past[request].row.is_current]
+        found = (past[request] for _, request in page if request in past)
+        yield [one for one in found if with_superseded or one.row.is_current]
         top = page[-1][0]
 
 
