@@ -70,7 +70,7 @@ def ls_columns(
             )
         )
     if any(row.fullname for row in rows):
-        columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=30))
+        columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=8))
     is_mixed = len({(row.repo_type, row.repo) for row in rows}) > 1
     for rank, (title, cell) in enumerate(_columns_by_role(rows) if is_mixed else _columns_by_label(rows)):
         columns.append(Column(title, cell, is_flexible=True, min_width=12, drop_rank=10 + rank))
