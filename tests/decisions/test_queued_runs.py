@@ -1,4 +1,4 @@
-"""Decisions of members as queued runs, on both databases: they are undone, put on hold, sent together, and wait again."""
+"""Decisions of members as queued runs: they are undone, put on hold, sent together, and wait again."""
 
 from __future__ import annotations
 
@@ -32,14 +32,12 @@ from hf_gate.store.rows.tray import (
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.change_builders import PlanSubject, make_change
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, new_schema, record, store_records
+from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "desk.db")
-    return new_schema(request.getfixturevalue("postgres_uri"))
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    return str(tmp_path / "desk.db")
 
 
 NAMES = ("ada", "bo", "cyd")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,15 +14,44 @@ from hypothesis import strategies as st
 from hf_gate.core.people.sign_in import SignInFailed
 from hf_gate.hub.credentials import Secret
 from hf_gate.members.drivers.openid import OpenIdClient
+from hf_gate.members.pages.hub_sign_in import build_hub_sign_in
 from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.testing import LocalHub
 from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
-from tests.kits.sign_in import CLIENT, choose_account, orgs, sign_in, sign_in_desk, start_sign_in
+from tests.kits.sign_in import (
+    CLIENT,
+    choose_account,
+    open_desk_with_sign_in,
+    orgs,
+    sign_in,
+    sign_in_desk,
+    start_sign_in,
+)
 
 __all__ = ["orgs", "sign_in_desk"]
 
 
 # ---- a provider that is not believed -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def provided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One desk for all answers that are not believed: they change nothing in it."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open_desk_with_sign_in(tmp_path_factory.mktemp("desk"), patch) as desk,
+    ):
+        yield desk
+
+
+@pytest.fixture
+def wary_desk(provided: Desk) -> Iterator[Desk]:
+    """The desk, with a client that has read nothing of its provider yet."""
+    state = provided.app_state
+    state.hub_sign_in = build_hub_sign_in(state.workspace, CLIENT, None, "127.0.0.1", 7860)
+    yield provided
+    provided.local.set_faults([])
+
 
 WRONG = (
     ("nonce", "it belongs to another sign-in (its nonce differs)"),
@@ -44,17 +74,17 @@ WRONG = (
 
 
 @pytest.mark.parametrize(("how", "words"), WRONG)
-def test_a_wrong_answer_signs_nobody_in(sign_in_desk: Desk, how: str, words: str) -> None:
-    browser = Visitor(sign_in_desk.app)
-    led = start_sign_in(sign_in_desk, browser, "lena-brandt")
-    sign_in_desk.local.set_faults([f"bad_sign_in:how={how}"])
+def test_a_wrong_answer_signs_nobody_in(wary_desk: Desk, how: str, words: str) -> None:
+    browser = Visitor(wary_desk.app)
+    led = start_sign_in(wary_desk, browser, "lena-brandt")
+    wary_desk.local.set_faults([f"bad_sign_in:how={how}"])
     answer = browser.get(led)
     assert answer.status == 502
     assert words in text_of(answer.body)
     assert "Try again. If this repeats, an admin must check the provider." in text_of(answer.body)
     assert browser.get("/queue").status == 401
-    sign_in_desk.local.set_faults([])
-    assert sign_in(sign_in_desk, "lena-brandt", browser)[1].status == 303, "the next one works"
+    wary_desk.local.set_faults([])
+    assert sign_in(wary_desk, "lena-brandt", browser)[1].status == 303, "the next one works"
 
 
 @pytest.mark.parametrize("on", ["openid-configuration", "openid-token", "openid-keys", "openid-userinfo"])
@@ -70,15 +100,15 @@ def test_a_wrong_answer_signs_nobody_in(sign_in_desk: Desk, how: str, words: str
         ("reset_at:byte=10", 503, "did not answer"),
     ],
 )
-def test_a_broken_answer_signs_nobody_in(sign_in_desk: Desk, on: str, fault: str, status: int, words: str) -> None:
-    browser = Visitor(sign_in_desk.app)
+def test_a_broken_answer_signs_nobody_in(wary_desk: Desk, on: str, fault: str, status: int, words: str) -> None:
+    browser = Visitor(wary_desk.app)
     spec = [f"{fault}:on={on}"]
     if on == "openid-configuration":
-        sign_in_desk.local.set_faults(spec)
+        wary_desk.local.set_faults(spec)
         answer = browser.get("/sign-in/hub")
     else:
-        led = start_sign_in(sign_in_desk, browser, "lena-brandt")
-        sign_in_desk.local.set_faults(spec)
+        led = start_sign_in(wary_desk, browser, "lena-brandt")
+        wary_desk.local.set_faults(spec)
         answer = browser.get(led)
     assert (answer.status, words in text_of(answer.body)) == (status, True), text_of(answer.body)
     assert browser.get("/queue").status == 401
@@ -92,13 +122,13 @@ def test_a_broken_answer_signs_nobody_in(sign_in_desk: Desk, on: str, fault: str
         ("no_pkce", "The provider does not support PKCE with S256."),
     ],
 )
-def test_a_provider_that_is_another_is_not_asked(sign_in_desk: Desk, how: str, words: str) -> None:
-    sign_in_desk.local.set_faults([f"bad_sign_in:how={how}"])
-    answer = Visitor(sign_in_desk.app).get("/sign-in/hub")
+def test_a_provider_that_is_another_is_not_asked(wary_desk: Desk, how: str, words: str) -> None:
+    wary_desk.local.set_faults([f"bad_sign_in:how={how}"])
+    answer = Visitor(wary_desk.app).get("/sign-in/hub")
     assert answer.status == 502
     assert words in text_of(answer.body)
-    sign_in_desk.local.set_faults([])
-    assert sign_in(sign_in_desk, "lena-brandt")[1].status == 303
+    wary_desk.local.set_faults([])
+    assert sign_in(wary_desk, "lena-brandt")[1].status == 303
 
 
 def test_a_new_key_is_read_once(sign_in_desk: Desk) -> None:
