@@ -35,6 +35,7 @@ def test_what_was_sent_is_said_and_counted_and_leads_to_its_reversal(page: Page,
     page.clock.run_for(2000)
     expect(page.locator("#tray")).to_contain_text("2 sent")
     expect(page.locator("#said")).to_have_text("2 sent.")
+    expect(page.locator("#said")).to_be_visible()
     expect(page.locator(".head > p")).to_contain_text("2 waiting")
     expect(page.locator("#views [aria-current]")).to_have_text("Pending 2")
     expect(page.locator("#rows > .row")).to_have_count(len(NAMES))  # rows do not move
