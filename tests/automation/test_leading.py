@@ -118,15 +118,6 @@ def test_the_end_of_a_loop_is_told_only_if_no_other_one_goes_on(machines: Machin
     assert (_count_turns(machines, TurnEnd.LOOP_ENDED), hook.texts) == (0, [])
 
 
-def test_the_end_of_the_only_loop_is_stored_and_told(machines: Machines, hook: Hook) -> None:
-    leader, file = _start_with_token(machines)
-    file.write_text(machines.hub.tokens["writer"])
-    assert leader.process.wait(60) == 2
-    assert _count_turns(machines, TurnEnd.LOOP_ENDED) == 1
-    (text,) = hook.texts
-    assert text.startswith("`hf-gate run` has ended: the token file now holds the token of another account")
-
-
 @pytest.mark.parametrize("is_replaced", [True, False])
 def test_the_end_of_a_loop_that_is_too_old_is_told_unless_a_newer_one_leads(
     machines: Machines, hook: Hook, tmp_path: Path, is_replaced: bool
@@ -225,24 +216,3 @@ def test_two_loops_that_started_with_a_broken_file_do_not_run_turns_of_one_file(
     with closing(sqlite3.connect(file.with_name("desk.db"))) as db:
         ends = {end for (end,) in db.execute("SELECT ending FROM turns WHERE ending IS NOT NULL")}
     assert ends <= {TurnEnd.OK, TurnEnd.INTERRUPTED}
-
-
-def test_a_loop_follows_its_file_to_another_store_and_leads_there(machines: Machines, postgres_uri: str) -> None:
-    loop = _start_leader(machines)
-    old = machines.url
-    machines.url = new_schema(postgres_uri)
-    machines.make("one")
-    lines = len(loop.lines)
-    _wait_until(lambda: _has_turn(machines))
-    assert not any("tries again" in line for line in loop.lines[lines:]), loop.lines
-    machines.make("two")
-    machines.start("two", "run", "--every", "1m").wait_for("Standing by")
-    with psycopg.connect(old, autocommit=True) as connection:
-        assert connection.execute("SELECT holder FROM leases WHERE name = 'loop'").fetchall() == [("",)]
-
-
-def _has_turn(machines: Machines) -> bool:
-    try:
-        return _count_turns(machines, TurnEnd.OK) != 0
-    except psycopg.errors.UndefinedTable:
-        return False

@@ -54,15 +54,6 @@ def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scen
     scene.check_over()
 
 
-def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_it(scene: HubWorkspace) -> None:
-    run = interrupt_turn(scene)
-    done = scene.turn()
-    assert list_statuses(scene) == {"accepted"}
-    assert done.run is not None
-    assert done.run.id != run.id
-    scene.check_over()
-
-
 def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene: HubWorkspace) -> None:
     run = interrupt_turn(scene)
     resumed = turn_result_record(scene.turn()).resumed
@@ -175,14 +166,6 @@ def test_an_acceptance_that_asks_for_two_reviewers_waits_for_people(scene: HubWo
     assert done.planned.plan.summary["accept_human"] == 3
 
 
-def test_without_a_past_end_the_same_people_are_let_in(scene: HubWorkspace) -> None:
-    scene.ask(["ada", "bo", "cy"])
-    write_workspace(scene.folder, policy_ending_on("2099-01-01"))
-    scene.join()
-    scene.turn()
-    assert list_statuses(scene) == {"accepted"}
-
-
 def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
@@ -202,15 +185,6 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubW
     assert [condition_of_failure(failure).key for failure in list_failures(done)] == [incident]
     assert len(scene.store.runs()) == 2
     scene.check()
-
-
-def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: HubWorkspace) -> None:
-    scene.ask(["ada", "bo", "cy"])
-    scene.sync()
-    scene.local_hub.set_faults(["revoke_token:token=owner:on=list"])
-    done = scene.turn()
-    assert list(done.failed) == scene.repos
-    assert list(scene.store.runs()) == []
 
 
 def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(scene: HubWorkspace) -> None:
@@ -268,20 +242,6 @@ def test_no_undo_gives_access_back_whose_end_has_come(scene: HubWorkspace) -> No
     assert scene.status_on_hub("ada") == "reset"
     assert any("1 had access whose end has passed" in note for note in put_back(scene, run))
     assert scene.status_on_hub("ada") == "reset"
-
-
-def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(scene: HubWorkspace) -> None:
-    accept_for_thirty_days(scene)
-    end = scene.row("ada").state.until
-    scene.local_hub.time.advance(86_400)
-    decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals).decide(
-        [DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x"
-    )
-    assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("reset", None)
-    run = scene.store.run(str(decided.run))
-    assert run is not None
-    put_back(scene, run)
-    assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("accepted", end)
 
 
 def test_who_had_access_without_an_end_is_put_back_without_one(scene: HubWorkspace) -> None:

@@ -27,21 +27,6 @@ def _end(desk: Desk, minutes: int, end: TurnEnd, problem: str | None = None) -> 
         write_turn_end(write, turn)
 
 
-def test_a_failed_turn_is_named_on_every_page(desk: Desk) -> None:
-    lena = desk.visitor()
-    assert "Unattended work" not in _words(lena.get("/queue").body)
-    _end(desk, 7, TurnEnd.OK)
-    assert "Unattended work" not in _words(lena.get("/queue").body)
-    _end(desk, 5, TurnEnd.FAILED, "<b>the token</b> was refused.")
-    for path in ("/queue", "/overview", "/people", "/audit"):
-        body = lena.get(path).body
-        assert (
-            "Unattended work failed Last turn of `hf-gate run` 5 min ago: failed: <b>the token</b> was refused."
-            in _words(body)
-        )
-        assert "<b>the token" not in body
-
-
 def test_a_loop_that_died_is_named_after_half_an_hour(desk: Desk) -> None:
     _end(desk, 45, TurnEnd.OK)
     assert "Unattended work is late Last turn of `hf-gate run` 45 min ago:" in _words(desk.visitor().get("/queue").body)

@@ -85,22 +85,6 @@ def test_a_reused_pid_does_not_count_as_the_running_process(tmp_path: Path) -> N
     assert read_announcement(path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"lock": "../elsewhere"}', '{"lock": 3}', "[" * 100_000])
-def test_a_damaged_announcement_is_ignored(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "demo.json"
-    path.write_text(text)
-    assert read_announcement(path) is None
-
-
-def test_a_later_process_takes_an_announcement_over_and_the_earlier_one_leaves_it(tmp_path: Path) -> None:
-    path = tmp_path / "demo.json"
-    with _announcing(path) as child:
-        with bootstrap.publish_process(path, {"url": "http://127.0.0.1:2"}):
-            child.communicate(timeout=20)
-            assert (read_announcement(path) or {})["url"] == "http://127.0.0.1:2"
-        assert read_announcement(path) is None
-
-
 def test_one_process_at_a_time_holds_a_lock_and_the_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     first, second = ProcessLock(path), ProcessLock(path)

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.base.timestamps import from_ms, to_ms
+from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events.activity import (
     LAST_BUCKET,
-    WEEK,
     bucket_wait,
     wait_bucket,
     wait_quantile,
-    week_of,
-    week_start,
     weekday_of,
 )
-
-_MONDAY = to_ms(datetime(2026, 11, 23, tzinfo=UTC))
-
-
-def test_a_week_begins_on_monday_at_midnight_utc() -> None:
-    assert week_start(week_of(_MONDAY)) == _MONDAY
-    assert week_of(_MONDAY - 1) == week_of(_MONDAY) - 1
-    assert week_of(_MONDAY + WEEK - 1) == week_of(_MONDAY)
 
 
 @given(st.integers(0, 4_000_000_000_000))

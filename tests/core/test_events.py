@@ -46,10 +46,3 @@ TAGS = {
 def test_every_event_has_the_tag_that_stores_hold() -> None:
     assert {each: each.__struct_config__.tag for each in get_args(e.AnyEvent)} == TAGS
     assert sorted(e.KINDS) == sorted(TAGS.values())
-
-
-def test_body_and_kind_name_the_tag() -> None:
-    event = e.RequestWithdrawn(before="pending")
-    assert e.kind_of(type(event)) == "RequestWithdrawn"
-    assert e.encode_event(event) == b'{"before":"pending","type":"RequestWithdrawn"}'
-    assert e.decode_event(b'{"before":"pending","type":"RequestWithdrawn"}') == event

@@ -119,14 +119,6 @@ def test_label_type_option_value_and_order_change_the_fingerprint_and_an_option_
     assert len(others | {base}) == 6
 
 
-def test_the_prompt_has_a_fingerprint_of_its_own_and_nothing_has_none() -> None:
-    one, two = read("extra_gated_prompt: Terms, 2025.\n"), read("extra_gated_prompt: Terms, 2026.\n")
-    assert one.prompt_fingerprint != two.prompt_fingerprint
-    assert one.fingerprint is None
-    assert read("extra_gated_fields:\n  Name: text\n").prompt_fingerprint is None
-    assert parse_gate_form("---\r\nextra_gated_prompt: |\r\n  a\r\n  b\r\n---\r\n").prompt == "a\nb\n"
-
-
 # ---- the card --------------------------------------------------------------------------------------------------------
 
 _FORM = "extra_gated_fields:\n  Name: text\n"
@@ -160,15 +152,6 @@ def test_metadata_that_the_hub_does_not_see_gives_no_fields_and_says_where(
     assert told(form) == problems
 
 
-@pytest.mark.parametrize(
-    "text", ["\n\n---\n" + _FORM + "---\n", "---\r\n" + _FORM.replace("\n", "\r\n") + "---\r\n# T"]
-)
-def test_leading_blank_lines_and_crlf_are_fine(text: str) -> None:
-    form = parse_gate_form(text)
-    assert [field.label for field in form.fields] == ["Name"]
-    assert form.problems == ()
-
-
 def test_a_byte_order_mark_is_read_over_and_told() -> None:
     form = parse_gate_form("\ufeff---\n" + _FORM + "---\n")
     assert len(form.fields) == 1
@@ -179,12 +162,6 @@ def test_gate_keys_in_a_fenced_example_or_a_rule_in_the_text_are_no_front_matter
     body = "# T\n\n```yaml\n---\n" + _FORM + "---\n```\n\nNote: hello\n\n---\n\nMore\n"
     form = parse_gate_form("---\n" + _FORM + "---\n" + body)
     assert form.problems == ()
-
-
-def test_broken_yaml_gives_no_fields_rather_than_a_guess() -> None:
-    form = read("extra_gated_fields:\n  Name: text\n  I agree: yes or no: checkbox\n")
-    assert form == GateForm(problems=form.problems)
-    assert told(form) == [(4, 21, "yaml_colon")]
 
 
 def test_a_list_spoilt_by_a_markdown_formatter_is_told_at_its_star() -> None:
@@ -243,13 +220,6 @@ def test_a_long_prompt_and_headings_of_many_lines_are_kept_as_they_are() -> None
 # ---- the fields ------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_is_as_good_as_a_mapping_and_remembered() -> None:
-    form = read("extra_gated_fields:\n- Name: text\n- E-Mail: text\n")
-    assert [(field.label, field.role) for field in form.fields] == [("Name", Role.NAME), ("E-Mail", Role.EMAIL)]
-    assert form.written_as == "list"
-    assert form.problems == ()
-
-
 def test_the_official_templates_placeholders_are_no_fields() -> None:
     form = read("extra_gated_fields:\n- {field_name_0}: {field_type_0}  # Example\n- Name: text\n")
     assert [field.label for field in form.fields] == ["Name"]
@@ -265,30 +235,6 @@ def test_fields_that_hold_no_field_are_told(value: str, code: str, where: tuple[
     form = read(f"extra_gated_fields: {value}\n")
     assert form.fields == ()
     assert told(form) == [(*where, code)]
-
-
-def test_words_that_other_yaml_makes_values_of_stay_text() -> None:
-    form = read(
-        "extra_gated_fields:\n  Yes: text\n  2024-01-01: text\n  1: text\n  ~: text\n"
-        "  Q:\n    type: select\n    options: [Yes, NO, on, 1.0, 0x10, 2024-01-01, null]\n"
-    )
-    assert [field.label for field in form.fields] == ["Yes", "2024-01-01", "1", "~", "Q"]
-    assert [option.value for option in form.fields[-1].options] == [
-        "Yes",
-        "NO",
-        "on",
-        "1.0",
-        "0x10",
-        "2024-01-01",
-        "null",
-    ]
-    assert form.problems == ()
-
-
-def test_a_sentence_as_a_complex_key_equals_its_one_line_sister() -> None:
-    form = read("extra_gated_fields:\n  ? By clicking Submit below I accept\n    the terms\n  : checkbox\n")
-    assert form.fields == (Field("By clicking Submit below I accept the terms", "checkbox", Role.CONSENT),)
-    assert form.problems == ()
 
 
 def test_a_field_that_slipped_into_the_one_above_is_told_and_not_invented() -> None:

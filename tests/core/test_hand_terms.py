@@ -8,14 +8,12 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from hf_gate.base.timestamps import to_iso
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms
-from hf_gate.core.policy_model import Action, Fact, FactEnd, FactValue, Policy, PolicyMode, Rule, UnknownReason
+from hf_gate.core.policy_model import Action, Fact, FactValue, Policy, PolicyMode, Rule, UnknownReason
 from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
 from tests.kits.evaluation_model import DECLARED, NOW, DrawnPolicy, Tree, fact, facts, policies
 
-JUNK = Rule("junk", Action.RESET, when="email.free", reason="Say more.")
 STAFF = Rule("staff", Action.ACCEPT, when="tables.staff", until=Duration(0, 12), at_end=Action.REJECT)
 ACADEMIC = Rule("academic", Action.ACCEPT, when="email.academic", unless="email.free", until=Duration(90))
 REST = Rule("rest", Action.HUMAN)
@@ -38,34 +36,10 @@ def policy(*rules: Rule, name: str = "eeg", mode: PolicyMode = PolicyMode.ENFORC
     return Policy(name, ("acme/*",), rules, mode=mode, digest=name.ljust(64, "0"))
 
 
-def test_a_person_whom_the_rules_leave_to_people_gets_the_end_of_the_accept_rule_that_holds() -> None:
-    asks_people = Rule("vip", Action.HUMAN, when="email.academic")
-    one_year = HandTerms(TermsKind.END, "1y", "reject", "eeg/staff")
-    assert terms(policy(asks_people, STAFF), email__academic=True, tables__staff=True) == one_year
-    assert terms(policy(JUNK, STAFF), email__free=True, tables__staff=True) == one_year
-    assert terms(policy(STAFF, REST), tables__staff=True) == one_year, "and so does one whom a rule accepts"
-
-
-def test_only_the_first_accept_rule_that_holds_counts() -> None:
-    found = terms(policy(STAFF, ACADEMIC), tables__staff=True, email__academic=True)
-    assert (found.until, found.rule) == ("1y", "eeg/staff")
-    found = terms(policy(STAFF, ACADEMIC), email__academic=True)
-    assert (found.until, found.at_end, found.rule) == ("90d", "reset", "eeg/academic")
-    assert terms(policy(STAFF, ACADEMIC), email__academic=True, email__free=True) == NO_HAND_TERMS, "`unless` counts"
-
-
 def test_without_an_accept_rule_that_holds_there_is_no_end() -> None:
     assert terms(policy(STAFF, ACADEMIC, REST)) == NO_HAND_TERMS
     endless = Rule("any", Action.ACCEPT, when="tables.dua")
     assert terms(policy(endless, STAFF), tables__staff=True) == NO_HAND_TERMS, "the first that holds has no end"
-
-
-def test_of_two_policies_the_earliest_end_and_the_strictest_action_at_the_end_apply() -> None:
-    other = replace(ACADEMIC, id="short", when="tables.dua", unless=None, until=Duration(30))
-    found = terms(policy(STAFF), policy(other, name="other"), tables__staff=True)
-    assert found == HandTerms(TermsKind.END, "1y,30d", "reject", "other/short")
-    shadow = policy(other, name="other", mode=PolicyMode.SHADOW)
-    assert terms(policy(STAFF), shadow, tables__staff=True).until == "1y", "a policy in shadow mode does not count"
 
 
 @pytest.mark.parametrize("why", list(UnknownReason))
@@ -121,20 +95,6 @@ def test_random_policies_give_the_terms_of_the_model(
         assert (found.kind, set((found.until or "").split(","))) == (TermsKind.END, ends)
     else:
         assert found == NO_HAND_TERMS
-
-
-def test_a_date_in_a_table_is_the_end_of_the_person() -> None:
-    follows = replace(STAFF, when="tables.dua", until=FactEnd("tables.dua.expires"))
-    later = NOW + timedelta(days=40)
-    found = terms(policy(follows), tables__dua__expires=later)
-    assert (found.kind, found.until, found.rule) == (TermsKind.END, to_iso(later), "eeg/staff")
-    assert found.document is not None
-    assert found.document.until == ("tables.dua.expires",)
-    assert found.digest == found.document.digest
-    assert found.token != terms(policy(follows), tables__dua__expires=later + timedelta(days=1)).token
-    assert terms(policy(follows), tables__dua__expires=NOW - timedelta(days=1)).kind is TermsKind.PAST
-    unknown = terms(policy(follows), tables__dua__expires=UnknownReason.UNAVAILABLE)
-    assert (unknown.kind, unknown.missing) == (TermsKind.UNKNOWN, ("tables.dua.expires",))
 
 
 def test_a_condition_that_is_not_true_now_is_left_to_the_person() -> None:

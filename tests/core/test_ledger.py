@@ -156,12 +156,6 @@ def test_what_a_chain_alone_cannot_show_is_just_what_was_made_to_fit() -> None:
         assert shown == (touch not in HIDDEN_FROM_A_CHAIN), touch.__name__
 
 
-def test_a_break_names_its_entry_and_the_rest_of_the_chain_is_still_looked_at() -> None:
-    links = chain(9)
-    touched = _with(_with(links, 2, actor="x"), 6, actor="y")
-    assert [found.seq for found in breaks(touched)] == [3, 7]
-
-
 def test_an_entry_that_is_missing_is_named_once() -> None:
     links = chain(9)
     (found,) = breaks(links[:3] + links[4:])

@@ -125,30 +125,6 @@ def test_the_state_is_nothing_but_the_fold_of_the_events(readings: list[AccessRe
     assert state == desk.state
 
 
-def test_who_asks_again_after_a_reset_is_a_new_attempt_linked_to_the_old_one() -> None:
-    desk = Desk()
-    desk.read(record("reset", 0))
-    (event,) = desk.read(record("pending", 5))
-    assert isinstance(event, e.RequestSeen)
-    assert (event.attempt, event.after, event.status) == (2, 1, "pending")
-    assert desk.state.attempt == 2
-
-
-def test_an_older_attempt_on_a_page_that_was_read_late_is_no_news() -> None:
-    desk = Desk()
-    desk.read(record("pending", 5))
-    assert desk.read(record("reset", 0)) == ()
-
-
-def test_a_decision_of_others_is_told_with_whether_the_hub_names_who_granted() -> None:
-    desk = Desk()
-    desk.read(record())
-    (event,) = desk.read(record("accepted", granted_by=Person("b" * 24, "bob")))
-    assert event == e.StatusMoved(
-        before="pending", after="accepted", reviewed_at=T0 + 30_000, cause="outside", has_granter=True
-    )
-
-
 def test_a_renamed_person_is_a_change_and_no_move() -> None:
     desk = Desk()
     desk.read(record())

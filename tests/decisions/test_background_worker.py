@@ -61,16 +61,6 @@ def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(desk: 
     assert verdicts(desk) == {"ada-l": True}
 
 
-def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(desk: Desk) -> None:
-    ask(desk, "ada-l")
-    desk.read()
-    worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
-    with refuse_rows(desk, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
-        worker.sync_repos()
-    worker.sync_repos()
-    assert verdicts(desk) == {"ada-l": True}
-
-
 def test_requests_are_evaluated_although_the_check_of_acceptances_fails(tmp_path: Path) -> None:
     with open_desk(tmp_path, TWO_PEOPLE) as desk:
         worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])

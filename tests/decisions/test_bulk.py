@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.rows.tray import list_waiting_decisions
-from tests.kits.desk import GOOD, POLICY, Desk, open_desk
+from tests.kits.desk import GOOD, Desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
 
 
@@ -21,35 +17,6 @@ def _ids(desk: Desk, query: str) -> set[int]:
         row.id
         for row in app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=5000).rows
     }
-
-
-@pytest.mark.parametrize(
-    "query", ["status:pending", "status:pending age:>100d", "a", 'status:pending -verdict:accept "research"', "user:a*"]
-)
-def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Desk, query: str) -> None:
-    lena = crowded.visitor()
-    lena.post("/selection", {"do": "clear"})
-    lena.post("/selection", {"do": "all", "q": query})
-    assert list_selected(crowded) == _ids(crowded, query)
-    lena.post("/selection", {"do": "clear"})
-
-
-def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(desk: Desk) -> None:
-    desk.ask([{"username": f"p{n:02d}"} for n in range(60)], {"Purpose": GOOD})
-    lena = desk.visitor()
-    first = lena.get("/queue").rows
-    lena.post("/selection", {"do": "add", "key": first[0]})
-    following = re.search(r'href="([^"]+)" rel="next"', lena.get("/queue").body)
-    assert following
-    second = lena.get(following[1].replace("&amp;", "&")).rows
-    lena.post("/selection", {"do": "add", "key": second[0]})
-    assert len(list_selected(desk)) == 2
-    assert "2 selected" in lena.get("/queue").body
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    desk.ask([{"username": "late"}], {"Purpose": GOOD})
-    assert len(list_selected(desk)) == 60
-    lena.post("/selection", {"do": "remove", "key": first[0]})
-    assert len(list_selected(desk)) == 59
 
 
 def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(desk: Desk) -> None:
@@ -91,37 +58,6 @@ def test_many_get_a_chosen_end_where_no_rule_has_one(desk: Desk) -> None:
     assert ends == {to_ms(desk.app_state.now() + timedelta(days=90))}
 
 
-def test_many_without_an_end_stay_so_as_shown_while_a_rule_gets_one(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as desk:
-        desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
-        lena = desk.visitor()
-        lena.post("/selection", {"do": "all", "q": "status:pending"})
-        path = start_bulk(lena, "accept")
-        shown = dict(re.findall(r'name="(count|terms)" value="(\w+)"', lena.get(path).body))
-        text = POLICY.replace("    when: email.academic\n", "    until: 1y\n")
-        assert text != POLICY
-        (tmp_path / "policies" / "house.yaml").write_text(text, "utf-8")
-        desk.app_state.policies.expire()
-        unshown = {"verb": "accept", "count": shown["count"]}
-        assert lena.post(path.partition("?")[0], unshown).status == 409, "the rules say an end, and no page showed it"
-        assert lena.post(path.partition("?")[0], unshown | shown).status == 303
-        held = list_waiting_decisions(desk.app_state.workspace.store)
-        assert [one.change.until for one in held] == [None, None]
-
-
-def test_more_than_twenty_resets_need_their_number(desk: Desk) -> None:
-    desk.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
-    lena = desk.visitor()
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = start_bulk(lena, "reset")
-    assert "To confirm, type 21" in lena.get(path).body
-    for typed in ("", "20", "yes"):
-        assert confirm_bulk(lena, path, reason="x", typed=typed).status == 422
-    assert list_waiting_decisions(desk.app_state.workspace.store) == []
-    assert confirm_bulk(lena, path, reason="x", typed="21").status == 303
-    assert len(list_waiting_decisions(desk.app_state.workspace.store)) == 21
-
-
 def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(desk: Desk) -> None:
     desk.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
     lena = desk.visitor()
@@ -129,23 +65,6 @@ def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(desk: Desk) ->
     body = confirm_bulk(lena, start_bulk(lena, "reset"), reason="😀" * 60, typed="20").body
     assert "<b>120</b> of 200 characters" in body
     assert 'value="120"' in body
-
-
-def test_who_moved_since_they_were_selected_is_left_out_and_told(desk: Desk) -> None:
-    desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
-    lena = desk.visitor()
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = start_bulk(lena, "accept")
-    count = confirm_bulk  # the numbers of the page as it is read inside
-    desk.app_state.workspace.hub.accept(desk.repo, "ada")
-    desk.read()
-    body = lena.get(path).body
-    assert ">2 requests?</span>" in body
-    assert "accepted, where this decision is not possible" in body
-    assert lena.post(path.partition("?")[0], {"verb": "accept", "count": "3"}).status == 409
-    assert count(lena, path).status == 303
-    desk.send_due()
-    assert len(_ids(desk, "status:accepted")) == 3
 
 
 def test_a_selection_of_somebody_else_is_not_there(desk: Desk) -> None:

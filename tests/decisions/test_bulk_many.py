@@ -14,17 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import pytest
 
-from hf_gate.core.changes import Change
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.errors import Guarded
-from hf_gate.requests.pages.selection import summarize_selection
-from hf_gate.requests.rows.selections import iterate_ready_requests
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.web.http_context import HttpContext
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import wait_for_run
 from tests.kits.paths import ROOT
@@ -79,20 +74,6 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert f"Plan: {MANY - 1:,} changes" in text_of(lena.get(back).body)
 
 
-def test_very_many_get_the_chosen_end_in_a_run(full: Desk) -> None:
-    lena = full.visitor()
-    place = _sheet(lena, "accept")
-    page = lena.get(place).body
-    shown = dict(re.findall(r'name="(count|terms)" value="(\w+)"', page))
-    assert "<legend>Access ends</legend>" in page
-    values = {"verb": "accept", "typed": shown["count"], "until": "90d", **shown}
-    run = lena.post(place.partition("?")[0], values).headers["location"]
-    wait_for_run(full, run)
-    changes = [msgspec.json.decode(row.change, type=Change) for row in full.app_state.workspace.store.changes(run[6:])]
-    assert {(one.until, one.end_rule) for one in changes} == {("90d", "direct")}
-    assert len(changes) == MANY
-
-
 def test_where_two_must_agree_very_many_become_a_plan(full: Desk) -> None:
     mia = full.visitor(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
@@ -133,35 +114,6 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
             full.app_state.now(),
         )
     assert full.count_writes() == before
-
-
-def test_everybody_who_is_left_out_is_told_with_why(full: Desk) -> None:
-    lena = full.visitor()
-    place = _sheet(lena)
-    full.app_state.workspace.hub.accept(full.repo, "p0000")
-    full.app_state.workspace.hub.reject(full.repo, "p0001", reason="no")
-    full.read()
-    row = full.row("p0003")
-    lena.post("/tray", {"accept": f"n{row.id}:{_version(lena, f'n{row.id}')}"})
-    context = HttpContext(
-        full.app_state, "/", Member(name="p0004", role=MemberRole.ADMIN), "", {}, now=full.app_state.now()
-    )
-    pick = place.partition("?")[0].rpartition("/")[2]
-    found = summarize_selection(context, pick, "accept")
-    assert found.excluded == {
-        "accepted, where this decision is not possible": 1,
-        "changed since they were selected": 1,
-        "already in a tray": 1,
-        "your own request": 1,
-    }
-    assert found.count + found.excluded.total() == MANY
-    assert sum(map(len, iterate_ready_requests(full.app_state.workspace.store, found.scope, 100))) == found.count
-
-
-def _version(visitor: Visitor, key: str) -> str:
-    found = re.search(rf'name="accept" value="{key}:([\w.]+)"', visitor.get("/queue?q=user:p0003").body)
-    assert found
-    return found[1]
 
 
 # ---- a quarter of a million ----------------------------------------------------------------------------------------------

@@ -22,12 +22,6 @@ def _text(markup: str) -> str:
     return unescape(re.sub(r"<[^>]+>", "", markup)).strip()
 
 
-def _heading(answer: Answer) -> str:
-    found = re.search(r"<h1[^>]*>(.*?)</h1>", answer.body, re.DOTALL)
-    assert found is not None
-    return " ".join(unescape(re.sub(r"<[^>]+>", "", found[1])).split())
-
-
 def _lines(answer: Answer) -> dict[str, str]:
     """The state of each entry."""
     pairs = re.findall(r'<th role="rowheader" scope="row">(.*?)</th>.*?<td[^>]*>(.*?)</td>', answer.body, re.DOTALL)
@@ -42,26 +36,6 @@ def _pick(answer: Answer) -> str:
 
 def _granted(desk: Desk) -> list[str]:
     return [line["user"] for line in desk.local.journal() if line["to"] == "accepted"]
-
-
-def test_everybody_of_a_list_is_named_with_what_is_known(desk: Desk) -> None:
-    people = [{"username": name, "email": f"{name}@uni.example"} for name in ("ada", "bob", "cyd", "dan", "eva")]
-    desk.ask(people, {"Purpose": GOOD})
-    hub = desk.app_state.workspace.hub
-    hub.accept(desk.repo, "cyd")
-    hub.reject(desk.repo, "dan", reason="No.")
-    desk.read()
-    row = desk.row("eva")
-    text = f"""ADA;bob@UNI.example\t@cyd | dan\n{row.state.hub_request}, finn
-        Bob Smith <bob@uni.example>  nobody-here, stranger@uni.example "what?!" {"0" * 24}, https://huggingface.co/ada"""
-    answer = _find(desk.visitor(), text)
-    assert answer.status == 200
-    assert _heading(answer) == "3 waiting, 1 accepted, 1 rejected, 4 not found, 1 not readable"
-    assert _lines(answer) == {
-        "ADA": "waiting", "bob@UNI.example": "waiting", row.state.hub_request: "waiting", "@cyd": "accepted",
-        "finn": "not found", "dan": "rejected", "nobody-here": "not found", "stranger@uni.example": "not found",
-        "0" * 24: "not found", '"what?!"': "not readable",
-    }  # fmt: skip
 
 
 def test_an_address_that_two_people_have_is_unclear(desk: Desk) -> None:

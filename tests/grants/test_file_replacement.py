@@ -52,17 +52,6 @@ def _replace(folder: Path, calls: Calls, *, name: str = NAME, base: bytes = OLD)
     )
 
 
-def test_a_replacement_keeps_the_mode_and_the_byte_order_mark(folder: Path) -> None:
-    path, calls = folder / NAME, Calls()
-    path.write_bytes(b"\xef\xbb\xbf" + OLD)
-    path.chmod(0o640)
-    _replace(folder, calls, base=b"\xef\xbb\xbf" + OLD)
-    assert path.read_bytes() == b"\xef\xbb\xbf" + NEW
-    assert calls.made == [digest_of_file(path.read_bytes())]
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert {each.name for each in path.parent.iterdir()} == {"partners.csv"}
-
-
 def _changed(folder: Path) -> None:
     (folder / NAME).write_bytes(OLD + b"x@x.example\n")
 

@@ -14,9 +14,8 @@ from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.grants.service.ends.end_reviews import ChangedEnds, review_ends
+from hf_gate.grants.service.ends.end_reviews import ChangedEnds
 from hf_gate.grants.service.ends.grant_ends import read_held_ends, refresh_ends
-from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
 from hf_gate.verdicts.plan.guards import ChangeFilter
 from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition
 from tests.kits.stores import EEG, MED, ON_BOTH, hub_id
@@ -99,19 +98,6 @@ def test_ends_that_wait_for_a_person_are_found_in_each_turn(desk: EvaluatedWorks
     assert desk.review() == 22
     assert read_held_ends(desk.store) == 0
     assert [desk.row(n).state.lapses_at is None for n in (1, 20, 21, 22)] == [False, False, True, True]
-
-
-def test_a_look_at_the_ends_that_wait_reviews_no_other_grant(desk: EvaluatedWorkspace) -> None:
-    let_in(desk, KEPT, range(1, 31))
-    sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 23)), None))
-    desk.review()
-    before = desk.store.reads.rows("SELECT * FROM evaluated_tables"), desk.store.chains()
-    look = review_ends(desk.workspace, desk.bundle, desk.now)
-    assert (len(look.earlier), look.reviewed) == (22, 22)
-    sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 25)), None))
-    look = review_ends(desk.workspace, desk.bundle, desk.now)
-    assert (len(look.earlier), look.reviewed) == (24, 30), "the table changed since, and a look notes nothing"
-    assert (desk.store.reads.rows("SELECT * FROM evaluated_tables"), desk.store.chains()) == before
 
 
 def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: EvaluatedWorkspace) -> None:
@@ -202,36 +188,6 @@ def test_one_condition_ends_access_on_its_day_while_another_is_unknown(desk: Eva
         assert (refresh_ends(desk.workspace, desk.bundle, desk.now).undecided != frozenset()) is is_waiting
 
 
-def lose_agreement_and_table(desk: EvaluatedWorkspace) -> None:
-    """A grant of 20 days whose condition becomes false, and is unknown from then on."""
-    sign(desk)
-    desk.read(EEG, 1, status="accepted")
-    desk.give_terms(KEPT, desk.row(1), days=20)
-    sign(desk, user1=None)
-    desk.review()
-    (desk.folder / "dua.csv").write_text("no table")
-
-
-def test_a_date_ends_access_while_a_condition_is_unknown(desk: EvaluatedWorkspace) -> None:
-    lose_agreement_and_table(desk)
-    for days, waiting in ((15, 1), (4, 1), (1, 0)):
-        desk.wait(days=days)
-        desk.review()
-        assert len(refresh_ends(desk.workspace, desk.bundle, desk.now).undecided) == waiting
-
-
-def test_the_plan_names_the_date_that_ended_access_while_a_condition_is_unknown(desk: EvaluatedWorkspace) -> None:
-    lose_agreement_and_table(desk)
-    desk.wait(days=22)
-    desk.review()
-    row = desk.row(1)
-    assert row.request is not None
-    change = change_for_end(PlanSubject(row.request, row.state, row.id), desk.now, end_reason=None, rule="until")
-    assert change is not None
-    assert change.because[0].facts["until"] == row.state.until
-    assert "lapsed" not in change.because[0].facts
-
-
 def test_a_full_review_reviews_everybody(desk: EvaluatedWorkspace) -> None:
     let_in(desk, SIGNED)
     assert refresh_ends(desk.workspace, desk.bundle, desk.now, is_full=True).reviewed == 5
@@ -245,25 +201,6 @@ def test_a_grant_that_changed_meanwhile_is_reviewed_in_the_next_turn(desk: Evalu
     desk.append(desk.row(1), e.NoteWritten())
     ends.save()
     assert desk.review() == 1
-
-
-def test_results_of_another_process_and_of_another_table_are_kept(desk: EvaluatedWorkspace) -> None:
-    let_in(desk, SIGNED)
-    late = [ChangedEnds(desk.workspace, desk.bundle, desk.now, is_full=True) for _ in range(2)]
-    for one in late:
-        one.review()
-    late[0].save()
-    before = [row.evaluation for row in desk.current()]
-    late[1].save()
-    assert [row.evaluation for row in desk.current()] == before
-    desk.append(desk.row(1), e.NoteWritten())
-    third = ChangedEnds(desk.workspace, desk.bundle, desk.now)
-    third.review()
-    sign(desk, user1="2026-07-31")
-    ChangedEnds(desk.workspace, desk.bundle, desk.now)
-    third.save()
-    assert desk.review() == 1
-    assert desk.row(1).state.until != desk.row(2).state.until
 
 
 @ON_BOTH

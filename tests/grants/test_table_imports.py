@@ -69,19 +69,6 @@ def test_an_import_of_many_rows_looks_at_no_person_for_each_row(desk: Workspace)
     assert count_calls(desk, 400) < 8 * 1.5 * few
 
 
-def test_a_row_that_names_a_person_by_another_column_gets_the_key_of_their_request(desk: Workspace) -> None:
-    store_records(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
-    found = read(desk, "username,name\n@User1,Ada\nuser2,\n")
-    assert [(row.email, row.columns["name"]) for row in found.draft.after.rows] == [
-        ("p1@mit.edu", "Ada"),
-        ("p2@mit.edu", ""),
-    ]
-    assert found.draft.content == b"email,name\np1@mit.edu,Ada\np2@mit.edu,\n"
-    assert found.found == 2
-    by_id = read(desk, f"user_id,name\n{record_id(desk)},x\n")
-    assert [row.email for row in by_id.draft.after.rows] == ["p1@mit.edu"]
-
-
 def test_rows_whose_key_is_not_known_are_left_out_and_listed(desk: Workspace) -> None:
     store_records(desk.store, EEG, [record(1, email="p1@mit.edu"), record(2, name="IainAbbott", email="p2@mit.edu")])
     found = read(desk, "username,name\nuser1,\nnobody,\niain.abbott,\n")
@@ -100,13 +87,6 @@ def test_rows_whose_key_is_not_known_are_left_out_and_listed(desk: Workspace) ->
             "nobody' is not known: no request names it.",
             "eve' is not known: no request names it.",
         ]
-
-
-def test_rows_that_become_those_of_one_person_are_merged(desk: Workspace) -> None:
-    store_records(desk.store, EEG, [record(1, email="p1@mit.edu")])
-    found = read(desk, "username,email,name\nuser1,,Ada\n,p1@mit.edu,Eve\n")
-    assert found.draft.content == b"email,name\np1@mit.edu,Ada\n"
-    assert found.notes == ["1 line repeats a row and was merged: 3", "line 3 repeats 2: kept name 'Ada', not 'Eve'"]
 
 
 def record_id(desk: Workspace) -> str:
@@ -133,37 +113,6 @@ def test_a_file_has_at_most_two_hundred_columns(desk: Workspace, tmp_path: Path,
             read(desk, text)
     else:
         assert read(desk, text).draft.content.decode() == text
-
-
-def test_a_new_file_has_every_column_of_the_rows(desk: Workspace, tmp_path: Path) -> None:
-    (tmp_path / "tables" / "partners.csv").unlink()
-    own = find_own_table(desk, "partners")
-    lines = b'{"email": "ada@mit.edu"}\n{"email": "bob@mit.edu", "note": "x"}\n'
-    found = prepare_import(desk, own, read_people_file(lines, {}), replaces=False)
-    assert found.draft.content == b"email,note\nada@mit.edu,\nbob@mit.edu,x\n"
-
-
-@pytest.mark.parametrize("replaces", [False, True])
-def test_an_import_empties_only_cells_of_columns_that_the_file_has_and_only_to_replace(
-    desk: Workspace, *, replaces: bool
-) -> None:
-    folder = desk.location.folder
-    assert folder is not None
-    (folder / "hf-gate.yaml").write_text(
-        f"version: 1\nrepos: [{EEG}]\ntables: {{partners: {{file: tables/partners.csv, key: [username, email]}}}}\n"
-    )
-    (folder / "tables" / "partners.csv").write_text("username,email,note,expires\nada,ada@mit.edu,x,2099-01-01\n")
-    own = find_own_table(desk, "partners")
-    for text, row in {
-        "E-Mail\nada@mit.edu\n": "ada,ada@mit.edu,x,2099-01-01\n",
-        "E-Mail;Account;note\nada@mit.edu;;\neve@mit.edu;eve;y\n": (
-            ",ada@mit.edu,,2099-01-01\neve,eve@mit.edu,y,\n"
-            if replaces
-            else "ada,ada@mit.edu,x,2099-01-01\neve,eve@mit.edu,y,\n"
-        ),
-    }.items():
-        found = prepare_import(desk, own, read_people_file(text.encode(), {}), replaces=replaces)
-        assert found.draft.content.decode() == f"username,email,note,expires\n{row}"
 
 
 def test_two_rows_that_mean_the_same_row_of_the_table_are_refused(desk: Workspace) -> None:

@@ -27,7 +27,6 @@ from hf_gate.errors import Stale
 from hf_gate.grants.people_files import read_people_text
 from hf_gate.grants.service.tables.own_tables import draft_removal, draft_row, find_own_table, save_table_draft
 from hf_gate.grants.service.tables.table_imports import prepare_import
-from hf_gate.grants.service.tables.table_records import table_record
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.privacy.rows.erasure import Eraser
@@ -90,27 +89,6 @@ def call(desk: Desk, secret: str, method: str, key: str, body: Any = None, table
 def list_bodies(store: Store) -> list[str]:
     """The bodies of the events about rows, the oldest first."""
     return [row[0] for row in store.reads.rows("SELECT body FROM ledger WHERE kind = 'TableRowChanged' ORDER BY id")]
-
-
-def test_a_row_is_written_once_and_read_by_rules(desk: Desk) -> None:
-    secret = give_key(desk, "billing", "table")
-    first = call(desk, secret, "PUT", "ADA%40ethz.ch", ROW)
-    assert (first.status, first.json) == (
-        200,
-        {"schema_version": 1, "table": "paid", "key": "ada@ethz.ch", "changed": True},
-    )
-    assert call(desk, secret, "PUT", "ada%40ethz.ch", ROW).json["changed"] is False
-    workspace = desk.app_state.workspace
-    assert read_table_rows(workspace.store, "paid") == {"ada@ethz.ch": ROW}
-    table = load_policies(workspace).tables["paid"]
-    (row,) = table.rows
-    assert (row.email, row.columns, str(row.expires)[:10]) == ("ada@ethz.ch", {"plan": "gold"}, "2027-07-01")
-    current = desk.app_state.policies.current
-    assert current is not None
-    assert [each.email for each in current.tables["paid"].rows] == ["ada@ethz.ch"]
-    assert call(desk, secret, "DELETE", "ada%40ethz.ch").json["changed"] is True
-    assert call(desk, secret, "DELETE", "ada%40ethz.ch").json["changed"] is False
-    assert load_policies(workspace).tables["paid"].rows == ()
 
 
 def test_only_the_person_of_a_changed_row_is_evaluated_again(desk: Desk) -> None:
@@ -354,19 +332,6 @@ def test_a_row_that_names_a_person_of_another_row_is_refused(desk: Desk) -> None
     assert load_policies(workspace).tables["paid"].refusal == ""
 
 
-def test_many_rows_one_after_the_other_do_not_load_the_tables_each_time(desk: Desk) -> None:
-    secret = give_key(desk, "billing", "table")
-    policies = desk.app_state.policies
-    bundles = []
-    for n in range(40):
-        assert call(desk, secret, "PUT", f"user{n}", ROW).status == 200
-        bundles.append(policies.last_bundle)
-    assert len({id(bundle) for bundle in bundles}) < 20
-    current = policies.current
-    assert current is not None
-    assert len(current.tables["paid"].rows) == 40
-
-
 def test_writers_of_one_store_take_turns(store: Store) -> None:
     def write(n: int) -> int:
         return write_table_rows(store, "paid", {"ada": {"n": str(n % 3)}}, actor="key:billing", at=1)
@@ -377,25 +342,6 @@ def test_writers_of_one_store_take_turns(store: Store) -> None:
     assert len(chain) == changes
     assert [after for _, after in chain[:-1]] == [before for before, _ in chain[1:]]
     assert verify_ledger(store, with_tables=True).ok
-
-
-def test_the_commands_of_tables_read_and_write_rows_of_the_store(tmp_path: Path) -> None:
-    with open_desk(tmp_path, POLICY, CONFIG) as desk:
-        workspace = desk.app_state.workspace
-        own = find_own_table(workspace, "paid")
-        save_table_draft(workspace, draft_row(own, {"username": "Ada", "plan": "gold"}, replaces=False), "lena")
-        assert read_table_rows(workspace.store, "paid") == {"ada": {"plan": "gold"}}
-        content = b"email;user_id;plan\nbob@example.org;;silver\n;aaaaaaaaaaaaaaaaaaaaaaaa;gold\n"
-        own = find_own_table(workspace, "paid")
-        found = prepare_import(workspace, own, read_people_text(content, {}), replaces=False)
-        save_table_draft(workspace, found.draft, "lena")
-        rows = {"ada": {"plan": "gold"}, "bob@example.org": {"plan": "silver"}, "a" * 24: {"plan": "gold"}}
-        assert read_table_rows(workspace.store, "paid") == rows
-        assert table_record(find_own_table(workspace, "paid")).rows == 3
-        save_table_draft(workspace, draft_removal(find_own_table(workspace, "paid"), ["ada"]), "lena")
-        assert set(read_table_rows(workspace.store, "paid")) == {"bob@example.org", "a" * 24}
-        assert len(list_bodies(workspace.store)) == 4
-        assert not (tmp_path / "paid.jsonl").exists()
 
 
 def test_a_row_that_was_edited_in_the_store_differs_from_the_ledger(desk: Desk) -> None:

@@ -76,36 +76,6 @@ def _write(visitor: Visitor, values: dict[str, str], **more: str) -> Answer:
     return visitor.post("/tables/dua/import", {**_hidden(shown), "do": "write", **more})
 
 
-def test_the_list_and_a_table_show_what_the_files_hold(desk: Desk) -> None:
-    rob = desk.reviewer()
-    listed = rob.get("/tables").body
-    assert '<a href="/tables/dua">' in listed
-    assert "tables/dua.csv" in listed
-    page = rob.get("/tables/dua").body
-    assert "ada@ethz.ch" in page
-    assert "by post" in page
-    assert "old@ethz.ch" not in rob.get("/tables/dua?q=BY+post").body
-    assert "Import a file" not in page
-    for shown in (listed, page):
-        assert "This page writes no files for you. To change a list, run in the workspace:" in text_of(shown)
-        assert "<code>hf-gate table import dua FILE</code>" in shown
-    assert rob.get("/tables/nothing").status == 404
-
-
-def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(desk: Desk) -> None:
-    rob = desk.reviewer()
-    page = rob.get("/tables/dua?q=by+post").body
-    assert 'href="/tables/dua.csv?q=by+post" download' in page
-    sheet = list(csv.DictReader(io.StringIO(rob.get("/tables/dua.csv").body)))
-    assert [(row["line"], row["email"], row["row.note"], row["row.version"]) for row in sheet] == [
-        ("3", "ada@ethz.ch", "by post", "2"),
-        ("4", "old@ethz.ch", "", "1"),
-    ]
-    (found,) = rob.get("/tables/dua.json?q=by+post").json
-    assert (found["email"], found["row"]["note"]) == ("ada@ethz.ch", "by post")
-    assert rob.get("/tables/nothing.csv").status == rob.get("/tables/dua.exe").status == 404
-
-
 def test_a_file_of_rows_starts_no_formula(desk: Desk) -> None:
     cells = "=HYPERLINK(1)", "\t@SUM(A1)", "-1+2", f"+{EVIL}"
     lines = "".join(f'p{n}@x.example.org,"{cell}"\n' for n, cell in enumerate(cells))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest, Decision
-from hf_gate.hub.protocol.codec import format_hub_time, read_request_page
+from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.hub.protocol.flows.bulk import MAX_AGE_S, decide_many
 from hf_gate.hub.protocol.flows.calls import FlowContext
 from hf_gate.hub.protocol.messages import Answer, HubCall, Reply
@@ -89,15 +89,6 @@ def kinds(played: FlowResult) -> dict[OutcomeKind, int]:
     return {kind: found.count(kind) for kind in dict.fromkeys(found)}
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["newest first", "oldest first"])
-def test_requests_of_a_plan_are_read_again_by_the_thousand_wherever_they_stand(order: int) -> None:
-    hub = Lists(5000)
-    played = decided(hub, hub.requests[::order])
-    assert kinds(played) == {OutcomeKind.DONE: 5000}
-    assert hub.calls.count("batch") == 50
-    assert hub.calls.count("list") <= 10
-
-
 def test_another_meaning_of_before_costs_calls_but_stays_correct() -> None:
     hub = Lists(2500, knows_before=False)
     assert kinds(decided(hub, hub.requests[::-1])) == {OutcomeKind.DONE: 2500}
@@ -118,13 +109,6 @@ def test_requests_that_wait_long_are_read_again_before_they_are_sent(*, batch: b
     assert people[299]["status"] == "rejected"
 
 
-def test_requests_that_are_sent_at_once_are_not_read_again() -> None:
-    hub = Lists(3000, step=0.05)
-    fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
-    assert kinds(decided(hub, fresh)) == {OutcomeKind.DONE: 3000}
-    assert hub.calls == ["batch"] * 30
-
-
 def test_a_few_missing_people_are_searched_by_name() -> None:
     hub = Lists(5000)
     for r in list(hub.rows.values())[1000:]:
@@ -136,21 +120,6 @@ def test_a_few_missing_people_are_searched_by_name() -> None:
     assert hub.calls.count("list") < 25
 
 
-def test_partial_groups_that_waited_for_the_end_are_read_again() -> None:
-    hub = Lists(40)
-
-    def items() -> Any:
-        yield from map(Decision.accept, hub.requests)
-        hub.now += MAX_AGE_S + 1  # the caller was slow to end its items
-        next(iter(hub.rows.values()))["status"] = "rejected"
-
-    setting = FlowContext("https://hub.test", started_at=BEGAN)
-    assert kinds(run_flow(decide_many(REPO, setting), hub, items(), hub.clock)) == {
-        OutcomeKind.STALE: 1,
-        OutcomeKind.DONE: 39,
-    }
-
-
 def test_two_accounts_with_one_name_are_two_people() -> None:
     hub = Lists(3)
     for n, name in enumerate(("Echo", "echo", "echo")):
@@ -158,9 +127,3 @@ def test_two_accounts_with_one_name_are_two_people() -> None:
     fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
     assert kinds(decided(hub, fresh)) == {OutcomeKind.DONE: 3}
     assert kinds(decided(hub, [*fresh, fresh[0]])) == {OutcomeKind.ALREADY: 1, OutcomeKind.DONE: 3}
-
-
-def test_times_of_the_model_are_in_order() -> None:
-    times = [r.asked_at for r in Lists(5000).requests]
-    assert times == sorted(times, reverse=True)
-    assert format_hub_time(times[0]) == iso_of(0)

@@ -50,13 +50,6 @@ def test_a_person_is_found_in_whichever_list_holds_them(world: OneRepoHub, statu
         assert (found.request_id, found.status) == (listed.request_id, status)
 
 
-def test_a_missing_person_is_none_and_takes_one_call_for_each_list(world: OneRepoHub) -> None:
-    world.ask("ada")
-    assert world.owner.find(world.repo, "bob") is None
-    assert world.owner.find(world.repo, "nobody-at-all") is None
-    assert world.calls("GET list") == 8
-
-
 def test_a_name_that_is_a_prefix_of_another_finds_only_its_own(world: OneRepoHub) -> None:
     world.local.add_people([{"username": "adam"}])
     world.ask("adam")
@@ -126,16 +119,6 @@ def old() -> Iterator[tuple[LocalHub, str]]:
         repo = local.repos[0]["repo"]
         local.add_requests([{"repo": repo, "user": name, "answers": {}} for name in ("ada", "bob")])
         yield local, repo
-
-
-def test_without_search_the_lists_are_read(old: tuple[LocalHub, str]) -> None:
-    local, repo = old
-    with Hub(local.tokens["owner"], local.url) as hub:
-        found = hub.find(repo, "bob")
-        assert found is not None
-        assert found.username == "bob"
-        assert hub.find(repo, "cem") is None
-        assert find_statuses(hub, repo, ["ada", "cem", "bob"]) == ({0: "pending", 2: "pending"}, True)
 
 
 def test_a_hub_without_reset_has_an_empty_reset_list_with_the_reason(old: tuple[LocalHub, str]) -> None:

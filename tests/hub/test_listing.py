@@ -163,13 +163,6 @@ def test_unexpected_types_are_read_and_unknown_statuses_stay() -> None:
     assert second.raw["newKey"] == {"a": 1}
 
 
-def test_lone_surrogates_become_replacement_characters() -> None:
-    body = b'[{"requestId":"000000000000000000000001","timestamp":"2026-10-01T00:00:00.000Z","status":"pending","fields":{"a":"x\\ud800y"}}]'
-    played = listed(lambda _: Reply(200, {}, body, 1.0))
-    assert played.emitted[0].rows[0].answers == {"a": "x�y"}
-    assert played.result.proved
-
-
 def test_an_unreadable_page_is_requested_again_then_raises_with_a_reason() -> None:
     answers = iter([Reply(200, {}, b"<html>sign in</html>", 1.0), Reply(200, {}, b"", 1.0), reply([row(1)])])
     assert len(keys(listed(lambda _: next(answers)))) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
 from hf_gate.core.outcomes import OutcomeKind, exit_code_of
-from hf_gate.errors import HubUnavailable, InvalidTarget, NotGated, WrongRepoType
+from hf_gate.errors import HubUnavailable, InvalidTarget, WrongRepoType
 from tests.kits.local_hubs import OneRepoHub
 
 Who = Callable[[OneRepoHub], Any]
@@ -208,14 +208,6 @@ def test_a_wrong_token_is_named_as_such_and_never_shown(world: OneRepoHub) -> No
     assert "hf_local_wrong_token" not in repr(raised.value) + str(raised.value) + repr(hub) + repr(vars(hub))
 
 
-def test_an_ungated_repo_says_so_and_what_to_do(world: OneRepoHub) -> None:
-    world.ask("ada")
-    world.owner.set_gate(world.repo, False)
-    with pytest.raises(NotGated) as raised:
-        world.owner.accept(world.repo, "ada")
-    assert "hub.set_gate" in raised.value.hint
-
-
 def test_the_wrong_type_of_repo_is_named(world: OneRepoHub) -> None:
     for act in (
         lambda: world.owner.accept(f"datasets/{world.repo}", "ada"),
@@ -262,13 +254,3 @@ def test_one_bad_name_never_fails_its_neighbours(world: OneRepoHub) -> None:
         "no-such-person": OutcomeKind.REFUSED,
     }
     assert world.calls("POST batch") == 1
-
-
-def test_groups_go_by_the_hundred(world: OneRepoHub) -> None:
-    names = [f"q{n:03}" for n in range(250)]
-    world.local.add_people([{"username": name} for name in names])
-    world.ask(*names)
-    decisions = [Decision.accept(n) if i % 5 else Decision.reject(n, reason="no") for i, n in enumerate(names)]
-    kinds = [o.kind for o in world.owner.decide_many(world.repo, decisions)]
-    assert kinds == [OutcomeKind.DONE] * 250
-    assert world.calls("POST batch") == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -90,22 +90,6 @@ def test_a_day_takes_four_checks_an_hour(hub: LocalHub) -> None:
     assert 22 <= calls_of(hub, "GET auth-check") <= 34
 
 
-def test_a_clock_that_is_moved_ends_the_pause(monkeypatch: pytest.MonkeyPatch, threads: ThreadPoolExecutor) -> None:
-    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    with LocalHub(requests=0, repos=1, people=[{"username": "mia"}]) as local:
-        local.add_requests([{"repo": repo_of(local), "user": "mia"}])
-        began: Future[Diagnosis] = Future()
-        waiting = threads.submit(
-            wait_for_access, repo_of(local), 90 * HOUR, local.tokens["mia"], local.url, on_wait=began.set_result
-        )
-        assert began.result().code is DiagnosisCode.PENDING
-        decide(local, "accept")
-        assert calls_of(local, "GET auth-check") == 1
-        while not waiting.done():
-            local.clock.advance("70s")
-        assert waiting.result().code is DiagnosisCode.OK
-
-
 @pytest.mark.parametrize(
     "faults",
     [
@@ -143,24 +127,6 @@ def test_a_token_that_expires_meanwhile_ends_the_wait(hub: LocalHub, threads: Th
     hub.set_faults(["revoke_token:token=mia"])
     found = waiting.result()
     assert (found.code, found.exit_code) == (DiagnosisCode.TOKEN_INVALID, 4)
-
-
-def test_a_gate_that_accepts_at_once_is_waited_for_and_another_is_not(
-    hub: LocalHub, threads: ThreadPoolExecutor
-) -> None:
-    hub.add_people([{"username": "nia"}])
-    found = wait(hub, HOUR, hub.tokens["nia"])
-    assert (found.code, seen(found, "wait")) == (
-        DiagnosisCode.NOT_ASKED,
-        ["not started: time alone changes nothing here"],
-    )
-    with Hub(hub.tokens["owner"], hub.url) as owner:
-        owner.set_gate(repo_of(hub), mode="auto")
-    waiting = threads.submit(wait, hub, 24 * HOUR, hub.tokens["nia"])
-    until(lambda: calls_of(hub, "GET auth-check") >= 3)
-    with Hub(hub.tokens["nia"], hub.url) as asker:
-        asker.ask_access(repo_of(hub))
-    assert waiting.result().code is DiagnosisCode.OK
 
 
 def test_a_token_that_an_organisation_has_to_approve_is_waited_for(hub: LocalHub, threads: ThreadPoolExecutor) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -91,17 +90,6 @@ def test_a_command_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not logging.getLogger("hf_gate.waits").handlers
 
 
-@pytest.mark.parametrize("read", [read_blocking, read_async])
-def test_an_error_of_an_unreachable_hub_carries_its_cause(read: Callable[..., None]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(HubUnavailable, match=r"refused|failed") as raised:
-        read(url, 0.0)
-    assert isinstance(raised.value.__cause__, httpx2.ConnectError)
-    lines = traceback.TracebackException.from_exception(raised.value, capture_locals=True).format()
-    assert "ConnectError" in "".join(lines)
-
-
 def hang_up(_hub: RawHub, caller: socket.socket, _line: str) -> None:
     caller.shutdown(socket.SHUT_RDWR)
 
@@ -116,30 +104,3 @@ def test_the_cause_of_an_error_contains_no_token(read: Callable[..., None]) -> N
         assert problem.__traceback__ is None
         assert TOKEN not in f"{problem!r} {problem} {vars(problem)}"
         problem = problem.__cause__ or problem.__context__
-
-
-def test_a_new_client_tests_an_outage_with_one_call() -> None:
-    is_down = True
-
-    def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
-        answer(caller, "503 Service Unavailable" if is_down else "200 OK", b'{"gated":"manual"}')
-
-    with open_raw_hub(say) as raw, Hub(TOKEN, raw.url, timeout=2.0, max_wait=0.5) as old:
-        for _ in range(6):
-            with pytest.raises(HubUnavailable):
-                old.gate("a/b")
-        calls = len(raw.lines)
-        with pytest.raises(HubUnavailable, match="status 503"):
-            old.gate("a/b")
-        assert len(raw.lines) == calls, "the pause holds for the client that saw the outage"
-        with Hub(TOKEN, raw.url, timeout=2.0, max_wait=0.5) as new:
-            with pytest.raises(HubUnavailable):
-                new.gate("a/b")
-            assert len(raw.lines) == calls + 1
-            with pytest.raises(HubUnavailable):
-                new.gate("a/b")
-            assert len(raw.lines) == calls + 1
-        is_down = False
-        with Hub(TOKEN, raw.url, timeout=2.0, max_wait=0.5) as new:
-            assert new.gate("a/b").mode == "manual"
-            assert old.gate("a/b").mode == "manual"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
 
 import hf_gate
 from hf_gate.hub.why.failures import parse_url
@@ -43,19 +42,6 @@ def test_a_token_that_is_a_word_hides_no_words(asker_hub: DownloadHub, account: 
     account.setenv("HF_TOKEN", token)
     found = hf_gate.why(asker_hub.gated)
     assert (found.code, "HF_TOKEN" in found.sentence) == ("token_invalid", True)
-
-
-def test_a_repo_that_only_says_from_which_one_it_was_made_is_open(
-    asker_hub: DownloadHub, account: pytest.MonkeyPatch
-) -> None:
-    owner = HfApi(endpoint=asker_hub.hub.url, token=asker_hub.hub.tokens["owner"])
-    merged = f"{owner.whoami()['name']}/my-merged-model"
-    owner.create_repo(merged)
-    card = f"---\nbase_model: {asker_hub.gated}\n---\n".encode()
-    owner.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=merged)
-    account.setenv("HF_TOKEN", asker_hub.tokens["not asked"])
-    assert hf_gate.why(merged).code == "ok"
-    assert hf_gate.why(asker_hub.adapter).code == "other_repo_refused"
 
 
 @pytest.mark.usefixtures("account")

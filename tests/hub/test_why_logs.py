@@ -8,7 +8,7 @@ import pytest
 
 import hf_gate
 from hf_gate.hub.why.failures import MAX_LOG, parse_url, read_log
-from tests.kits.pasted_logs import GEMMA, HUB, LLAMA, LOGS, LOGS_OF_OTHERS, PastedLog, gated
+from tests.kits.pasted_logs import HUB, LLAMA, LOGS, LOGS_OF_OTHERS, PastedLog, gated
 
 ALL_LOGS = [*LOGS, *LOGS_OF_OTHERS]
 REJECTED = gated(LLAMA, 403, f"Your request to access model {LLAMA} has been rejected by the repo's authors.")
@@ -38,13 +38,6 @@ def test_what_stands_around_a_failure_changes_nothing(log: PastedLog) -> None:
     assert "canary" not in f"{found}{found!r}{found.to_document()}"
 
 
-def test_the_last_refusal_of_a_log_counts() -> None:
-    asked = gated(GEMMA, 403, f"Your request to access model {GEMMA} is awaiting a review from the repo authors.")
-    assert hf_gate.explain(f"{asked}\n{REJECTED}").repo == LLAMA
-    assert hf_gate.explain(f"{REJECTED}\n{asked}").repo == GEMMA
-    assert hf_gate.explain(f"{REJECTED}\n{asked}").code == "pending"
-
-
 def test_words_of_the_hub_count_more_than_an_earlier_failure_of_the_network() -> None:
     for before in (
         "ProxyError: Tunnel connection failed: 503",
@@ -54,31 +47,6 @@ def test_words_of_the_hub_count_more_than_an_earlier_failure_of_the_network() ->
     ):
         found = hf_gate.explain(f"WARNING {before}\nretrying\n{REJECTED}")
         assert (found.code, found.repo) == ("rejected", LLAMA)
-
-
-@pytest.mark.parametrize(
-    ("url", "repo", "file"),
-    [
-        (f"{HUB}/{LLAMA}", LLAMA, None),
-        (f"{HUB}/{LLAMA}/resolve/main/sub/a.json", LLAMA, "sub/a.json"),
-        (f"{HUB}/{LLAMA}/resolve/main/a%20b.json?download=true", LLAMA, "a b.json"),
-        (f"{HUB}/{LLAMA}/blob/main/config.json", LLAMA, "config.json"),
-        (f"{HUB}/{LLAMA}.git/info/lfs", LLAMA, None),
-        (f"{HUB}/datasets/acme/eeg/resolve/refs%2Fconvert%2Fparquet/a.parquet", "datasets/acme/eeg", "a.parquet"),
-        (f"{HUB}/api/datasets/acme/eeg/tree/main", "datasets/acme/eeg", None),
-        (f"{HUB}/api/models/{LLAMA}/xet-read-token/main", LLAMA, None),
-        (f"{HUB}/api/resolve-cache/models/{LLAMA}/0a1b/config.json", LLAMA, None),
-        (f"https://api-inference.huggingface.co/models/{LLAMA}", LLAMA, None),
-        (f"{HUB}/v2/{LLAMA}/manifests/latest", LLAMA, None),
-        (f"http://127.0.0.1:8080/{LLAMA}/resolve/main/a", LLAMA, "a"),
-        (f"https://repo.acme.example/artifactory/api/huggingfaceml/hf/{LLAMA}/resolve/main/a", LLAMA, "a"),
-        (f"https://repo.acme.example/hf/api/models/{LLAMA}/revision/main", LLAMA, None),
-    ],
-)
-def test_an_address_of_a_repo_is_read(url: str, repo: str, file: str | None) -> None:
-    place = parse_url(url)
-    assert place is not None
-    assert (str(place.repo), place.file) == (repo, file)
 
 
 @pytest.mark.parametrize(

@@ -102,20 +102,6 @@ def forbid(_hub: RawHub, caller: socket.socket, _line: str) -> None:
     answer(caller, "200 OK", b'{"name":"evil","gated":false}', b"content-type: application/json", b"x-request-id: 1")
 
 
-@pytest.mark.parametrize("name", ["whoami", "/api/", "auth-check", "resolve"])
-@pytest.mark.parametrize("path", ["/api/models/a/b", "", "/x?y"])
-def test_no_other_host_is_called(name: str, path: str) -> None:
-    """Not one that an answer redirects to, and not the storage."""
-    with open_raw_hub(forbid) as other:
-        away = ("302 Found", [(b"x-request-id", b"1"), (b"location", f"{other.url}{path}".encode())], b"")
-        listed = b'{"gated":"manual","siblings":[{"rfilename":"adapter_config.json"}],"cardData":{"base_model":"x/y"}}'
-        known = OK_ANSWERS | {"/api/": ("200 OK", [(b"x-request-id", b"1")], listed)}
-        with open_raw_hub(serve_answers({**known, name: away})) as hub:
-            found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
-            assert found.calls == len(hub.lines) <= 8
-        assert other.lines == []
-
-
 def test_a_small_file_at_another_address_of_the_hub_is_read() -> None:
     """The Hub redirects from a small file to its cache; the repos that it names are asked for."""
 

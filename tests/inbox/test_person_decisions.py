@@ -7,14 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from hf_gate.base.ids import Repo, parse_repo
-from hf_gate.cli.request_table import display_name
-from hf_gate.core.records import NO_DETAILS
-from hf_gate.inbox.service.request_records import stored_request
 from hf_gate.store.rows.tray import list_waiting_decisions
-from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 
 
@@ -80,16 +75,3 @@ def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Desk) -> Non
     mia = three.reviewer("mia", str(_repos(three)[1]))
     assert len(_list_picks(three, mia, "ada")) == 1
     assert mia.get(_path(three, "bob")).status == 404
-
-
-def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(desk: Desk) -> None:
-    desk.ask([{"username": "eve"}], {"Purpose": GOOD})
-    account = desk.row("eve").person.identity.user_id
-    assert account is not None
-    with desk.app_state.workspace.store.writing() as write:
-        write.db.run("UPDATE people SET username = NULL WHERE username = 'eve'")
-    (row,) = desk.app_state.workspace.store.find_by_identity(None, account)
-    record = structs.replace(stored_request(row, CurrentVerdicts(None), NO_DETAILS), user=None)
-    number = f"(hidden #{account[-6:]})"
-    assert number in desk.visitor().get("/queue").body
-    assert (row.person_name, display_name(record)) == (number, number)

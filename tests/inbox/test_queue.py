@@ -17,7 +17,7 @@ from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
 from hf_gate.verdicts.service.evaluation import open_fact_sources
-from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page, text_of
+from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page
 
 
 def _judge(desk: Desk) -> None:
@@ -66,20 +66,6 @@ def test_every_row_of_a_request_names_its_id_for_scripts(desk: Desk) -> None:
     page = lena.get(f"/people/{desk.row('ada').person.pseudonym}").body
     [key] = re.findall(r'<tr role="row" data-request-id="([0-9a-f]{24})"', page)
     assert key in keys
-
-
-def test_every_row_says_who_what_and_why(desk: Desk) -> None:
-    people = [{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}, {"username": "bob"}]
-    desk.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
-    desk.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
-    body = desk.visitor().get("/queue").body
-    text = text_of(body)
-    assert "ada Ada Lindqvist" in text
-    assert "Klinik Rheinau" in text
-    assert GOOD in text
-    assert "Would accept : university address." in text
-    assert "Would send back : nothing useful written about use." in text
-    assert 'title="Rule academic of policy ' in body
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.hub.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
-from tests.kits.command_line import HOSTILE, MODEL, PROGRAM, Console, request_access
-from tests.kits.terminal import Terminal
+from tests.kits.command_line import HOSTILE, MODEL, Console, request_access
 
 BOX = "I agree to the licence"
 CARD = f"""---
@@ -94,16 +93,6 @@ def test_without_a_token_nothing_is_sent(gate: LocalHub) -> None:
     ended = Console(gate).run("ask", MODEL, *ANSWERS, env={"HF_TOKEN": ""})
     assert (ended.code, asks_of(gate)) == (4, 0), ended.err
     assert f"hf-gate why {MODEL}" in ended.hint
-
-
-@pytest.mark.parametrize(("keys", "count", "code"), [("y\n", 1, 0), ("n\n", 0, 6), ("\n", 0, 6)])
-def test_on_a_terminal_it_asks_before_it_sends(gate: LocalHub, keys: str, count: int, code: int) -> None:
-    with Terminal([*PROGRAM, "ask", MODEL, *ANSWERS], Console(gate, "mia").environment()) as terminal:
-        terminal.until("Send this request?")
-        assert asks_of(gate) == 0
-        terminal.press(keys)
-        assert terminal.end() == code
-    assert asks_of(gate) == count
 
 
 def test_where_nobody_can_confirm_it_sends_nothing_without_yes(gate: LocalHub) -> None:

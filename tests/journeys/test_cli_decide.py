@@ -63,14 +63,6 @@ def test_a_request_that_is_gone_since_it_was_listed_is_no_error(fresh: LocalHub)
     assert (ended.code, ended.json["gone"]) == (0, 1)
 
 
-def test_one_unknown_name_makes_it_a_part(fresh: LocalHub) -> None:
-    request_access(fresh, NAMES)
-    ended = Console(fresh).run("accept", MODEL, *NAMES, "nobody-of-that-name", "--yes", "--json")
-    assert (ended.code, ended.json["done"], ended.json["refused"]) == (5, 3, 1)
-    alone = Console(fresh).run("accept", MODEL, "nobody-of-that-name", "nobody-either", "--yes", "--json")
-    assert (alone.code, alone.json["refused"]) == (1, 2)
-
-
 def test_misspelt_names_among_others_are_told_who_was_meant(fresh: LocalHub) -> None:
     request_access(fresh, NAMES)
     ended = Console(fresh).run("accept", MODEL, "ada-l", "bob9", "zzzzzz", "--yes")

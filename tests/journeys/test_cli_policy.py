@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import HOSTILE, CommandResult, Console
-from tests.kits.workspace_folders import DESK, EEG, write_desk_folder
+from tests.kits.workspace_folders import EEG, write_desk_folder
 
 
 @pytest.fixture
@@ -31,26 +31,6 @@ def test_a_check_says_which_tests_fail(fresh: LocalHub, folder: Path) -> None:
     assert ended.code == 0
     assert "1 test fails: a guest. Why: hf-gate policy test" in ended.out
     assert run(fresh, folder, "check", "--json").json["policies"][0]["failing_tests"] == ["a guest"]
-
-
-def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: Path) -> None:
-    write_desk_folder(folder, text=DESK + "guards: {accept: 200 per hour}\n")
-    ended = run(fresh, folder, "check")
-    assert ended.code == 2
-    assert re.search(r"hf-gate\.yaml:5:18: error: .*200/h", ended.out)
-    assert ended.out.endswith("hf-gate.yaml: 1 error; the policies were not read.\n")
-    (folder / "hf-gate.yaml").write_text(DESK, "utf-8")
-    (folder / "tables" / "partners.csv").write_text("email\nada@unibas.example\nno address\n", "utf-8")
-    ended = run(fresh, folder, "check")
-    assert ended.code == 0
-    assert "tables/partners.csv:3:1: warning: table partners: 'no address' is not an e-mail address." in ended.out
-    (folder / "tables" / "partners.csv").unlink()
-    ended = run(fresh, folder, "check")
-    assert ended.code == 2
-    assert (
-        "tables/partners.csv: error: table partners: partners.csv does not exist; make it: hf-gate table import partners FILE"
-        in ended.out
-    )
 
 
 @pytest.mark.parametrize("name", ["hf-gate.yaml", "policies/eeg.yaml", "tables/partners.csv"])

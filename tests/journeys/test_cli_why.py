@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from huggingface_hub import HfApi
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, Console, request_access
 
-OTHER = "kestrel-code/kestrel-coder-3b"
-
 
 def start_waiting(hub: LocalHub) -> None:
     hub.add_people([{"username": "mia"}])
     request_access(hub, ["mia"])
-
-
-def test_ctrl_c_ends_a_wait_with_130_and_the_state_was_said(fresh: LocalHub) -> None:
-    start_waiting(fresh)
-    program = Console(fresh, "mia").start("why", MODEL, "--wait")
-    assert program.stderr is not None
-    line = program.stderr.readline().decode()
-    assert f"{MODEL}: no access yet. The state is pending." in line
-    program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=60)
-    assert (program.returncode, out) == (130, b""), err
-
-
-def test_a_wait_that_is_over_ends_with_1_and_names_the_state(fresh: LocalHub) -> None:
-    start_waiting(fresh)
-    ended = Console(fresh, "mia").run("why", MODEL, "--wait", "100ms")
-    assert ended.code == 1
-    assert "the time is over, and the state is still pending" in ended.out
-    assert fresh.stats()["calls"]["GET auth-check"] == 2
 
 
 def test_a_state_that_time_does_not_change_is_told_at_once(fresh: LocalHub) -> None:
@@ -59,21 +36,6 @@ def test_the_document_of_why_has_the_schema_that_is_printed(fresh: LocalHub) -> 
         jsonschema.validate(console.run(*words, "--json").json, schema)
     log = f"GatedRepoError: 403 Client Error for url: {fresh.url}/{MODEL}/resolve/main/config.json"
     jsonschema.validate(console.run("why", "-", "--json", stdin=log).json, schema)
-
-
-def test_a_repo_that_another_one_loads_is_in_the_document(fresh: LocalHub) -> None:
-    fresh.add_people([{"username": "mia"}])
-    with Hub(fresh.tokens["owner"], fresh.url) as owner:
-        owner.set_gate(OTHER, mode=False)
-    HfApi(endpoint=fresh.url, token=fresh.tokens["owner"]).upload_file(
-        path_or_fileobj=f'{{"base_model_name_or_path": "{MODEL}"}}'.encode(),
-        path_in_repo="adapter_config.json",
-        repo_id=OTHER,
-    )
-    console = Console(fresh, "mia")
-    document = console.run("why", OTHER, "--json").json
-    assert [(document["code"], other["code"]) for other in document["also"]] == [("other_repo_refused", "not_asked")]
-    jsonschema.validate(document, json.loads(console.run("schema", "why").out))
 
 
 @pytest.mark.parametrize(("holder", "told"), [("", "no token"), ("hf_local_wrong", "401"), ("reader", "403")])

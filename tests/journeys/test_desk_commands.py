@@ -132,9 +132,6 @@ def test_a_desk_belongs_to_one_hub(busy: LocalHub, fresh: LocalHub, place: Path)
     assert place.exists()
 
 
-# ---- sync ---------------------------------------------------------------------------------------------------------------
-
-
 # ---- status -------------------------------------------------------------------------------------------------------------
 
 
@@ -148,23 +145,6 @@ def test_status_tells_who_waits_and_what_was_read_whatever_the_token(busy: Local
     assert shown.code == 0
     assert "Every request made before" in shown.out
     assert console.run("status", env={"HF_TOKEN": "hf_local_nobody"}).code == 0
-
-
-def test_the_lines_for_a_card_name_nobody(busy: LocalHub) -> None:
-    console = Console(busy)
-    console.run("sync")
-    card = console.run("status", "--markdown").out
-    assert card.count("Every request made before") == 3
-    for line in busy.repos:
-        word = line["repo"] if line["repo_type"] == "model" else f"datasets/{line['repo']}"
-        assert f"Cannot download? Run `hf-gate why {word}`" in card
-    assert card.count("2>&1 | hf-gate why -") == 3
-    for row in console.run("ls", "--status", "all", "--json").json:
-        for key in ("user", "email", "user_id", "request_id"):
-            assert row[key] is None or row[key] not in card
-
-
-# ---- what ends ----------------------------------------------------------------------------------------------------------
 
 
 # ---- audit --------------------------------------------------------------------------------------------------------------

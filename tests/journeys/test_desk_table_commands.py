@@ -79,20 +79,6 @@ def test_ls_and_show_say_what_there_is(desk: Desk) -> None:
     assert (unknown.code, "Did you mean partners?" in unknown.err) == (2, True)
 
 
-def test_a_table_that_only_an_end_or_keep_while_names_is_used_and_one_with_a_shorter_name_is_not(desk: Desk) -> None:
-    names = ["dates", "kept", "part"]
-    for name in names:
-        (desk.folder / "tables" / f"{name}.csv").write_text(f"username,expires\n{PEOPLE[0]},2099-01-01\n")
-    tables = ", ".join(f"{name}: {{file: tables/{name}.csv, key: username}}" for name in names)
-    config = desk.folder / "hf-gate.yaml"
-    config.write_text(f"{config.read_text('utf-8')}\ntables: {{{tables}}}\n", "utf-8")
-    terms = '\n    until: tables.dates.expires\n    keep_while: tables.kept.state == "valid"'
-    (desk.folder / "policies" / "partners.yaml").write_text(RULES.replace("accept", f"accept{terms}"), "utf-8")
-    assert desk.run("policy", "check").code == 0
-    policies = {one["table"]: one["policies"] for one in desk.document("table", "ls")}
-    assert policies == {"dates": ["partners"], "kept": ["partners"], "part": [], "partners": ["partners"]}
-
-
 def test_a_row_is_added_and_the_person_on_hold_is_evaluated_again(desk: Desk) -> None:
     assert desk.run("run", "--once").code == 0
     assert {row["user"] for row in desk.run("ls", "--json", "--status", "pending").json} == {"cem", "dua"}

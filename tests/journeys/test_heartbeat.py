@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,13 +66,6 @@ def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with (tmp_path / "hf-gate.yaml").open("a", encoding="utf-8") as file:
         file.write("heartbeat_url: env:BEAT\n")
     return console
-
-
-def test_a_turn_that_found_no_repo_calls_nobody(console: Console, receiver: Receiver, tmp_path: Path) -> None:
-    desk = tmp_path / "hf-gate.yaml"
-    desk.write_text(re.sub(r"repos:\n(  - .*\n)+", "repos:\n  - someone/*\n", desk.read_text("utf-8")), "utf-8")
-    assert console.run("run", "--once", env={"BEAT": receiver.url + SECRET}).code == 5
-    assert receiver.calls == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hf_gate.settings import setting_keys
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.service.example_policies import fit_example
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.command_line import DATASET, CommandResult, Console, request_access, status_of
+from tests.kits.command_line import DATASET, CommandResult, Console, request_access
 from tests.kits.course_answers import ANSWERS
 
 LISTED = [f"student-{n:03}" for n in range(120)]
@@ -37,32 +37,6 @@ def _write_roster(folder: Path, header: str, rows: list[str]) -> str:
     path = folder / "roster.csv"
     path.write_text("\n".join([header, *rows, ""]), "utf-8")
     return str(path)
-
-
-def test_a_course_of_120_is_accepted_until_the_term_ends_by_init_and_apply(hub: LocalHub, tmp_path: Path) -> None:
-    request_access(hub, [*LISTED, "latecomer"], DATASET, ANSWERS)
-    pending = Console(hub).run("--json", "ls", DATASET).json
-    mails = {row["user"]: row["email"] for row in pending}
-    file = _write_roster(tmp_path, "Matrikel;Name;E-Mail-Adresse", [f"1;N. N.;{mails[name]}" for name in LISTED])
-    folder = tmp_path / "course"
-    made = _init(hub, folder, "class", "--roster", file, "--until", "2099-06-30")
-    assert made.code == 0, made.err
-    assert "column E-Mail-Adresse is read as email" in made.out
-    assert "found: 120; likely: 0; not found: 0" in made.out
-    assert "Nothing was changed on the Hub." in made.out
-    assert status_of(hub, LISTED[0]) == "pending"
-    assert not (folder / "policies" / "starter.yaml").exists()
-    console = Console(hub)
-    applied = console.run(
-        "--workspace", str(folder), "apply", str(folder / "plan.json"), "--yes", "--max-changes", "500"
-    )
-    assert applied.code == 0, applied.err
-    assert {status_of(hub, name) for name in LISTED} == {"accepted"}
-    assert status_of(hub, "latecomer") != "accepted"
-    ends = console.run("--workspace", str(folder), "--json", "ends", "ls").json
-    assert len(ends) == 120
-    assert {row["ends_at"][:10] for row in ends} <= {"2099-06-30", "2099-07-01"}
-    assert console.run("--workspace", str(folder), "policy", "check").code == 0
 
 
 def test_people_who_have_access_already_keep_it_until_their_access_is_included(hub: LocalHub, tmp_path: Path) -> None:
@@ -109,17 +83,6 @@ def test_a_roster_of_usernames_makes_a_table_with_that_key(hub: LocalHub, tmp_pa
     assert "key: [username]" in (tmp_path / "w/policies/class.yaml").read_text("utf-8")
     explained = Console(hub).run("--workspace", str(tmp_path / "w"), "--json", "explain", f"bea@{DATASET}").json
     assert (explained["verdict"]["action"], explained["verdict"]["rule"]) == ("accept", "on-the-roster")
-
-
-def test_without_a_roster_the_plan_says_which_table_is_missing(hub: LocalHub, tmp_path: Path) -> None:
-    request_access(hub, ["ada"], DATASET, ANSWERS)
-    made = _init(hub, tmp_path / "w", "class")
-    assert made.code == 0, made.err
-    assert "tables/roster.csv" in made.out
-    assert "hf-gate --workspace" in made.out
-    assert " apply " not in made.out
-    steps = made.out.partition("Next steps:\n")[2].splitlines()
-    assert [" table import roster FILE " in steps[0], " plan --out plan.json " in steps[1]] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,3 @@ def test_each_line_has_the_time_and_the_turn_and_nobody_is_named(console: Consol
         (warning,) = [line for line in lines if line["level"] == "warning"]
         assert (warning["turn"], "NO_BEAT is not set" in warning["message"]) == (turn, True)
         assert not re.search("ada|bob|example.org", ended.err)
-
-
-def test_a_turn_that_failed_is_a_line_too(console: Console, tmp_path: Path) -> None:
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept", "acept"), "utf-8")
-    ended = console.run("run", "--once", "--log", "json")
-    assert ended.code == 2
-    (line,) = [json.loads(line) for line in ended.err.splitlines() if '"end"' in line]
-    assert (line["end"], line["turn"]) == ("failed", 1)
-    assert "acept" in line["problem"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,35 +11,14 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.ledger.service.ledger_files import verify_exported_ledger
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.web.private_host import ensure_private_host
 from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.command_line import MODEL, Console, status_of
+from tests.kits.command_line import Console
 from tests.kits.store_workspace import console, database, execute, place
-from tests.kits.stores import mode_of
 
 __all__ = ["console", "place"]
-
-
-# ---- where it lies ------------------------------------------------------------------------------------------------------
-
-
-# ---- while another process has it ---------------------------------------------------------------------------------------
-
-
-def test_a_command_waits_for_a_process_that_has_the_store_and_names_it_meanwhile(console: Console, place: Path) -> None:
-    with open_store(
-        place / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url), command="hf-gate ui"
-    ):
-        waiting = console.start("accept", f"bob@{MODEL}")
-        assert waiting.stderr is not None
-        said = next((line.decode() for line in waiting.stderr if b"Waiting" in line), "")
-    with waiting:
-        assert waiting.wait(timeout=60) == 0
-    assert f"up to 60 s for pid {os.getpid()} (hf-gate ui)" in said
-    assert status_of(console.hub, "bob") == "accepted"
 
 
 # ---- check --------------------------------------------------------------------------------------------------------------
@@ -81,22 +58,6 @@ def test_a_damaged_search_index_is_found(console: Console, place: Path) -> None:
 
 
 # ---- export -------------------------------------------------------------------------------------------------------------
-
-
-def test_an_export_holds_everything_and_proves_its_ledger(console: Console, place: Path) -> None:
-    ended = console.run("store", "export", "out", "--json")
-    assert ended.code == 0, ended.err
-    jsonschema.validate(ended.json, schema_of("store-export"))
-    out = place / "out"
-    requests = [json.loads(line) for line in (out / "requests.jsonl").read_text().splitlines()]
-    assert {(row["user"], row["status"]) for row in requests} == {("ada-l", "accepted"), ("bob", "pending")}
-    assert all(row["answers"] == {"Purpose": "to study sleep"} and row["record"] for row in requests)
-    assert verify_exported_ledger((out / "ledger.jsonl").read_bytes().splitlines(keepends=True), "ledger.jsonl").ok
-    assert (out / "workspace" / "policies" / "starter.yaml").read_text() == (
-        place / "policies/starter.yaml"
-    ).read_text()
-    assert {mode_of(path) for path in out.rglob("*") if path.is_file()} == {0o600}
-    assert {mode_of(path) for path in (out, *out.rglob("*")) if path.is_dir()} == {0o700}
 
 
 def test_an_export_holds_the_tables_of_policies_and_names_what_it_leaves_out(console: Console, place: Path) -> None:

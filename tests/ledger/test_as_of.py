@@ -17,7 +17,6 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.events.events import LedgerEntry
 from hf_gate.core.events.ledger import chain_of
 from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.lifecycle import Status
@@ -122,44 +121,8 @@ def test_every_moment_folds_into_the_rows_of_that_moment_on_postgresql(postgres_
 # ---- who had access ----------------------------------------------------------------------------------------------------
 
 
-def _append(store: Store, request: int, at: int, *events: e.AnyEvent, actor: str = "lena") -> None:
-    with store.writing() as write:
-        write.append(EEG, [LedgerEntry(event=event, at=at, actor=actor, request=request) for event in events])
-
-
-def _decide(store: Store, request: int, at: int, after: str, rule_id: str, digest: str | None, actor: str) -> None:
-    _append(
-        store,
-        request,
-        at,
-        e.ChangeStarted(run="r", before="pending", after=after, rule=rule_id, digest=digest),
-        e.ChangeSettled(run="r", kind="done", after=after),
-        actor=actor,
-    )
-
-
 def _view(store: Store, at: int) -> AccessView:
     return read_access(store, [EEG], from_ms(at))
-
-
-def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) -> None:
-    first, second = store_records(store, EEG, [record(1), record(2)], 1_000)
-    _append(store, first, 2_000, e.VerdictReached(action="accept", rule="signed", policy="eeg", digest="d1"))
-    _decide(store, first, 3_000, "accepted", "signed", "d1", "policy:eeg@d1")
-    _append(store, first, 3_000, e.GrantDated(until=9_000, rule="signed"))
-    _decide(store, second, 4_000, "accepted", "direct", None, "mia")
-    _append(store, first, 5_000, e.GrantDated(until=20_000, rule="signed"))
-    _decide(store, second, 6_000, "rejected", "direct", None, "mia")
-
-    def told(at: int) -> dict[str | None, tuple[object, ...]]:
-        rows = _view(store, at).records()
-        return {row.user: (row.since, row.by, row.policy, row.rule, row.until) for row in rows}
-
-    by_rule = ("1970-01-01T00:00:03.000Z", "policy:eeg@d1", "eeg", "signed")
-    assert told(2_500) == {}
-    assert told(3_500) == {"user1": (*by_rule, "1970-01-01T00:00:09.000Z")}
-    assert told(4_500)["user2"] == ("1970-01-01T00:00:04.000Z", "mia", None, None, None)
-    assert told(6_500) == {"user1": (*by_rule, "1970-01-01T00:00:20.000Z")}
 
 
 def test_a_later_attempt_hides_the_earlier_one_only_after_it_came(store: Store) -> None:
@@ -294,15 +257,3 @@ def test_a_change_of_only_the_prompt_is_recorded_and_both_texts_are_kept(desk: S
     with desk.store.writing() as write:
         write.db.run("UPDATE gate_texts SET text = 'other' WHERE digest = ?", (digests[0],))
     assert [digests[0][:12] in one.what for one in verify_ledger(desk.store, with_tables=True).broken] == [True]
-
-
-def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
-    body = b'{"complete":true,"form":"f1","type":"SyncEnded"}'
-    event = e.decode_event(body)
-    assert isinstance(event, e.SyncEnded)
-    assert (event.form, event.prompt, e.encode_event(event)) == ("f1", None, body)
-    store_records(store, EEG, [record(1, "accepted")], 1_000)
-    with store.writing() as write:
-        write.append(EEG, [LedgerEntry(event=event, at=2_000, actor="lena")])
-    (row,) = _view(store, 2_500).records()
-    assert (row.form, row.prompt, row.is_outside) == ("f1", None, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -23,52 +22,11 @@ def kit() -> LocalHubKit:
 WALKS = {"pending": [], "accepted": ["accepted"], "rejected": ["rejected"], "reset": ["reset"]}
 
 
-@pytest.mark.parametrize("before", WALKS)
-@pytest.mark.parametrize("after", WALKS)
-def test_handle_sets_every_other_status_and_answers_404_for_the_same(kit: LocalHubKit, before: str, after: str) -> None:
-    kit.ask("bea")
-    for step in WALKS[before]:
-        kit.decide("bea", step)
-    (old,) = kit.list_rows(before)
-    answered = kit.decide("bea", after)
-    if before == after:
-        assert read_error(answered) == NOT_FOUND
-        assert kit.list_rows(before) == [old]
-        return
-    assert (answered.status, answered.body) == (200, b"{}")
-    (new,) = kit.list_rows(after)
-    assert kit.list_rows(before) == []
-    assert (new["timestamp"], new["requestId"]) == (old["timestamp"], old["requestId"])
-    assert ("reviewedAt" in new) == (after != "pending")
-    assert ("grantedBy" in new) == (after == "accepted")
-
-
 @pytest.mark.parametrize("after", WALKS)
 def test_handle_without_a_request_or_a_person(kit: LocalHubKit, after: str) -> None:
     assert read_error(kit.decide("dan", after)) == NOT_FOUND
     assert read_error(kit.decide("nope", after)) == (404, "User not found", None)
     assert read_error(kit.decide("acme", after)) == (404, "User not found", None)
-
-
-def test_batch_leaves_a_request_of_that_status_as_it_was(kit: LocalHubKit) -> None:
-    kit.ask("bea")
-    kit.decide("bea", "accepted")
-    before = kit.list_rows("accepted")
-    body = {"status": "accepted", "requests": [{"userId": kit.world.names["bea"].id.upper()}, {"user": "BEA"}]}
-    by_id, by_name = json.loads(kit.call("POST", f"{ACCESS}/batch", body, by="ada").body)
-    assert (by_id["ok"], by_name) == (True, {"user": "BEA", "ok": True})
-    assert kit.list_rows("accepted") == before
-
-
-def test_a_grant_without_a_request_has_no_email_and_one_with_keeps_the_answers(kit: LocalHubKit) -> None:
-    kit.ask("bea", {"Purpose": "sleep"})
-    for name in ("bea", "dan"):
-        kit.call("POST", f"{ACCESS}/grant", {"user": name})
-    dan, bea = kit.list_rows("accepted")
-    assert "email" not in dan["user"]
-    assert dan["timestamp"] == dan["reviewedAt"]
-    assert bea["user"]["email"] == "bea@example.org"
-    assert bea["fields"] == {"Purpose": "sleep"}
 
 
 def test_asking_again_changes_nothing_until_it_was_reset(kit: LocalHubKit) -> None:

@@ -62,16 +62,6 @@ def test_reset_makes_another_world(hf_local_hub: LocalHub) -> None:
     assert fetch(hub, "GET", "/_hf_gate/faults").body == []
 
 
-def test_names_and_addresses_can_be_hidden(hf_local_hub: LocalHub) -> None:
-    hub = hf_local_hub
-    repo = hub.repos[0]["repo"]
-    hub.add_people([{"username": "mia"}])
-    hub.add_requests([{"repo": repo, "user": "mia"}])
-    hub.control("POST", "settings", {"repo": repo, "hide_usernames": True})
-    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
-    assert "user" not in row
-
-
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

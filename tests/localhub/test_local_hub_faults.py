@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, HTTPResponse
 from itertools import permutations
 from typing import Any
 from urllib.parse import urlsplit
@@ -213,24 +213,10 @@ def test_drop_user_leaves_rows_without_a_person(kit: LocalHubKit) -> None:
 # ---- the world changes --------------------------------------------------------------------------------------------------
 
 
-def test_ungate_opens_the_repo_at_the_call_that_was_named(kit: LocalHubKit) -> None:
-    faults = FaultSet(["ungate:on=handle:call=2"])
-    assert kit.call_with_faults(faults, "POST", HANDLE, ACCEPT).status == 200
-    answered = kit.call_with_faults(faults, "POST", HANDLE, {"user": "bea", "status": "reset"})
-    assert (answered.status, answered.headers["X-Error-Code"]) == (400, "RepoNotGated")
-
-
 def test_revoke_token_revokes_it(kit: LocalHubKit) -> None:
     faults = FaultSet(["revoke_token:token=ona"])
     assert kit.call_with_faults(faults, "GET", PENDING).status == 401
     assert kit.call("GET", PENDING, by="ada").status == 200
-
-
-def test_rename_repo_points_to_the_new_name(kit: LocalHubKit) -> None:
-    answered = kit.call_with_faults(FaultSet(["rename_repo"]), "GET", f"{PENDING}?limit=10")
-    new = "/api/models/acme/model-renamed/user-access-request/pending?limit=10"
-    assert (answered.status, answered.headers["Location"]) == (307, new)
-    assert kit.call("GET", new).status == 200
 
 
 def test_down_ends_by_the_hubs_clock(kit: LocalHubKit) -> None:
@@ -252,13 +238,6 @@ def _get(hub: LocalHub, path: str) -> Iterator[HTTPResponse]:
         connection.request("GET", path, headers={"authorization": f"Bearer {hub.tokens['owner']}"})
         with connection.getresponse() as response:
             yield response
-
-
-def test_reset_at_ends_the_connection_in_the_middle_of_the_body(hf_local_hub: LocalHub) -> None:
-    hf_local_hub.set_faults(["reset_at:byte=40"])
-    with _get(hf_local_hub, "/api/whoami-v2") as response, pytest.raises(IncompleteRead) as cut:
-        response.read()
-    assert len(cut.value.partial) == 40
 
 
 def test_slow_body_arrives_complete_in_many_pieces(hf_local_hub: LocalHub) -> None:

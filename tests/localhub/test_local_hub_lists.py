@@ -88,16 +88,3 @@ def test_a_repo_can_hide_who_asks(kit: LocalHubKit) -> None:
     (row,) = kit.list_rows("pending")
     assert "user" not in row
     assert kit.call("POST", f"{ACCESS}/handle", {"requestId": row["requestId"], "status": "accepted"}).status == 200
-
-
-def test_the_hub_of_august_has_no_reset_request_id_and_q(kit: LocalHubKit) -> None:
-    kit.world.protocol = "2026-08"
-    kit.ask("bea")
-    (row,) = kit.list_rows("pending", "?q=zzz")
-    assert "requestId" not in row
-    wanted = '✖ Invalid option: expected one of "accepted"|"rejected"|"pending"\n  → at status'
-    assert read_error(kit.decide("bea", "reset")) == (400, wanted, None)
-    assert kit.call("GET", f"{ACCESS}/reset").status == 400
-    neither = "✖ Either userId or user must be provided, but not both"
-    answered = kit.call("POST", f"{ACCESS}/handle", {"requestId": "a" * 24, "status": "accepted"})
-    assert read_error(answered) == (400, neither, None)

@@ -73,23 +73,6 @@ def test_without_a_second_token_it_reads_only(hub: LocalHub) -> None:
     assert not [call for call in calls if not call.startswith("GET ")]
 
 
-@pytest.mark.parametrize(
-    ("fault", "second", "words"),
-    [
-        ("dup_rows", None, "list pending: complete, and of that status only  differs: expected yes, seen no"),
-        ("lag:s=3600:on=auth-check", "mia", "25 pending > withdraw "),
-        ("ungate:on=handle:call=5", "mia", "stopped: the request does not have the expected status. Check the request"),
-        ("deep_json:on=report", None, "stopped: "),
-    ],
-)
-def test_a_difference_is_reported_and_fails(hub: LocalHub, fault: str, second: str | None, words: str) -> None:
-    hub.set_faults([fault])
-    ended = _live(hub, hub.repos[0]["repo"], "--yes", "--patience", "0", second=second)
-    assert ended.code == 1, ended
-    assert words in ended.out
-    assert ", 0 differ" not in ended.out
-
-
 @pytest.mark.parametrize("start", [None, *STATUSES])
 def test_the_comparison_makes_every_transition_and_leaves_no_request(start: Status | None) -> None:
     path = find_path(start)
@@ -118,15 +101,6 @@ def test_a_name_that_is_not_typed_changes_nothing(hub: LocalHub) -> None:
 def test_a_repo_of_another_owner_is_not_touched(hub: LocalHub) -> None:
     ended = _live(hub, hub.repos[0]["repo"], "--yes", by="stranger", second="mia")
     _refused(hub, ended, "belongs neither to sam-stranger nor to one of their organisations")
-
-
-@pytest.mark.parametrize(("mode", "words"), [(False, "is not gated"), ("auto", "is gated auto")])
-def test_only_a_manual_gate_is_compared(hub: LocalHub, mode: object, words: str) -> None:
-    repo = hub.repos[0]["repo"]
-    world = hub._serving.app.world if hub._serving else None
-    assert world is not None
-    next(iter(world.repos.values())).gated = mode  # type: ignore[assignment] # as a parameter it is any object
-    _refused(hub, _live(hub, repo, "--yes", second="mia"), words)
 
 
 def test_a_second_account_with_access_is_refused(hub: LocalHub) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from random import Random
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -15,7 +13,7 @@ from hf_gate.localhub.handlers import lists as handlers_lists
 from hf_gate.localhub.handlers.lists import ListQuery, read_list_page
 from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
 from hf_gate.localhub.world import World
-from tests.kits.local_hubs import ACCESS, PENDING, LocalHubKit
+from tests.kits.local_hubs import PENDING, LocalHubKit
 
 WHO = HubAccount("a" * 24, "who")
 TIMES = st.integers(0, 12)
@@ -88,35 +86,6 @@ def _large(count: int) -> tuple[World, LocalHubKit]:
     kit.world.load_requests(kit.gated, rows)
     kit.world.find_accounts_by_prefix("")
     return kit.world, kit
-
-
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        ListQuery(100),
-        ListQuery(100, before_ms=1500),
-        ListQuery(100, after_row=(3000, "f" * 24)),
-        ListQuery(100, prefix="a0000"),
-        ListQuery(100, prefix="a"),
-        ListQuery(100, prefix="nobody"),
-    ],
-    ids=["first", "by time", "by cursor", "few are called so", "many are called so", "nobody is called so"],
-)
-def test_a_page_looks_at_no_more_rows_than_a_few_pages_hold_wherever_it_is(wanted: ListQuery) -> None:
-    world, kit = _large(20_000)
-    _Watched.looked_at = 0
-    read_list_page(world, kit.gated, PENDING, wanted)
-    assert _Watched.looked_at < 2000
-
-
-def test_a_decision_looks_at_a_few_rows_of_a_long_list() -> None:
-    world, kit = _large(20_000)
-    _Watched.looked_at = 0
-    body = {"status": "accepted", "requests": [{"userId": f"{n * 199:024x}"} for n in range(100)]}
-    assert json.loads(kit.call("POST", f"{ACCESS}/batch", body).body)[99]["ok"]
-    assert _Watched.looked_at < 100 * 60
-    assert len(kit.gated.lists[Status.ACCEPTED]) == 100
-    assert world.journal[-1].after is Status.ACCEPTED
 
 
 # ---- search by name -----------------------------------------------------------------------------------------------------

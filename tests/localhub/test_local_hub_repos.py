@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate.base.ids import RepoType
 from hf_gate.localhub.http_messages import HttpResponse
-from tests.kits.local_hubs import T0, LocalHubKit
+from tests.kits.local_hubs import LocalHubKit
 
 
 @pytest.fixture
@@ -39,17 +39,6 @@ def test_a_file_can_be_fetched_from_the_middle(kit: LocalHubKit) -> None:
     assert answered.headers["X-Repo-Commit"] == kit.gated.head.oid
 
 
-def test_the_tree_shows_one_level_or_all(kit: LocalHubKit) -> None:
-    flat = json.loads(kit.call("GET", "/api/models/acme/model/tree/main").body)
-    assert [(e["type"], e["path"]) for e in flat] == [
-        ("file", "README.md"),
-        ("file", "config.json"),
-        ("directory", "sub"),
-    ]
-    deep = json.loads(kit.call("GET", "/api/models/acme/model/tree/main?recursive=true").body)
-    assert [e["path"] for e in deep] == ["README.md", "config.json", "sub", "sub/a.bin"]
-
-
 def test_gated_repos_of_an_owner_are_listed(kit: LocalHubKit) -> None:
     kit.add_repo(RepoType.MODEL, "open").gated = False
     query = "author=ACME&gated=true&limit=1000&expand[]=gated"
@@ -62,14 +51,6 @@ def test_a_repo_is_made_once_and_where_one_may(kit: LocalHubKit) -> None:
     assert kit.call("POST", "/api/repos/create", {"name": "new", "organization": "acme"}, by="wim").status == 409
     assert kit.call("POST", "/api/repos/create", {"name": "x", "organization": "acme"}, by="rosa").status == 403
     assert kit.call("POST", "/api/repos/create", {"name": "x", "type": "space"}, by="bea").status == 400
-
-
-def test_an_account_is_as_old_as_its_id_says(kit: LocalHubKit) -> None:
-    shown = json.loads(kit.call("GET", "/api/users/BEA/overview", by=None).body)
-    assert int(shown["_id"][:8], 16) * 1000 == T0 - 10**10
-    assert shown["createdAt"] == "2026-05-28T20:26:40.000Z"
-    assert "email" not in shown
-    assert kit.call("GET", "/api/users/acme/overview", by=None).status == 404
 
 
 def test_roles_are_shown_to_members_only(kit: LocalHubKit) -> None:

@@ -68,14 +68,6 @@ def test_the_gate_asks_for_a_token_and_opens_for_who_was_accepted(kit: LocalHubK
     assert _gate(kit, "bea", "/api/models/acme/model/auth-check").body == b"OK"
 
 
-def test_the_gate_comes_before_the_question_whether_the_file_exists(kit: LocalHubKit) -> None:
-    assert _gate(kit, "bea", "/acme/model/resolve/nowhere/none.bin").status == 403
-    assert _gate(kit, None, "/acme/model/resolve/main/README.md").status == 200
-    missing = _gate(kit, None, "/acme/model/resolve/main/LICENSE")
-    assert (missing.status, missing.body, missing.headers["X-Error-Code"]) == (404, b"Entry not found", "EntryNotFound")
-    assert _gate(kit, None, "/acme/model/resolve/main/readme.md").status == 401
-
-
 def test_members_pass_unless_they_are_gated_too(kit: LocalHubKit) -> None:
     assert _gate(kit, "rosa").status == 200
     kit.call("PUT", "/api/models/acme/model/settings", {"orgMembersGated": True})

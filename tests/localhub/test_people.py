@@ -262,19 +262,6 @@ def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[GeneratedData, 
     assert 0 < sum(count > 1 for count in lower.values()) / len(lower) < 0.003
 
 
-def test_courses_and_machines_come_in_bursts(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    _, rows = consumer
-    bots = [row for row in rows if row.persona.kind == "bot"]
-    course = [row for row in rows if row.persona.kind == "student" and row.persona.text]
-    assert all(expect_decision(row) == "reject" for row in bots)
-    assert 0.003 < len(bots) / len(rows) < 0.01
-    by_text = Counter(row.persona.text for row in course)
-    text, size = by_text.most_common(1)[0]
-    times = [row.asked_ms for row in course if row.persona.text == text]
-    assert size >= 16
-    assert max(times) - min(times) < DAY / 24 or len(set(times)) < size
-
-
 def test_weekends_and_nights_are_quieter(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     start = min(row.asked_ms for row in rows)
@@ -317,20 +304,6 @@ def test_fifty_gates_are_fifty_repos_and_their_cards_say_what_their_fields_say(p
         assert [(f.label, f.type) for f in form.fields] == [(f.label, f.type) for f in gate.fields]
         assert [[(o.label, o.value) for o in f.options] for f in form.fields] == [list(f.options) for f in gate.fields]
         assert gate.card.count("\n---\n") == 1
-
-
-def test_gates_come_in_all_shapes_types_and_modes() -> None:
-    gates = [gate for preset in PRESETS for gate in demo_gates(preset, 12)]
-    forms = [parse_gate_form(gate.card) for gate in gates]
-    assert {field.type for gate in gates for field in gate.fields} == {
-        "text", "checkbox", "country", "date_picker", "ip_location", "select",
-    }  # fmt: skip
-    assert {form.written_as for form in forms} >= {"list", "mapping"}
-    assert {gate.repo_type for gate in gates} == {"model", "dataset"}
-    assert {gate.mode for gate in gates} == {"auto", "manual"}
-    assert any(not field.label.isascii() for gate in gates for field in gate.fields)
-    assert max(len(field.label) for gate in gates for field in gate.fields) > 200
-    assert any(form.eu_disallowed for form in forms)
 
 
 # --- hostile --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import datetime, time
 
 import pytest
 
-from hf_gate.core.letters.messages import OPEN, Delivery, DeliveryKind
+from hf_gate.core.letters.messages import Delivery, DeliveryKind
 from hf_gate.core.letters.notices import (
     DEFAULT_MODES,
     ChannelKind,
@@ -19,8 +19,7 @@ from hf_gate.core.letters.notices import (
     OutgoingMessage,
 )
 from hf_gate.core.stored_rows import TimelineFilter
-from hf_gate.messages.rows import notices, outbox
-from hf_gate.messages.rows.outbox import MAX_ENTRIES
+from hf_gate.messages.rows import notices
 from hf_gate.messages.service.message_sending import NoticeLane, drain
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.event_feed import read_events
@@ -30,7 +29,7 @@ from hf_gate.workspace.rows.opening import open_store
 from tests.kits.faulty_stores import KilledError
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import T0
-from tests.kits.stores import EEG, ENDPOINT, MED, ON_BOTH, new_store, record, store, store_records
+from tests.kits.stores import EEG, ENDPOINT, new_store, record, store, store_records
 from tests.kits.stores import sqlite_place as place
 
 __all__ = ["place", "store"]
@@ -81,45 +80,6 @@ def _feed_ids(store: Store) -> list[str]:
     page = read_events(store, None, 10_000, TimelineFilter())
     assert page is not None
     return [f"{link.chain.removeprefix('models/')}#{link.seq}" for link, _ in page.entries]
-
-
-@ON_BOTH
-def test_it_gets_each_entry_from_when_it_is_named_in_pages_that_join(store: Store, receiver: Receiver) -> None:
-    store_records(store, EEG, [record(n) for n in range(5)])
-    _follow(store)
-    _drain(store, receiver)
-    assert receiver.got == [], "nothing from before"
-    store_records(store, EEG, [record(n) for n in range(5, 255)])
-    store_records(store, MED, [record(1)])
-    open_rows = list[int]()
-    receiver.on_send = lambda: open_rows.append(len(outbox.read_messages(store, OPEN, 1000)))
-    _drain(store, receiver)
-    assert receiver.ids == _feed_ids(store)[5:]
-    assert [len(message.events or ()) for message in receiver.got] == [MAX_ENTRIES, MAX_ENTRIES, 51]
-    assert [message.after for message in receiver.got[1:]] == [message.next for message in receiver.got[:-1]]
-    assert [message.sequence for message in receiver.got] == [1, 2, 3]
-    assert set(open_rows) == {1}, "one row at a time, however many entries wait"
-    last = receiver.got[-1].next
-    page = read_events(store, last, 10, TimelineFilter())
-    assert page is not None
-    assert (page.entries, page.next) == ([], last), "the cursor is one of the feed"
-    assert "user7" not in str(receiver.got)
-    _drain(store, receiver)
-    assert len(receiver.got) == 3
-
-
-def test_one_that_is_named_again_gets_nothing_from_between(store: Store, receiver: Receiver) -> None:
-    _follow(store)
-    store_records(store, EEG, [record(1)])
-    _follow(store, is_on=False)
-    store_records(store, EEG, [record(2)])
-    _drain(store, receiver)
-    assert receiver.got == []
-    _follow(store)
-    _drain(store, receiver)
-    store_records(store, EEG, [record(3)])
-    _drain(store, receiver)
-    assert receiver.ids == _feed_ids(store)[2:]
 
 
 def test_entries_are_sent_beside_the_work_of_another_process(postgres_uri: str, receiver: Receiver) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from itertools import pairwise
@@ -16,7 +15,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.events import events as e
 from hf_gate.core.letters.messages import (
@@ -39,10 +37,10 @@ from hf_gate.core.letters.notices import (
     next_digest,
 )
 from hf_gate.errors import StoreBusy
-from hf_gate.messages.rows import notices, outbox
+from hf_gate.messages.rows import outbox
 from hf_gate.messages.service.message_sending import NoticeLane, drain
 from hf_gate.store.store import Store
-from hf_gate.store.writing.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
+from hf_gate.store.writing.notice_queue import MAX_OPEN, queue, read_subscriptions
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, turn_on_destinations
@@ -87,16 +85,6 @@ def drain_until_idle(store: Store, receiver: Receiver, name: str = "a") -> None:
 # ---- what is told ------------------------------------------------------------------------------------------------------
 
 
-def test_a_notice_is_written_with_what_it_tells_or_not_at_all(store: Store) -> None:
-    turn_on_destinations(store)
-    with suppress(ZeroDivisionError), store.writing() as write:
-        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=T0, actor="lena")])
-        _ = 1 / 0
-    assert states(store) == []
-    append_notice_event(store, T0)
-    assert states(store) == [MessageState.WAITING]
-
-
 def test_without_a_destination_nothing_is_queued(store: Store) -> None:
     append_notice_event(store, T0)
     turn_on_destinations(store)
@@ -111,14 +99,6 @@ def test_a_destination_hears_nothing_from_before_it_was_turned_on(store: Store) 
     store_records(store, REPO, [record(3, day=300)])
     (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
     assert [(item.event, item.count, len(item.requests)) for item in row.items] == [(NoticeEvent.NEW_REQUESTS, 1, 1)]
-
-
-def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
-    turn_on_destinations(store, at=0)
-    store_records(store, REPO, [record(number) for number in range(1, 31)])
-    (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
-    (item,) = row.items
-    assert (item.count, len(item.requests), item.repo) == (30, 20, str(REPO))
 
 
 def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
@@ -137,36 +117,12 @@ def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
     assert len(receiver.got) == 1
 
 
-def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
-    clock = ManualClock.at_ms(T0)
-    turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
-    for number in range(120):
-        store_records(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
-    clock.ms += DAY_MS
-    receiver = Receiver(clock)
-    drain_until_idle(store, receiver)
-    assert len({item.repo for message in receiver.got for item in message.items}) == 120
-    assert max(len(message.items) for message in receiver.got) == MAX_LINES
-
-
 def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
     turn_on_destinations(store, at=0)
     store_records(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])
     rows = store.reads.rows("SELECT * FROM messages")
     assert rows
     assert "ada" not in str(rows).lower()
-
-
-def test_turning_off_and_on_again_starts_anew(store: Store) -> None:
-    turn_on_destinations(store)
-    append_notice_event(store, T0)
-    notices.write_destinations(store, {}, {}, "UTC", T0 + 1)
-    assert states(store) == [MessageState.FAILED]
-    append_notice_event(store, T0 + 2)
-    turn_on_destinations(store, at=T0 + 3)
-    append_notice_event(store, T0 + 4)
-    rows = outbox.read_messages(store, list(MessageState), 10)
-    assert [(row.sequence, row.state) for row in rows] == [(2, MessageState.WAITING), (1, MessageState.FAILED)]
 
 
 def test_a_full_queue_is_extended_in_its_last_message(store: Store) -> None:
@@ -262,19 +218,6 @@ def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
     assert states(store) == [MessageState.FAILED]
 
 
-def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
-    clock = ManualClock.at_ms(T0 + 365 * 86_400_000)
-    turn_on_destinations(store)
-    append_notice_event(store, clock.ms)
-    receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
-    drain_until_idle(store, receiver)
-    assert outbox.claim_notice(store, "a", "w9", clock.ms + 60_000) is not None
-    clock.ms = T0 + 1000
-    receiver.answer = lambda _: DeliveryKind.DELIVERED
-    drain_until_idle(store, receiver)
-    assert len(receiver.got) == 1
-
-
 def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
     turn_on_destinations(store)
     append_notice_event(store, T0)
@@ -326,18 +269,6 @@ def test_a_message_of_a_dead_process_is_sent_by_the_next_whatever_the_clock_says
     receiver = Receiver(ManualClock.at_ms(T0 + jump))
     drain_until_idle(store, receiver)
     assert [one.id for one in receiver.got] == [dead.id]
-
-
-def test_a_clock_that_goes_back_ends_a_drain_and_not_its_bound(store: Store) -> None:
-    turn_on_destinations(store)
-    for _ in range(3):
-        append_notice_event(store, T0)
-    receiver = Receiver(ManualClock.at_ms(T0), cost=-10_000)
-    drain_until_idle(store, receiver)
-    assert len(receiver.got) == 1
-    receiver.cost, receiver.clock.ms = 0, T0
-    drain_until_idle(store, receiver)
-    assert len(receiver.got) == 3
 
 
 def test_a_drain_ends_in_bounded_time(store: Store) -> None:

@@ -60,10 +60,6 @@ def _chosen(sheet: str) -> list[str | None]:
     ]
 
 
-def _sent(desk: Desk) -> list[str | None]:
-    return [one.change.reason for one in list_waiting_decisions(desk.app_state.workspace.store)]
-
-
 # ---- what is offered -----------------------------------------------------------------------------------------------------
 
 
@@ -104,19 +100,6 @@ def test_a_text_of_ones_own_is_offered_again_unless_it_names_the_person(asked: D
     sheet = _sheet(asked, lena, "cyd")
     assert _offered(sheet) == RESET
     assert _chosen(sheet) == [RESET[0][0]]
-
-
-# ---- what is sent --------------------------------------------------------------------------------------------------------
-
-
-def test_the_chosen_text_is_sent_unless_another_is_written_or_none_is_meant(asked: Desk) -> None:
-    lena = asked.visitor()
-    _decide(asked, lena, "reset", "ada", text=RESET[1][0], reason=" ")
-    assert _sent(asked) == [RESET[1][0]]
-    _decide(asked, lena, "reset", "bob", text=RESET[1][0], reason="Another.")
-    assert _sent(asked) == [RESET[1][0], "Another."]
-    _decide(asked, lena, "reset", "cyd", text=RESET[1][0], reason="Another.", silent="yes")
-    assert _sent(asked) == [RESET[1][0], "Another.", None]
 
 
 # ---- what the person reads -----------------------------------------------------------------------------------------------

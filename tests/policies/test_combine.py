@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
-from itertools import permutations, product
+from datetime import UTC, date, datetime
+from itertools import permutations
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.policy_model import STRICTNESS, Action, Opinion, PolicyMode
-from hf_gate.policies.evaluation.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
+from hf_gate.policies.evaluation.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions
 from tests.kits.paths import ROOT
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -32,14 +32,6 @@ def lacking(policy: str, *possible: Action) -> Opinion:
 
 
 # ---- the strictest wins ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("one", "other"), list(product(Action, Action)))
-def test_the_strictest_of_two_opinions_wins(one: Action, other: Action) -> None:
-    wanted = one if STRICTNESS.index(one) <= STRICTNESS.index(other) else other
-    verdict = combine_opinions([said("a", one), said("b", other)], NOW)
-    assert verdict.action is wanted
-    assert (verdict.policy, verdict.rule) == (("a", f"a-{one}") if wanted is one else ("b", f"b-{other}"))
 
 
 def test_a_request_without_any_opinion_needs_review() -> None:
@@ -68,18 +60,6 @@ def test_the_earliest_end_of_accepting_policies_applies() -> None:
     assert verdict.reviewers == 2
 
 
-def test_terms_of_a_laxer_opinion_do_not_count() -> None:
-    lax = replace(said("a", Action.ACCEPT), until=Duration(30), at_end=Action.REJECT)
-    verdict = combine_opinions([lax, said("b", Action.HUMAN)], NOW)
-    assert (verdict.until, verdict.until_all, verdict.at_end) == (None, (), None)
-
-
-def test_a_date_means_the_end_of_that_day_where_the_desk_is() -> None:
-    zurich = timezone(timedelta(hours=1))
-    assert grant_end(date(2027, 6, 30), NOW, zurich) == datetime(2027, 7, 1, tzinfo=zurich)
-    assert grant_end(Duration(30), NOW, zurich) == NOW + timedelta(days=30)
-
-
 # ---- open opinions ----------------------------------------------------------------------------------------------------------
 
 
@@ -97,16 +77,6 @@ def test_facts_that_cannot_make_the_verdict_stricter_are_not_waited_for(settled:
 def test_an_open_opinion_always_counts_against_an_accept() -> None:
     assert combine_opinions([fetching("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.WAIT
     assert combine_opinions([lacking("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.HUMAN
-
-
-def test_an_unavailable_fact_leads_to_review_and_is_named() -> None:
-    verdict = combine_opinions([lacking("a", Action.RESET, Action.ACCEPT), said("b", Action.ACCEPT)], NOW)
-    assert (verdict.action, verdict.missing, verdict.possible) == (
-        Action.HUMAN,
-        ("tables.dua",),
-        (Action.RESET, Action.ACCEPT),
-    )
-    assert combine_opinions([lacking("a", Action.RESET), said("b", Action.REJECT)], NOW).missing == ()
 
 
 # ---- statuses ---------------------------------------------------------------------------------------------------------------

@@ -7,10 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.base.timestamps import to_ms
-from hf_gate.core.events import events as e
-from hf_gate.core.events.request_state import RequestState, apply_event
-from hf_gate.core.people.grants import Duration, GrantTerms, fix_terms
+from hf_gate.core.people.grants import Duration, fix_terms
 from hf_gate.core.policy_model import (
     Action,
     Fact,
@@ -52,17 +49,6 @@ def verdict_on(known: dict[str, FactValue | None], *policies: Policy) -> Verdict
     assert explained is not None
     assert replace(explained, opinions=(), abstentions=()) == replace(found, opinions=(), abstentions=())
     return found
-
-
-def test_a_fact_in_until_is_the_end_of_this_person() -> None:
-    evaluator = Evaluator([compile_policy(policy(SIGNED), DECLARED)])
-    for days in (40, 50):
-        end = NOW + timedelta(days=days)
-        found = evaluator.evaluate({EXPIRES: Fact(end, Trust.YOURS, "test")}, now=NOW)
-        assert found is not None
-        assert found.until == FactEnd(EXPIRES, end)
-        assert why_people_decide(found, NOW, UTC) is None
-        assert terms_of(found) == GrantTerms(until=(EXPIRES,), notice=("30d",))
 
 
 @pytest.mark.parametrize(
@@ -107,36 +93,6 @@ def test_two_policies_give_the_earliest_end_and_all_conditions() -> None:
     assert fix_terms(fixed, SOON, UTC) == fixed, "the fixed part never moves again"
 
 
-def test_the_fixed_part_is_the_stored_end_to_the_millisecond() -> None:
-    """Otherwise the next turn would move the end by a millisecond, and say so."""
-    moment = NOW + timedelta(microseconds=999_600)
-    fixed = fix_terms(GrantTerms(until=(EXPIRES, "90d")), moment, UTC)
-    assert to_ms(datetime.fromisoformat(fixed.until[1])) == to_ms(Duration(90).after(moment))
-
-
 def test_fixed_ends_have_no_terms() -> None:
     for until in (Duration(30), date(2027, 1, 1)):
         assert terms_of(verdict_on({}, policy(Rule("r", Action.ACCEPT, until=until)))) is None
-
-
-def test_a_later_end_starts_the_notices_again_and_an_earlier_one_keeps_them() -> None:
-    state = RequestState("p", "accepted", 0)
-
-    def after(event: e.AnyEvent, at: int) -> RequestState:
-        found = apply_event(state, event, at)
-        assert found is not None
-        return found
-
-    state = after(e.GrantDated(until=1000, terms="t"), 10)
-    assert (state.ends_at, state.noticed_at) == (1000, 10)
-    state = after(e.GrantNoticed(until=1000, step="30d"), 500)
-    assert state.noticed_at == 500
-    state = after(e.GrantDated(until=1000, lapses=(None, 700), terms="t"), 600)
-    assert (state.ends_at, state.noticed_at) == (700, 500)
-    assert state.lapses == (None, 700)
-    state = after(e.GrantDated(until=2000, terms="t"), 650)
-    assert (state.ends_at, state.lapses_at, state.noticed_at) == (2000, None, 650)
-    state = after(e.GrantDated(until=None, terms="t"), 660)
-    assert (state.ends_at, state.terms) == (None, "t")
-    state = after(e.GrantDated(until=None), 670)
-    assert (state.terms, state.noticed_at, state.at_end) == (None, None, None)

@@ -98,23 +98,9 @@ def test_a_fact_that_cannot_change_the_outcome_is_not_fetched() -> None:
     assert late.needs == ("email.academic",)
 
 
-def test_an_unavailable_fact_leads_to_review_with_its_name_and_the_possible_actions() -> None:
-    found = verdict(but(tables__dua__state=UnknownReason.UNAVAILABLE), EEG)
-    assert (found.action, found.missing, found.needs) == (Action.HUMAN, ("tables.dua.state",), ())
-    assert found.possible == (Action.WAIT, Action.ACCEPT)
-    alone = verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(ACTIVE))
-    assert (alone.action, alone.opinions[0].can_abstain) == (Action.HUMAN, True)
-
-
 def test_a_fact_that_nobody_gave_counts_as_unavailable() -> None:
     without = {name: each for name, each in GOOD.items() if name != "tables.dua.state"}
     assert verdict(without, EEG).missing == ("tables.dua.state",)
-
-
-def test_an_error_leads_to_review_and_names_the_rule() -> None:
-    broken = Rule("asks", Action.ACCEPT, when='form["Use"] == "science"')
-    found = verdict(but(form={}), policy(broken, REST))
-    assert (found.action, found.missing) == (Action.HUMAN, ("rule asks",))
 
 
 def test_what_can_be_fetched_does_not_hide_what_cannot() -> None:
@@ -134,47 +120,7 @@ def test_if_all_branches_agree_the_strictest_terms_apply() -> None:
     assert not found.missing
 
 
-# ---- wait ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_wait_lasts_until_its_time_is_up_and_then_does_what_comes_after() -> None:
-    unsigned = but(tables__dua__state="missing")
-    waits = verdict(unsigned, EEG)
-    assert (waits.action, waits.rule, waits.needs, waits.missing) == (Action.WAIT, "agreement", (), ())
-    assert waits.opinions[0].at_most == Duration(30)
-    late = verdict(unsigned, EEG, since=NOW - timedelta(days=30))
-    assert (late.action, late.rule, late.reason) == (Action.RESET, "agreement", "Sign it.")
-    assert verdict(unsigned, EEG, since=NOW - timedelta(days=30) + timedelta(seconds=1)).action is Action.WAIT
-
-
-def test_a_wait_begins_at_the_request_by_default() -> None:
-    short = replace(AGREEMENT, at_most=Duration(10))
-    unsigned = but(tables__dua__state="missing")
-    assert verdict(unsigned, policy(short)).action is Action.RESET
-    assert verdict(unsigned, policy(short), since=NOW).action is Action.WAIT
-    without = {name: each for name, each in unsigned.items() if name != "request.asked_at"}
-    assert verdict(without, policy(short)).action is Action.WAIT
-
-
 # ---- who is judged ---------------------------------------------------------------------------------------------------------
-
-
-def test_only_policies_that_judge_accepted_cover_accepted_people() -> None:
-    both = policy(SAY_MORE, name="both", judges=("pending", "accepted"))
-    compiled = Evaluator([compile_policy(each, DECLARED) for each in (EEG, both)])
-    junk = but(answers__purpose__quality="junk")
-    inside = compiled.evaluate_with_traces(junk, now=NOW, status="accepted")
-    assert inside is not None
-    assert [each.policy for each in inside.opinions] == ["both"]
-    assert Evaluator([compile_policy(EEG, DECLARED)]).evaluate_with_traces(junk, now=NOW, status="accepted") is None
-
-
-@pytest.mark.parametrize("status", ["rejected", "reset", "something new"])
-def test_rejected_and_reset_people_get_no_verdict(status: str) -> None:
-    every = policy(REST, judges=("pending", "accepted", "rejected", "reset", "something new"))
-    compiled = Evaluator([compile_policy(every, DECLARED)])
-    assert compiled.evaluate_with_traces(GOOD, now=NOW, status=status) is None
-    assert compiled.evaluate(GOOD, now=NOW, status=status) is None
 
 
 def test_a_pending_request_without_a_policy_needs_review() -> None:
@@ -203,14 +149,6 @@ def test_a_mistake_names_its_rule_and_key() -> None:
     with pytest.raises(ExpressionProblem) as caught:
         compile_policy(policy(REST, replace(ACTIVE, unless="emial.free")), DECLARED)
     assert (caught.value.rule, caught.value.key, caught.value.offset) == ("active", "unless", 0)
-
-
-def test_cached_verdicts_are_not_used_at_another_time() -> None:
-    compiled = Evaluator([compile_policy(policy(replace(SIGNED, until=date(2027, 1, 1)), name="a"), DECLARED), compile_policy(policy(replace(SIGNED, until=Duration(30)), name="b"), DECLARED)])  # fmt: skip
-    for now, until in ((NOW, Duration(30)), (NOW + timedelta(days=20), date(2027, 1, 1)), (NOW, Duration(30))):
-        found = compiled.evaluate(GOOD, now=now)
-        assert found is not None
-        assert found.until == until
 
 
 def test_cached_verdicts_depend_on_the_status() -> None:

@@ -129,15 +129,6 @@ def test_a_reason_is_shown_below_the_verdict_on_one_line() -> None:
     assert lines[1] == ExplanationLine(1, LineMark.PLAIN, "reason: Please␊say more.")
 
 
-def test_policies_without_an_opinion_and_shadow_policies_are_shown() -> None:
-    silent = replace(EEG, name="silent", rules=RULES[:1])
-    shadow = replace(EEG, name="zshadow", mode=PolicyMode.SHADOW)
-    text = "\n".join(map(str, told(GOOD, silent, shadow)))
-    assert text.startswith("Needs review: no enforced rule matches\n")
-    assert "policy `silent`: no rule matches, so it has no opinion\n    ✗ say-more (reset) does not match" in text
-    assert "policy `zshadow`, shadow: recorded only: human by rule `rest`" in text
-
-
 def test_a_rule_that_no_change_makes_match_is_marked() -> None:
     never = replace(EEG, rules=(Rule("never", Action.ACCEPT, when="false && email.free"), RULES[2]))
     assert "no small change makes it match" in "\n".join(map(str, told(GOOD, never)))
@@ -162,12 +153,6 @@ def test_values_of_all_types_are_shown_on_one_line() -> None:
     assert format_value({"Use": "a\x1b[2J"}) == '{"Use": "a␛[2J"}'
     assert len(format_value("x" * 10_000)) < 100
     assert format_fact("now", Fact(NOW, Trust.CLAIMED, "clock"), NOW) == "now = 2026-11-25 12:00 UTC (clock, claimed)"
-
-
-def test_the_summary_of_a_verdict_has_its_terms() -> None:
-    verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365), at_end=Action.REJECT, reviewers=2)
-    words = "Accept: rule `signed` of policy `eeg`; until 365d, then rejected; 2 reviewers"
-    assert summarize_verdict(verdict, UTC) == words
 
 
 @pytest.mark.parametrize(

@@ -53,15 +53,6 @@ def test_a_changed_text_of_the_same_length_and_time_is_parsed_again(desk: Evalua
     assert _rule_ids(desk) == ["later"]
 
 
-def test_a_text_that_returns_is_the_one_that_was_parsed_before(desk: EvaluatedWorkspace) -> None:
-    before = read_folder(desk.folder)
-    desk.write_policy(SECOND)
-    assert _rule_ids(desk) == ["second"]
-    desk.write_policy(FIRST)
-    assert _rule_ids(desk) == ["first"]
-    assert read_folder(desk.folder).files[MAIN] is before.files[MAIN]
-
-
 def test_a_changed_configuration_is_parsed_again_and_the_policies_are_not(desk: EvaluatedWorkspace) -> None:
     before = read_folder(desk.folder)
     (desk.folder / "hf-gate.yaml").write_text(WORKSPACE.replace("Europe/Zurich", "Asia/Tokyo"), "utf-8")
@@ -78,24 +69,6 @@ def test_policies_of_texts_that_did_not_change_are_not_checked_or_compiled_again
     changed = load_policies(desk.workspace)
     assert changed.compiled is not before.compiled
     assert [rule.id for rule in changed.compiled["main"].policy.rules] == ["first", "second"]
-
-
-def test_new_rows_of_a_table_are_read_while_the_compiled_policies_stay(desk: EvaluatedWorkspace) -> None:
-    before = load_policies(desk.workspace)
-    desk.write_table(",ada@ethz.ch,,,")
-    after = load_policies(desk.workspace)
-    assert after.compiled is before.compiled
-    assert len(after.tables["dua"].rows) == len(before.tables["dua"].rows) + 1
-
-
-def test_a_new_table_compiles_the_policies_again(desk: EvaluatedWorkspace) -> None:
-    before = load_policies(desk.workspace)
-    more = WORKSPACE.replace("tables: {", "tables: {friends: [ada@ethz.ch], ")
-    (desk.folder / "hf-gate.yaml").write_text(more, "utf-8")
-    desk.write_policy("  - {id: first, when: tables.friends, then: accept}\n")
-    after = load_policies(desk.workspace)
-    assert after.compiled is not before.compiled
-    assert set(after.tables) == {"dua", "friends", "paid"}
 
 
 def test_a_form_that_changes_on_the_hub_checks_the_policies_again(desk: EvaluatedWorkspace) -> None:

@@ -104,19 +104,6 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
     }
 
 
-def test_a_policy_without_mode_is_in_shadow_and_judges_pending_requests() -> None:
-    policy = read("version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n- {id: r, then: human}\n").policy
-    assert policy is not None
-    assert (policy.mode, policy.judges) == (PolicyMode.SHADOW, ("pending",))
-
-
-def test_words_that_yaml_1_1_resolves_stay_the_text_they_are() -> None:
-    policy = read("version: 1\npolicy: no\napplies_to: [a/yes]\nrules:\n- {id: 0x10, then: human, says: on}\n").policy
-    assert policy is not None
-    rule = policy.rules[0]
-    assert (policy.name, policy.applies_to, rule.id, rule.says) == ("no", ("a/yes",), "0x10", "on")
-
-
 UNKNOWN = (
     ("    until: 2027-06-30\n", "    until: 1y\n    audit: 1%\n", "audit"),
     ("{file: tables/dua.csv, key: [user_id, email]}", "{register: dua, key: email}", "register"),

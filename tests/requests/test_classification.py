@@ -15,14 +15,13 @@ from hf_gate.base.ids import id_time
 from hf_gate.core.events.classification import QUALITIES
 from hf_gate.core.forms.forms import form_to_json, parse_gate_form
 from hf_gate.errors import InvalidQuery
-from hf_gate.inbox.rows import read_counters, read_row_classes
 from hf_gate.inbox.service.request_chips import Chip, ChipKind, read_chips
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.reclassification import PART, reclassify_part
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.domain_lists import DomainLists
-from hf_gate.verdicts.request_classifier import AnswerClassifier, fingerprint_of
+from hf_gate.verdicts.request_classifier import AnswerClassifier
 from hf_gate.workspace.rows.export import StoreReader
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, MED, ON_BOTH, hub_id, load_classifier, record, store, store_records
@@ -72,34 +71,6 @@ def _reclassify(opened: Store) -> int:
 
 def test_quality_values_are_those_of_the_classifier() -> None:
     assert set(QUALITIES) == {each.value for each in Quality}
-
-
-@ON_BOTH
-def test_requests_are_classified_and_counted_when_they_are_written(store: Store) -> None:
-    store_records(
-        store,
-        EEG,
-        [
-            record(1, email="ada@mit.edu", answers={"Intended use": GOOD}),
-            record(2, email="x@mailinator.com", answers={"Intended use": "asdf"}),
-            record(3, "accepted", email=None, answers={"Intended use": ""}),
-            record(4, email="not an address", answers={"Country": "CH"}),
-            record(5, email="c@gmail.com", answers={"Intended use": "research"}),
-            record(6, is_hidden=True, answers={"Intended use": GOOD.upper().replace(" ", "  ")}),
-        ],
-    )
-    assert _columns(store) == [
-        ("good", "university", True),
-        ("junk", "throw-away", False),
-        ("empty", "none", False),
-        ("missing", "none", False),
-        ("thin", "free", False),
-        ("good", "none", True),
-    ]
-    _assert_counted(store)
-    assert _ids(store, "same:1") == [1, 6]
-    assert _ids(store, "same:1 quality:good mail:university") == [1]
-    assert _ids(store, "same:2") == _ids(store, "same:999") == []
 
 
 _answers = st.sampled_from(["", "asdf", "research", GOOD, GOOD + " too", "ada", "x" * 30])
@@ -206,23 +177,6 @@ def test_each_store_has_a_key_of_its_own_that_is_never_exported(
     assert found[0] != found[1]
 
 
-def test_a_text_is_the_same_in_any_case_width_accents_and_spacing() -> None:
-    key = b"k" * 32
-    same = {
-        fingerprint_of(text, key)
-        for text in (
-            "Étude du sommeil chez l'adulte",
-            " etude  DU sommeil\nchez l'adulte ",
-            "Ｅtude du som\u200bmeil chez l'adulte",
-        )
-    }
-    assert len(same) == 1
-    assert None not in same
-    assert fingerprint_of("Étude du sommeil chez l'enfant", key) not in same
-    assert fingerprint_of("too short a text", key) is None
-    assert fingerprint_of("\ud800" * 30, key) is not None
-
-
 def test_values_of_the_new_keys_are_checked() -> None:
     for text, hint in (
         ("quality:jnk", "junk"),
@@ -278,19 +232,4 @@ def test_chips_name_exceptions_only_the_weightiest_first_and_three_at_most(store
         ChipKind.NEW_ACCOUNT,
         ChipKind.THROW_AWAY_MAIL,
         ChipKind.OTHER_FORM_MAIL,
-    ]
-
-
-def test_the_same_text_is_counted_to_a_limit_and_facets_come_from_counters(store: Store) -> None:
-    store_records(store, EEG, [record(n, email="a@mit.edu", answers={"Intended use": GOOD}) for n in range(120)])
-    assert read_row_classes(store, [1, 2, 999]) == {1: ("good", "university", 100), 2: ("good", "university", 100)}
-    counters = read_counters(store)
-    assert counters.classes["quality"] == [(str(EEG), "pending", "good", 120)]
-    assert counters.classes["mail"] == [(str(EEG), "pending", "university", 120)]
-    assert counters.cells == [(str(EEG), "pending", None, None, 120)]
-    assert read_counters(store) == counters
-    store_records(store, EEG, [record(1, "accepted", email="a@mit.edu", answers={"Intended use": GOOD})])
-    assert sorted(read_counters(store).classes["mail"]) == [
-        (str(EEG), "accepted", "university", 1),
-        (str(EEG), "pending", "university", 119),
     ]

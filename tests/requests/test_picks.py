@@ -15,7 +15,6 @@ from hf_gate.requests.rows.selections import (
     iterate_ready_requests,
     leave_out_by_quality,
     leave_out_requests,
-    list_ready_by_age,
     put_back_left_out,
     select_matching_requests,
     select_requests,
@@ -78,23 +77,6 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert store.count_changes("r_none") == {}
         assert store.changes("r_none", states=["done"], repos=[EEG]) == []
         assert read_run_repos(store, "r_none", ["planned"]) == []
-
-
-def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str) -> None:
-    with open_store(place, endpoint=ENDPOINT) as store:
-        store_records(store, EEG, [record(n, "pending" if n % 40 == 0 else "accepted") for n in range(1200)])
-        repo = store.repo(EEG)
-        assert repo is not None
-        select_matching_requests(store, "b_x", "lena", parse_query(""), AT, UTC)
-        for status, count in (("accepted", 1170), ("pending", 30)):
-            aim = SelectionScope("b_x", {status}, [repo.id], {"nobody"})
-            found, after = list[int](), None
-            while page := list_ready_by_age(store, aim, after, 400):
-                found, after = [*found, *(ident for _, ident in page)], page[-1]
-            rows = store.requests(found)
-            assert len(found) == len(rows) == count
-            assert {row.state.status for row in rows.values()} == {status}
-            assert found == sorted(found, key=lambda ident: (rows[ident].state.asked_at, ident))
 
 
 def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> None:

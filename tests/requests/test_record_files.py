@@ -25,16 +25,6 @@ def _requests(count: int) -> Iterator[RequestRecord]:
     return (request_record(make_request("ada", {"Purpose": f"{n} " * 600}), with_quality=False) for n in range(count))
 
 
-def test_each_question_has_its_column_and_an_absent_answer_is_empty() -> None:
-    rows = _table(
-        RequestRecord,
-        [request_record(make_request("ada", {"Purpose": "sleep", "a\tb": "=1"})), request_record(make_request("bob"))],
-    )
-    assert [row["answers.Purpose"] for row in rows] == ["sleep", ""]
-    assert rows[0]["answers.a␉b"] == "'=1"
-    assert not {"answers", "quality"} & set(rows[0])
-
-
 def test_each_part_of_a_verdict_has_its_column() -> None:
     verdict = RecordedVerdict(action="accept", policy="eeg", rule="signed", digest=None)
     records = [replace(request_record(make_request("ada")), verdict=verdict), request_record(make_request("bob"))]

@@ -369,16 +369,6 @@ def test_a_person_whose_name_the_hub_hides_is_found_by_id_beside_a_pattern(place
             assert sorted(row.id for row in store.query(query, now=NOW).rows) == sorted([hidden, ada])
 
 
-@pytest.mark.parametrize(
-    "text", ["北京", "睡", "robot", "ro", "status:pending", "strasse -status:reset", 'form."Intended use":*robot*']
-)
-def test_many_pages_are_the_same_as_one(filled: Store, text: str) -> None:
-    query = parse_query(text)
-    whole = _all(filled, query, 1000)
-    assert whole
-    assert _all(filled, query, 2) == whole == _plain(filled, query)
-
-
 def test_a_cursor_is_of_one_query_and_order(filled: Store) -> None:
     query = parse_query("status:pending")
     cursor = filled.query(query, now=NOW, limit=3).next

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
 
 from hf_gate.core.events.events import (
-    AnyEvent,
     ChangeSettled,
     ChangeStarted,
     GrantDated,
     LedgerEntry,
-    NoteWritten,
     PolicyPromoted,
-    Private,
     RequestSeen,
     StatusMoved,
-    VerdictReached,
-    canonical_json,
     commitment_of,
     decode_event,
 )
@@ -40,15 +34,11 @@ from hf_gate.grants.rows import (
 )
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.removal import refuse_unsettled
-from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.store.rows.runs import read_runs_since
 from hf_gate.store.store import Store
 from hf_gate.store.writing.compression import (
-    decode_private_part,
-    decode_record,
     encode_record_part,
     pack,
-    unpack,
 )
 from tests.kits.stores import EEG, MED, parse_records, place, record, store, store_records
 
@@ -146,31 +136,6 @@ def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
     assert (row.started_at, row.state.status, row.state.moved_at) == (None, "accepted", 60)
 
 
-def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) -> None:
-    idents = store_records(store, EEG, [record(n) for n in range(1, 6)])
-    with store.writing() as write:
-        for run, kind in (("r1", RunKind.AUTO), ("r2", RunKind.DIRECT)):
-            write.write_run(RunRow(id=run, kind=kind, actor="lena", state=RunState.READY, made_at=1))
-    _settle(store, idents.pop(), "pending", "accepted", at=105, run="r2")
-    for at, ident in enumerate(idents, start=10):
-        _settle(store, ident, "pending", "accepted", at=at * 10)
-    _settle(store, idents[0], "accepted", "reset", at=500)
-    _settle(store, idents[1], "accepted", "rejected", at=600, kind="refused")
-    assert [count_unattended_changes(store, verb, 0) for verb in ("accept", "reset", "reject", "remove", "cancel")] == [
-        4,
-        0,
-        0,
-        1,
-        0,
-    ]
-    assert [count_unattended_changes(store, "accept", since) for since in (101, 102, 131, 132)] == [4, 3, 1, 0]
-    history = store.history(EEG, [row.person.id for row in store.requests(idents).values()])
-    assert [(h.accepted, h.resets, h.rejected, h.last_decision) for h in history.values()][:2] == [
-        (1, 1, 0, "reset"),
-        (1, 0, 0, "accepted"),
-    ]
-
-
 def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_asked_anew_does(store: Store) -> None:
     (undone, let_in, asked_anew, elsewhere) = idents = store_records(store, EEG, [record(n) for n in range(1, 5)])
     for ident in idents:
@@ -192,20 +157,6 @@ def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_ask
     assert store.requests([asked_anew])[asked_anew].state.status == "reset"
     _settle(store, undone, "pending", "reset", at=30)
     assert counted()[0] == (1, "reset")
-
-
-def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
-    idents = store_records(store, EEG, [record(n, "accepted") for n in range(1, 4)])
-    with store.writing() as write:
-        dated = [
-            LedgerEntry(event=GrantDated(until=100 - n, rule="a"), at=1, actor="p", request=ident)
-            for n, ident in enumerate(idents)
-        ]
-        write.append(EEG, dated)
-    assert [row.id for row in store.iterate_due(99)] == [idents[2], idents[1]]
-    assert [row.state.until for row in store.iterate_due(100)] == [98, 99, 100]
-    store_records(store, EEG, [record(3, "rejected")])
-    assert [row.id for row in store.iterate_due(100)] == [idents[1], idents[0]]
 
 
 def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
@@ -236,39 +187,6 @@ def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
     assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents[1:]
 
 
-def test_terms_that_differ_in_fixed_ends_share_their_shape(store: Store) -> None:
-    shape = GrantTerms(until=("tables.dua.expires",), notice=("30d",))
-    fixed = [
-        msgspec.structs.replace(shape, until=(*shape.until, f"2027-06-{day}T00:00:00.000Z")) for day in (10, 11, 12)
-    ]
-    with store.writing() as write:
-        write_terms(write, fixed)
-    assert read_shapes(store) == [shape]
-    assert read_terms(store, [one.digest for one in fixed]) == {one.digest: one for one in fixed}
-
-
-def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
-    (one,) = store_records(store, EEG, [record(1)])
-    person = store.requests([one])[one].person.id
-
-    def about(event: AnyEvent, private: Private) -> LedgerEntry:
-        return LedgerEntry(event=event, at=3, actor="lena", request=one, person=person, private=private)
-
-    verdict = VerdictReached(action="human", rule="rest", shadow=(("q", "r", "reset"),))
-    with store.writing() as write:
-        write.append(EEG, [about(NoteWritten(), {"note": "looks fine"})])
-        write.append(EEG, [about(verdict, {"tables": ["dua", "partners"]})])
-    _settle(store, one, "pending", "reset", at=9)
-    row = store.requests([one])[one]
-    assert (row.has_notes, row.state.verdict) == (True, ("human", None, "rest", None))
-    assert row.state.shadow == (("q", "r", "reset"),)
-    for text in ("table:dua", "reason:say*", "verdict:human rule:rest"):
-        assert [found.id for found in store.query(parse_query(text), now=0).rows] == [one], text
-    with store.writing() as write:
-        write.append(EEG, [about(verdict, {"tables": ["other"]})])
-    assert store.query(parse_query("table:dua"), now=0).rows == []
-
-
 def test_days_of_a_query_are_days_of_the_desks_zone(store: Store) -> None:
     store_records(store, EEG, [record(0, day=5)])  # 2026-01-06 10:00 UTC
     far = timezone(timedelta(hours=14))
@@ -285,23 +203,6 @@ def test_days_of_a_query_are_days_of_the_desks_zone(store: Store) -> None:
 
 
 # ---- the ledger ----------------------------------------------------------------------------------------------------------
-
-
-def test_entries_come_newest_first_in_pages(store: Store) -> None:
-    idents = store_records(store, EEG, [record(n) for n in range(1, 4)])
-    _settle(store, idents[0], "pending", "accepted", at=10)
-    newest = store.entries(limit=2)
-    assert [row.link.kind for row in newest] == ["ChangeSettled", "ChangeStarted"]
-    older = store.entries(limit=10, before=newest[-1].id)
-    assert [row.link.kind for row in older] == ["RequestSeen"] * 3
-    assert [row.link.kind for row in store.entries(request=idents[0])] == [
-        "ChangeSettled",
-        "ChangeStarted",
-        "RequestSeen",
-    ]
-    assert [row.link.kind for row in store.entries(run="r1")] == ["ChangeSettled", "ChangeStarted"]
-    assert newest[1].private == {"reason": "Say more."}
-    assert newest[0].private is None
 
 
 def test_no_name_and_no_answer_stands_in_the_ledger_itself(store: Store) -> None:
@@ -378,19 +279,6 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
 
 
 # ---- packing -------------------------------------------------------------------------------------------------------------
-
-
-RAWS = [b"{}", b'{"a":"\xe2\x98\x83\\u0000 \\" \\\\ \x7f"}', b"\xff\xfe", b'{"k":' + b"1" * 70_000 + b"}"]
-
-
-@pytest.mark.parametrize("raw", [*RAWS, json.dumps(record(7, answers={"What for?": '","What for?":"'})).encode()])
-def test_a_record_is_packed_and_comes_back(raw: bytes) -> None:
-    text = raw.decode("utf-8", "replace")
-    sealed = encode_record_part(raw)
-    assert sealed == canonical_json({"record": text})
-    assert unpack(pack(sealed)) == sealed
-    assert decode_record(sealed) == text.encode()
-    assert decode_private_part(sealed) == {"record": text}
 
 
 def test_a_record_takes_less_than_two_thirds_of_its_space() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-import pytest
-
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, list_updates, parse_records, place, record, store, store_records
+from tests.kits.stores import EEG, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -30,21 +27,3 @@ def test_every_text_of_a_large_load_is_found_also_when_it_changed_within_the_loa
     assert (_found(store, "new@address"), _found(store, "user7@example.org")) == (["user7"], [])
     if store.reads.is_sqlite:
         assert store.reads.row("SELECT count(*) FROM grams WHERE grams MATCH '\"7@e\"'") == (429,)  # not the old one
-
-
-def test_a_large_load_that_fails_half_way_leaves_nothing_in_the_index(store: Store) -> None:
-    requests = parse_records(EEG, [record(n, day=2) for n in range(_LARGE)])
-    seen = list_updates(store, EEG, requests)
-    broken = msgspec.structs.replace(seen[4_000], events=())  # a record without events must be known
-
-    def fail() -> None:
-        with store.writing() as write:
-            write.observe(EEG, [*seen[:4_000], broken], 5)
-
-    with pytest.raises(AssertionError):
-        fail()
-    assert _found(store, "user2000") == []
-    store_records(store, EEG, [record(n, day=2) for n in range(5)])
-    assert _found(store, "user2000") == []
-    if store.reads.is_sqlite:
-        assert store.reads.row("SELECT count(*) FROM grams WHERE grams MATCH '\"ser\"'") == (5,)

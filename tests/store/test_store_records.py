@@ -1,4 +1,4 @@
-"""What records become in the store: people, attempts, counts, history, and the records themselves, on both databases."""
+"""What records become in the store: people, attempts, counts, history and the records themselves."""
 
 from __future__ import annotations
 
@@ -28,18 +28,6 @@ from tests.kits.stores import (
 __all__ = ["place", "store"]
 
 
-def test_a_record_comes_back_as_the_hub_told_it(store: Store) -> None:
-    told = record(1, fullname="Ada ☃", answers={"What for?": "to study sleep"}, extra={"new": [1, None]})
-    (ident,) = store_records(store, EEG, [told])
-    row = store.request(ident)
-    assert row is not None
-    assert row.request == parse_records(EEG, [told])[0]
-    assert (row.repo, row.state.status, row.state.attempt, row.is_current) == (EEG, "pending", 1, True)
-    assert row.person.pseudonym.startswith("p_")
-    assert row.person.pseudonym == row.state.person
-    assert row.person.identity.username == "user1"
-
-
 def test_reading_the_same_once_more_is_known_and_writes_nothing(store: Store) -> None:
     page = [record(n, day=n) for n in range(5)]
     store_records(store, EEG, page)
@@ -55,20 +43,6 @@ def test_a_walk_goes_from_the_oldest_to_the_newest_over_many_pages(store: Store)
     assert len(found) == 2300
     assert sum(row.request is not None for row in store.iterate_requests(EEG, "pending")) == 2300
     assert list(store.iterate_requests(MED, "pending")) == []
-
-
-def test_counts_follow_every_move(store: Store) -> None:
-    one, two, _ = store_records(store, EEG, [record(1), record(2), record(3, "accepted")])
-    store_records(store, EEG, [record(1, "rejected", reviewedAt="2026-03-01T00:00:00.000Z")])
-    with store.writing() as write:
-        write.append(EEG, [LedgerEntry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=two)])
-    row = store.repo(EEG)
-    assert row is not None
-    assert dict(row.counts) == {"accepted": 1, "rejected": 1, "withdrawn": 1}
-    moved = store.request(one)
-    assert moved is not None
-    assert moved.request is not None
-    assert (moved.state.status, moved.request.status) == ("rejected", "rejected")
 
 
 def test_a_new_attempt_follows_the_old_one_and_takes_its_place(store: Store) -> None:
@@ -113,16 +87,6 @@ def test_what_a_repo_hides_erases_nothing_and_what_it_shows_later_is_taken_in(st
     store_records(store, EEG, [record(1, fullname="", email=None)])
     who = store.requests([one])[one].person.identity
     assert (who.username, who.fullname, who.email) == ("user1", "Ada", "user1@example.org")
-
-
-def test_a_hidden_person_is_known_by_the_request_until_the_repo_shows_them(store: Store) -> None:
-    (one,) = store_records(store, EEG, [record(1, is_hidden=True)])
-    assert store.requests([one])[one].person.identity.user_id is None
-    (again,) = store_records(store, EEG, [record(1, "accepted", is_hidden=True)])
-    (shown,) = store_records(store, EEG, [record(1, "accepted")])
-    assert one == again == shown
-    assert store.requests([one])[one].person.identity.user_id == hub_id(1)
-    assert [row.id for row in store.find_by_identity(EEG, hub_id(1))] == [one]
 
 
 def test_a_repo_that_begins_to_hide_its_people_makes_nobody_anew(store: Store) -> None:
@@ -172,15 +136,6 @@ def test_hostile_text_is_kept_as_it_can_be_kept(store: Store) -> None:
     assert row.person.identity.username == "a\ufffdb"
     assert row.request is not None
     assert row.request.answers["': DROP"] == "%?"
-
-
-def test_what_somebody_else_did_is_entered_with_who_granted(store: Store) -> None:
-    (one,) = store_records(store, EEG, [record(1)])
-    store_records(store, EEG, [record(1, "accepted", grantedBy={"_id": hub_id(9), "user": "lena"})])
-    last = store.entries(request=one, limit=1)[0]
-    assert (last.link.kind, last.link.actor) == ("StatusMoved", "outside")
-    assert last.private is not None
-    assert last.private["granted_by"] == {"id": hub_id(9), "user": "lena", "fullname": None}
 
 
 def test_an_error_within_a_transaction_undoes_it_whole(store: Store) -> None:

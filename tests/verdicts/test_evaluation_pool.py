@@ -100,13 +100,6 @@ def entries_of(chains: dict[str, tuple[int, bytes]]) -> int:
     return sum(length for length, _ in chains.values())
 
 
-def test_the_plan_and_the_ledger_are_the_same_however_many_processes_judge(desk: Settings, tmp_path: Path) -> None:
-    alone = judged(desk, tmp_path / "one", 1, 50)
-    assert len(alone[0]) > 10_000
-    assert judged(desk, tmp_path / "two", 2, 50) == alone
-    assert judged(desk, tmp_path / "three", 3, 37) == alone
-
-
 def test_a_plan_for_a_moment_that_is_only_supposed_is_the_same_and_enters_nothing(
     desk: Settings, tmp_path: Path
 ) -> None:

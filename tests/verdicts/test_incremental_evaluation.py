@@ -10,14 +10,8 @@ import pytest
 
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
-from hf_gate.core.events.evaluations import EvaluationOutcome, EvaluationResult
-from hf_gate.decisions.service.plans.plan_lists import EvaluationRecorder
-from hf_gate.verdicts.drivers.fact_sources import FactSources
-from hf_gate.verdicts.drivers.rule_versions import digest_folder
 from hf_gate.verdicts.plan.guards import ChangeFilter
-from hf_gate.verdicts.service.evaluation import open_fact_sources
-from hf_gate.verdicts.service.evaluation_times import compute_basis
-from tests.kits.evaluations import CARD, START, EvaluatedWorkspace
+from tests.kits.evaluations import CARD, EvaluatedWorkspace
 from tests.kits.stores import EEG, MED, hub_id
 from tests.kits.stores import sqlite_place as place
 
@@ -43,26 +37,6 @@ def test_nothing_is_evaluated_when_nothing_changed(desk: EvaluatedWorkspace) -> 
     assert desk.evaluate() == 7
     assert desk.evaluate() == 0
     desk.wait(days=40)
-    assert desk.evaluate() == 0
-
-
-@pytest.mark.parametrize(
-    ("when", "is_read"),
-    [("person.is_pro", False), ("person.verified_orgs.size() > 0", False), ("person.models > 2", True)],
-)
-def test_profiles_are_read_only_for_facts_that_the_request_does_not_have(
-    desk: EvaluatedWorkspace, when: str, is_read: bool
-) -> None:
-    desk.write_policy(rule(when))
-    desk.read(EEG, 1)
-    policies = desk.bundle.for_repos(desk.store, open_fact_sources(desk.workspace))
-    assert {one.should_read_profiles for one in policies} == {is_read}
-
-
-def test_a_held_start_is_counted_and_not_evaluated(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
-    desk.read(EEG, *range(1, 61))
-    assert desk.evaluate() == 60
     assert desk.evaluate() == 0
 
 
@@ -170,15 +144,6 @@ def test_days_that_change_nothing_have_nobody_evaluated(desk: EvaluatedWorkspace
     assert desk.evaluate() == 0
 
 
-def test_a_fact_that_is_more_than_compared_is_evaluated_every_day(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy(rule("request.age_days % 2 == 1", "then: human"))
-    desk.read(EEG, 1)
-    desk.evaluate()
-    for _ in range(3):
-        desk.wait(days=1)
-        assert desk.evaluate() == 1
-
-
 def test_a_changed_row_of_a_username_concerns_the_account_that_it_is_bound_to(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("tables.dua"))
     desk.write_table(",,old-name,,a", ROW)
@@ -190,17 +155,6 @@ def test_a_changed_row_of_a_username_concerns_the_account_that_it_is_bound_to(de
     desk.write_table(ROW)
     assert desk.evaluate() > 0
     assert desk.evaluate() == 0
-
-
-def test_rules_that_name_the_time_are_evaluated_every_turn(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy(rule('now > timestamp("2026-03-01T12:30:00Z")'))
-    desk.read(EEG, 1, 2)
-    assert desk.evaluate() == 2
-    desk.wait(minutes=20)
-    assert desk.evaluate() == 2
-    desk.wait(minutes=20)
-    assert desk.evaluate() == 2
-    assert {row.state.verdict and row.state.verdict[0] for row in desk.current()} == {"accept"}
 
 
 def test_only_requests_whose_verdict_depends_on_the_time_are_evaluated_every_turn(desk: EvaluatedWorkspace) -> None:
@@ -232,15 +186,6 @@ def test_changes_that_a_guard_defers_are_counted_and_not_built_again(desk: Evalu
         assert [change.row for change in found.plan.changes] == [change.row for change in whole.changes][:room]
         assert found.left_out == {"reset": 2_099 - room}  # user3 is protected
         assert found.plan.summary == whole.summary
-
-
-def test_a_clock_that_was_set_back_has_everything_evaluated(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy(rule("request.age_days >= 60"))
-    desk.read(EEG, 1, 2)
-    desk.wait(days=40)
-    desk.evaluate()
-    desk.clock.at = START
-    assert desk.evaluate() == 2
 
 
 def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: EvaluatedWorkspace) -> None:
@@ -275,42 +220,3 @@ def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: Evalua
     desk.propose(bundle, between=evaluate_by_another_policy)
     assert {row.state.verdict and row.state.verdict[0] for row in desk.current()} == {"accept"}
     assert desk.evaluate() == 0
-
-
-def test_results_by_an_earlier_version_of_a_table_are_not_stored(desk: EvaluatedWorkspace) -> None:
-    desk.write_policy(rule("tables.dua"))
-    desk.read(EEG, 1)
-    desk.evaluate()
-    desk.read(EEG, 1, answers={"Why": "again"})
-    (policy_set,) = desk.policy_sets(desk.bundle)
-    one = EvaluationRecorder(desk.store, [policy_set], desk.now, open_fact_sources(desk.workspace)).begin(
-        policy_set, "pending"
-    )
-    assert one is not None
-    assert one.due == [desk.row(1).id]
-    desk.write_table(",user1@example.org,,,a")
-    EvaluationRecorder(desk.store, desk.policy_sets(desk.bundle), desk.now, open_fact_sources(desk.workspace))
-    row = desk.row(1)
-    one.store([EvaluationResult(row.id, row.evaluation.version, EvaluationOutcome.STAY, None)], [])
-    assert desk.row(1).evaluation == row.evaluation
-
-
-class _OtherLists(FactSources):
-    """The same sources, a week later."""
-
-    def list_versions(self) -> dict[str, str]:
-        return dict.fromkeys(super().list_versions(), "2027-01")
-
-
-def test_lists_and_code_are_in_the_basis(desk: EvaluatedWorkspace, tmp_path: Path) -> None:
-    desk.write_policy(rule("email.academic"))
-    desk.read(EEG, 1)
-    (policy_set,), sources = desk.policy_sets(desk.bundle), open_fact_sources(desk.workspace)
-    known = compute_basis(policy_set, desk.store, sources, {}, code="a")
-    assert known == compute_basis(policy_set, desk.store, sources, {}, code="a")
-    assert known != compute_basis(policy_set, desk.store, sources, {}, code="b")
-    assert known != compute_basis(policy_set, desk.store, _OtherLists(None), {}, code="a")
-    (tmp_path / "facts.py").write_text("x = 1")
-    before = digest_folder(tmp_path)
-    (tmp_path / "facts.py").write_text("x = 2")
-    assert digest_folder(tmp_path) != before

@@ -99,28 +99,6 @@ def test_every_policy_is_listed_also_one_that_cannot_be_read(asked: Desk) -> Non
     assert "While a file has errors, no policy is evaluated" in lena.get("/policies").body
 
 
-def test_a_mistake_stands_at_its_line_with_what_to_do(asked: Desk) -> None:
-    wrong = POLICY.replace("email.academic", "emial.academic")
-    (_folder(asked) / "policies" / "house.yaml").write_text(wrong, "utf-8")
-    body = asked.visitor().get("/policies/house").body
-    line = wrong.split("\n").index("    when: emial.academic") + 1
-    assert f"Line {line}, column 11" in body
-    assert "<mark><bdi>emial.academic</bdi></mark>" in body
-    assert "email.academic" in _section(body, "h-x").replace("emial.academic", "")
-    assert "No policy is evaluated while a file has errors" in body
-
-
-def test_what_applying_now_would_do_is_counted_by_action(asked: Desk) -> None:
-    lena = asked.visitor()
-    assert "It decides no pending request" in lena.get("/policies/house").body
-    _store_verdicts(asked)
-    told = _section(lena.get("/policies/house").body, "h-c")
-    assert "Accept 1" in told
-    assert "Needs review 1" in told
-    body = lena.get("/policies/house").body
-    assert 'href="/queue?q=status%3Apending+rule%3Aacademic"' in body
-
-
 def test_a_member_of_one_repo_sees_the_counts_of_that_repo_alone(tmp_path: Path) -> None:
     with open_desk(tmp_path, repos=2) as desk:
         repos = [parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos]

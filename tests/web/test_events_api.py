@@ -3,25 +3,7 @@
 from __future__ import annotations
 
 from hf_gate.core.people.members import Member, MemberRole
-from tests.kits.desk import GOOD, Desk, Visitor
-
-
-def test_a_member_follows_what_happens(desk: Desk) -> None:
-    lena = desk.visitor()
-    first = lena.get("/api/v1/events?limit=500").json
-    desk.ask([{"username": "ada-l"}], {"Purpose": GOOD})
-    row = desk.row("ada-l")
-    assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
-    desk.send_due()
-    page = lena.get(f"/api/v1/events?after={first['next']}&limit=500")
-    kinds = [event["kind"] for event in page.json["events"]]
-    assert kinds[0] == "RequestSeen"
-    assert [kind for kind in kinds if kind.startswith("Change")] == ["ChangeStarted", "ChangeSettled"]
-    assert page.json["has_more"] is False
-    assert not [word for word in ("ada-l", "resting-state") if word in page.body]
-    small = lena.get(f"/api/v1/events?after={first['next']}&limit=1").json
-    assert (small["events"], small["has_more"]) == (page.json["events"][:1], True)
-    assert small["next"] == small["events"][0]["cursor"]
+from tests.kits.desk import Desk, Visitor
 
 
 def test_a_member_of_some_repos_sees_their_entries_only(crowded: Desk) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from hf_gate.config import PACKAGE
-from hf_gate.web.static_files import static_files, static_url
+from hf_gate.web.static_files import static_files
 from tests.kits.desk import Desk, Visitor
 from tests.kits.paths import ROOT
 
@@ -50,13 +50,6 @@ def test_no_script_of_ours_makes_markup_or_code_of_text(path: object) -> None:
 def test_no_module_marks_text_as_safe() -> None:
     for module in PACKAGE.rglob("*.py"):
         assert re.findall(r"\bMarkup\b|autoescape=False", module.read_text("utf-8")) == [], module.name
-
-
-def test_a_file_is_asked_for_by_what_is_in_it(crowded: Desk) -> None:
-    body = crowded.visitor().get("/queue").body
-    for name in ("desk.css", "desk.js", "htmx.min.js"):
-        assert static_url(name) in body
-        assert "immutable" in Visitor(crowded.app).get(static_url(name)).headers["cache-control"]
 
 
 def test_a_file_of_another_version_is_not_kept(crowded: Desk) -> None:

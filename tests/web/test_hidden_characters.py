@@ -74,15 +74,6 @@ def test_a_policy_file_shows_its_hidden_characters(desk: Desk, tmp_path: Path) -
         assert not ACTING.search(lena.get(path).body), path
 
 
-def test_json_says_what_was_written_by_escapes(marked: Desk) -> None:
-    lena = marked.visitor()
-    for path in ("/queue.json", "/queue.jsonl"):
-        answer = lena.get(path)
-        assert "\\u202e" in answer.body
-    rows = lena.get("/queue.json").json
-    assert rows[0]["answers"][LABEL] == BAD
-
-
 def test_csv_shows_what_the_command_line_shows(marked: Desk) -> None:
     body = marked.visitor().get("/people.csv").body
     assert "Eve ␛[31m" in body

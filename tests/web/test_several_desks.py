@@ -284,19 +284,6 @@ def test_a_desk_that_is_too_old_for_the_store_ends_and_says_why(tmp_path: Path, 
     assert "Traceback" not in "".join(said)
 
 
-def test_a_desk_says_from_when_a_program_may_ask_for_a_sync(balanced: Balanced) -> None:
-    desk = balanced.open("a")
-    status = desk.app_state.sync_status
-    worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
-    worker.start()
-    try:
-        _wait_for(lambda: status.programs_wait_until is not None)
-    finally:
-        worker.stop()
-    assert status.programs_wait_until is not None
-    assert status.programs_wait_until - desk.app_state.now() >= timedelta(seconds=15)
-
-
 def test_the_tray_forgets_what_went_wrong_when_it_works_again(balanced: Balanced) -> None:
     desk = balanced.open("a")
     desk.ask([{"username": "ada"}], {"Purpose": GOOD})

@@ -44,13 +44,6 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
             assert "the Hub is away" in _titles(visitor.get("/queue").body)
 
 
-def test_a_member_is_told_nothing_of_setting_up(desk: Desk) -> None:
-    mia = desk.reviewer("mia", "nobody/nothing")
-    body = mia.get("/queue").body
-    assert 'class="steps"' not in body
-    assert "An admin can give you other repos" in body
-
-
 def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(desk: Desk) -> None:
     lena, app_state = desk.visitor(), desk.app_state
     assert "READ-ONLY" not in lena.get("/keys").body
