@@ -344,7 +344,7 @@ def test_a_request_opened_from_a_page_of_the_queue_stays_in_its_query(asked: Des
     ("question", "words"),
     [
         ("", None),
-        ("  I agree <b>to</b> it: checkbox\n", "It now also asks I agree <b>to</b> it. This person has not seen it."),
+        ("  I agree <b>to</b> it: checkbox\n", "It now also asks I agree <b>to</b> it . This person has not seen it."),
     ],
 )
 def test_a_question_that_a_person_has_not_seen_is_named(asked: Desk, question: str, words: str | None) -> None:
