@@ -22,6 +22,7 @@ from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings import setting_keys
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import load_policies
+from tests.kits.approvals import promote_files
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.members import store_member
 from tests.kits.workspaces import HubWorkspace
@@ -142,7 +143,9 @@ def approve(year: ExampleYear, who: str, by: RunAuthor) -> OutcomeKind:
 
 
 def two_people(year: ExampleYear) -> tuple[RunAuthor, RunAuthor]:
+    """Make two people who may approve under the policies as they are now, which count as promoted."""
     with year.store.writing() as write:
         write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
+    promote_files(year.workspace)
     mia = store_member(year.store, "mia")
     return RunAuthor(account="id-owner"), RunAuthor(member=mia.id, account="id-mia")
