@@ -9,9 +9,11 @@ import pytest
 
 from hf_gate.errors import UsageError
 from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.members.service.keys import add_key
 from hf_gate.web.app import build_desk_app
 from hf_gate.web.server import allowed_hosts, parse_public_url
 from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor
+from tests.kits.key_calls import BARE
 
 PUBLIC = "https://desk.example.org"
 NAME = "desk.example.org"
@@ -124,6 +126,21 @@ def test_behind_tls_figures_need_a_session(public: Desk) -> None:
     assert _by_tls(Visitor(public.app), "GET", "/metrics").status == 401
     assert _by_tls(Visitor(public.app), "GET", "/metrics", host=HOST).status == 401
     assert _by_tls(_signed_in(public), "GET", "/metrics").status == 200
+
+
+def test_a_key_that_may_read_metrics_reads_the_figures_of_its_repos(public: Desk) -> None:
+    where = str(public.repo)
+
+    def read(secret: str) -> Answer:
+        return _by_tls(Visitor(public.app), "GET", "/metrics", authorization=f"Bearer {secret}", **BARE)
+
+    answer = read(add_key(public.app_state.workspace, "prometheus", ["metrics"], [], "lena"))
+    assert (answer.status, f'repo="{where}"' in answer.body, "outbox_messages" in answer.body) == (200, True, True)
+    assert (
+        f'repo="{where}"' not in read(add_key(public.app_state.workspace, "other", ["metrics"], ["a/b"], "lena")).body
+    )
+    assert read(add_key(public.app_state.workspace, "crm", ["events"], [], "lena")).status == 403
+    assert read("gate_invented").status == 401
 
 
 def test_a_member_reads_the_figures_of_their_repos(crowded: Desk) -> None:

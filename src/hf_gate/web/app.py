@@ -19,7 +19,7 @@ from starlette.routing import Route as PlainRoute
 
 from hf_gate.automation import pages as unattended
 from hf_gate.base.timestamps import format_span
-from hf_gate.core.people.members import Member
+from hf_gate.core.people.members import METRICS, KeyMember, Member
 from hf_gate.decisions.pages import tray
 from hf_gate.errors import (
     Guarded,
@@ -252,7 +252,7 @@ class DeskApp:
         return await self.run_in_thread(look)
 
     async def metrics(self, request: Request) -> Response:
-        """Return metrics: all of them on this machine, those of their repos for a member.
+        """Return metrics: all of them on this machine, those of their repos for members and keys that may read them.
 
         After any request with a proxy's header, other machines can reach the desk and a session is always needed,
         because a proxy may omit such headers later.
@@ -260,6 +260,10 @@ class DeskApp:
         is_local = self.has_open_metrics and not request.state.has_proxy
 
         def figures(member: Member | None) -> Response:
+            if member is None and request.state.key is not None:
+                return Response("this key does not work\n", 401, media_type="text/plain")
+            if isinstance(member, KeyMember) and METRICS not in member.verbs:
+                return Response("this key may not read metrics\n", 403, media_type="text/plain")
             if member is None and not is_local:
                 return self._signed_out(request)
             try:

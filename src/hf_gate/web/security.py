@@ -27,7 +27,7 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Answered under any name: balancers and orchestrators ask by address. They say whether this process works, no more."""
 
 
-_KEY_PATHS: Final = frozenset({"/api/v1/events", "/api/v1/decisions", "/api/openapi.json"})
+_KEY_PATHS: Final = frozenset({"/api/v1/events", "/api/v1/decisions", "/api/openapi.json", "/metrics"})
 """Paths that take the key of another system in place of a session, beside those of `_ROW_PATHS`."""
 
 _ROW_PATHS: Final = "/api/v1/tables/"

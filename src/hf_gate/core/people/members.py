@@ -128,7 +128,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 class KeyMember(Member, frozen=True, kw_only=True):
     """A key of another system as a member, which counts as nobody. `account` and `user_id` are those of the owner.
 
-    It has only these verbs: those of decisions, `EVENTS` and `TABLE`.
+    It has only these verbs: those of decisions, `EVENTS`, `METRICS` and `TABLE`.
     """
 
     verbs: tuple[str, ...] = ()
@@ -141,6 +141,9 @@ class KeyMember(Member, frozen=True, kw_only=True):
 
 EVENTS: Final = "events"
 """The verb of a key that reads the event feed."""
+
+METRICS: Final = "metrics"
+"""The verb of a key that reads the metrics."""
 
 TABLE: Final = "table"
 """The verb of a key that changes rows of tables in the store."""

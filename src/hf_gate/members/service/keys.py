@@ -8,7 +8,7 @@ from typing import Final
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import VERBS
-from hf_gate.core.people.members import EVENTS, MEMBER_NAME, TABLE
+from hf_gate.core.people.members import EVENTS, MEMBER_NAME, METRICS, TABLE
 from hf_gate.errors import UsageError
 from hf_gate.members.rows.api_keys import make_key
 from hf_gate.members.sessions import ApiKey, digest_secret
@@ -16,6 +16,7 @@ from hf_gate.settings.service.workspace import Workspace
 
 from .members import require_few_globs
 
+_KEY_VERBS: Final = (*VERBS, EVENTS, METRICS, TABLE)
 KEY_PREFIX: Final = "gate_"
 """The start of each secret of a key, by which scanners of secrets can find one."""
 
@@ -36,13 +37,13 @@ def _check_key(name: str, verbs: Sequence[str], repos: Sequence[str], digest: st
     verbs = tuple(dict.fromkeys(verbs))
     globs = tuple(repos) or None
     require_few_globs(repos, "a key")
-    wrong = next((verb for verb in verbs if verb not in {*VERBS, EVENTS, TABLE}), None)
+    wrong = next((verb for verb in verbs if verb not in _KEY_VERBS), None)
     if wrong is not None or not verbs:
         raise UsageError(
             "a key needs --verbs." if wrong is None else f"{wrong!r} is not a verb.",
-            hint=f"--verbs takes some of {','.join((*VERBS, EVENTS, TABLE))}, separated by commas.",
+            hint=f"--verbs takes some of {','.join(_KEY_VERBS)}, separated by commas.",
         )
-    if globs is None and verbs != (EVENTS,):
+    if globs is None and not {*verbs} <= {EVENTS, METRICS}:
         raise UsageError(
             "a key that decides or changes rows needs repos.", hint="--repo acme/model, or --repo 'datasets/acme/*'."
         )
