@@ -116,3 +116,15 @@ def test_a_command_stays_whole_so_that_it_can_be_pasted(fresh: LocalHub, tmp_pat
         assert terminal.end() == 0
     written = f"  hf-gate --workspace {folder} review {DATASET}\r\n    decide in the terminal, by single keys\r\n"
     assert written.encode() in terminal.raw
+
+
+@pytest.mark.parametrize("topic", ["token", "policies", "formatting"])
+def test_a_help_topic_keeps_its_blank_lines_and_parts_between_words(fresh: LocalHub, topic: str) -> None:
+    console = Console(fresh)
+    text = console.run("help", topic).out
+    with Terminal([*PROGRAM, "help", topic], console.environment(), 60, 120) as terminal:
+        assert terminal.end() == 0
+        shown = terminal.display
+    assert shown.count("\n\n") == text.rstrip().count("\n\n")
+    assert shown.split() == text.split()
+    assert all(len(line) <= 60 for line in shown.splitlines())

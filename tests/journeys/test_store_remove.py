@@ -37,6 +37,8 @@ def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, pla
     rows.write_text("email\nada@example.org\n")
     assert console.run("table", "add", "friends", "email=bob@example.org").code == 0, "leaves the lock of saved files"
     assert (place / ".hf-gate-tables.lock").exists()
+    assert console.run("run", "--once").code == 0, "keeps a copy of hf-gate.yaml"
+    assert list(Path.home().rglob("configs/*.yaml"))
     ended = console.run("store", "remove", "--yes")
     assert ended.code == 0, ended.err
     stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "friends.csv"}

@@ -44,7 +44,7 @@ STYLE_OF_MEANING: Final[Mapping[str, str]] = {
 
 _LABELS: Final = re.compile(r" *(?:\S+(?: \S+)* {2,})+")
 """The labels at the start of a line, such as `ok    token      `."""
-_COMMAND: Final = re.compile(r"( *hf-gate (?:\S| (?! ))*)(?: {2,}(.*))?")
+_COMMAND: Final = re.compile(r"( *(?:\S*/)?hf-gate (?:\S| (?! ))*)(?: {2,}(.*))?")
 """A command that stands alone in a line, and what it does."""
 
 
@@ -146,9 +146,10 @@ class Output:
         command = _COMMAND.match(shown)
         if columns is not None and command is not None and display_width(shown) > columns:
             yield command[1]
-            shown = f"    {command[2]}" if command[2] else ""
-        parts = wrap_line(shown, columns, None if label is None else label.end(), breaks_words=False) if shown else ()
-        for part in parts:
+            if not command[2]:
+                return
+            shown = f"    {command[2]}"
+        for part in wrap_line(shown, columns, None if label is None else label.end(), breaks_words=False):
             yield StyledLine(part, line.meaning, line.part) if isinstance(line, StyledLine) else part
 
     @staticmethod
@@ -203,11 +204,11 @@ class Output:
             return 5 if is_changed else 1
         return 0
 
-    def line(self, text: str | StyledLine = "") -> None:
+    def line(self, text: str | StyledLine = "", style: str = "") -> None:
         """Write one line of data, with outside text made visible."""
         for line in self._lay_out(text, sys.stdout) if self.is_human else [text]:
             shown = self.style_part(line) if isinstance(line, StyledLine) else make_visible(line, one_line=True)
-            sys.stdout.write(shown + "\n")
+            sys.stdout.write((self.style(shown, style) if style else shown) + "\n")
 
     def document(
         self, record: Struct | Row, lines: Callable[[], Iterable[str | StyledLine]], *, quiet: Iterable[str] = ()

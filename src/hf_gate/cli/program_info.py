@@ -233,7 +233,8 @@ def help_(context: CommandContext, *, words: tuple[str, ...]) -> int:
         context.out.line("  hf-gate help COMMAND      the same as hf-gate COMMAND --help")
         return 0
     if len(words) == 1 and words[0] in TOPICS:
-        sys.stdout.write(TOPICS[words[0]][1]())
+        for line in TOPICS[words[0]][1]().splitlines():
+            context.out.line(line)
         return 0
     if words[0] not in {*root.table, *root.aliases}:
         raise UsageError(

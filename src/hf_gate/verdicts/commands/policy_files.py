@@ -68,11 +68,7 @@ def print_problems(
     """Print problems for people, on stdout, or `on_stderr` if the command prints something else on stdout."""
     for problem in problems:
         for text, style in problem_lines(problem, policies.line_of(problem)):
-            if on_stderr:
-                context.out.say(text, style)
-            else:
-                shown = make_visible(text, one_line=True)
-                sys.stdout.write((context.out.style(shown, style) if style else shown) + "\n")
+            (context.out.say if on_stderr else context.out.line)(text, style)
 
 
 def print_errors(context: CommandContext, policies: Policies) -> int:

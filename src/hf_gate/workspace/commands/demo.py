@@ -95,14 +95,20 @@ def _temporary_folder(context: CommandContext) -> Iterator[Path]:
 
     At the end, delete it, and those folders of this user that the demo left empty.
     """
+    from hf_gate.workspace.service import bootstrap
+
     state = context.settings.paths.state
     profiles = context.settings.paths.profiles
     missing = [folder for folder in state.parents if not folder.exists()]
+    copy = None
     try:
         with TemporaryDirectory(prefix="hf-gate-demo-") as folder:
+            copy = bootstrap.path_of_config_copy(context.settings, Path(folder))
             yield Path(folder)
     finally:
-        remove_empty_folders([state / "ui", profiles, state, *missing])
+        if copy is not None:
+            copy.unlink(missing_ok=True)
+        remove_empty_folders([state / "configs", state / "ui", profiles, state, *missing])
 
 
 def _serve_until_interrupted(story: _Story, hub: subprocess.Popen[str], link: str, repo: Repo, *, opens: bool) -> None:

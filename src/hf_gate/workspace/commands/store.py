@@ -384,14 +384,21 @@ def _list_own_files(context: CommandContext, store: Path | None) -> list[Path]:
 
 
 def _remove_traces(context: CommandContext) -> list[Path]:
-    """Delete the cache of accounts, the lock of saved files, and empty folders; return the deleted files."""
+    """Delete the cache of accounts, the lock of saved files, the copy of hf-gate.yaml, and empty folders.
+
+    Return the deleted files.
+    """
+    from hf_gate.workspace.service.bootstrap import path_of_config_copy
+
     paths = context.settings.paths
     folder = context.location.folder
-    traces = [paths.accounts, *([] if folder is None else [folder / LOCK_NAME])]
+    traces = [paths.accounts]
+    if folder is not None:
+        traces += [folder / LOCK_NAME, path_of_config_copy(context.settings, folder)]
     found = [path for path in traces if path.exists()]
     for path in found:
         path.unlink(missing_ok=True)
-    remove_empty_folders([paths.stores, paths.data, paths.cache])
+    remove_empty_folders([paths.stores, paths.data, paths.cache, paths.state / "configs", paths.state])
     return found
 
 

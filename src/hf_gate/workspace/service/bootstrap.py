@@ -203,7 +203,7 @@ def keep_config(settings: Settings, location: WorkspaceLocation) -> None:
     """Keep a copy of hf-gate.yaml, which has just been read, for `read_last_location`."""
     if location.folder is None:
         return
-    path = _copy_of_config(settings, location.folder)
+    path = path_of_config_copy(settings, location.folder)
     with suppress(OSError):  # without the copy, notices wait until the file is mended
         text = read_regular_file(location.folder / CONFIG_FILE)
         if not path.exists() or path.read_bytes() != text:
@@ -220,7 +220,7 @@ def read_last_location(settings: Settings) -> WorkspaceLocation:
         return read_location(settings)
     except UsageError:
         folder = find_workspace_folder(settings)
-        path = None if folder is None else _copy_of_config(settings, folder)
+        path = None if folder is None else path_of_config_copy(settings, folder)
         if path is None or not path.is_file():
             raise
         from hf_gate.policies.parsing.config_parser import parse_config
@@ -231,7 +231,8 @@ def read_last_location(settings: Settings) -> WorkspaceLocation:
         return WorkspaceLocation(folder, config)
 
 
-def _copy_of_config(settings: Settings, folder: Path) -> Path:
+def path_of_config_copy(settings: Settings, folder: Path) -> Path:
+    """Return the file with the last hf-gate.yaml of a workspace that had no error."""
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return settings.paths.state / "configs" / f"{name}.yaml"
 
