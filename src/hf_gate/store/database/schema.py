@@ -9,7 +9,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from hf_gate import __version__
 from hf_gate.core.events.erasure import SECRET_BYTES
 from hf_gate.errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable
-from hf_gate.store.sql import Database, Sqlite
+from hf_gate.store.sql import Database, Row, Sqlite
 from hf_gate.store.writing.erased import ERASURE_KEY
 
 SCHEMA: Final = Path(__file__).with_name("schema.sql")
@@ -143,9 +143,12 @@ def read_revision(db: Database) -> str | None:
         tables = {row[0] for row in db.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")}
     if not tables:
         return None
-    if not {"about", "ledger"} <= tables:
+    rows: list[Row] = []
+    if "about" in tables:
+        with suppress(db.error):  # a newer hf-gate may have changed every other table; `check_program` reports it
+            rows = db.rows(READ_REVISION)
+    if not rows and not {"about", "ledger"} <= tables:
         raise ForeignStore(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
-    rows = db.rows(READ_REVISION)
     if len(rows) != 1:
         raise StoreDamaged(f"{db.at} does not have exactly one schema version; it was not changed.")
     return str(rows[0][0])
@@ -157,6 +160,7 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: P
     A SQLite file is copied first.
     """
     head = list_revisions(migrations)[-1]
+    before = read_about_schema(db).get("program", "unknown")
     copy = None if path is None else path.with_name(f"{path.name}.before-{head}")
     if isinstance(db, Sqlite) and copy is not None:
         _keep_copy(db, copy)
@@ -179,7 +183,7 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: P
             ) from problem
         raise
     kept = "" if copy is None else f" A copy of the store before is {copy}."
-    return f"hf-gate {__version__} upgraded {db.at} from schema {revision} to {head}.{kept}"
+    return f"hf-gate {__version__} upgraded {db.at} of hf-gate {before} from schema {revision} to {head}.{kept}"
 
 
 def _keep_copy(db: Sqlite, path: Path) -> None:
