@@ -216,3 +216,24 @@ def test_two_loops_that_started_with_a_broken_file_do_not_run_turns_of_one_file(
     with closing(sqlite3.connect(file.with_name("desk.db"))) as db:
         ends = {end for (end,) in db.execute("SELECT ending FROM turns WHERE ending IS NOT NULL")}
     assert ends <= {TurnEnd.OK, TurnEnd.INTERRUPTED}
+
+
+def test_a_loop_follows_its_file_to_another_store_and_leads_there(machines: Machines, postgres_uri: str) -> None:
+    loop = _start_leader(machines)
+    old = machines.url
+    machines.url = new_schema(postgres_uri)
+    machines.make("one")
+    lines = len(loop.lines)
+    _wait_until(lambda: _has_turn(machines))
+    assert not any("tries again" in line for line in loop.lines[lines:]), loop.lines
+    machines.make("two")
+    machines.start("two", "run", "--every", "1m").wait_for("Standing by")
+    with psycopg.connect(old, autocommit=True) as connection:
+        assert connection.execute("SELECT holder FROM leases WHERE name = 'loop'").fetchall() == [("",)]
+
+
+def _has_turn(machines: Machines) -> bool:
+    try:
+        return _count_turns(machines, TurnEnd.OK) != 0
+    except psycopg.errors.UndefinedTable:
+        return False

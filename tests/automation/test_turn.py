@@ -96,30 +96,6 @@ def test_whoever_is_rejected_at_the_end_is_not_told_that_they_may_ask_again(scen
     assert reason == "Your access has ended."
 
 
-# ---- who a table means -------------------------------------------------------------------------------------------------
-
-LISTED = """\
-version: 1
-policy: listed
-applies_to: ["*/*"]
-mode: enforce
-tables: {partners: ["@partner.org"], unwelcome: ["@evil.com"]}
-rules:
-  - {id: partner, when: tables.partners, then: accept}
-  - {id: anybody, when: "!tables.unwelcome", then: accept}
-"""
-
-
-@pytest.mark.parametrize("email", ["a@b@partner.org", "boss@evil.com a@partner.org", "x@evil.com,a@partner.org"])
-def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene: HubWorkspace, email: str) -> None:
-    write_workspace(scene.folder, LISTED)
-    scene.join()
-    scene.local_hub.control("POST", "people", [{"username": "ada", "email": email}])
-    scene.local_hub.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
-    scene.turn()
-    assert scene.status_on_hub("ada") == "pending"
-
-
 # ---- a store that somebody edited --------------------------------------------------------------------------------------
 
 

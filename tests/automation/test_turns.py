@@ -11,7 +11,11 @@ from hf_gate.automation.service.health import list_problems
 from hf_gate.core.runs import RunState
 from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.in_process_hub import InProcessHub
-from tests.kits.workspaces import HubWorkspace, interrupt_turn
+from tests.kits.workspaces import POLICY, HubWorkspace, interrupt_turn, write_workspace
+
+INSIDE = POLICY.replace("mode: enforce", "mode: enforce\njudges: [pending, accepted]")
+OUT = INSIDE.replace('form[k] == "reset"', 'form[k] == "while"')
+"""Whoever was let in for a while is put out by the first rule."""
 
 
 @pytest.fixture
@@ -19,6 +23,22 @@ def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
     made = HubWorkspace(tmp_path, InProcessHub(page_size=10))
     yield made
     made.close()
+
+
+def test_whom_a_verdict_puts_out_when_the_grant_is_over_too_is_planned_once(scene: HubWorkspace) -> None:
+    write_workspace(scene.folder, INSIDE)
+    scene.join()
+    scene.ask({"ada": "while"})
+    scene.turn()
+    assert scene.status_on_hub("ada") == "accepted"
+    write_workspace(scene.folder, OUT)
+    scene.join()
+    scene.local_hub.time.advance(40 * 86_400)
+    done = scene.turn()
+    assert done.run is not None
+    assert [change.rule for change in done.planned.plan.changes] == ["again"]
+    assert (done.run.state, dict(done.run.counts)) == ("ended", {"done": 1})
+    scene.check_over()
 
 
 def test_what_a_run_left_under_way_is_read_also_when_many_runs_came_since(scene: HubWorkspace) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from hf_gate import Hub
 from hf_gate.automation.rows import begin_turn, write_turn_end
 from hf_gate.core.people.members import Member, MemberRole
@@ -79,14 +77,3 @@ def test_members_of_some_repos_do_not_read_the_text_of_an_error(tmp_path: Path) 
         page = desk.reviewer("mia", str(desk.repo)).get("/queue").body
         assert "Unattended work failed Last turn of `hf-gate run` 5 min ago: failed." in _words(page)
         assert "secret/repo" not in page
-
-
-@pytest.mark.parametrize(("end", "ok"), [(TurnEnd.OK, 1), (TurnEnd.FAILED, 0)])
-def test_metrics_have_the_age_and_the_result_of_the_last_turn(desk: Desk, end: TurnEnd, ok: int) -> None:
-    lena = desk.visitor()
-    _end(desk, 3, end, "no")
-    text = lena.get("/metrics").body
-    assert f"hf_gate_turn_ok {ok}\n" in text
-    age = next(float(line.split()[1]) for line in text.splitlines() if line.startswith("hf_gate_turn_seconds_ago"))
-    assert 180 <= age < 240
-    assert "hf_gate_unattended_stopped 0\n" in text

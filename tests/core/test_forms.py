@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.core.forms.forms import Field, GateForm, Option, collapse_whitespace, form_to_json, parse_gate_form
-from hf_gate.core.forms.roles import Role
+from hf_gate.core.forms.forms import GateForm, Option, collapse_whitespace, form_to_json, parse_gate_form
 from tests.kits.shared_files import shared_file
 
 
@@ -47,22 +46,6 @@ WHOLE = """\
       geo: ip_location
       I agree to the terms: checkbox
     """
-
-
-def test_a_whole_form_is_read_in_the_order_of_the_card() -> None:
-    form = read(WHOLE)
-    assert form.fields == (
-        Field("Full name", "text", Role.NAME),
-        Field("Country", "country", Role.COUNTRY),
-        Field("Sector", "select", Role.OTHER, (Option("Industry", "Industry"), Option("Something else", "other"))),
-        Field("geo", "ip_location", Role.OTHER),
-        Field("I agree to the terms", "checkbox", Role.CONSENT),
-    )
-    assert form.prompt == "Read this.\n\nThen ask.\n"
-    assert (form.heading, form.description, form.button) == ("Ask for access", "Two days.", "Send")
-    assert form.eu_disallowed is True
-    assert form.written_as == "mapping"
-    assert form.problems == ()
 
 
 def test_the_json_object_has_every_key_of_the_contract_and_null_for_absent() -> None:

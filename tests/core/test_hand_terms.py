@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime
 
 import pytest
 from hypothesis import given
-from msgspec.structs import replace
 
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms
@@ -50,14 +49,6 @@ def test_an_unknown_condition_leaves_the_end_to_the_person(why: UnknownReason) -
     assert end_of_terms(found) is None
 
 
-def test_an_end_in_the_past_is_left_to_the_person() -> None:
-    dated = replace(STAFF, until=date(2026, 11, 26))
-    assert terms(policy(dated), tables__staff=True).kind is TermsKind.END
-    later = terms(policy(dated), tables__staff=True, now=NOW + timedelta(days=3))
-    assert later.kind is TermsKind.PAST
-    assert later.needs_choice
-
-
 def _condition(pair: tuple[Tree | None, Tree | None], known: dict[str, Fact]) -> bool | None:
     when, unless = pair
     return Tree("&&", (when or Tree("true"), Tree("!", (unless or Tree("false"),)))).value(known)
@@ -95,16 +86,3 @@ def test_random_policies_give_the_terms_of_the_model(
         assert (found.kind, set((found.until or "").split(","))) == (TermsKind.END, ends)
     else:
         assert found == NO_HAND_TERMS
-
-
-def test_a_condition_that_is_not_true_now_is_left_to_the_person() -> None:
-    kept = replace(STAFF, when=None, until=None, keep_while="tables.staff")
-    other = replace(STAFF, id="dua", when="tables.dua", keep_while="tables.dua")
-    found = terms(policy(kept), policy(other, name="other"), tables__staff=True)
-    assert (found.kind, found.until) == (TermsKind.END, "1y")
-    assert found.document is not None
-    assert [each.rule for each in found.document.keep_while] == ["staff", "dua"], "all conditions apply"
-    no_date = terms(policy(kept), tables__staff=True)
-    assert (no_date.kind, no_date.until, no_date.rule) == (TermsKind.END, None, "eeg/staff")
-    for value in (False, UnknownReason.UNAVAILABLE):
-        assert terms(policy(kept), tables__staff=value).kind is TermsKind.FALSE

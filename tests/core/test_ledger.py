@@ -133,7 +133,6 @@ def topped_up(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
 
 
 TOUCHES: tuple[Touch, ...] = (one_column, one_out, one_twice, two_swapped, tail_cut, rewritten, renumbered, topped_up)
-HIDDEN_FROM_A_CHAIN = {tail_cut, rewritten, renumbered, topped_up}
 
 
 def test_a_thousand_ways_of_touching_a_chain_are_all_found_with_a_checkpoint() -> None:
@@ -146,14 +145,6 @@ def test_a_thousand_ways_of_touching_a_chain_are_all_found_with_a_checkpoint() -
         touch = TOUCHES[n % len(TOUCHES)]
         touched = touch(links, rng)
         assert breaks(touched) or found_against(checkpoint, touched), (n, touch.__name__)
-
-
-def test_what_a_chain_alone_cannot_show_is_just_what_was_made_to_fit() -> None:
-    rng = random.Random(1)
-    links = chain(12)
-    for touch in TOUCHES:
-        shown = any(breaks(touch(links, rng)) for _ in range(20))
-        assert shown == (touch not in HIDDEN_FROM_A_CHAIN), touch.__name__
 
 
 def test_an_entry_that_is_missing_is_named_once() -> None:

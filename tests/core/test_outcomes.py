@@ -7,23 +7,13 @@ from collections import Counter
 import pytest
 
 from hf_gate.base.ids import Person, Repo, RepoType
-from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
+from hf_gate.core.outcomes import Outcome, OutcomeKind, exit_code_of, exit_code_of_counts
 from hf_gate.errors import (
-    BadRequest,
-    ForeignOrigin,
-    HfGateError,
     HubUnavailable,
     NotAllowed,
     NotGated,
-    Offline,
     OutcomeUnknown,
-    PersonNotFound,
-    ReasonTooLong,
-    RepoMoved,
-    RepoNotFound,
-    RequestNotFound,
     Stale,
-    WrongRepoType,
 )
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
@@ -75,30 +65,3 @@ def test_what_ended_a_run_decides_when_surely_nothing_was_done(
     stop: Exception, kinds: list[OutcomeKind], code: int
 ) -> None:
     assert exit_code_of(made(*kinds), stop) == code
-
-
-@pytest.mark.parametrize(
-    ("error", "typed", "listed", "ends"),
-    [
-        (Stale, OutcomeKind.STALE, OutcomeKind.STALE, ErrorScope.ONE),
-        (PersonNotFound, OutcomeKind.REFUSED, OutcomeKind.GONE, ErrorScope.ONE),
-        (RequestNotFound, OutcomeKind.REFUSED, OutcomeKind.GONE, ErrorScope.ONE),
-        (OutcomeUnknown, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.ONE),
-        (BadRequest, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.ONE),
-        (ReasonTooLong, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.ONE),
-        (ForeignOrigin, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.ONE),
-        (NotAllowed, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.REPO),
-        (NotGated, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
-        (RepoNotFound, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
-        (WrongRepoType, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
-        (RepoMoved, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
-        (HubUnavailable, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.RUN),
-        (Offline, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.RUN),
-    ],
-)
-def test_an_error_has_one_meaning_for_a_typed_name_and_one_for_a_request_that_was_read(
-    error: type[HfGateError], typed: OutcomeKind, listed: OutcomeKind, ends: ErrorScope
-) -> None:
-    by_name, by_request = classify_error(error("so"), is_listed=False), classify_error(error("so"), is_listed=True)
-    assert (by_name.kind, by_request.kind) == (typed, listed)
-    assert by_name.scope is by_request.scope is ends

@@ -5,37 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hf_gate.base.timestamps import to_ms
-from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
-
-
-def _ids(desk: Desk, query: str) -> set[int]:
-    app_state = desk.app_state
-    return {
-        row.id
-        for row in app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=5000).rows
-    }
-
-
-def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(desk: Desk) -> None:
-    desk.ask([{"username": f"p{n:02d}"} for n in range(12)], {"Purpose": GOOD})
-    lena = desk.visitor()
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = start_bulk(lena, "reset")
-    assert confirm_bulk(lena, path).status == 422  # no reason
-    assert confirm_bulk(lena, path, reason="Please say more.").status == 303
-    assert len(list_waiting_decisions(desk.app_state.workspace.store)) == 12
-    assert list_selected(desk) == set()
-    lena.post("/tray/undo", {"which": "last"})
-    desk.send_due()
-    assert desk.local.journal() == [] or all(line["to"] != "reset" for line in desk.local.journal())
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    assert confirm_bulk(lena, start_bulk(lena, "accept")).status == 303
-    desk.send_due()
-    assert desk.local.stats()["calls"].get("POST batch") == 1
-    assert len(_ids(desk, "status:accepted")) == 12
 
 
 def test_many_get_a_chosen_end_where_no_rule_has_one(desk: Desk) -> None:

@@ -8,10 +8,6 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.timestamps import to_ms
-from hf_gate.core.lifecycle import Status
-from hf_gate.core.requests import Target
-from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.grants.service.ends.approved_ends import EndChanger
 from hf_gate.grants.service.ends.end_adoption import (
     CHOSEN,
@@ -79,19 +75,6 @@ def test_days_that_pass_and_dates_that_a_table_moves_are_no_change_of_a_policy(s
     assert adopt(scene).left == {"the same end as now": 2}
     scene.set_policy(policy(SIGNED, KEPT, "notice: [7d]"))
     assert count(scene) == 2, "other notices are other terms"
-
-
-def test_an_end_that_was_chosen_with_the_acceptance_stays_too(scene: GrantWorkspace) -> None:
-    scene.set_rows({"ada": 900})
-    scene.set_policy(policy("until: 1y"))
-    scene.ask(["ada"])
-    scene.sync()
-    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
-    ada = DecisionTarget(scene.repos[0], Target(username="ada"))
-    sender.decide([ada], Choice(Status.ACCEPTED, until="90d"), run_id="r_1")
-    scene.set_policy(policy("until: 180d"))
-    assert count(scene) == 0
-    assert adopt(scene).left == {CHOSEN: 1}
 
 
 def test_a_rule_that_needs_two_people_moves_no_end(scene: GrantWorkspace) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.base.timestamps import DAY_MS, to_ms
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events.events import GrantDated, decode_event
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind
@@ -352,18 +352,6 @@ def _few(folder: Path) -> str:
     with open_desk(folder, TERMS_POLICY.replace("UNTIL", "1y")) as desk:
         desk.ask(TERMS_PEOPLE, {"Purpose": GOOD})
         return _open(desk.visitor())[1].body
-
-
-def test_one_end_can_be_chosen_for_all_of_many(desk: Desk) -> None:
-    lena = desk.visitor()
-    path, page = _open(lena)
-    assert lena.post(path, _values(page, until="30d", for_all="yes")).status == 303
-    desk.send_due()
-    states = {name: desk.row(name).state for name in ("ada", "bob", "cyd")}
-    assert {name: state.until_rule for name, state in states.items()} == {
-        "ada": "house/academic", "bob": "direct", "cyd": "direct",
-    }, "the rule stays where one is known"  # fmt: skip
-    assert max(state.until or 0 for state in states.values()) < to_ms(desk.app_state.now()) + 31 * DAY_MS
 
 
 def test_a_page_of_many_that_is_too_old_is_shown_again(desk: Desk) -> None:

@@ -69,38 +69,10 @@ def test_an_import_of_many_rows_looks_at_no_person_for_each_row(desk: Workspace)
     assert count_calls(desk, 400) < 8 * 1.5 * few
 
 
-def test_rows_whose_key_is_not_known_are_left_out_and_listed(desk: Workspace) -> None:
-    store_records(desk.store, EEG, [record(1, email="p1@mit.edu"), record(2, name="IainAbbott", email="p2@mit.edu")])
-    found = read(desk, "username,name\nuser1,\nnobody,\niain.abbott,\n")
-    assert [row.email for row in found.draft.after.rows] == ["p1@mit.edu"]
-    assert ([row.line for row in found.not_found], [(each.row.line, each.near) for each in found.likely]) == (
-        [3],
-        [(4, "IainAbbott")],
-    )
-    assert (found.found, found.notes) == (1, ["2 lines are left out: no request says the email: 3, 4"])
-    for text, replaces in (("username\nuser1\nnobody\neve\n", True), ("username\nnobody\neve\n", False)):
-        with pytest.raises(UsageError) as refused:
-            prepare_import(
-                desk, find_own_table(desk, "partners"), read_people_file(text.encode(), {}), replaces=replaces
-            )
-        assert [line.partition("'")[2] for line in refused.value.details] == [
-            "nobody' is not known: no request names it.",
-            "eve' is not known: no request names it.",
-        ]
-
-
 def record_id(desk: Workspace) -> str:
     """The account id of the first person."""
     (row,) = desk.store.find_by_identity(None, "user1")
     return row.person.identity.user_id or ""
-
-
-def test_columns_are_read_under_the_names_that_the_file_has(desk: Workspace) -> None:
-    found = read(desk, "E-Mail-Adresse;Name\nada@mit.edu;Ada\n", **{"E-Mail-Adresse": "email", "Name": "name"})
-    assert [(row.email, row.columns["name"]) for row in found.draft.after.rows] == [("ada@mit.edu", "Ada")]
-    assert [row.email for row in found.not_found] == ["ada@mit.edu"]
-    with pytest.raises(UsageError, match="the file has no column Adresse"):
-        read(desk, "mail\nada@mit.edu\n", Adresse="email")
 
 
 @pytest.mark.parametrize("columns", [199, 201])

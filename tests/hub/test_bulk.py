@@ -109,17 +109,6 @@ def test_requests_that_wait_long_are_read_again_before_they_are_sent(*, batch: b
     assert people[299]["status"] == "rejected"
 
 
-def test_a_few_missing_people_are_searched_by_name() -> None:
-    hub = Lists(5000)
-    for r in list(hub.rows.values())[1000:]:
-        r["status"] = "accepted"
-    gone = hub.requests[7]
-    del hub.rows[gone.person.id or ""]
-    played = decided(hub, hub.requests[:1000])
-    assert kinds(played) == {OutcomeKind.GONE: 1, OutcomeKind.DONE: 999}
-    assert hub.calls.count("list") < 25
-
-
 def test_two_accounts_with_one_name_are_two_people() -> None:
     hub = Lists(3)
     for n, name in enumerate(("Echo", "echo", "echo")):

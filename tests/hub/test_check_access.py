@@ -21,7 +21,6 @@ from tests.kits.raw_hub import RawHub, Say, answer, open_raw_hub
 
 TOKEN = "hf_local_canary_token"
 ID = b"x-request-id: Root=1-0"
-GATED = b"x-error-code: GatedRepo"
 
 
 def check(url: str, token: str | bool = TOKEN) -> str:
@@ -104,13 +103,6 @@ def test_a_refused_token_is_named_with_the_remedy(status: str, text: str, words:
     assert hint in raised.value.hint
     assert "--" not in raised.value.hint
     assert "hf-gate" not in raised.value.hint
-
-
-def test_a_refusal_whose_words_are_new_is_unknown() -> None:
-    with open_raw_hub(refuse("403 Forbidden", "Something new.", GATED)) as hub:
-        assert check(hub.url) == "unknown"
-    with open_raw_hub(refuse("403 Forbidden", "Authorization error.")) as hub:
-        assert check(hub.url) == "unknown"
 
 
 def test_words_of_a_state_without_its_code_decide_nothing() -> None:

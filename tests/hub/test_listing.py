@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.base.ids import Repo, RepoType
-from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
+from hf_gate.errors import BadRequest, ForeignOrigin, NotAllowed, NotGated, UnexpectedAnswer
 from hf_gate.hub.protocol.flows.calls import FlowContext, RetryPolicy
 from hf_gate.hub.protocol.flows.listing import Head, list_requests, read_head
 from hf_gate.hub.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
@@ -167,14 +167,6 @@ def test_an_unreadable_page_is_requested_again_then_raises_with_a_reason() -> No
     answers = iter([Reply(200, {}, b"<html>sign in</html>", 1.0), Reply(200, {}, b"", 1.0), reply([row(1)])])
     assert len(keys(listed(lambda _: next(answers)))) == 1
     assert isinstance(listed(lambda _: Reply(200, {}, b"<html>", 1.0)).error, UnexpectedAnswer)
-
-
-def test_a_failing_hub_is_tried_again_then_reported() -> None:
-    answers = iter([reply(status=502), NoReply(FailureReason.TIMEOUT, True), reply([row(1)])])
-    played = listed(lambda _: next(answers))
-    assert len(keys(played)) == 1
-    assert len(played.waited) == 2
-    assert isinstance(listed(lambda _: reply(status=503)).error, HubUnavailable)
 
 
 def test_a_refused_token_is_not_tried_again() -> None:

@@ -77,14 +77,6 @@ def test_a_decision_ends_the_wait_and_the_state_before_is_named(
     assert (found.code, found.exit_code, seen(found, "before")) == (code, exit_code, ["pending"])
 
 
-def test_an_hour_takes_about_seven_checks_and_no_other_call_is_repeated(hub: LocalHub) -> None:
-    found = wait(hub, HOUR)
-    assert (found.code, found.exit_code) == (DiagnosisCode.PENDING, 1)
-    assert seen(found, "wait") == ["the time is over, and the state is still pending"]
-    assert 6 <= calls_of(hub, "GET auth-check") <= 9
-    assert (calls_of(hub, "GET whoami"), calls_of(hub, "GET info")) == (1, 1)
-
-
 def test_a_day_takes_four_checks_an_hour(hub: LocalHub) -> None:
     wait(hub, 6 * HOUR)
     assert 22 <= calls_of(hub, "GET auth-check") <= 34

@@ -211,12 +211,6 @@ def test_an_offline_process_makes_no_call(name: str, monkeypatch: pytest.MonkeyP
         assert hub.lines == []
 
 
-def test_an_error_alone_makes_no_call() -> None:
-    with open_raw_hub(forbid) as hub:
-        found = hf_gate.explain(f"403 Forbidden for url {hub.url}/a/b/resolve/main/c", endpoint=hub.url)
-        assert (found.repo, found.calls, hub.lines) == ("a/b", 0, [])
-
-
 def test_the_command_starts_without_the_store_and_the_official_client() -> None:
     """As `ls` does, which loads both of them only for a store."""
     code = (

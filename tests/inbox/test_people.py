@@ -142,15 +142,6 @@ def test_a_file_of_one_person_has_every_attempt(three: Desk) -> None:
     assert len(rows) == len(_repos(three))
 
 
-def test_a_note_stands_apart_from_the_history(three: Desk) -> None:
-    lena = three.visitor()
-    key = three.row("ada").state.hub_request
-    lena.post(f"/requests/{key}/note", {"note": "knows <i>Bob</i>"})
-    body = lena.get(_href(three, "ada")).body
-    assert "knows &lt;i&gt;Bob&lt;/i&gt;" in body.partition('id="h-n"')[2]
-    assert "knows" not in body.partition('id="h-h"')[2].partition('id="h-n"')[0]
-
-
 def test_nothing_that_people_wrote_becomes_markup(desk: Desk) -> None:
     for number, text in enumerate(HOSTILE_ANSWERS):
         desk.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})

@@ -14,7 +14,6 @@ import pytest
 from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.requests.pages.queue_query import describe_term, merge_search
 from hf_gate.requests.query_parser import parse_query
-from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page
@@ -55,17 +54,6 @@ def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Desk) -> 
         path = following[1].replace("&amp;", "&")
     assert found == all_keys(crowded, "status:pending")
     assert len(found) > 150
-
-
-def test_every_row_of_a_request_names_its_id_for_scripts(desk: Desk) -> None:
-    desk.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena, keys = desk.visitor(), all_keys(desk, "status:pending")
-    lena.post("/selection", {"do": "all", "q": "status:pending"})
-    for path in ("/queue", "/selection"):
-        assert sorted(re.findall(r'data-request-id="([0-9a-f]{24})"', lena.get(path).body)) == sorted(keys), path
-    page = lena.get(f"/people/{desk.row('ada').person.pseudonym}").body
-    [key] = re.findall(r'<tr role="row" data-request-id="([0-9a-f]{24})"', page)
-    assert key in keys
 
 
 @pytest.mark.parametrize(
@@ -212,17 +200,6 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(desk: Desk) -> N
     assert names() == ["Pending", "Oldest", "Needs review"], "nobody has evaluated bob"
 
 
-def test_rejected_people_who_described_a_purpose_are_a_view(desk: Desk) -> None:
-    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-    desk.ask([{"username": "bob"}], {"Purpose": "asdf"})
-    for name in ("ada", "bob"):
-        desk.app_state.workspace.hub.reject(desk.repo, name, reason="No.")
-    desk.read(SyncKind.FULL)
-    lena = desk.visitor()
-    path = links_of(lena.get("/queue").body, "views")["Second chance 1"]
-    assert [row["user"] for row in lena.get(path.replace("/queue?", "/queue.json?")).json] == ["ada"]
-
-
 def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(desk: Desk) -> None:
     desk.ask([{"username": "ada"}], {"Purpose": GOOD})
     with desk.app_state.workspace.store.writing() as write:
@@ -245,17 +222,6 @@ def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> N
         assert "No repo yet." in noa.get("/queue").body
         desk.app_state.sync_status.problem = "The token is not valid."
         assert "The token is not valid.</bdi> The desk tries again automatically" in mia.get("/queue").body
-
-
-def test_whom_a_policy_in_shadow_would_reject_can_be_asked_for(tmp_path: Path) -> None:
-    with open_desk(tmp_path, SHADOW) as desk:
-        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-        desk.ask([{"username": "bob"}], {"Purpose": "test"})
-        _judge(desk)
-        lena = desk.visitor()
-        assert [row["user"] for row in lena.get("/queue.json?q=shadow:reset").json] == ["bob"]
-        assert [row["user"] for row in lena.get("/queue.json?q=-shadow:reset").json] == ["ada"]
-        assert {row["verdict"]["action"] for row in lena.get("/queue.json?q=status:pending").json} == {"human"}
 
 
 SHADOW = """\

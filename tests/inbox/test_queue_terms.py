@@ -6,16 +6,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from tests.kits.desk import GOOD, Desk, all_keys, links_of, parse_page, text_of
-
-
-def test_what_is_no_term_stays_and_is_told(crowded: Desk) -> None:
-    answer = crowded.visitor().get("/queue?q=status:pending+colour:red")
-    assert answer.status == 200
-    assert "unknown key" in answer.body
-    assert 'value="status:pending colour:red"' in answer.body
-    assert 'aria-invalid="true"' in answer.body
-    assert answer.rows == all_keys(crowded, "status:pending")[:50]
+from tests.kits.desk import Desk, all_keys, links_of, parse_page, text_of
 
 
 @pytest.mark.parametrize("text", ["age:>1d+" * 6_000, "-rule:x*y+" * 1_000, "a" * 2_001, "-rule:x*y+" * 65])
@@ -60,28 +51,6 @@ def test_a_search_that_is_too_large_is_refused(crowded: Desk) -> None:
         assert crowded.visitor().get("/queue?" + urlencode(values)).status == 422
 
 
-def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Desk) -> None:
-    query = 'status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'
-    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
-    inputs = [attrs for tag, attrs in parse_page(body).tags if tag == "input"]
-    boxes = {attrs["id"]: attrs.get("value") for attrs in inputs if attrs.get("id")}
-    kept = [attrs["value"] for attrs in inputs if attrs.get("name") == "terms"]
-    assert boxes["q"] == '"two words" ada'
-    assert kept == ["status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d"]
-    assert boxes["q-text"] == query
-    chips = links_of(body, "q-terms")
-    for name, left in (
-        ("Remove Pending ×", 'repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'),
-        ("Remove Purpose short ×", 'status:pending repo:lantern-7b-chat -country:US age:>2d "two words" ada'),
-        ("Remove Repo lantern-7b-chat ×", 'status:pending quality:thin -country:US age:>2d "two words" ada'),
-    ):
-        assert parse_qs(urlsplit(chips[name]).query) == {"q": [left]}
-    assert {"Remove Country not US ×", "Remove Asked more than 2 days ago ×"} <= chips.keys()
-    others = links_of(crowded.visitor().get("/queue?q=status:accepted").body, "q-terms")
-    assert parse_qs(urlsplit(others["Clear"]).query) == {"q": ["status:pending"]}
-    assert "Clear" not in links_of(crowded.visitor().get("/queue").body, "q-terms")
-
-
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -119,15 +88,6 @@ def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Desk, query: str
     assert "Remove Pending ×" in links_of(answer.body, "q-terms")
     box = next(attrs for tag, attrs in parse_page(answer.body).tags if attrs.get("id") == "q")
     assert box["value"] == query.removeprefix("status:pending ")
-
-
-def test_a_selection_stays_over_searches(desk: Desk) -> None:
-    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena = desk.visitor()
-    lena.post("/selection", {"do": "add", "key": desk.row("ada").state.hub_request or ""})
-    lena.get(lena.get("/queue?terms=status:pending&q=bob").headers["location"])
-    assert "1 selected" in text_of(lena.get("/queue?q=bob").body)
-    assert "1 selected" in text_of(lena.get("/queue").body)
 
 
 def test_nothing_found_says_what_could_be_dropped(crowded: Desk) -> None:

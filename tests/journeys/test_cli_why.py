@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -15,6 +16,17 @@ from tests.kits.command_line import MODEL, Console, request_access
 def start_waiting(hub: LocalHub) -> None:
     hub.add_people([{"username": "mia"}])
     request_access(hub, ["mia"])
+
+
+def test_ctrl_c_ends_a_wait_with_130_and_the_state_was_said(fresh: LocalHub) -> None:
+    start_waiting(fresh)
+    program = Console(fresh, "mia").start("why", MODEL, "--wait")
+    assert program.stderr is not None
+    line = program.stderr.readline().decode()
+    assert f"{MODEL}: no access yet. The state is pending." in line
+    program.send_signal(signal.SIGINT)
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, out) == (130, b""), err
 
 
 def test_a_state_that_time_does_not_change_is_told_at_once(fresh: LocalHub) -> None:

@@ -124,14 +124,6 @@ def test_what_needs_a_desk_names_init_when_there_is_none(busy: LocalHub, place: 
     assert list(place.iterdir()) == []
 
 
-def test_a_desk_belongs_to_one_hub(busy: LocalHub, fresh: LocalHub, place: Path) -> None:
-    Console(busy).run("init", MODEL)
-    ended = Console(fresh).run("sync")
-    assert ended.code == 2
-    assert "belongs to" in ended.error
-    assert place.exists()
-
-
 # ---- status -------------------------------------------------------------------------------------------------------------
 
 

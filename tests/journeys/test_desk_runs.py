@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from hf_gate.verdicts.plan.model import decode_plan
 from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from hf_gate.workspace.service.bootstrap import utc_now
-from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
+from tests.kits.command_line import DATASET, MODEL, PROGRAM, Console, request_access, status_of
 
 POLICY = f"""\
 version: 1
@@ -110,6 +111,9 @@ def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> 
         assert shown in console.run(*args, "--limit", "1").err
         assert "Showing" not in console.run(*args, "--all").err
         assert console.run(*args, "--limit", "0", "--json").json == []
+
+
+# ---- the starter policy -------------------------------------------------------------------------------------------------
 
 
 # ---- whose plan it is --------------------------------------------------------------------------------------------------
@@ -219,6 +223,19 @@ def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not
     assert budget_warning(300, least, 38) == (
         "Syncing 38 repos every 5 min uses 30% of this token's calls. --every 31m or auto keeps it at 5%."
     )
+
+
+def test_a_loop_turns_at_once_when_the_clock_that_it_follows_jumps(console: Console) -> None:
+    environment = console.environment({"HF_GATE_CLOCK": "hub"})
+    words = [*PROGRAM, "run", "--every", "10h", "--json"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as loop:
+        assert loop.stdout is not None
+        try:
+            assert json.loads(loop.stdout.readline())["run"] is not None
+            console.hub.clock.advance("11h")
+            assert json.loads(loop.stdout.readline())["run"] is None
+        finally:
+            loop.terminate()
 
 
 def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console) -> None:

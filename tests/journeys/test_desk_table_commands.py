@@ -79,20 +79,6 @@ def test_ls_and_show_say_what_there_is(desk: Desk) -> None:
     assert (unknown.code, "Did you mean partners?" in unknown.err) == (2, True)
 
 
-def test_a_row_is_added_and_the_person_on_hold_is_evaluated_again(desk: Desk) -> None:
-    assert desk.run("run", "--once").code == 0
-    assert {row["user"] for row in desk.run("ls", "--json", "--status", "pending").json} == {"cem", "dua"}
-    added = desk.document("table", "add", "partners", "username=cem", "note=agreed by phone")
-    assert desk.file.read_bytes() == (FILE + "cem;agreed by phone;\n").encode()
-    assert (added["added"], added["written"]) == (1, True)
-    assert desk.run("run", "--once").code == 0
-    assert {row["user"] for row in desk.run("ls", "--json", "--status", "pending").json} == {"dua"}
-    (entry,) = desk.run("audit", "ls", "--kind", "TableChanged", "--json").json
-    assert (entry["actor"], entry["body"]["added"]) == ("lena-brandt", 1)
-    assert "cem" not in str(entry)
-    assert desk.run("audit", "verify", "--fold").code == 0
-
-
 @pytest.mark.parametrize(
     "content", ["username\nada-l\nada-l\nbob\n", "username,email\nada-l,x@uni.example\nbob,x@uni.example\n"]
 )

@@ -122,15 +122,3 @@ def test_init_on_three_requests_names_three_next_steps_that_work(stranger: Stran
     said = stranger.types("init", REPO)
     steps = [line.strip().split("  ")[0] for line in said.out.splitlines() if line.startswith("  hf-gate ")]
     assert steps == ["hf-gate ui", f"hf-gate review {REPO}", "hf-gate help policies"]
-
-
-def test_a_first_decision_without_a_workspace_says_where_it_is_kept_and_how_it_goes(
-    stranger: Stranger, private_home: Path
-) -> None:
-    said = stranger.types("accept", f"ada-l@{REPO}").err
-    (where,) = [line for line in said.splitlines() if "stored in" in line]
-    assert "hf-gate store remove" in where
-    again = stranger.types("accept", f"chen-w@{REPO}").err
-    assert "stored in" not in again, "said once"
-    stranger.types("store", "remove", "--yes")
-    assert {name for name in _files_below(private_home) if "hf-gate" in name} == set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -69,20 +68,6 @@ def test_without_an_example_init_says_who_keeps_access(hub: LocalHub, tmp_path: 
     Console(hub).run("accept", f"{LISTED[0]}@{DATASET}")
     made = Console(hub).run("--workspace", str(tmp_path / "w"), "init", DATASET)
     assert "1 person has access already and keeps it." in made.out
-
-
-def test_a_roster_of_usernames_makes_a_table_with_that_key(hub: LocalHub, tmp_path: Path) -> None:
-    request_access(hub, ["ada", "bea"], DATASET, ANSWERS)
-    file = _write_roster(tmp_path, "username,group", ["ada,1", "Bea,2"])
-    made = Console(hub).run(
-        "--workspace", str(tmp_path / "w"), "--json", "init", DATASET, "--like", "class", "--roster", file
-    )
-    assert made.code == 0, made.err
-    assert made.json["rows"] == 2
-    assert made.json["policy"] == "policies/class.yaml"
-    assert "key: [username]" in (tmp_path / "w/policies/class.yaml").read_text("utf-8")
-    explained = Console(hub).run("--workspace", str(tmp_path / "w"), "--json", "explain", f"bea@{DATASET}").json
-    assert (explained["verdict"]["action"], explained["verdict"]["rule"]) == ("accept", "on-the-roster")
 
 
 @pytest.mark.parametrize(
@@ -182,16 +167,3 @@ def test_rules_that_send_back_for_answers_no_form_asks_are_left_out_with_their_t
     assert fit_example(like, "p", ["you/model"], set(Role)).count("- id:") >= len(policy.rules)
     kept = {rule.id for rule in policy.rules}
     assert {test.rule for test in policy.tests if test.rule} <= {*kept, "none"}
-
-
-def test_the_last_day_of_access_ends_in_the_time_zone_of_the_workspace(
-    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # a day begins there 14 hours before it does in UTC
-    hours = (24 + 12 - datetime.fromtimestamp(hub.clock.now(), UTC).hour) % 24
-    hub.clock.advance(f"{hours}h")
-    today = datetime.fromtimestamp(hub.clock.now(), UTC).date()
-    env = {"HF_GATE_CLOCK": "hub"}
-    folder = str(tmp_path / "w")
-    made = Console(hub).run("--workspace", folder, "init", DATASET, "--like", "class", "--until", str(today), env=env)
-    assert (made.code, "is in the past" in made.error) == (2, True), made.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,26 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.web.private_host import ensure_private_host
 from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
-from tests.kits.command_line import Console
+from tests.kits.command_line import MODEL, Console, status_of
 from tests.kits.store_workspace import console, database, execute, place
 
 __all__ = ["console", "place"]
+
+
+# ---- while another process has it ---------------------------------------------------------------------------------------
+
+
+def test_a_command_waits_for_a_process_that_has_the_store_and_names_it_meanwhile(console: Console, place: Path) -> None:
+    with open_store(
+        place / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url), command="hf-gate ui"
+    ):
+        waiting = console.start("accept", f"bob@{MODEL}")
+        assert waiting.stderr is not None
+        said = next((line.decode() for line in waiting.stderr if b"Waiting" in line), "")
+    with waiting:
+        assert waiting.wait(timeout=60) == 0
+    assert f"up to 60 s for pid {os.getpid()} (hf-gate ui)" in said
+    assert status_of(console.hub, "bob") == "accepted"
 
 
 # ---- check --------------------------------------------------------------------------------------------------------------

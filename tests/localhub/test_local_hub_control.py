@@ -51,17 +51,6 @@ def test_people_and_requests_can_be_added(hf_local_hub: LocalHub) -> None:
         hub.add_people([{"username": "mia"}])
 
 
-def test_reset_makes_another_world(hf_local_hub: LocalHub) -> None:
-    hub = hf_local_hub
-    hub.add_people([{"username": "mia"}])
-    hub.set_faults(["truncate"])
-    old = hub.stats()["world_id"]
-    hub.reset()
-    assert hub.stats()["world_id"] != old
-    assert fetch(hub, "GET", "/api/users/mia/overview").status == 404
-    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
-
-
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -133,39 +122,7 @@ def test_all_requests_of_a_call_are_added_or_none(hf_local_hub: LocalHub, second
     assert hub.repos[0]["pending"] == 0
 
 
-def test_a_reset_person_can_be_given_one_new_request(hf_local_hub: LocalHub) -> None:
-    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
-    hub.add_people([{"username": "mia"}])
-    (first,) = hub.add_requests([{"repo": repo, "user": "mia"}])
-    handle = f"/api/models/{repo}/user-access-request/handle"
-    assert fetch(hub, "POST", handle, {"user": "mia", "status": "reset"}).status == 200
-    line = {"repo": repo, "user": "mia", "answers": {"Purpose": "now in words"}}
-    with pytest.raises(ValueError, match="twice in this call"):
-        hub.add_requests([line, line])
-    assert hub.add_requests([line]) == [first]
-    assert [(move["from"], move["to"]) for move in hub.journal()[-2:]] == [("pending", "reset"), ("reset", "pending")]
-
-
 # ---- changes ------------------------------------------------------------------------------------------------------------
-
-
-def test_requests_stay_with_a_renamed_person(hf_local_hub: LocalHub) -> None:
-    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
-    (mia,) = hub.add_people([{"username": "mia"}])
-    (made,) = hub.add_requests([{"repo": repo, "user": "mia"}])
-    hub.rename("mia", "mia-roth")
-    (other,) = hub.add_people([{"username": "mia"}])
-    path = f"/api/models/{repo}/user-access-request"
-    (row,) = fetch(hub, "GET", f"{path}/pending").body
-    assert (row["requestId"], row["user"]["_id"], row["user"]["user"]) == (made["request_id"], mia["id"], "mia-roth")
-    assert fetch(hub, "GET", "/api/users/mia/overview").body["_id"] == other["id"] != mia["id"]
-    assert [row["user"]["user"] for row in fetch(hub, "GET", f"{path}/pending?q=mia").body] == ["mia-roth"]
-    assert fetch(hub, "POST", f"{path}/handle", {"user": "mia", "status": "accepted"}).status == 404
-    assert fetch(hub, "POST", f"{path}/handle", {"user": "mia-roth", "status": "accepted"}).status == 200
-    assert [(line["user"], line["user_id"]) for line in hub.journal()] == [("mia", mia["id"]), ("mia-roth", mia["id"])]
-    for name, person in (("mia", other), ("mia-roth", mia)):
-        whoami = fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens[name]}").body
-        assert (whoami["name"], whoami["id"]) == (name, person["id"])
 
 
 @pytest.mark.parametrize(

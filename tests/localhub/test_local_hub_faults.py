@@ -166,14 +166,6 @@ def test_link_evil_links_another_host(kit: LocalHubKit) -> None:
     assert answered.headers["Link"] == '<https://evil.invalid/a?b=c>; rel="next"'
 
 
-def test_shuffle_keeps_everybody_and_no_order(kit: LocalHubKit) -> None:
-    kit.add_pending(50)
-    plain, mixed = kit.list_rows("pending"), _rows(kit, "shuffle")
-    assert plain != mixed
-    key = str
-    assert sorted(plain, key=key) == sorted(mixed, key=key)
-
-
 def test_lag_shows_lists_and_gate_as_they_were(kit: LocalHubKit) -> None:
     kit.now_ms += 60_000
     kit.decide("bea", "accepted")
@@ -193,14 +185,6 @@ def test_lag_hides_who_asked_just_now(kit: LocalHubKit) -> None:
     assert [row["user"]["user"] for row in _rows(kit, "lag:s=30")] == ["bea"]
 
 
-@pytest.mark.parametrize("kind", BAD_RECORDS)
-def test_bad_record_breaks_the_first_row_only(kit: LocalHubKit, kind: str) -> None:
-    kit.add_pending(2)
-    plain, broken = kit.list_rows("pending"), _rows(kit, f"bad_record:kind={kind}")
-    assert plain[1:] == broken[1:]
-    assert plain[0] != broken[0]
-
-
 def test_bad_record_can_be_half_a_surrogate_pair(kit: LocalHubKit) -> None:
     assert b"\\ud800" in kit.call_with_faults(FaultSet(["bad_record:kind=surrogate"]), "GET", PENDING).body
 
@@ -217,16 +201,6 @@ def test_revoke_token_revokes_it(kit: LocalHubKit) -> None:
     faults = FaultSet(["revoke_token:token=ona"])
     assert kit.call_with_faults(faults, "GET", PENDING).status == 401
     assert kit.call("GET", PENDING, by="ada").status == 200
-
-
-def test_down_ends_by_the_hubs_clock(kit: LocalHubKit) -> None:
-    faults = FaultSet(["down:s=60:call=2"])
-    assert kit.call_with_faults(faults, "GET", PENDING).status == 200
-    assert kit.call_with_faults(faults, "POST", HANDLE, ACCEPT).status == 503
-    assert kit.call_with_faults(faults, "GET", "/api/whoami-v2").status == 503
-    kit.now_ms += 60_000
-    assert kit.call_with_faults(faults, "GET", PENDING).status == 200
-    assert _status(kit) == "pending"
 
 
 # ---- the connection -----------------------------------------------------------------------------------------------------
@@ -259,30 +233,7 @@ def test_slow_body_arrives_complete_in_many_pieces(hf_local_hub: LocalHub) -> No
     assert any(0 < length < len(whole) for length in lengths)
 
 
-def test_a_delay_does_not_delay_the_shutdown_and_waiting_calls_are_answered() -> None:
-    with LocalHub(requests=0, repos=1, faults=["delay_before:s=3600"]) as hub:
-        host = urlsplit(hub.url)
-        raw = socket.create_connection((str(host.hostname), int(host.port or 0)), 20)
-        raw.sendall(b"GET /api/whoami-v2 HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        while not hub.stats()["calls"]:
-            pass
-    with raw:
-        assert raw.recv(1 << 16).startswith(b"HTTP/1.1 401 ")
-
-
 # ---- triggers -----------------------------------------------------------------------------------------------------------
-
-
-def _fires(spec: str, calls: int, seed: int = 7) -> list[int]:
-    kit, faults = LocalHubKit(), FaultSet([spec], seed)
-    return [n for n in range(1, calls + 1) if kit.call_with_faults(faults, "GET", PENDING).status == 502]
-
-
-def test_chance_is_seeded() -> None:
-    first = _fires("fail_before:p=0.3", 100)
-    assert first == _fires("fail_before:p=0.3", 100)
-    assert first != _fires("fail_before:p=0.3", 100, seed=8)
-    assert 15 < len(first) < 45
 
 
 @pytest.mark.parametrize(

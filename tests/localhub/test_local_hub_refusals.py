@@ -16,7 +16,6 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 
 from hf_gate import Hub, NotAllowed, UnexpectedAnswer
 from hf_gate.hub.protocol.access_refusals import REFUSALS, AccessRefusal, RefusalCause, find_refusal, get_refusals
-from hf_gate.localhub.faults import parse_spec
 from hf_gate.testing import LocalHub
 from tests.kits.local_hubs import FetchedAnswer, accept, fetch, repo_of
 from tests.kits.paths import KITS
@@ -25,7 +24,6 @@ from tests.kits.refusal_script import observe
 SCRIPT: Final = KITS / "refusal_script.py"
 FILE = "config.json"
 REGION = get_refusals(RefusalCause.REGION)[0].text.format(type="model")
-FINE_GRAINED = get_refusals(RefusalCause.TOKEN_NO_GATED_PERMISSION)[0].text
 VALUES = {"type": "model", "token": "laptop: x=1", "user": "mia"}
 
 
@@ -137,43 +135,6 @@ def test_every_refusal_reaches_other_huggingface_hubs(witness_python: Path, hub:
     seen = observe_apart(witness_python, private_home, told)
     check_observed(seen[: len(REFUSALS)])
     check_networks(seen[len(REFUSALS) :])
-
-
-def test_a_text_has_the_form_of_the_hub_at_each_endpoint(hub: LocalHub) -> None:
-    hub.set_faults([f"answer:text={REGION}"])
-    file, info = f"/{repo_of(hub)}/resolve/main/{FILE}", f"/api/models/{repo_of(hub)}"
-    shown = look(hub, file, hub.tokens["mia"])
-    assert (shown.status, shown.body, shown.headers["x-error-message"]) == (403, REGION.encode(), REGION)
-    assert shown.headers["content-type"].startswith("text/plain")
-    assert "x-error-code" not in shown.headers
-    assert "x-request-id" in shown.headers
-    shown = look(hub, info, hub.tokens["mia"])
-    assert (shown.status, shown.body, shown.headers["x-error-message"]) == (403, {"error": REGION}, REGION)
-    assert look(hub, "/nowhere", None).headers["content-type"].startswith("text/html")
-    hub.set_faults(["answer:status=401:text=No.:code=GatedRepo"])
-    shown = look(hub, info, hub.tokens["mia"])
-    assert (shown.status, shown.headers["x-error-code"]) == (401, "GatedRepo")
-    assert "www-authenticate" in shown.headers
-
-
-@pytest.mark.parametrize(
-    ("written", "text"),
-    [
-        ("see https://hf.co/x: a = b", "see https://hf.co/x: a = b"),
-        ("a%3Aon=b", "a:on=b"),
-        ("100 %25", "100 %"),
-        ("%2525", "%25"),
-        ("Zugriff verweigert: für %C3%BC", "Zugriff verweigert: für ü"),
-        ("", ""),
-        ('User Access Token "a:b=c" is expired', None),
-    ],
-)
-def test_a_text_can_have_every_character(written: str, text: str | None) -> None:
-    if text is None:
-        with pytest.raises(ValueError, match="answer has no key 'b'"):
-            parse_spec(f"answer:text={written}")
-    else:
-        assert parse_spec(f"answer:status=401:text={written}:on=info|whoami").values["text"] == text
 
 
 def test_a_text_adds_no_header_and_ends_no_answer(hub: LocalHub) -> None:

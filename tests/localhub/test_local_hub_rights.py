@@ -66,10 +66,3 @@ def test_the_gate_asks_for_a_token_and_opens_for_who_was_accepted(kit: LocalHubK
     kit.decide("bea", "accepted")
     assert _gate(kit, "bea").body == b"{}"
     assert _gate(kit, "bea", "/api/models/acme/model/auth-check").body == b"OK"
-
-
-def test_members_pass_unless_they_are_gated_too(kit: LocalHubKit) -> None:
-    assert _gate(kit, "rosa").status == 200
-    kit.call("PUT", "/api/models/acme/model/settings", {"orgMembersGated": True})
-    assert _gate(kit, "rosa").status == 403
-    assert _gate(kit, "ada").status == 200

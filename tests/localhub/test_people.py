@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter
 
 import msgspec
@@ -13,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.automation_rate import expect_decision
-from hf_gate.core.forms.forms import parse_gate_form
 from hf_gate.localhub.population.generator import (
     PRESETS,
     GeneratedData,
     GeneratedRequest,
     generate_data,
 )
-from hf_gate.localhub.population.sample import demo_gates, load_hostile_texts, load_sample
+from hf_gate.localhub.population.sample import load_hostile_texts, load_sample
 from hf_gate.localhub.records import HubAccount
 from tests.kits.paths import ROOT
 from tools.people import make_people, make_sample
@@ -44,10 +42,6 @@ def consumer() -> tuple[GeneratedData, list[GeneratedRequest]]:
 
 def as_bytes(drawn: GeneratedData) -> bytes:
     return msgspec.json.encode([drawn.accounts, list(drawn.rows)])
-
-
-def shares(counts: Counter[str]) -> dict[str, float]:
-    return {name: count / counts.total() for name, count in counts.items()}
 
 
 # --- reproducible ---------------------------------------------------------------------------------------------
@@ -143,70 +137,6 @@ def test_the_large_world_is_valid_too(consumer: tuple[GeneratedData, list[Genera
 # --- plausible distributions ----------------------------------------------------------------------------------
 
 
-def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    _, rows = consumer
-    found = shares(Counter(row.status for row in rows))
-    for status, share in {"pending": 0.69, "accepted": 0.21, "rejected": 0.06, "reset": 0.04}.items():
-        assert found[status] == pytest.approx(share, abs=0.02)
-    first = sorted((row for row in rows if row.repo_index == 0), key=lambda row: row.asked_ms)
-    tenth = len(first) // 10
-    old, new = (sum(row.status == "pending" for row in part) for part in (first[:tenth], first[-tenth:]))
-    assert new > 1.5 * old
-    assert sum(row.answers is None for row in rows) / len(rows) == pytest.approx(0.01, abs=0.003)
-
-
-@pytest.mark.parametrize(
-    ("preset", "wanted"),
-    [
-        ("consumer", {"free": 0.80, "academic": 0.09, "company": 0.09}),
-        ("medical", {"free": 0.45, "academic": 0.46}),
-        ("class", {"academic": 0.83, "free": 0.15}),
-    ],
-)
-def test_classes_of_mail_follow_the_preset(preset: str, wanted: dict[str, float]) -> None:
-    found = shares(Counter(persona.mail for persona in generate_data(5, 8_000, 2, preset, NOW).personas))
-    for name, share in wanted.items():
-        assert found[name] == pytest.approx(share, abs=0.03), name
-
-
-def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    _, rows = consumer
-    purposes = Counter(
-        row.quality[label]
-        for row in rows
-        if row.quality and row.persona.text is None
-        for label in row.quality
-        if any(field.label == label and field.role == "purpose" for field in row.gate.fields)
-    )
-    found = shares(purposes)
-    for quality, share in {"good": 0.61, "thin": 0.215, "empty": 0.06, "missing": 0.03, "junk": 0.085}.items():
-        assert found[quality] == pytest.approx(share, abs=0.025), quality
-    manners = Counter(manner for row in rows for manner in (row.manner or {}).values())
-    for manner in (
-        "template",
-        "language model",
-        "own language",
-        "abbreviation",
-        "misspelt",
-        "translated",
-        "not ticked",
-    ):
-        assert manners[manner] > 20, manner
-    drifted = sum(bool(set(row.answers or ()) - {field.label for field in row.gate.fields}) for row in rows)
-    assert 0.005 < drifted / len(rows) < 0.05
-
-
-def test_good_purposes_hardly_repeat(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    drawn, rows = consumer
-    label = next(field.label for field in drawn.gates[0].fields if field.question == "purpose")
-    texts = [
-        row.answers[label]
-        for row in rows
-        if row.repo_index == 0 and row.answers and (row.quality or {}).get(label) == "good" and not row.manner
-    ]
-    assert len(set(texts)) > 0.8 * len(texts)
-
-
 def test_accepted_people_answered_better_than_rejected_ones(
     consumer: tuple[GeneratedData, list[GeneratedRequest]],
 ) -> None:
@@ -221,64 +151,10 @@ def test_accepted_people_answered_better_than_rejected_ones(
     assert good["accepted"] > 2 * max(good["rejected"], good["reset"])
 
 
-def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    drawn, _ = consumer
-    plain = [
-        account.fullname
-        for account, persona in zip(drawn.accounts, drawn.personas, strict=True)
-        if not persona.hostile_kind
-    ]
-    found = {unicodedata.name(c, "?").split()[0] for name in plain for c in name if c.isalpha()}
-    wanted = "LATIN CJK HANGUL CYRILLIC GREEK GEORGIAN ARMENIAN ARABIC HEBREW DEVANAGARI BENGALI TAMIL THAI SINHALA KATAKANA HIRAGANA FULLWIDTH"
-    assert set(wanted.split()) <= found
-    assert any(unicodedata.normalize("NFC", name) != name for name in plain)
-    assert any(name == "" for name in plain)
-
-
-def test_people_ask_at_several_repos_and_some_have_two_accounts(
-    consumer: tuple[GeneratedData, list[GeneratedRequest]],
-) -> None:
-    drawn, rows = consumer
-    repos_each = Counter(Counter(row.person_index for row in rows).values())
-    assert repos_each[2] > 1_000
-    assert repos_each[3] > 50
-    people = Counter(persona.person_id for persona in drawn.personas)
-    twins = [person for person, accounts in people.items() if accounts == 2]
-    assert 0.003 < len(twins) / len(people) < 0.02
-    second = next(i for i, p in enumerate(drawn.personas) if p.person_id != i and p.mail == "free")
-    one, other = drawn.accounts[second - 1 : second + 1]
-    assert one.username != other.username
-    assert _mailbox(one) == _mailbox(other)
-
-
-def _mailbox(account: HubAccount) -> str:
-    local, _, domain = (account.email or "").lower().partition("@")
-    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
-
-
 def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     drawn, _ = consumer
     lower = Counter(account.username.lower() for account in drawn.accounts)
     assert 0 < sum(count > 1 for count in lower.values()) / len(lower) < 0.003
-
-
-def test_weekends_and_nights_are_quieter(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    _, rows = consumer
-    start = min(row.asked_ms for row in rows)
-    times = [row.asked_ms for row in rows if row.asked_ms > start + 60 * DAY]
-    weekday = Counter((time // DAY + 3) % 7 for time in times)
-    weekend, week = (weekday[5] + weekday[6]) / 2, sum(weekday[day] for day in range(5)) / 5
-    assert weekend / week == pytest.approx(0.6, abs=0.15)
-    hour = Counter(time // 3_600_000 % 24 for time in times)
-    assert max(hour.values()) > 1.5 * min(hour.values())
-
-
-def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
-    _, rows = consumer
-    mine = [row.asked_ms for row in rows if row.repo_index == 0]
-    start = min(mine)
-    first_week = sum(time < start + 7 * DAY for time in mine)
-    assert first_week > 3 * sum(start + 60 * DAY <= time < start + 67 * DAY for time in mine)
 
 
 def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:
@@ -292,18 +168,6 @@ def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:
 
 
 # --- gates ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_fifty_gates_are_fifty_repos_and_their_cards_say_what_their_fields_say(preset: str) -> None:
-    gates = demo_gates(preset, 50)
-    assert len({(gate.repo_type, gate.namespace, gate.name) for gate in gates}) == 50
-    for gate in gates:
-        form = parse_gate_form(gate.card)
-        assert form.problems == ()
-        assert [(f.label, f.type) for f in form.fields] == [(f.label, f.type) for f in gate.fields]
-        assert [[(o.label, o.value) for o in f.options] for f in form.fields] == [list(f.options) for f in gate.fields]
-        assert gate.card.count("\n---\n") == 1
 
 
 # --- hostile --------------------------------------------------------------------------------------------------

@@ -101,22 +101,6 @@ def test_a_destination_hears_nothing_from_before_it_was_turned_on(store: Store) 
     assert [(item.event, item.count, len(item.requests)) for item in row.items] == [(NoticeEvent.NEW_REQUESTS, 1, 1)]
 
 
-def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
-    clock = ManualClock.at_ms(T0)
-    turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
-    store_records(store, REPO, [record(1), record(2)], T0)
-    store_records(store, REPO, [record(3)], T0)
-    receiver = Receiver(clock)
-    drain_until_idle(store, receiver)
-    assert receiver.got == []
-    clock.ms = round(datetime(2027, 1, 1, 8, tzinfo=UTC).timestamp() * 1000)
-    drain_until_idle(store, receiver)
-    (message,) = receiver.got
-    assert [item.text for item in message.items] == [f"3 new requests at {REPO}."]
-    drain_until_idle(store, receiver)
-    assert len(receiver.got) == 1
-
-
 def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
     turn_on_destinations(store, at=0)
     store_records(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])

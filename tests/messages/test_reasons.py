@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.core.requests import check_reason
 from hf_gate.messages.reason_texts import list_ready_texts
 from hf_gate.store.rows.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page
@@ -63,19 +62,6 @@ def _chosen(sheet: str) -> list[str | None]:
 # ---- what is offered -----------------------------------------------------------------------------------------------------
 
 
-def test_seven_texts_come_with_every_workspace_each_where_it_is_true(asked: Desk) -> None:
-    lena = asked.visitor()
-    assert _offered(_sheet(asked, lena, "ada")) == RESET
-    assert _offered(_sheet(asked, lena, "ada", "reject")) == REJECT
-    assert [title for _, title in RESET + REJECT] == [
-        "Say more about the use", "Use your institution's address", "Give your full name", "Name your institution",
-        "Send the signed agreement", "Answer every question", "Not for this purpose",
-    ]  # fmt: skip
-    assert all("ask again" in text for text, _ in RESET)
-    assert not any("ask again" in text for text, _ in REJECT)
-    assert all(check_reason(text) == text and "{" not in text for text, _ in RESET + REJECT)
-
-
 def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
     with open_desk(tmp_path, config=OWN) as desk:
         desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
@@ -121,12 +107,3 @@ def test_the_preview_follows_the_form_and_changes_nothing(asked: Desk) -> None:
     assert "has 202 characters" in _preview(asked, lena, "ada", verb="reset", reason="😀" * 101)
     assert "U+202E" in _preview(asked, lena, "ada", verb="reset", reason="a\u202eb")
     assert (list_waiting_decisions(asked.app_state.workspace.store), asked.count_writes()) == ([], before)
-
-
-def test_a_preview_is_bounded_and_only_for_decisions_with_a_reason(asked: Desk) -> None:
-    lena, path = asked.visitor(), f"/requests/{_key(asked, 'ada')}/preview"
-    assert len(lena.post(path, {"verb": "reset", "reason": "x" * 500_000}).body) < 4000
-    for verb in ("accept", "cancel", "destroy", ""):
-        assert lena.post(path, {"verb": verb, "reason": "Hello."}).status == 404
-    assert asked.viewer().post(path, {"verb": "reset", "reason": "Hello."}).status == 403
-    assert lena.post("/requests/n999/preview", {"verb": "reset", "reason": "Hello."}).status == 404

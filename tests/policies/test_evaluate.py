@@ -83,13 +83,6 @@ def test_the_first_rule_that_matches_decides_on_its_terms() -> None:
     assert (young.action, young.rule) == (Action.HUMAN, "rest")
 
 
-def test_a_fact_not_yet_known_waits_and_exactly_it_is_fetched() -> None:
-    found = verdict(but(person__models=UnknownReason.NOT_YET, email__academic=False), policy(SIGNED, ACTIVE, REST))
-    assert (found.action, found.rule, found.needs) == (Action.WAIT, "active", ("person.models",))
-    assert found.possible == (Action.HUMAN, Action.ACCEPT)
-    assert found.opinions[0].can_abstain is False
-
-
 def test_a_fact_that_cannot_change_the_outcome_is_not_fetched() -> None:
     everything = replace(REST, then=Action.ACCEPT)
     same = verdict(but(person__models=UnknownReason.NOT_YET), policy(ACTIVE, everything))

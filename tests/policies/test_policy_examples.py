@@ -58,19 +58,6 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
     ]
 
 
-def test_what_has_no_words_is_described_as_code_with_the_meaning_of_its_names() -> None:
-    text = write_policy(
-        "- id: odd\n  when: odd && email.disposable\n  then: reject\n  reason: No.\n- id: rest\n  then: human",
-        "let: {odd: 'email.domain.size() * 2 > 30'}\nmode: enforce\n",
-    )
-    policy = check(text).policy
-    assert policy is not None
-    assert describe_policies([policy])[1] == (
-        "Reject when `odd` and throw-away address (odd means `email.domain.size() * 2 > 30`), with the reason “No.”; "
-        "the person cannot request access again (odd)."
-    )
-
-
 def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends() -> None:
     found = check(write_policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2", "mode: enforce\n"))
     assert found.policy is not None

@@ -329,15 +329,6 @@ def test_a_backslash_at_the_end_of_a_raw_text_hides_no_change_from_the_digest(ol
     assert after.digest != before.digest
 
 
-def test_the_order_of_rules_is_part_of_what_a_policy_means() -> None:
-    head = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n"
-    one_rule, other = "- {id: a, when: email.free, then: human}\n", "- {id: b, when: email.academic, then: accept}\n"
-    first, second = read(head + one_rule + other).policy, read(head + other + one_rule).policy
-    assert first is not None
-    assert second is not None
-    assert first.digest != second.digest
-
-
 # ---- reasons ---------------------------------------------------------------------------------------------------------
 
 

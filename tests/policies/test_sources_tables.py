@@ -93,12 +93,6 @@ def test_a_table_that_lost_more_than_a_quarter_counts_as_incomplete() -> None:
     assert "may be incomplete" in read_table("email\n" + rows, previous_rows=101).refusal
 
 
-def test_the_ending_of_a_file_says_what_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "roster.jsonl"
-    path.write_text('{"email": "alice@example.org"}\n', "utf-8")
-    assert state(load_table(path, "roster", ("email",))) == "valid"
-
-
 def test_a_link_shows_nothing_of_what_is_no_table_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     secret, link, pipe = tmp_path / "environ", tmp_path / "links.csv", tmp_path / "pipe.csv"
     secret.write_text("HF_TOKEN=canary")
@@ -227,14 +221,6 @@ def test_a_moment_outside_the_calendar_is_a_bad_date_in_its_row_only(written: st
 
 
 # ---- whom a row means ------------------------------------------------------------------------------------------------
-
-
-def test_a_row_by_mail_means_the_address_of_the_account() -> None:
-    table = read_table("email\nalice@example.org\n")
-    assert state(table, MALLORY, "alice@example.org") == "valid"
-    assert state(table, ALICE, "alice@example.org.evil.com") == "missing"
-    assert state(table, ALICE, "аlice@example.org") == "missing"
-    assert state(table, ALICE, None) is None
 
 
 def test_a_username_matches_only_once_it_is_bound_to_an_account() -> None:

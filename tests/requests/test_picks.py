@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from hf_gate.approvals.rows.plans import delete_plans, find_plan, list_plans, save_plan
 from hf_gate.core.stored_rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.selections import (
@@ -17,10 +16,7 @@ from hf_gate.requests.rows.selections import (
     leave_out_requests,
     put_back_left_out,
     select_matching_requests,
-    select_requests,
-    subtract_selection,
 )
-from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, store_records
 
@@ -64,26 +60,3 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         assert {h.why for h in count_selection_buckets(store, SelectionScope("b_x", {"pending"}, [], {""}))} == {GONE}
         protected = count_selection_buckets(store, SelectionScope("b_x", {"pending"}, [repo.id], {""}, [own]))
         assert sum(h.n for h in protected if h.why == PROTECTED) == 1
-
-
-def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
-    with open_store(place, endpoint=ENDPOINT) as store:
-        for n in range(3):
-            save_plan(store, f"{n}" * 64, b"{}", AT + n, {"by": "lena", "changes": n})
-        assert [row.about["changes"] for row in list_plans(store)] == [2, 1, 0]
-        assert delete_plans(store, ["1" * 64]) == 1
-        assert find_plan(store, "1" * 64) is None
-        assert len(list_plans(store)) == 2
-        assert store.count_changes("r_none") == {}
-        assert store.changes("r_none", states=["done"], repos=[EEG]) == []
-        assert read_run_repos(store, "r_none", ["planned"]) == []
-
-
-def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> None:
-    with open_store(place, endpoint=ENDPOINT) as store:
-        idents = store_records(store, EEG, [record(n) for n in range(6)])
-        select_requests(store, "s_lena", "lena", idents[:4], AT)
-        select_requests(store, "b_x", "lena", idents[2:], AT)
-        subtract_selection(store, "s_lena", "b_x")
-        assert list(read_selected(store, "s_lena")) == sorted(idents[:2])
-        assert list(read_selected(store, "b_x")) == sorted(idents[2:])

@@ -9,9 +9,8 @@ import tracemalloc
 from collections.abc import Iterable, Iterator
 
 import pytest
-from msgspec.structs import replace
 
-from hf_gate.core.records import Record, RecordedVerdict, RequestRecord, RunRecord, keys_of
+from hf_gate.core.records import Record, RequestRecord, RunRecord
 from hf_gate.inbox.service.request_records import request_record
 from hf_gate.requests.service.record_files import MAX_COLUMNS, csv_lines, json_array, json_lines, spool
 from tests.kits.requests import make_request
@@ -23,14 +22,6 @@ def _table(kind: type[Record], records: Iterable[Record]) -> list[dict[str, str]
 
 def _requests(count: int) -> Iterator[RequestRecord]:
     return (request_record(make_request("ada", {"Purpose": f"{n} " * 600}), with_quality=False) for n in range(count))
-
-
-def test_each_part_of_a_verdict_has_its_column() -> None:
-    verdict = RecordedVerdict(action="accept", policy="eeg", rule="signed", digest=None)
-    records = [replace(request_record(make_request("ada")), verdict=verdict), request_record(make_request("bob"))]
-    ada, bob = _table(RequestRecord, records)
-    assert [ada[f"verdict.{key}"] for key in keys_of(RecordedVerdict)] == ["accept", "eeg", "signed", ""]
-    assert {bob[f"verdict.{key}"] for key in keys_of(RecordedVerdict)} == {""}
 
 
 def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:
@@ -58,15 +49,6 @@ def test_counts_have_a_column_each_and_no_row_still_has_a_header() -> None:
     assert (row["counts.done"], row["counts.open"]) == ("2", "1")
     assert "".join(csv_lines(RunRecord, [])) == "run,kind,state,actor,made_at,plan,planned\n"
     assert "".join(json_array([])) == "[]\n"
-
-
-def test_every_form_of_a_record_says_the_same() -> None:
-    records = list(_requests(3))
-    lines = [json.loads(line) for line in json_lines(records)]
-    assert json.loads("".join(json_array(records))) == lines
-    assert [row["answers.Purpose"] for row in _table(RequestRecord, records)] == [
-        row["answers"]["Purpose"] for row in lines
-    ]
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])

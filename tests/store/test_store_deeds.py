@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from hf_gate.core.events.events import (
     ChangeSettled,
     ChangeStarted,
-    GrantDated,
     LedgerEntry,
     PolicyPromoted,
     RequestSeen,
@@ -20,27 +18,13 @@ from hf_gate.core.events.events import (
     decode_event,
 )
 from hf_gate.core.events.ledger import ChainBreak, Checkpoint, verify_chain
-from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.errors import Guarded
-from hf_gate.grants.rows import (
-    has_grants_with_terms,
-    iterate_grants_with_terms,
-    read_shapes,
-    read_terms,
-    read_terms_of,
-    write_terms,
-)
-from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.removal import refuse_unsettled
 from hf_gate.store.rows.runs import read_runs_since
 from hf_gate.store.store import Store
-from hf_gate.store.writing.compression import (
-    encode_record_part,
-    pack,
-)
-from tests.kits.stores import EEG, MED, parse_records, place, record, store, store_records
+from tests.kits.stores import EEG, MED, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -159,49 +143,6 @@ def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_ask
     assert counted()[0] == (1, "reset")
 
 
-def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
-    """And what can move it is stored once for all whom it applies to."""
-    kept = GrantCondition(policy="p", rule="r", expr="tables.dua", grace="14d")
-    terms = GrantTerms(until=("tables.dua.expires",), keep_while=(kept,), notice=("30d",))
-    idents = store_records(store, EEG, [record(n, "accepted") for n in range(1, 4)])
-    ends: list[tuple[int | None, tuple[int | None, ...]]] = [(200, (50,)), (None, (None, 70)), (300, ())]
-    with store.writing() as write:
-        write_terms(write, [terms, terms])
-        write_terms(write, [terms])
-        entries = [
-            LedgerEntry(
-                event=GrantDated(until=until, lapses=lapses, terms=terms.digest), at=1, actor="p", request=ident
-            )
-            for ident, (until, lapses) in zip(idents, ends, strict=True)
-        ]
-        write.append(EEG, entries)
-    assert [(row.id, row.state.ends_at) for row in store.iterate_due(299)] == [(idents[0], 50), (idents[1], 70)]
-    assert read_terms(store, [terms.digest, "other"]) == {terms.digest: terms}
-    assert read_shapes(store) == [terms]
-    assert [has_grants_with_terms(store, row.id) for row in store.repos()] == [True]
-    assert read_terms_of(store, terms.digest) == terms
-    assert read_terms_of(store, "other") is None
-    assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents
-    with store.writing() as write:
-        write.append(EEG, [LedgerEntry(event=GrantDated(until=None), at=2, actor="p", request=idents[0])])
-    assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents[1:]
-
-
-def test_days_of_a_query_are_days_of_the_desks_zone(store: Store) -> None:
-    store_records(store, EEG, [record(0, day=5)])  # 2026-01-06 10:00 UTC
-    far = timezone(timedelta(hours=14))
-    for zone, day, count in ((UTC, 6, 1), (far, 6, 0), (far, 7, 1)):
-        found = store.query(parse_query(f"asked:2026-01-{day:02}"), now=0, zone=zone)
-        assert len(found.rows) == count
-    now = round(datetime(2026, 1, 8, 10, tzinfo=UTC).timestamp() * 1000)
-    assert [len(store.query(parse_query(f"age:{age}"), now=now).rows) for age in (">2d", ">=2d", "<2d", "<49h")] == [
-        0,
-        1,
-        0,
-        1,
-    ]
-
-
 # ---- the ledger ----------------------------------------------------------------------------------------------------------
 
 
@@ -276,13 +217,3 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
 
     with pytest.raises(KeyError, match="not columns"), store.writing() as write:
         write.update_repo(EEG, {"id = 1; --": 1})
-
-
-# ---- packing -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_record_takes_less_than_two_thirds_of_its_space() -> None:
-    answers = {"What for?": "to listen 1843", "I agree": "on"}
-    (request,) = parse_records(EEG, [record(1, name="ada", fullname="Ada Lovelace", answers=answers)])
-    sealed = encode_record_part(request.raw_json)
-    assert len(pack(sealed)) < len(sealed) * 2 / 3

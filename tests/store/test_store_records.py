@@ -6,9 +6,8 @@ import random
 
 import pytest
 
-from hf_gate.core.events.events import LedgerEntry, RequestWithdrawn, StatusMoved
+from hf_gate.core.events.events import LedgerEntry, RequestWithdrawn
 from hf_gate.core.events.ledger import LedgerLink, verify_chain
-from hf_gate.core.events.request_state import RequestState
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.store.store import Store
 from hf_gate.workspace.rows.opening import open_store
@@ -28,14 +27,6 @@ from tests.kits.stores import (
 __all__ = ["place", "store"]
 
 
-def test_reading_the_same_once_more_is_known_and_writes_nothing(store: Store) -> None:
-    page = [record(n, day=n) for n in range(5)]
-    store_records(store, EEG, page)
-    again = list_updates(store, EEG, parse_records(EEG, page))
-    assert [one.events for one in again] == [()] * 5
-    assert all(one.known is not None and one.raw == one.known.raw for one in again)
-
-
 def test_a_walk_goes_from_the_oldest_to_the_newest_over_many_pages(store: Store) -> None:
     store_records(store, EEG, [record(n, day=n % 300) for n in range(2300)])
     found = [(row.state.asked_at, row.id) for row in store.iterate_requests(EEG, "pending", with_record=False)]
@@ -43,20 +34,6 @@ def test_a_walk_goes_from_the_oldest_to_the_newest_over_many_pages(store: Store)
     assert len(found) == 2300
     assert sum(row.request is not None for row in store.iterate_requests(EEG, "pending")) == 2300
     assert list(store.iterate_requests(MED, "pending")) == []
-
-
-def test_a_new_attempt_follows_the_old_one_and_takes_its_place(store: Store) -> None:
-    (first,) = store_records(store, EEG, [record(1, "reset", day=1)])
-    (second,) = store_records(store, EEG, [record(1, "pending", day=40, request=77)])
-    rows = store.attempts(EEG, store.requests([first])[first].person.id)
-    assert [(row.id, row.is_current, row.state.attempt, row.state.after) for row in rows] == [
-        (first, False, 1, None),
-        (second, True, 2, first),
-    ]
-    row = store.repo(EEG)
-    assert row is not None
-    assert dict(row.counts) == {"pending": 1}
-    assert [one.id for one in store.iterate_requests(EEG, "pending")] == [second]
 
 
 def test_an_older_attempt_that_turns_up_later_is_no_news(store: Store) -> None:
@@ -166,18 +143,6 @@ def test_what_was_written_is_there_after_opening_again(place: str) -> None:
         (head,) = verify_chain(store.links("datasets/acme/eeg-1"))
         assert isinstance(head, LedgerLink)
         assert store.chains()["datasets/acme/eeg-1"] == (61, head.hash)
-
-
-def test_the_state_of_a_row_is_what_its_events_fold_into(store: Store) -> None:
-    (one,) = store_records(store, EEG, [record(1)])
-    moved = StatusMoved(before="pending", after="accepted", reviewed_at=7)
-    with store.writing() as write:
-        write.append(EEG, [LedgerEntry(event=moved, at=9, actor="outside", request=one)])
-    row = store.requests([one])[one]
-    assert row.state == RequestState(
-        person=row.person.pseudonym, status="accepted", asked_at=row.state.asked_at, hub_request=hub_id(1001),
-        reviewed_at=7, last_moved_at=9, version=2,
-    )  # fmt: skip
 
 
 def test_many_candidates_of_the_index_are_found_in_order_page_by_page(store: Store) -> None:

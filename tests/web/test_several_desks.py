@@ -26,7 +26,6 @@ from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.members.pages.sign_in import Authenticator
 from hf_gate.members.rows.one_time_links import read_desk_key
 from hf_gate.messages.service.notifications import store_destinations
-from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.database.schema import list_revisions
 from hf_gate.store.leases import LeaseKeeper
 from hf_gate.store.rows.processes import read_processes
@@ -154,13 +153,6 @@ def test_processes_are_listed_while_they_live_and_share_the_calls_of_their_token
     with store.writing(is_short=True) as write:
         write.db.run("UPDATE processes SET seen_at = seen_at - 20000")
     assert read_processes(store) == []
-
-
-def test_a_full_sync_is_seen_by_the_other_desk(balanced: Balanced) -> None:
-    one, two = balanced.open("a"), balanced.open("b")
-    one.ask([{"username": "ada"}], {"Purpose": GOOD})
-    two.read(SyncKind.FULL)
-    assert one.row("ada").id == two.row("ada").id
 
 
 # ---- behind a balancer -------------------------------------------------------------------------------------------------

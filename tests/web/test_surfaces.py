@@ -15,15 +15,12 @@ import pytest
 from hf_gate.core.records import (
     AttemptRecord,
     AuditRecord,
-    ChangeRecord,
     ExportedRequest,
     GrantEndRecord,
     GrantRecord,
     HistoryRecord,
     HubRequestRecord,
     OutcomeRecord,
-    PersonRecord,
-    PlanRecord,
     Record,
     RecordedVerdict,
     RepoRecord,
@@ -72,22 +69,6 @@ DOCUMENTS: Mapping[str, tuple[Sequence[str], type[Record], Sequence[str]]] = {
     "audit show": (["audit", "show", "REPO#1"], AuditRecord, ("private", "commitment", "hash")),
 }
 """Documents that are one record, and what they say beside it."""
-
-FILES: Mapping[str, tuple[str, type[Record], str]] = {
-    "queue": ("/queue.{kind}?q=", RequestRecord, "queue"),
-    "bulk": ("/bulk/PICK.{kind}?verb=accept", RequestRecord, "bulk"),
-    "person": ("/people/PERSON.{kind}", AttemptRecord, "person"),
-    "people": ("/people.{kind}", PersonRecord, "people"),
-    "repos": ("/repos.{kind}", RepoRecord, "repos-ls"),
-    "policies": ("/policies.{kind}", PolicyRecord, "policies"),
-    "tables": ("/tables.{kind}", TableRecord, "table-ls"),
-    "table": ("/tables/partners.{kind}", TableRowRecord, "table-show"),
-    "plans": ("/plans.{kind}", PlanRecord, "plans"),
-    "plan": ("/plans/PLAN.{kind}", ChangeRecord, "changes"),
-    "run": ("/runs/RUN.{kind}", ChangeRecord, "changes"),
-    "audit": ("/audit.{kind}", AuditRecord, "audit-ls"),
-}
-"""Files of the desk, and the name of their schema."""
 
 
 class Scene:
@@ -186,27 +167,6 @@ def test_a_document_has_the_same_records_in_it(scene: Scene, name: str) -> None:
 def test_a_document_of_one_record_has_its_keys(scene: Scene, name: str) -> None:
     args, kind, more = DOCUMENTS[name]
     assert tuple(json.loads(scene.run(args, "--json"))) == ("schema_version", *keys_of(kind), *more)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_of_the_desk_has_the_same_records_in_every_format(scene: Scene, name: str) -> None:
-    path, kind, schema = FILES[name]
-    rows = _lines(scene.file(path, "jsonl"))
-    assert rows
-    assert {tuple(row) for row in rows} == {keys_of(kind)}
-    if name != "plan":  # its .json is the plan itself, as `hf-gate apply` takes it
-        assert json.loads(scene.file(path, "json")) == rows
-    _check_table(scene.file(path, "csv"), kind, rows)
-    jsonschema.validate(rows, json.loads(scene.run(["schema", schema])))
-
-
-def test_the_queue_and_the_person_read_as_their_commands_do(scene: Scene) -> None:
-    listed = json.loads(scene.run(["ls", "--status", "all", "--sort", "age"], "--json"))
-    assert _lines(scene.file("/queue.{kind}?q=", "jsonl")) == listed
-    assert {row["quality"]["Purpose"] for row in listed} == {"good", "junk"}
-    assert _lines(scene.file("/people/PERSON.{kind}", "jsonl")) == json.loads(
-        scene.run(["person", "show", "ada"], "--json")
-    )
 
 
 def test_the_rows_of_a_table_read_as_its_command_does(scene: Scene) -> None:

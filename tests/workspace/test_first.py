@@ -73,18 +73,3 @@ def test_a_viewer_gets_the_rows_of_their_pages_as_files_and_not_the_whole_ledger
     assert "/audit/export" not in audit
     assert "/audit/checkpoint" not in audit
     assert vic.get("/audit/export").status == 404
-
-
-def test_everybody_sees_what_they_can_do_and_where(crowded: Desk) -> None:
-    repo = str(crowded.repo)
-    for visitor, role in (
-        (crowded.visitor(), "admin"),
-        (crowded.reviewer("mia", repo), "reviewer"),
-        (crowded.viewer(), "viewer"),
-    ):
-        body = visitor.get("/settings").body
-        assert f"yours is {role}" in body
-        assert body.count('<td class="is-yours">') == len(PERMISSIONS)
-        assert f"<code>{repo}</code>" in body
-    others = [str(row.repo) for row in crowded.app_state.workspace.store.repos() if str(row.repo) != repo]
-    assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)
