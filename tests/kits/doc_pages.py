@@ -399,7 +399,7 @@ def _end(program: subprocess.Popen[str]) -> None:
 _OTHERS = re.compile(
     r"(uv tool install git\+URL|hf extensions install OWNER/hf-gate|hf auth login|export( \w+=\S+)+|unset( \w+)+|git clone \S+|git pull|cd \S+"
     r"|hf repos settings \S+ .*"
-    r"|(useradd|install|systemctl|kubectl|docker compose|mkdir|openssl|chmod|chown|cp|echo|python3 -m venv|/opt/hf-gate/bin/pip) .*)\Z"
+    r"|(useradd|umask|install|systemctl|kubectl|docker compose|mkdir|openssl|chmod|chown|cp|echo|python3 -m venv|/opt/hf-gate/bin/pip) .*)\Z"
 )
 
 

@@ -22,6 +22,7 @@ from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.errors import Guarded
 from hf_gate.store.removal import refuse_unsettled
+from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.store.rows.runs import read_runs_since
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, MED, place, record, store, store_records
@@ -118,6 +119,17 @@ def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
     assert store.open_changes() == []
     row = store.requests([one])[one]
     assert (row.started_at, row.state.status, row.state.moved_at) == (None, "accepted", 60)
+
+
+def test_what_turns_and_keys_do_counts_towards_the_guards(store: Store) -> None:
+    idents = store_records(store, EEG, [record(n) for n in range(1, 4)])
+    by = (("r1", RunKind.AUTO, None), ("r2", RunKind.DIRECT, "m_1"), ("r3", RunKind.DIRECT, "key:x"))
+    with store.writing() as write:
+        for run, kind, member in by:
+            write.write_run(RunRow(id=run, kind=kind, actor="lena", state=RunState.READY, made_at=1, member=member))
+    for ident, (run, _, _) in zip(idents, by, strict=True):
+        _settle(store, ident, "pending", "accepted", at=100, run=run)
+    assert count_unattended_changes(store, "accept", 0) == 2
 
 
 def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_asked_anew_does(store: Store) -> None:
