@@ -43,6 +43,7 @@ mode: enforce
 rules:
   - {{id: all, then: accept}}
 """
+_MISTAKE: Final = "nonsense: 1\n"
 _EVENTS: Final = {
     "22:00": "two people ask",
     "02:00": "the token is revoked",
@@ -51,6 +52,10 @@ _EVENTS: Final = {
     "03:40": "the Hub answers again",
     "04:00": "the disk is full",
     "05:20": "there is room again",
+    "05:40": "somebody makes a mistake in hf-gate.yaml",
+    "06:20": "it is corrected",
+    "06:40": "somebody makes a mistake in a policy",
+    "07:20": "it is corrected",
 }
 
 
@@ -106,8 +111,18 @@ class Night:
                 self.hub.set_faults([])
             case "04:00" | "05:20":
                 self.is_full = moment == "04:00"
+            case "05:40" | "06:20":
+                self._spoil("hf-gate.yaml", is_good=moment == "06:20")
+            case "06:40" | "07:20":
+                self._spoil("policies/starter.yaml", is_good=moment == "07:20")
             case _:
                 pass
+
+    def _spoil(self, name: str, *, is_good: bool) -> None:
+        """Add a line with a mistake to a file, or remove it."""
+        file = self.folder / name
+        text = file.read_text("utf-8")
+        file.write_text(text.removesuffix(_MISTAKE) if is_good else f"{text}{_MISTAKE}", "utf-8")
 
     def _turn(self) -> None:
         self.turns += 1
@@ -141,6 +156,7 @@ def _read_lines(mail: Message) -> list[str]:
 
 def _shorten(text: str) -> str:
     text = re.sub(r"http://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+", "the Hub", text.strip())
+    text = re.sub(r"(?<=\s)/\S+/(?=hf-gate\.yaml)", "", text)
     text = re.sub(r"(?<=\s)/\S+", "the store", text)
     text = re.sub(r"would be in \d+ s", "would be in 60 s", text)  # longer if more calls failed at the same time
     return re.sub(r"\br_\w{12}\b", "r_...", text).replace("|", "/")
