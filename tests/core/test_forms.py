@@ -48,22 +48,6 @@ WHOLE = """\
     """
 
 
-def test_the_json_object_has_every_key_of_the_contract_and_null_for_absent() -> None:
-    full, empty = form_to_json(read(WHOLE)), form_to_json(read("license: mit\n"))
-    assert list(full) == list(empty) == [
-        "fields", "prompt", "heading", "description", "button", "eu_disallowed", "fingerprint", "prompt_fingerprint",
-        "problems",
-    ]  # fmt: skip
-    assert empty == {key: [] if key in {"fields", "problems"} else None for key in empty}
-    fields = full["fields"]
-    assert isinstance(fields, list)
-    assert fields[2] == {
-        "label": "Sector", "type": "select", "role": "other", "required": None, "known": True,
-        "options": [{"label": "Industry", "value": "Industry"}, {"label": "Something else", "value": "other"}],
-    }  # fmt: skip
-    assert json.loads(json.dumps(full)) == full
-
-
 # ---- fingerprints ----------------------------------------------------------------------------------------------------
 
 
@@ -308,12 +292,6 @@ def test_a_field_may_be_named_like_a_key_and_is_told() -> None:
 def test_keys_that_a_tool_sorted_are_told() -> None:
     form = read("extra_gated_fields:\n  A: text\n  B:\n    options: [x, y]\n    type: select\n  C: text\n")
     assert told(form) == [(3, 3, "keys_sorted")]
-
-
-def test_markup_and_domains_in_a_label_stay() -> None:
-    label = "Email (**must match**, @gmail/@qq will be denied)"
-    form = read(f"extra_gated_fields:\n  {label}: text\n")
-    assert (form.fields[0].label, form.problems) == (label, ())
 
 
 # ---- everything else -------------------------------------------------------------------------------------------------

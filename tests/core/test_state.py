@@ -228,15 +228,6 @@ def test_a_decision_without_a_time_gets_the_one_of_the_hub_also_when_its_record_
     assert seen.events == (e.RequestChanged(what=("review",), reviewed_at=REVIEWED),)
 
 
-def test_a_request_that_waits_again_is_not_reviewed() -> None:
-    desk = accepted_by_us()
-    desk.tell(e.ChangeSettled(run="r2", kind="done", after="pending", reviewed_at=0), record("accepted"))
-    assert (desk.state.status, desk.state.reviewed_at) == ("pending", None)
-    desk = accepted_by_us()
-    desk.read(record("pending"))
-    assert (desk.state.status, desk.state.reviewed_at) == ("pending", None)
-
-
 def test_a_list_that_lags_behind_our_change_moves_nothing_and_one_that_does_not_does() -> None:
     desk = accepted_by_us()
     assert desk.read(record("pending", read_at=(T0 + LIST_LAG - 1) / 1000)) == ()
@@ -272,37 +263,6 @@ def test_the_end_of_a_grant_goes_along_to_a_newer_request_that_our_acceptance_le
     seen, *dated = detect_events(desk.known, record("accepted", asked=asked))
     assert isinstance(seen, e.RequestSeen)
     assert dated == ([e.GrantDated(until=T0 + 1, rule="p/r")] if is_ours else [])
-
-
-def test_only_what_the_store_does_not_have_is_told_to_it() -> None:
-    assert (new := diff_record(None, record())) is not None
-    assert (new.known, new.events) == (None, detect_events(None, record()))
-    desk = accepted_by_us()
-    lagging = record(read_at=(T0 + LIST_LAG - 1) / 1000)
-    assert diff_record(desk.known, lagging) is None, "a list that lags behind our change"
-    assert diff_record(desk.known, record(asked=-1)) is None, "an earlier attempt"
-    shown = record("accepted")
-    assert (news_less := diff_record(desk.known, shown)) is not None
-    assert news_less.events == (), "what the Hub now shows is what we did, in another record"
-    assert diff_record(known(desk.state, shown), shown) is None, "to the byte as before"
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        e.StatusMoved(before="accepted", after="rejected"),
-        e.RequestWithdrawn(before="accepted"),
-        e.ChangeSettled(run="r2", kind="done", after="reset"),
-    ],
-)
-def test_whoever_is_no_longer_in_has_no_date_on_which_that_ends(event: e.AnyEvent) -> None:
-    desk = accepted_by_us()
-    desk.tell(e.GrantDated(until=T0 + 1, at_end="reset"), record())
-    until, at_end = desk.state.until, desk.state.at_end
-    assert (until, at_end) == (T0 + 1, "reset")
-    desk.tell(event, record())
-    assert desk.state.until is None
-    assert desk.state.at_end is None
 
 
 # ---- events as text -----------------------------------------------------------------------------------------------------

@@ -13,9 +13,8 @@ from hf_gate.automation.service.health import list_problems, read_health
 from hf_gate.core.turns import HealthState
 from hf_gate.decisions.pages.background_worker import BackgroundWorker
 from hf_gate.errors import UsageError
-from hf_gate.settings.setting_keys import checked_entries_key
 from hf_gate.testing import LocalHub
-from tests.kits.desk import GOOD, POLICY, Desk, open_desk, open_existing_desk, write_desk
+from tests.kits.desk import GOOD, POLICY, Desk, open_existing_desk, write_desk
 from tests.kits.key_calls import give_key, send
 from tests.kits.outboxes import list_notice_items, turn_on_destinations
 
@@ -59,18 +58,6 @@ def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(desk: 
     assert verdicts(desk) == {"ada-l": False}
     worker.sync_repos()
     assert verdicts(desk) == {"ada-l": True}
-
-
-def test_requests_are_evaluated_although_the_check_of_acceptances_fails(tmp_path: Path) -> None:
-    with open_desk(tmp_path, TWO_PEOPLE) as desk:
-        worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
-        ask(desk, "ada-l")
-        with (
-            refuse_rows(desk, "settings", f"NEW.key = '{checked_entries_key(desk.repo)}'"),
-            pytest.raises(sqlite3.IntegrityError),
-        ):
-            worker.sync_repos()
-        assert verdicts(desk) == {"ada-l": True}
 
 
 # ---- the token ---------------------------------------------------------------------------------------------------------

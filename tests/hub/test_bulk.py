@@ -116,3 +116,14 @@ def test_two_accounts_with_one_name_are_two_people() -> None:
     fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
     assert kinds(decided(hub, fresh)) == {OutcomeKind.DONE: 3}
     assert kinds(decided(hub, [*fresh, fresh[0]])) == {OutcomeKind.ALREADY: 1, OutcomeKind.DONE: 3}
+
+
+def test_a_few_missing_people_are_searched_by_name() -> None:
+    hub = Lists(5000)
+    for r in list(hub.rows.values())[1000:]:
+        r["status"] = "accepted"
+    gone = hub.requests[7]
+    del hub.rows[gone.person.id or ""]
+    played = decided(hub, hub.requests[:1000])
+    assert kinds(played) == {OutcomeKind.GONE: 1, OutcomeKind.DONE: 999}
+    assert hub.calls.count("list") < 25

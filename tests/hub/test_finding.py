@@ -31,39 +31,6 @@ def hide_names(world: OneRepoHub) -> None:
     world.local.control("POST", "settings", {"repo": world.repo, "hide_usernames": True})
 
 
-@pytest.mark.parametrize("status", ["pending", "accepted", "rejected", "reset"])
-def test_a_person_is_found_in_whichever_list_holds_them(world: OneRepoHub, status: str) -> None:
-    world.ask("ada", "bob")
-    if status != "pending":
-        {"accepted": world.owner.accept, "reset": world.owner.reset}.get(
-            status, lambda repo, user: world.owner.reject(repo, user, reason=None)
-        )(world.repo, "ada")
-    listed = world.request("ada", status)
-    for found in (
-        world.owner.find(world.repo, "ADA"),
-        world.owner.find(world.repo, listed),
-        world.owner.find(world.repo, Person(listed.person.id)),
-        world.owner.find(world.repo, request_id=listed.request_id),
-        world.owner.find(world.repo, user_id=listed.person.id),
-    ):
-        assert found is not None
-        assert (found.request_id, found.status) == (listed.request_id, status)
-
-
-def test_a_name_that_is_a_prefix_of_another_finds_only_its_own(world: OneRepoHub) -> None:
-    world.local.add_people([{"username": "adam"}])
-    world.ask("adam")
-    assert world.owner.find(world.repo, "ada") is None
-
-
-def test_a_withdrawn_request_is_none(world: OneRepoHub) -> None:
-    world.ask("ada")
-    listed = world.request("ada")
-    with Hub(world.local.tokens["ada"], world.local.url) as ada:
-        ada.withdraw(world.repo)
-    assert world.owner.find(world.repo, listed) is None
-
-
 def test_an_account_known_by_id_is_found_under_its_new_name(world: OneRepoHub) -> None:
     world.ask("ada")
     person = world.request("ada").person

@@ -175,14 +175,6 @@ def test_a_refused_token_is_not_tried_again() -> None:
     assert len(played.sent) == 1
 
 
-def test_the_next_page_is_fetched_only_after_half_a_page_was_taken() -> None:
-    hub = Pages(by_time(12), 6)
-    flow: Any = list_requests(REPO, "pending", SETTING)
-    first = flow.send(hub(flow.send(None)))
-    assert len(first.value.rows) == 3
-    assert type(flow.send(None)).__name__ == "StartCall"
-
-
 OLD_HUB = reply({"error": "✖ Invalid option"}, status=400)
 
 

@@ -38,17 +38,6 @@ def test_what_stands_around_a_failure_changes_nothing(log: PastedLog) -> None:
     assert "canary" not in f"{found}{found!r}{found.to_document()}"
 
 
-def test_words_of_the_hub_count_more_than_an_earlier_failure_of_the_network() -> None:
-    for before in (
-        "ProxyError: Tunnel connection failed: 503",
-        "SSLError(1)",
-        "SignatureError",
-        "ConnectTimeout, retry 1 of 5",
-    ):
-        found = hf_gate.explain(f"WARNING {before}\nretrying\n{REJECTED}")
-        assert (found.code, found.repo) == ("rejected", LLAMA)
-
-
 @pytest.mark.parametrize(
     "url",
     [

@@ -53,14 +53,6 @@ def _decide(visitor: Visitor, path: str, verb: str, picks: list[str], **more: st
     return visitor.post(answer.headers["location"].partition("?")[0], {"verb": verb, "count": count[1], **more})
 
 
-def test_one_person_stands_there_once_with_every_repo(three: Desk) -> None:
-    body = three.visitor().get(_href(three, "ada")).body
-    for repo in _repos(three):
-        assert f"<code>{repo}</code>" in body
-    assert len(_picks(body)) == len(_repos(three))
-    assert f"{len(_repos(three))} different" in body  # institutes
-
-
 def test_what_changed_since_the_page_was_read_is_not_decided(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     picks = _picks(lena.get(path).body)

@@ -7,7 +7,7 @@ import io
 import re
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
@@ -16,7 +16,7 @@ from hf_gate.requests.pages.queue_query import describe_term, merge_search
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
 from hf_gate.verdicts.service.evaluation import open_fact_sources
-from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page
+from tests.kits.desk import GOOD, POLICY, Desk, all_keys, links_of, open_desk, parse_page
 
 
 def _judge(desk: Desk) -> None:
@@ -101,25 +101,6 @@ def test_a_facet_counts_what_it_leads_to(crowded: Desk, query: str) -> None:
         total = re.search(r"\d[\d,]* of ([\d,]+) requests", page)
         assert total, path
         assert total[1] == number, path
-
-
-def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(crowded: Desk) -> None:
-    visitor = crowded.visitor()
-
-    def choices(visitor: Visitor, query: str) -> dict[str, str | None]:
-        found = links_of(visitor.get(f"/queue?{urlencode({'q': query})}").body, "facets")
-        split = {path: re.fullmatch(r"(.*?)(?: ([\d,]+))?", name) for name, path in found.items()}
-        return {path: match[2] for path, match in split.items() if match and ("quality" in path or "mail" in path)}
-
-    everywhere = choices(visitor, "status:pending")
-    assert {parse_qs(urlsplit(path).query)["q"][0] for path in everywhere} >= {
-        "status:pending quality:thin", "status:pending quality:good", "status:pending mail:free",
-    }  # fmt: skip
-    assert None not in everywhere.values()
-    in_one = choices(visitor, "status:pending repo:lantern-7b-chat")
-    assert None not in in_one.values()
-    assert sum(int(n or 0) for n in in_one.values()) < sum(int(n or 0) for n in everywhere.values())
-    assert set(choices(visitor, "status:pending robot").values()) == {None}, "nobody counted those"
 
 
 def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(desk: Desk) -> None:

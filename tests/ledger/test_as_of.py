@@ -208,18 +208,6 @@ def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: SyncedSto
     assert "1 request had changed on the Hub before this moment" in " ".join(view.describe())
 
 
-def test_the_form_of_the_time_is_named_by_its_fingerprint(desk: SyncedStore) -> None:
-    desk.ask("ada")
-    desk.hub.accept(desk.repo, "ada")
-    desk.full()
-    (row,) = read_access(desk.store, [desk.repo], from_ms(_now(desk))).records()
-    stored = desk.store.repo(desk.repo)
-    assert stored is not None
-    assert stored.form_card is not None
-    assert row.form
-    assert row.form in stored.form_card
-
-
 CARD = """\
 ---
 extra_gated_prompt: {prompt}

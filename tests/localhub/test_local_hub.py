@@ -47,16 +47,6 @@ def test_asking_again_changes_nothing_until_it_was_reset(kit: LocalHubKit) -> No
     assert [mail["kind"] for mail in kit.world.outbox] == ["new_request", "reset", "new_request"]
 
 
-def test_auto_mode_accepts_at_once_and_leaves_pending_requests(kit: LocalHubKit) -> None:
-    kit.ask("bea")
-    kit.call("PUT", "/api/models/acme/model/settings", {"gated": "auto"})
-    kit.ask("dan", {})
-    (dan,) = kit.list_rows("accepted")
-    assert dan["reviewedAt"] == dan["timestamp"]
-    assert "grantedBy" not in dan
-    assert [row["user"]["user"] for row in kit.list_rows("pending")] == ["bea"]
-
-
 def test_a_form_may_be_sent_as_a_form(kit: LocalHubKit) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     kit.call("POST", "/acme/model/ask-access", b"Purpose=to+sleep&csrf=x&I+agree=on", by="bea", headers=headers)

@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from itertools import permutations
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,14 +64,6 @@ def test_a_fault_ignores_answers_that_another_fault_has_broken(kit: LocalHubKit,
 
 
 # ---- before and after the change ----------------------------------------------------------------------------------------
-
-
-def test_limit_bare_says_429_and_nothing_else(kit: LocalHubKit) -> None:
-    faults = FaultSet(["limit_bare:on=handle"])
-    asked = kit.build_request("POST", HANDLE, ACCEPT)
-    assert faults.plan_call(asked, find_call(asked), kit.world).is_bare
-    answered = kit.call_with_faults(faults, "POST", HANDLE, ACCEPT)
-    assert (answered.status, "Retry-After" in answered.headers, _status(kit)) == (429, False, "pending")
 
 
 def test_hidden_limit_allows_so_many_decisions_a_second(kit: LocalHubKit) -> None:
@@ -300,3 +292,10 @@ def test_every_documented_fault_exists() -> None:
         "bad_sign_in",
     ]
     assert set(FAULT_KINDS) == set(contract)
+
+
+def test_reset_at_ends_the_connection_in_the_middle_of_the_body(hf_local_hub: LocalHub) -> None:
+    hf_local_hub.set_faults(["reset_at:byte=40"])
+    with _get(hf_local_hub, "/api/whoami-v2") as response, pytest.raises(IncompleteRead) as cut:
+        response.read()
+    assert len(cut.value.partial) == 40

@@ -43,19 +43,6 @@ def hub(hf_local_hub: LocalHub) -> LocalHub:
     return hf_local_hub
 
 
-def test_all_transitions_are_played_and_agree(hub: LocalHub) -> None:
-    repo = hub.repos[0]["repo"]
-    hub.set_card(repo, "---\nextra_gated_fields:\n  Why: text\n  I agree: checkbox\n  From: country\n---\n")
-    ended = _live(hub, repo, second="mia", typed=f"{repo}\n")
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.rstrip().endswith(" agreed, 0 differ")
-    assert "Type lumen-labs/" in ended.out
-    moved = hub.journal(after=1)
-    assert {line["user"] for line in moved} == {"mia"}
-    assert {(line["from"], line["to"]) for line in moved} == {(move.before, move.after) for move in MOVES}
-    assert sum(hub.repos[0][status] for status in STATUSES) == hub.repos[0]["pending"] == 1
-
-
 def test_it_continues_from_the_current_state(hub: LocalHub) -> None:
     repo = hub.repos[0]["repo"]
     hub.add_requests([{"repo": repo, "user": "mia"}])

@@ -71,14 +71,6 @@ def test_the_official_client_works_with_the_local_hub(hf_local_hub: LocalHub, tm
     api.delete_repo(repo)
 
 
-def test_the_official_client_reads_a_list_to_its_end_over_pages() -> None:
-    with LocalHub(requests=120, repos=1, page_size=10) as hub:
-        api = HfApi(endpoint=hub.url, token=hub.tokens["owner"])
-        (repo,) = hub.repos
-        listed = [request.request_id for request in api.list_pending_access_requests(repo["repo"])]
-        assert len(set(listed)) == len(listed) == repo["pending"] > 10
-
-
 # ---- headers, quota, clock ----------------------------------------------------------------------------------------------
 
 

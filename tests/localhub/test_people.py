@@ -157,16 +157,6 @@ def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[GeneratedData, 
     assert 0 < sum(count > 1 for count in lower.values()) / len(lower) < 0.003
 
 
-def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:
-    rows: list[GeneratedRequest] = []
-    for requests, end in ((2_000, 100), (6_000, 100), (6_000, 1_000)):
-        rows = list(generate_data(7, requests, 3, "consumer", NOW).rows)
-        times = sorted((row.asked_ms for row in rows if row.repo_index == 0 and row.status == "pending"), reverse=True)
-        assert times[end - 1] == times[end]
-    ties = Counter((row.repo_index, row.asked_ms) for row in rows)
-    assert sum(count > 1 for count in ties.values()) < 0.005 * len(rows)
-
-
 # --- gates ----------------------------------------------------------------------------------------------------
 
 

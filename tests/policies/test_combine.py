@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
-from itertools import permutations
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
 
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.people.grants import Duration
 from hf_gate.core.policy_model import STRICTNESS, Action, Opinion, PolicyMode
 from hf_gate.policies.evaluation.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions
 from tests.kits.paths import ROOT
@@ -37,27 +35,6 @@ def lacking(policy: str, *possible: Action) -> Opinion:
 def test_a_request_without_any_opinion_needs_review() -> None:
     verdict = combine_opinions([], NOW)
     assert (verdict.action, verdict.rule, verdict.policy) == (Action.HUMAN, "none", None)
-
-
-def test_on_a_tie_the_first_policy_by_name_gives_the_reason() -> None:
-    opinions = [replace(said(name, Action.RESET), reason=f"because {name}") for name in "cab"]
-    for order in permutations(opinions):
-        verdict = combine_opinions(order, NOW)
-        assert (verdict.policy, verdict.reason) == ("a", "because a")
-
-
-def test_the_earliest_end_of_accepting_policies_applies() -> None:
-    opinions = [
-        replace(said("a", Action.ACCEPT), until=Duration(0, 12)),
-        replace(said("b", Action.ACCEPT), until=date(2027, 3, 1), at_end=Action.RESET, end_reason="over"),
-        replace(said("c", Action.ACCEPT), reviewers=2),
-        replace(said("d", Action.ACCEPT), until=Duration(200), at_end=Action.REJECT, end_reason="for good"),
-    ]
-    verdict = combine_opinions(opinions, NOW)
-    assert verdict.until == date(2027, 3, 1)
-    assert verdict.until_all == (Duration(0, 12), date(2027, 3, 1), Duration(200))
-    assert (verdict.at_end, verdict.end_reason) == (Action.REJECT, "for good")
-    assert verdict.reviewers == 2
 
 
 # ---- open opinions ----------------------------------------------------------------------------------------------------------

@@ -142,23 +142,3 @@ def test_a_mistake_names_its_rule_and_key() -> None:
     with pytest.raises(ExpressionProblem) as caught:
         compile_policy(policy(REST, replace(ACTIVE, unless="emial.free")), DECLARED)
     assert (caught.value.rule, caught.value.key, caught.value.offset) == ("active", "unless", 0)
-
-
-def test_cached_verdicts_depend_on_the_status() -> None:
-    outside, inside = policy(REST, name="outside"), policy(REST, name="inside", judges=("accepted",))
-    compiled = Evaluator([compile_policy(each, DECLARED) for each in (outside, inside)])
-    names = [
-        found.policy for each in ("pending", "accepted") if (found := compiled.evaluate(GOOD, now=NOW, status=each))
-    ]
-    assert names == ["outside", "inside"]
-
-
-def test_the_same_facts_give_the_same_words_each_time() -> None:
-    unknown = but(
-        person__models=UnknownReason.NOT_YET,
-        tables__dua__state=UnknownReason.UNAVAILABLE,
-        email__academic=UnknownReason.UNAVAILABLE,
-    )
-    said = {repr(verdict(dict(reversed(list(unknown.items()))), EEG)) for _ in range(3)}
-    said |= {repr(verdict(unknown, EEG)) for _ in range(3)}
-    assert len(said) == 1

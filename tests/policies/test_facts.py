@@ -327,12 +327,6 @@ def test_the_short_way_for_plain_letters_finds_the_same_name_of_a_country(text: 
     assert country_key(text) == country_key(text + "\N{COMBINING ACUTE ACCENT}")
 
 
-def test_two_country_fields_that_differ_name_no_country() -> None:
-    both = {"Country": "FR", "Country of residence": "Switzerland"}
-    assert value("answers.country.code", asking(answers=both)) is None
-    assert value("answers.country.code", asking(answers=both | {"Country of residence": "France"})) == "FR"
-
-
 def test_labels_of_the_form_are_folded_and_without_a_form_the_map_is_empty() -> None:
     assert value("form", asking(answers={"I agree\n  to all": "on"})) == {"I agree to all": "on"}
     assert value("form", asking(answers={}, has_form=False)) == {}

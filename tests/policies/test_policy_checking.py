@@ -283,14 +283,6 @@ def test_a_fact_that_a_test_does_not_state_is_unknown_and_named_in_a_failure() -
     assert message.endswith("the test does not state tables.dua.state")
 
 
-def test_a_failed_test_shows_each_rule_with_its_conditions() -> None:
-    found = check(TESTED + "tests:\n  - {name: a, facts: {email.academic: false}, want: {then: accept}}\n")
-    why = "\n".join(run_policy_tests(found)[0].why)
-    assert "✗ ours (accept) does not match" in why
-    assert "email.academic = false (test, account)" in why
-    assert "tables.dua.state unavailable: the test does not state it (test, yours)" in why, why
-
-
 @pytest.mark.parametrize(
     ("facts", "want", "fix"),
     [

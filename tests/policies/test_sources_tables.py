@@ -241,16 +241,6 @@ def test_a_row_with_name_and_mail_is_bound_by_the_mail_of_the_account() -> None:
     assert state(table, MALLORY, "mallory@example.org") is None
 
 
-def test_with_several_keys_any_of_them_finds_the_row() -> None:
-    text = f"user_id,email\n{'A' * 24},\n,bob@example.org\n"
-    table = read_table(text, ("user_id", "email"))
-    assert state(table, ALICE, "x@example.org") == "valid"
-    assert state(table, MALLORY, "bob@example.org") == "valid"
-    assert state(table, MALLORY, "x@example.org") == "missing"
-    assert state(table, MALLORY, None) is None
-    assert state(table, Person(), "x@example.org") is None
-
-
 def test_a_key_that_no_row_uses_may_be_hidden() -> None:
     table = read_table(f"user_id,email\n{'a' * 24},\n", ("user_id", "email"))
     assert state(table, MALLORY, None) == "missing"

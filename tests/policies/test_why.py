@@ -115,16 +115,6 @@ def test_a_policy_without_a_matching_rule_names_the_nearest_accept_rule() -> Non
     assert sentence() == "Needs review: no policy covers this repo."
 
 
-def test_policies_in_shadow_mode_decide_nothing_and_say_what_they_would_do() -> None:
-    shadow = policy_of(PURPOSE, ACADEMIC, REST, mode=PolicyMode.SHADOW)
-    assert sentence(shadow) == "Needs review: policies in shadow mode decide nothing."
-    found = Evaluator([shadow]).evaluate_with_traces(known(), now=NOW)
-    assert found is not None
-    assert [(one.policy, str(words)) for one, words in explain_verdict(found, NOW, UTC).shadow] == [
-        ("eeg", "Would accept: university address, account 2 years old, clear purpose.")
-    ]
-
-
 def test_accept_rules_below_the_deciding_rule_are_not_named() -> None:
     below = policy_of(Rule("all", Action.HUMAN), Rule("academic", Action.ACCEPT, when="email.free"))
     assert sentence(below) == "Needs review: no rule matches."

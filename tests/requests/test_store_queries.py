@@ -349,17 +349,6 @@ def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequenc
         assert sorted(len(rows) for rows in found) == [1, 1, 2]
 
 
-def test_the_name_of_an_account_is_not_found_in_full_names_or_addresses(place_of_two: Sequence[Store]) -> None:
-    named = [record(1, name="ada"), record(2, name="eve", fullname="ada"), record(3, name="mal", email="ada")]
-    for store in place_of_two:
-        idents = store_records(store, EEG, [*named, record(4)])
-        for text in ("user:ada", f"user:ada,{hub_id(4)}", f"user:ad*,{hub_id(4)}"):
-            found = [row.id for row in store.query(parse_query(text), now=NOW).rows]
-            assert sorted(found) == [idents[0], *([idents[3]] if hub_id(4) in text else [])], text
-            others = [row.id for row in store.query(parse_query(f"-{text}"), now=NOW).rows]
-            assert sorted(found + others) == sorted(idents), text
-
-
 def test_a_person_whose_name_the_hub_hides_is_found_by_id_beside_a_pattern(place_of_two: Sequence[Store]) -> None:
     for store in place_of_two:
         hidden, ada, _ = store_records(store, EEG, [record(1, is_hidden=True), record(2, name="ada"), record(3)])

@@ -44,15 +44,6 @@ def test_a_verdict_is_computed_again_after_the_person_changed(tmp_path: Path) ->
         assert verdict(desk, "ada") is not before
 
 
-def test_a_verdict_is_computed_again_with_time_because_its_sentence_counts_days(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as desk:
-        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
-        evaluate(desk)
-        before = verdict(desk, "ada")
-        assert verdict(desk, "ada", timedelta(hours=1)) is not before
-        assert verdict(desk, "ada", timedelta(days=-1)) is not before, "the clock was set back"
-
-
 def test_a_changed_policy_is_shown_at_once(tmp_path: Path) -> None:
     with open_desk(tmp_path) as desk:
         desk.ask([{"username": "bob"}], {"Purpose": GOOD})
