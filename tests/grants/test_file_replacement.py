@@ -104,3 +104,14 @@ def test_a_replacement_that_fails_at_last_is_withdrawn(folder: Path) -> None:
     assert calls.made[1:] == ["withdraw"]
     assert (folder / NAME).read_bytes() == OLD + b"# somebody else\n"
     assert (folder / LOCK_NAME).exists()
+
+
+def test_a_replacement_keeps_the_mode_and_the_byte_order_mark(folder: Path) -> None:
+    path, calls = folder / NAME, Calls()
+    path.write_bytes(b"\xef\xbb\xbf" + OLD)
+    path.chmod(0o640)
+    _replace(folder, calls, base=b"\xef\xbb\xbf" + OLD)
+    assert path.read_bytes() == b"\xef\xbb\xbf" + NEW
+    assert calls.made == [digest_of_file(path.read_bytes())]
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert {each.name for each in path.parent.iterdir()} == {"partners.csv"}

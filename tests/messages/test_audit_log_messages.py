@@ -93,3 +93,17 @@ def test_entries_are_sent_beside_the_work_of_another_process(postgres_uri: str, 
         other.acquire(Work.STORE, 1.0, "")
         _drain(desk, receiver)
         assert receiver.ids == _feed_ids(desk)
+
+
+def test_one_that_is_named_again_gets_nothing_from_between(store: Store, receiver: Receiver) -> None:
+    _follow(store)
+    store_records(store, EEG, [record(1)])
+    _follow(store, is_on=False)
+    store_records(store, EEG, [record(2)])
+    _drain(store, receiver)
+    assert receiver.got == []
+    _follow(store)
+    _drain(store, receiver)
+    store_records(store, EEG, [record(3)])
+    _drain(store, receiver)
+    assert receiver.ids == _feed_ids(store)[2:]

@@ -117,3 +117,13 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, des
         expect(page.locator("#sheet")).to_be_hidden()
         assert page.url.endswith("/queue")
     assert _sent(desk) == {}
+
+
+def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, desk: Desk) -> None:
+    _ask(desk, [f"{GOOD} {n}" for n in range(3)])
+    with _queue(browser, desk) as page:
+        keys = Keyboard(page)
+        keys.press("s", "2", "Enter", "s", "Enter", "s", "Enter")  # faster than the desk answers
+        expect(page.locator("#tray")).to_have_attribute("data-count", "3")
+        assert keys.pressed == 7
+    assert _sent(desk) == {f"p{n:02d}": ("reset", SECOND) for n in range(3)}

@@ -277,3 +277,13 @@ def test_half_characters_in_a_cell_never_reach_an_expression() -> None:
 def test_no_bytes_make_the_reader_raise_and_none_of_them_lists_a_stranger(content: bytes, is_json: bool) -> None:
     table = parse_table(content, "any", ("email", "username", "user_id"), is_json=is_json)
     assert state(table, Person("0" * 24, "somebody-else"), "somebody@never.example") in {None, "missing"}
+
+
+def test_with_several_keys_any_of_them_finds_the_row() -> None:
+    text = f"user_id,email\n{'A' * 24},\n,bob@example.org\n"
+    table = read_table(text, ("user_id", "email"))
+    assert state(table, ALICE, "x@example.org") == "valid"
+    assert state(table, MALLORY, "bob@example.org") == "valid"
+    assert state(table, MALLORY, "x@example.org") == "missing"
+    assert state(table, MALLORY, None) is None
+    assert state(table, Person(), "x@example.org") is None

@@ -220,3 +220,10 @@ def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: Evalua
     desk.propose(bundle, between=evaluate_by_another_policy)
     assert {row.state.verdict and row.state.verdict[0] for row in desk.current()} == {"accept"}
     assert desk.evaluate() == 0
+
+
+def test_a_held_start_is_counted_and_not_evaluated(desk: EvaluatedWorkspace) -> None:
+    desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
+    desk.read(EEG, *range(1, 61))
+    assert desk.evaluate() == 60
+    assert desk.evaluate() == 0
