@@ -81,7 +81,7 @@ class ApprovalMachine(RuleBasedStateMachine):
             self._add(name)
         use_policy(self.scene, POLICIES[0])
         self.promoted = 0
-        self.promoters = set[str]()  # of the version for one person, since another one was promoted
+        self.promoters = set[tuple[str, int]]()  # of the version that would be next
         self.scene.ask(["ada", "bo"])
         self.scene.sync()
 
@@ -119,15 +119,16 @@ class ApprovalMachine(RuleBasedStateMachine):
     def promote(self, name: str) -> None:
         (policy,) = self.scene.bundle.policies
         account = f"id-{name}"
-        takes_two = self.variant == ALONE != self.promoted
+        takes_two = self.promoted not in (self.variant, ALONE)
         if takes_two and account not in self.able:
             with pytest.raises(NotAllowed):
-                promote(self.scene.workspace, policy, name, self._author(name))
+                promote(self.scene.workspace, self.scene.bundle.policies, policy, name, self._author(name))
             return
-        lack = promote(self.scene.workspace, policy, name, self._author(name))
+        lack = promote(self.scene.workspace, self.scene.bundle.policies, policy, name, self._author(name))
         self.authors.add((account, self.variant))
-        self.promoters = self.promoters | {account} if takes_two else set()
-        assert bool(lack) == (takes_two and len(self.promoters & self.able) < 2), lack
+        earlier = {one for one in self.promoters if one[1] == self.variant}
+        self.promoters = {*earlier, (account, self.variant)} if takes_two else set()
+        assert bool(lack) == (takes_two and len({one for one, _ in self.promoters} & self.able) < 2), lack
         if not lack:
             self.promoted = self.variant
             self.promoters = set()
@@ -240,10 +241,12 @@ class ApprovalMachine(RuleBasedStateMachine):
         for move in journal[self.seen :]:
             if move["token"] in OURS and move["to"] == "accepted":
                 assert self.variant == self.promoted, "nobody is accepted under other policies than the promoted ones"
+                authors = {account for account, variant in self.authors if variant == self.variant}
+                single = authors if len(authors & self.able) < 2 else set()
                 counted = {
                     account
                     for account, variant in self.approved[move["user"]]
-                    if account in self.able and variant == self.variant and (account, variant) not in self.authors
+                    if account in self.able and variant == self.variant and account not in single
                 }
                 assert len(counted) > 1 or self.variant == ALONE, (move, self.approved, self.able, self.authors)
                 self.approved[move["user"]].clear()

@@ -105,7 +105,7 @@ def test_whoever_promoted_this_version_does_not_count(scene: HubWorkspace) -> No
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.account_id))
-    assert "you promoted" in decide_as(scene, author_of(mia)).why
+    assert "you alone promoted" in decide_as(scene, author_of(mia)).why
     assert decide_as(scene, author_of(kim)).kind is OutcomeKind.DEFERRED
     assert decide_as(scene, author_of(mia)).kind is OutcomeKind.REFUSED
     assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
@@ -115,9 +115,9 @@ def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_sa
     mia = create_member(scene, "mia")
     (policy,) = scene.bundle.policies
     for by in (author_of(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
-        promote(scene.workspace, policy, "mia", by)
-    assert "you promoted" in decide_as(scene, author_of(mia)).why
-    assert "you promoted" in decide_as(scene, RunAuthor(account="id-of-another-mia")).why
+        promote(scene.workspace, scene.bundle.policies, policy, "mia", by)
+    assert "you alone promoted" in decide_as(scene, author_of(mia)).why
+    assert "you alone promoted" in decide_as(scene, RunAuthor(account="id-of-another-mia")).why
 
 
 def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> None:

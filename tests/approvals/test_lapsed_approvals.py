@@ -44,7 +44,7 @@ LOSSES: dict[str, Callable[[HubWorkspace, Member], object]] = {
     "the member is a viewer now": lambda scene, mia: store_member(scene.store, mia.name, MemberRole.VIEWER),
     "the member sees other repos": lambda scene, mia: store_member(scene.store, mia.name, repos=("other/*",)),
     "the approver promoted the policy": lambda scene, mia: promote(
-        scene.workspace, scene.bundle.policies[0], "mia", author_of(mia)
+        scene.workspace, scene.bundle.policies, scene.bundle.policies[0], "mia", author_of(mia)
     ),
 }
 
@@ -72,7 +72,7 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     path, backup = scene.folder / "desk.db", tmp_path / "backup.db"
     write_backup(path, backup)
     mia = create_member(scene, "mia")
-    promote(scene.workspace, scene.bundle.policies[0], "mia", author_of(mia))
+    promote(scene.workspace, scene.bundle.policies, scene.bundle.policies[0], "mia", author_of(mia))
     scene.close()
     restore_backup(
         backup,
@@ -88,6 +88,6 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     scene.begin()
     for repo in scene.repos:
         scene.sync(repo=repo)
-    assert "you promoted" in decide_as(scene, author_of(create_member(scene, "mia"))).why
+    assert "you alone promoted" in decide_as(scene, author_of(create_member(scene, "mia"))).why
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert scene.status_on_hub("ada") == "pending"

@@ -12,6 +12,7 @@ import pytest
 from hf_gate.automation.service.turn_permissions import is_promoted, promote
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.approvals import PROMOTED_SETTING
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.errors import NotAllowed
 from hf_gate.ledger.service.ledger_verification import verify_ledger
@@ -52,7 +53,7 @@ def write_files(scene: HubWorkspace, policy: str) -> None:
 
 def promote_as(scene: HubWorkspace, by: RunAuthor) -> str:
     policies = load_policies(scene.workspace).policies
-    return "".join(promote(scene.workspace, policy, str(by.account), by) for policy in policies)
+    return "".join(promote(scene.workspace, policies, policy, str(by.account), by) for policy in policies)
 
 
 def rename(scene: HubWorkspace) -> None:
@@ -187,3 +188,68 @@ def test_a_policy_for_one_person_at_a_repo_for_two_takes_two_promoters(scene: Hu
     assert promote_as(scene, author_of(create_member(scene, "mia"))) == ""
     third = create_member(scene, "kim")
     assert decide_as(scene, author_of(third)).why == "approval 1 of 2"
+
+
+INLINE = TWO_REVIEWERS.replace(
+    "rules:", 'tables: {vip: ["@mit.edu"]}\nrules:\n  - {id: vip, when: tables.vip, then: accept}'
+)
+CHANGED = {
+    "a row of an own table": (INLINE, INLINE.replace("@mit.edu", "@ethz.ch")),
+    "the requests that it judges": (TWO_REVIEWERS, TWO_REVIEWERS.replace("rules:", "judges: [accepted]\nrules:")),
+    "fewer days": (TWO_REVIEWERS, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 30d")),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGED.values(), ids=CHANGED)
+def test_each_change_but_of_texts_takes_two_promoters(scene: HubWorkspace, before: str, after: str) -> None:
+    use_policy(scene, before)
+    write_files(scene, after)
+    assert "another member must run `hf-gate policy promote wishes`" in promote_as(scene, OWNER)
+    assert decide_as(scene, OWNER).kind is OutcomeKind.DEFERRED
+
+
+def test_two_members_who_promoted_a_version_are_two_approvers(scene: HubWorkspace) -> None:
+    mia = create_member(scene, "mia")
+    write_files(scene, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
+    for by in (OWNER, author_of(mia)):
+        promote_as(scene, by)
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
+    assert decide_as(scene, author_of(mia)).kind is OutcomeKind.DONE
+
+
+def test_a_second_member_can_promote_an_active_version_so_that_both_count(scene: HubWorkspace) -> None:
+    promote_as(scene, OWNER)
+    assert "you alone promoted" in decide_as(scene, OWNER).why
+    promote_as(scene, RunAuthor(account="id-stranger"))
+    assert "you alone promoted" in decide_as(scene, OWNER).why, "a stranger is no second person"
+    promote_as(scene, author_of(create_member(scene, "mia")))
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
+
+
+def test_an_author_stays_one_when_only_texts_change(scene: HubWorkspace) -> None:
+    promote_as(scene, OWNER)
+    write_files(scene, TWO_REVIEWERS.replace("Please ask again.", "Please ask once more."))
+    assert promote_as(scene, RunAuthor(account="id-stranger")) == ""
+    assert "you alone promoted" in decide_as(scene, OWNER).why
+
+
+def test_another_policy_for_two_people_takes_two_promoters_to_decide_there(scene: HubWorkspace) -> None:
+    first = TWO_REVIEWERS.replace('["*/*", "datasets/*/*"]', f"[{scene.repos[0]}]")
+    other = first.replace(str(scene.repos[0]), str(scene.repos[1])).replace("policy: wishes", "policy: other")
+    (scene.folder / "policies" / "other.yaml").write_text(other)
+    use_policy(scene, first)
+    (scene.folder / "policies" / "other.yaml").write_text(other.replace(str(scene.repos[1]), '"*/*"'))
+    assert "another member must run `hf-gate policy promote other`" in promote_as(scene, OWNER)
+
+
+def test_a_policy_that_was_gone_when_two_people_were_asked_for_does_not_come_back_alone(scene: HubWorkspace) -> None:
+    with scene.store.writing() as write:
+        write.write_setting(PROMOTED_SETTING, "{}")
+    away = scene.folder / "away.yaml"
+    write_files(scene, OTHER)
+    assert promote_as(scene, THIRD) == ""
+    (scene.folder / "policies" / "wishes.yaml").rename(away)
+    write_files(scene, TWO_REVIEWERS)
+    assert promote_as(scene, THIRD) == ""
+    away.rename(scene.folder / "policies" / "other.yaml")
+    assert "this version of the policy other was not promoted" in decide_as(scene, OWNER).why

@@ -92,7 +92,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     scene.store.request_stop(run.id, "stop")
     halt_run(scene.store, scene.reload(run), "stop", to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
-    promote(scene.workspace, policy, "lena")
+    promote(scene.workspace, scene.bundle.policies, policy, "lena")
     assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
     assert list_statuses(scene) == {"accepted"}
 
@@ -150,7 +150,7 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
     (held,) = [one for one in list_problems(scene.workspace) if one.kind == "held_policy"]
     assert held.sentence.startswith("60 changes of policy wishes held")
     (policy,) = scene.bundle.policies
-    promote(scene.workspace, policy, "lena")
+    promote(scene.workspace, scene.bundle.policies, policy, "lena")
     assert [one for one in list_problems(scene.workspace) if one.kind == "held_policy"] == []
     assert to_builtins(turn_result_record(scene.turn()))["held"] == {}
     assert scene.store.setting("held") is None

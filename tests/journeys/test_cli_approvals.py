@@ -184,14 +184,15 @@ def test_two_people_who_accept_somebody_again_with_a_later_end_give_it(fresh: Lo
     assert len(owner.run("ends", "ls", "--within", "701d", "--json").json) == 1
 
 
-def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: LocalHub, desk: Path) -> None:
+def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_unread_folder(tmp_path, fresh, [MODEL]))
+    policy = tmp_path / "policies" / "lantern.yaml"
+    policy.write_text(f"{TWO_REVIEWERS.replace('reviewers: 2', 'until: 1y')}")
     owner, admin = Console(fresh), Console(fresh, "admin")
-    policy = desk / "policies" / "lantern.yaml"
-    policy.write_text(f"{TWO_REVIEWERS}    until: 1y\n")
     assert owner.run("sync", "--full").code == 0
-    promote_policy(fresh, "lantern")
-    for console in (owner, admin):
-        assert console.run("accept", f"ada-l@{MODEL}").code == 0
+    assert owner.run("accept", f"ada-l@{MODEL}", "--yes").code == 0
     policy.write_text(f"{TWO_REVIEWERS}    until: 2y\n")
     promote_policy(fresh, "lantern")
     shown, real = (owner.run("ends", "set", "--all", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
@@ -201,18 +202,17 @@ def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: 
     assert "1 end date changed" in admin.run("ends", "set", "--all", "--with-end", "--yes").out
 
 
-def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(
-    fresh: LocalHub, desk: Path
-) -> None:
-    (desk / "policies" / "lantern.yaml").write_text(f"{TWO_REVIEWERS}    until: 1y\n")
+@pytest.mark.usefixtures("desk")
+def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(fresh: LocalHub) -> None:
     owner, nameless = Console(fresh), Console(fresh, "")
     assert owner.run("sync", "--full").code == 0
     refused = nameless.run("policy", "promote", "lantern", "--yes")
     assert refused.code == 4, refused.err
     assert "no Hub account is signed in here" in refused.error
-    assert owner.run("policy", "promote", "lantern", "--yes", "--json").json["promoted"]
+    assert "You promoted lantern@" in owner.run("policy", "promote", "lantern", "--yes").out
+    assert "nothing was done" in owner.run("policy", "promote", "lantern", "--yes").out
     first = owner.run("accept", f"ada-l@{MODEL}")
-    assert "you promoted this version of the policy" in first.out + first.err
+    assert "you alone promoted this version of the policy; another member can promote it, too" in first.out + first.err
 
 
 @pytest.mark.usefixtures("desk")
@@ -243,7 +243,7 @@ def test_a_terminal_with_an_older_copy_of_the_files_accepts_nobody(fresh: LocalH
     assert owner.run("sync", "--full").code == 0
     held = owner.run("accept", f"ada-l@{MODEL}", "--yes", "--workspace", str(old))
     assert "deferred: two people decide here" in held.out
-    assert "let somebody who will not approve run `hf-gate policy promote lantern`" in held.out
+    assert "or run `hf-gate policy promote lantern`; whoever promotes a version alone" in held.out
     assert "a second person must accept" not in held.err
     assert owner.run("run", "--once", "--workspace", str(old)).code == 0
     assert status_of(fresh, "ada-l") == "pending"

@@ -138,9 +138,18 @@ class ApprovalBook:
             if member.account_id in accounts and member.account_id != run.account
         ]
 
-    def authors(self, quorum: Quorum) -> list[PolicyAuthor]:
-        """Return the people who promoted the policy versions that ask for two people."""
-        return read_policy_authors(self._reader, quorum.policies)
+    def find_single_authors(self, quorum: Quorum, able: frozenset[str] | None) -> list[PolicyAuthor]:
+        """Return the people who promoted a policy version that asks for two people, and no second person did."""
+        found = read_policy_authors(self._reader, quorum.policies)
+        people = {
+            digest: self.standing.select_people(
+                one.account
+                for one in found
+                if one.digest == digest and one.account is not None and one.account in (able or ())
+            )
+            for digest in quorum.policies
+        }
+        return [one for one in found if len(people[one.digest]) < 2]
 
     def list_stored(self, requests: Collection[int]) -> dict[int, list[Approval]]:
         """Return all stored approvals of these requests, whether they count or not."""
@@ -176,8 +185,8 @@ class ApprovalBook:
     ) -> list[Approval]:
         """Return those of the stored approvals of a request that count now."""
         who = row.person.identity
-        authors = self.authors(quorum)
         able = self.able_accounts(row.repo)
+        authors = self.find_single_authors(quorum, able)
         asker = (who.username, who.user_id)
         able_ones = [
             one
@@ -191,7 +200,9 @@ class ApprovalBook:
     def explain(self, row: RequestRow, quorum: Quorum, approver: Approver, given: Iterable[Approval]) -> str:
         """Return why the approval of this person would not count beside those given; "" if it would."""
         who = row.person.identity
-        why = why_not_counted(approver, (who.username, who.user_id), self.authors(quorum), self.able_accounts(row.repo))
+        able = self.able_accounts(row.repo)
+        authors = self.find_single_authors(quorum, able)
+        why = why_not_counted(approver, (who.username, who.user_id), authors, able)
         if why or approver.account is None:
             return why
         return self.standing.explain(approver.account, [one.account for one in given])

@@ -105,8 +105,8 @@ def _describe_difference(name: str, last: str, *, is_missing: bool) -> str:
         )
     use = f"use the files with its last promoted version ({last[:8]}), or " if last else ""
     return (
-        f"two people decide here, and this version of the policy {name} was not promoted; {use}let somebody who will "
-        f"not approve run `hf-gate policy promote {name}`"
+        f"two people decide here, and this version of the policy {name} was not promoted; {use}run "
+        f"`hf-gate policy promote {name}`; whoever promotes a version alone is not one of its two approvers"
     )
 
 

@@ -47,17 +47,19 @@ def is_promoted(store: Store, policy: Policy) -> bool:
     )
 
 
-def promote(workspace: Workspace, policy: Policy, actor: str, author: RunAuthor = NO_AUTHOR) -> str:
+def promote(
+    workspace: Workspace, policies: Collection[Policy], policy: Policy, actor: str, author: RunAuthor = NO_AUTHOR
+) -> str:
     """Let a policy version act unattended, delete its halts, and record the actor in the ledger.
 
-    The actor does not count as one of two approvers under this version. Return why a second member must promote it
-    before it may act; "" if it may.
+    `policies` are all policies of the files. Who alone promoted a version is not one of its two approvers. Return why a
+    second member must promote it before it may act; "" if it may.
     """
     event = e.PolicyPromoted(policy=policy.name, digest=policy.digest, member=author.member, account=author.account)
     with workspace.store.writing() as write:
         write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
         write_policy_author(write, PolicyAuthor(policy.digest, actor, author.member, author.account))
-        lack = record_promotion(workspace, write, policy, author.account)
+        lack = record_promotion(workspace, write, policies, policy, author.account)
         if not lack:
             write_promotion(write, policy.name, policy.digest)
             delete_halts_of(write, policy.digest)

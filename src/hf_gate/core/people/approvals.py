@@ -109,22 +109,15 @@ class PolicyAuthor(NamedTuple):
 class PromotedPolicy(Struct, frozen=True, omit_defaults=True):
     """The version of a policy that was promoted last, and the accounts that promoted the `next` one, if it needs two.
 
-    `is_double` says whether it asks for two people. `single` are the digests of the ways in which one person is enough.
+    `is_double` says whether it asks for two people. `decides` is the digest of all but its texts.
     """
 
     digest: str = ""
     repos: tuple[str, ...] = ()
     is_double: bool = False
-    single: tuple[str, ...] = ()
+    decides: str = ""
     next: str = ""
     promoters: tuple[str, ...] = ()
-
-    def asks_more_than(self, other: PromotedPolicy) -> bool:
-        """Tell whether this version asks for two people where another one does not."""
-        if not self.is_double:
-            return False
-        covers = other.is_double and {*self.repos} <= {*other.repos}
-        return not covers or not {*other.single} <= {*self.single}
 
 
 class ApprovalAlarm(NamedTuple):
@@ -192,7 +185,7 @@ def why_not_counted(
         return "you cannot approve your own request"
     for author in authors:
         if author.account == account or (author.member is not None and author.member == approver.member):
-            return "you promoted this version of the policy"
+            return "you alone promoted this version of the policy; another member can promote it, too"
     if able is not None and account not in able:
         return "your Hub account is no member who may decide here"
     return ""

@@ -6,10 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Final
 
 from hf_gate.core.people.grants import Duration
 from hf_gate.core.policy_model import Action, FactEnd, Policy, PolicyMode, Rule, TableSpec, Until
 from hf_gate.policies.expressions.expression_parser import normalize_expression, read_names
+
+_TEXTS: Final = ("reason", "reason_template", "notice", "end_reason")
 
 
 def policy_digest(policy: Policy) -> str:
@@ -34,6 +37,15 @@ def canonical_policy(policy: Policy) -> str:
         "rules": [canonical_rule(rule) for rule in policy.rules],
     }
     return json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+
+
+def decision_digest(policy: Policy) -> str:
+    """Return the SHA-256 of what decides in a policy: of `canonical_policy` without the texts that applicants get."""
+    document = json.loads(canonical_policy(policy))
+    for rule in document["rules"]:
+        for key in _TEXTS:
+            rule.pop(key, None)
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def lets_in(sources: Iterable[str], let: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ from hf_gate.verdicts.records import (
     PromotionRecord,
     RepoChangesRecord,
 )
-from hf_gate.verdicts.rows.policy_authors import read_promoted_policies
+from hf_gate.verdicts.rows.policy_authors import read_policy_authors, read_promoted_policies
 
 from .policy_files import print_errors, read_policies
 
@@ -37,8 +37,8 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
     First shows what that turn would change. The promotion is recorded in the audit log and applies only to this
-    version: a policy whose meaning changes needs a new promotion. A version that lets one person accept where two must
-    needs the promotion of two members.
+    version: a policy whose meaning changes needs a new promotion. Where two people approve, two members must promote
+    each change of the rules. Whoever promotes a version alone is not one of its two approvers.
     After a promotion, a version whose run was paused or stopped can continue.
     """
     policies = read_policies(context, needs_workspace=True, prints_workspace=False)
@@ -54,24 +54,28 @@ def policy_promote(context: CommandContext, *, name: str, yes: bool, max_changes
     if account is None and (was_double or policy.has_two_person_rule):
         raise NotAllowed(
             f"policy {name} asks for two people, and no Hub account is signed in here; nothing was done.",
-            hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
+            hint="Set HF_TOKEN to a token of your account.",
         )
-    is_known = is_promoted(workspace.store, policy)
-    changes = [] if is_known else _first_turn(workspace, bundle, policy)
+    authors = {one.account for one in read_policy_authors(workspace.store, [policy.digest])}
+    is_active = is_promoted(workspace.store, policy)
+    is_known = is_active and (not policy.has_two_person_rule or account is None or account.id in authors)
+    changes = [] if is_active else _first_turn(workspace, bundle, policy)
     lack = ""
     if not is_known:
         _confirm(context, workspace, policy, changes, yes=yes, max_changes=max_changes)
         author = RunAuthor(account=account.id if account else None)
-        lack = promote(workspace, policy, find_actor(context), author)
+        lack = promote(workspace, bundle.policies, policy, find_actor(context), author)
     record = PromotionRecord(
         policy=policy.name,
         digest=policy.digest,
-        promoted=not is_known and not lack,
+        promoted=not is_active and not lack,
         lacks=lack or None,
         changes=dict(Counter(change.verb for change in changes)),
         repos=_by_repo(changes),
     )
-    context.out.document(record, lambda: _promotion_lines(policy, lack, is_known=is_known), quiet=[policy.digest])
+    context.out.document(
+        record, lambda: _promotion_lines(policy, lack, is_known=is_known, is_active=is_active), quiet=[policy.digest]
+    )
     return 0
 
 
@@ -139,7 +143,7 @@ def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str
         return
     lead = f"Policy {version} will act unattended."
     if any(rule.reviewers > 1 for rule in policy.rules):
-        yield "Some of its rules ask for two reviewers. You will not count as one of them for this version."
+        yield "Some of its rules ask for two reviewers. Whoever promotes it alone is not one of them."
     if not changes:
         yield f"{lead} It would change nothing in its first turn, as of the last sync."
         return
@@ -157,12 +161,14 @@ def _by_repo(changes: Sequence[Change]) -> list[RepoChangesRecord]:
     ]
 
 
-def _promotion_lines(policy: Policy, lack: str, *, is_known: bool) -> list[str]:
+def _promotion_lines(policy: Policy, lack: str, *, is_known: bool, is_active: bool) -> list[str]:
     version = f"{policy.name}@{policy.digest[:8]}"
     if lack:
-        return [f"{version} lets one person accept where two must, so it does not apply yet: {lack}."]
+        return [f"Two people approve there, so {version} does not apply yet: {lack}."]
     if is_known:
         return [f"{version} can already act unattended; nothing was done."]
+    if is_active:
+        return [f"You promoted {version}, too. Recorded in the audit log."]
     if policy.mode is PolicyMode.SHADOW:
         return [f"{version} asks for no second person from now on. Recorded in the audit log."]
     return [f"{version} can act unattended from now on, within the guards of the workspace. Recorded in the audit log."]

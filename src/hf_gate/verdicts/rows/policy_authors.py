@@ -30,6 +30,12 @@ def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
     write.db.run(sql, (author.digest, author.actor, author.member or "", author.account or ""))
 
 
+def copy_policy_authors(write: Writer, digest: str, new: str) -> None:
+    """Make the people who promoted one version also the authors of a new one."""
+    for author in read_policy_authors(write, [digest]):
+        write_policy_author(write, author._replace(digest=new))
+
+
 def read_promoted_policies(reader: Reader) -> dict[str, PromotedPolicy]:
     """Return the version of each policy that was promoted last, by the name of the policy."""
     text = reader.reads.setting(PROMOTED_SETTING)
