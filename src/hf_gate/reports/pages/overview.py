@@ -84,7 +84,7 @@ def asked_chart(overview: OverviewRecord) -> Chart:
 WIDTH: Final = 720
 HEIGHT: Final = 190
 _LEFT: Final = 56  # room for the numbers of the axis
-_RIGHT: Final = 4
+_RIGHT: Final = 12  # room for half a date
 _TOP: Final = 14  # room for the highest number of the axis
 _BOTTOM: Final = 22  # room for the dates
 _LABEL_EVERY: Final = 4  # weeks
