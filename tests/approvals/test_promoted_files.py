@@ -145,9 +145,17 @@ def test_only_members_who_may_decide_there_let_one_person_accept(scene: HubWorks
     viewer = create_member(scene, "vic", role=MemberRole.VIEWER)
     write_files(scene, POLICY)
     for by in (THIRD, author_of(viewer), RunAuthor()):
-        with pytest.raises(NotAllowed, match="you are no member who may decide at all its repos"):
+        with pytest.raises(NotAllowed, match="you are none of them"):
             promote_as(scene, by)
     assert "another member" in promote_as(scene, OWNER)
+
+
+def test_repos_that_are_not_synced_yet_have_nobody_who_may_promote(scene: HubWorkspace) -> None:
+    elsewhere = TWO_REVIEWERS.replace('["*/*", "datasets/*/*"]', "[acme/unread]")
+    use_policy(scene, elsewhere)
+    write_files(scene, elsewhere.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
+    with pytest.raises(NotAllowed, match="none of its repos is synced yet"):
+        promote_as(scene, OWNER)
 
 
 def test_a_new_member_is_no_second_promoter_beside_whoever_added_them(scene: HubWorkspace) -> None:

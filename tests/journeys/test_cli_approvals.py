@@ -254,5 +254,5 @@ def test_a_terminal_with_an_older_copy_of_the_files_accepts_nobody(fresh: LocalH
     assert "does not apply yet: another member must run `hf-gate policy promote lantern`, too" in fewer.out
     stranger = Console(fresh, "writer").run("policy", "promote", "lantern", "--yes", "--workspace", str(old))
     assert stranger.code == 4
-    assert "you are no member who may decide at all its repos" in stranger.error
+    assert "you are none of them" in stranger.error
     assert "approval 1 of 2" in owner.run("accept", f"bob99@{MODEL}", "--yes").out

@@ -76,9 +76,9 @@ def _list_promoters(
     ]
     if account not in able:
         raise NotAllowed(
-            f"two members must promote this version of policy {policy.name}, and you are no member who may decide "
-            "at all its repos; nothing was done.",
-            hint="Add a second member who may decide there: hf-gate members add NAME",
+            f"two members who may decide at all its repos must promote this version of policy {policy.name}, and you "
+            "are none of them; nothing was done.",
+            hint="`hf-gate members ls` shows the members; `hf-gate members add NAME` adds one.",
         )
     return able
 

@@ -7,14 +7,15 @@ one person and a selection by another meet (`approvals/service/approvals.py`).
 1. No acceptance is sent without the approvals that the policies ask for: by a command, page, plan, turn, retry or
    resumed run.
 2. A person counts once, by the id of their Hub account, whatever ways and names they use.
-3. A key, the requester, an author of the policy version, and a person who may not decide there now never count.
+3. A key, the requester, whoever alone promoted the policy version, and a person who may not decide there now never
+   count.
 4. An approval counts for one version of the request and under the same rules. A change of either ends it.
 5. An approval can be taken back until it is used. It does not return when a run is resumed. An undone act leaves none.
 6. Nobody gives more access than each approver approved: no later end, and no condition fewer. Longer access needs the
    same approvals.
 7. One person can reject, and shorten access. An earlier end deletes the approvals of a longer one.
 8. Where the promoted policies ask for two people, nobody is accepted under other policies: by files that are missing,
-   cannot be read, or differ from the promoted versions. A version that asks for fewer people takes two promoters.
+   cannot be read, or differ from the promoted versions. Each change of more than texts takes two promoters.
 9. An acceptance outside hf-gate without approvals is not undone. It raises an alarm until a person acknowledges it.
 """
 

@@ -448,7 +448,7 @@ CREATE TABLE endorsements (
     PRIMARY KEY (act, account)
 ) WITHOUT ROWID;
 
--- who promoted a version of a policy; they do not count as approvers under it
+-- who promoted a version of a policy; whoever did so alone does not count as an approver under it
 CREATE TABLE policy_authors (
     digest TEXT NOT NULL,
     actor TEXT NOT NULL,

@@ -439,9 +439,7 @@ def connect_workspace(
         command=command,
         country_of=_make_country_lookup(),
         load_classifier=_load_classifier,
-        erasures=None
-        if not is_own or location.folder is None or not is_on_server(url)
-        else location.folder / "erasures.jsonl",
+        erasures=_find_erasures_file(location, url) if is_own else None,
         keeper=connection.keeper if is_own and not read_only else None,
     )
     reopen = partial(reopen_workspace, settings)
@@ -461,6 +459,11 @@ def connect_workspace(
         is_hub_open=lambda: connection.is_hub_open,
         reopen=reopen,
     )
+
+
+def _find_erasures_file(location: WorkspaceLocation, url: str) -> Path | None:
+    """Return the file beside hf-gate.yaml that lists erasures for a store on a server; a SQLite store has its own."""
+    return location.folder / "erasures.jsonl" if location.folder is not None and is_on_server(url) else None
 
 
 @contextmanager
