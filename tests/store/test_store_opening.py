@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -260,6 +261,26 @@ def test_flipped_bits_are_refused_or_do_no_harm(path: Path) -> None:
         for beside in ("-wal", "-shm"):
             path.with_name(path.name + beside).unlink(missing_ok=True)
     assert refused > len(whole) // 4096 * 0.8  # the rest are pages of overflow and of nothing
+
+
+def _open_interrupted(path: Path, wait_ms: int) -> None:
+    signal.setitimer(signal.ITIMER_REAL, wait_ms / 1000)
+    open_store(path, endpoint=ENDPOINT).close()
+    time.sleep(0.5)
+
+
+def test_a_ctrl_c_during_the_check_for_damage_is_not_lost(path: Path) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        for number in range(40):
+            with store.writing() as write:
+                write.write_setting(f"filler {number}", "x" * 1_000_000)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for wait_ms in range(1, 40, 4):
+            with pytest.raises(KeyboardInterrupt):
+                _open_interrupted(path, wait_ms)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 # ---- a full disk ---------------------------------------------------------------------------------------------------------

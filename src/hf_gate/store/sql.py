@@ -182,7 +182,7 @@ class Sqlite(DatabaseConnection):
         return "IN (SELECT value FROM json_each(?))", json.dumps(list(values))
 
     def read_until_interrupted(self, sql: str) -> str | None:
-        """Return the single value that a statement returns; None if the progress handler interrupted it."""
+        """Return the single value that a statement returns; None if it was interrupted."""
         try:
             with self._in_use:
                 return str(self.raw.execute(sql).fetchone()[0])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Final
 
 from msgspec import Struct
@@ -283,11 +283,12 @@ def _check_damage(db: Sqlite) -> None:
     """Check for damage for at most 0.3 s, which covers a small store completely; `hf-gate audit verify` checks
     everything.
     """
-    end = time.monotonic() + _MAX_CHECK_S
-    db.raw.set_progress_handler(lambda: time.monotonic() > end, 1_000)
+    timer = Timer(_MAX_CHECK_S, db.raw.interrupt)  # SQLite would swallow a Ctrl-C that a progress handler meets
+    timer.start()
     try:
         found = db.read_until_interrupted("PRAGMA quick_check(1)")
     finally:
-        db.raw.set_progress_handler(None, 0)
+        timer.cancel()
+        timer.join()
     if found is not None and found != "ok":
         raise StoreDamaged(f"{db.at} is damaged: {found}.")
