@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,20 +43,8 @@ mode: enforce
 rules:
   - {{id: all, then: accept}}
 """
+_POLICY_FILE: Final = "policies/starter.yaml"
 _MISTAKE: Final = "nonsense: 1\n"
-_EVENTS: Final = {
-    "22:00": "two people ask",
-    "02:00": "the token is revoked",
-    "02:40": "a new token is in its file",
-    "03:00": "the Hub does not answer",
-    "03:40": "the Hub answers again",
-    "04:00": "the disk is full",
-    "05:20": "there is room again",
-    "05:40": "somebody makes a mistake in hf-gate.yaml",
-    "06:20": "it is corrected",
-    "06:40": "somebody makes a mistake in a policy",
-    "07:20": "it is corrected",
-}
 
 
 @dataclass
@@ -69,19 +57,22 @@ class Night:
     mailbox: Mailbox
     is_revoked: bool = False
     is_full: bool = False
+    is_killed: bool = False
     turns: int = 0
     seen: tuple[int, int] = (0, 0)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 
     def play(self) -> None:
-        """Play from 22:00 to 08:20."""
+        """Play from 22:00 to 11:20."""
         self._advance_to("21:40")
         self._turn()
-        while (moment := self._next()) != "08:40":
-            self._happen(moment)
+        while (moment := self._next()) != "11:40":
+            what, happen = _EVENTS.get(moment, ("", None))
+            if happen is not None:
+                happen(self)
             self._turn()
-            if (arrived := self._collect()) or moment in _EVENTS:
-                self.rows.append((moment, _EVENTS.get(moment, ""), arrived))
+            if (arrived := self._collect()) or what:
+                self.rows.append((moment, what, arrived))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.hub.clock.now(), UTC)
@@ -99,26 +90,15 @@ class Night:
         self._advance_to(moment)
         return moment
 
-    def _happen(self, moment: str) -> None:
-        match moment:
-            case "22:00":
-                request_access(self.hub, ["bob", "cy"], DATASET)
-            case "02:00" | "02:40":
-                self.is_revoked = moment == "02:00"
-            case "03:00":
-                self.hub.set_faults(["down:s=100000"])
-            case "03:40":
-                self.hub.set_faults([])
-            case "04:00" | "05:20":
-                self.is_full = moment == "04:00"
-            case "05:40" | "06:20":
-                self._spoil("hf-gate.yaml", is_good=moment == "06:20")
-            case "06:40" | "07:20":
-                self._spoil("policies/starter.yaml", is_good=moment == "07:20")
-            case _:
-                pass
+    def kill_loop(self) -> None:
+        """Kill `hf-gate run` after its first turn."""
+        self.is_killed = True
+        with Console(self.hub).start("run", "--every", "20m") as loop:
+            if loop.stdout is None or not loop.stdout.readline():
+                raise RuntimeError("hf-gate run has ended by itself")
+            loop.kill()
 
-    def _spoil(self, name: str, *, is_good: bool) -> None:
+    def spoil(self, name: str, *, is_good: bool) -> None:
         """Add a line with a mistake to a file, or remove it."""
         file = self.folder / name
         text = file.read_text("utf-8")
@@ -126,6 +106,8 @@ class Night:
 
     def _turn(self) -> None:
         self.turns += 1
+        if self.is_killed:
+            return
         console = Console(self.hub, "hf_local_revoked" if self.is_revoked else "owner")
         words = ["run", "--once", "--max-wait", "1s"]
         if self.is_full:  # no file may grow, as on a full disk
@@ -147,6 +129,27 @@ class Night:
         return "<br>".join(_shorten(text) for text in found)
 
 
+_EVENTS: Final[dict[str, tuple[str, Callable[[Night], object]]]] = {
+    "22:00": ("two people ask", lambda night: request_access(night.hub, ["bob", "cy"], DATASET)),
+    "02:00": ("the token is revoked", lambda night: setattr(night, "is_revoked", True)),
+    "02:40": ("a new token is in its file", lambda night: setattr(night, "is_revoked", False)),
+    "03:00": ("the Hub does not answer", lambda night: night.hub.set_faults(["down:s=100000"])),
+    "03:40": ("the Hub answers again", lambda night: night.hub.set_faults([])),
+    "04:00": ("the disk is full", lambda night: setattr(night, "is_full", True)),
+    "05:20": ("there is room again", lambda night: setattr(night, "is_full", False)),
+    "05:40": ("somebody makes a mistake in hf-gate.yaml", lambda night: night.spoil("hf-gate.yaml", is_good=False)),
+    "06:20": ("it is corrected", lambda night: night.spoil("hf-gate.yaml", is_good=True)),
+    "06:40": ("somebody makes a mistake in a policy", lambda night: night.spoil(_POLICY_FILE, is_good=False)),
+    "07:20": ("it is corrected", lambda night: night.spoil(_POLICY_FILE, is_good=True)),
+    "07:40": ("the mail server takes no mail", lambda night: setattr(night.mailbox, "content_answer", "451 try later")),
+    "08:20": ("it takes mail again", lambda night: setattr(night.mailbox, "content_answer", "250 OK")),
+    "08:40": ("this machine's clock is wrong", lambda _: os.environ.pop("HF_GATE_CLOCK")),
+    "09:40": ("the clock is right again", lambda _: os.environ.update(HF_GATE_CLOCK="hub")),
+    "10:00": ("hf-gate run is killed", lambda night: night.kill_loop()),
+    "11:00": ("hf-gate run is started again", lambda night: setattr(night, "is_killed", False)),
+}
+
+
 def _read_lines(mail: Message) -> list[str]:
     """Return the lines of a mail above its last paragraph, which names the Hub and the workspace."""
     content = mail.get_payload(decode=True)
@@ -158,6 +161,7 @@ def _shorten(text: str) -> str:
     text = re.sub(r"http://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+", "the Hub", text.strip())
     text = re.sub(r"(?<=\s)/\S+/(?=hf-gate\.yaml)", "", text)
     text = re.sub(r"(?<=\s)/\S+", "the store", text)
+    text = re.sub(r"is \d+ \w+ behind", "is 12 h behind", text)  # it depends on the hour at which the night is played
     text = re.sub(r"would be in \d+ s", "would be in 60 s", text)  # longer if more calls failed at the same time
     return re.sub(r"\br_\w{12}\b", "r_...", text).replace("|", "/")
 
