@@ -43,6 +43,7 @@ mode: enforce
 rules:
   - {{id: all, then: accept}}
 """
+_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 _POLICY_FILE: Final = "policies/starter.yaml"
 _MISTAKE: Final = "nonsense: 1\n"
 
@@ -55,7 +56,6 @@ class Night:
     folder: Path
     hook: Hook
     mailbox: Mailbox
-    is_revoked: bool = False
     is_full: bool = False
     is_killed: bool = False
     turns: int = 0
@@ -64,6 +64,7 @@ class Night:
 
     def play(self) -> None:
         """Play from 22:00 to 11:20."""
+        self.write_token(self.hub.tokens["owner"])
         self._advance_to("21:40")
         self._turn()
         while (moment := self._next()) != "11:40":
@@ -90,6 +91,9 @@ class Night:
         self._advance_to(moment)
         return moment
 
+    def write_token(self, text: str) -> None:
+        (self.folder / _TOKEN_FILE).write_text(text, "utf-8")
+
     def kill_loop(self) -> None:
         """Kill `hf-gate run` after its first turn."""
         self.is_killed = True
@@ -108,8 +112,8 @@ class Night:
         self.turns += 1
         if self.is_killed:
             return
-        console = Console(self.hub, "hf_local_revoked" if self.is_revoked else "owner")
-        words = ["run", "--once", "--max-wait", "1s"]
+        console = Console(self.hub)
+        words = ["run", "--once", "--max-wait", "1s", "--token-file", _TOKEN_FILE]
         if self.is_full:  # no file may grow, as on a full disk
             script = 'ulimit -f 0; exec "$@"'
             subprocess.run(
@@ -131,8 +135,10 @@ class Night:
 
 _EVENTS: Final[dict[str, tuple[str, Callable[[Night], object]]]] = {
     "22:00": ("two people ask", lambda night: request_access(night.hub, ["bob", "cy"], DATASET)),
-    "02:00": ("the token is revoked", lambda night: setattr(night, "is_revoked", True)),
-    "02:40": ("a new token is in its file", lambda night: setattr(night, "is_revoked", False)),
+    "00:00": ("the token file holds something else", lambda night: night.write_token("nonsense 1")),
+    "01:00": ("it holds the token again", lambda night: night.write_token(night.hub.tokens["owner"])),
+    "02:00": ("the token is revoked", lambda night: night.write_token("hf_local_revoked")),
+    "02:40": ("a new token is in its file", lambda night: night.write_token(night.hub.tokens["owner"])),
     "03:00": ("the Hub does not answer", lambda night: night.hub.set_faults(["down:s=100000"])),
     "03:40": ("the Hub answers again", lambda night: night.hub.set_faults([])),
     "04:00": ("the disk is full", lambda night: setattr(night, "is_full", True)),

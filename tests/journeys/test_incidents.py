@@ -189,6 +189,23 @@ def test_a_wrong_token_in_the_file_of_a_running_loop_is_one_incident_with_one_en
     assert console.run("status", "--check").code == 0
 
 
+def test_a_wrong_token_file_at_the_start_is_told_too(console: Console, hook: Hook, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(console.hub.tokens["owner"])
+    run_once(console)
+    file.write_text("not a token")
+    for _ in range(3):
+        assert console.run("run", "--once", "--token-file", str(file)).code == 2
+    (text,) = hook.texts
+    assert text.startswith("A turn of hf-gate run failed: the value of ")
+    assert console.spawn("run", "--every", "1s", "--token-file", str(file)).code == 2
+    assert "has ended: the value of" in hook.texts[1]
+    file.write_text(console.hub.tokens["owner"])
+    assert console.run("run", "--once", "--token-file", str(file)).code == 0
+    assert [text.startswith("Solved: ") for text in hook.texts] == [False, False, True]
+    assert hook.texts[2].endswith("1 other problem remains: hf-gate status --check"), "no loop runs yet"
+
+
 def test_a_full_disk_is_told_with_what_to_do_and_its_end_too(console: Console, hook: Hook) -> None:
     run_once(console)
     for _ in range(4):  # no file may grow, as on a full disk

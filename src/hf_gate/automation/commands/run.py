@@ -104,6 +104,7 @@ def run_(
     if reserve is not None:
         context.flags["reserve"] = reserve
     loop = _Loop(context, profiles, is_single=once, is_full=full_evaluation)
+    loop.connect()
     if log == "json":
         lines = LogLines(context.now)
         click.get_current_context().find_root().call_on_close(lines.install())
@@ -146,6 +147,19 @@ class _Loop:
         self._token_problem: UsageError | None = None
         self._notices = NoticeSender(context)
         self.follow_turn: Callable[[TurnRow], None] = lambda _: None
+
+    def connect(self) -> None:
+        """Read the settings. If only the token file is wrong, the turn reports that, so that it is stored and told."""
+        token_file = self.context.flags.get("token_file")
+        try:
+            _ = self.context.connection
+        except UsageError as problem:
+            if token_file is None:
+                raise
+            self._token_problem = problem
+            self.context.flags["token_file"] = None
+            _ = self.context.connection
+            self.context.flags["token_file"] = token_file
 
     def run_forever(self, pause: float | None) -> int:
         """Run turns until the process is stopped. An error that no later turn can mend ends the loop, and is told."""
