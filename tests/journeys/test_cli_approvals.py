@@ -212,7 +212,7 @@ def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_on
     assert "You promoted lantern@" in owner.run("policy", "promote", "lantern", "--yes").out
     assert "nothing was done" in owner.run("policy", "promote", "lantern", "--yes").out
     first = owner.run("accept", f"ada-l@{MODEL}")
-    assert "you alone promoted this version of the policy; another member can promote it, too" in first.out + first.err
+    assert "you promoted this version of the policy, and there are no members" in first.out + first.err
 
 
 @pytest.mark.usefixtures("desk")
@@ -256,3 +256,17 @@ def test_a_terminal_with_an_older_copy_of_the_files_accepts_nobody(fresh: LocalH
     assert stranger.code == 4
     assert "you are none of them" in stranger.error
     assert "approval 1 of 2" in owner.run("accept", f"bob99@{MODEL}", "--yes").out
+
+
+@pytest.mark.usefixtures("desk")
+def test_no_end_does_not_outlast_the_end_that_the_first_person_approved(fresh: LocalHub) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert owner.run("sync", "--full").code == 0
+    assert owner.run("accept", f"ada-l@{MODEL}", "--until", "90d").code == 0
+    second = admin.run("accept", f"ada-l@{MODEL}", "--until", "none")
+    assert "lena-brandt approved access for 90d, and this is access without an end" in second.out + second.err
+    assert status_of(fresh, "ada-l") == "pending"
+    assert owner.run("accept", f"bob99@{MODEL}", "--until", "none").code == 0
+    sent = admin.run("accept", f"bob99@{MODEL}", "--until", "none")
+    assert "access has no end" in sent.out, sent.err
+    assert "bob99" not in owner.run("ends", "ls").out

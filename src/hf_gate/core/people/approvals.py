@@ -186,6 +186,10 @@ def why_not_counted(
         return "you cannot approve your own request"
     for author in authors:
         if author.account == account or (author.member is not None and author.member == approver.member):
+            if able is None:
+                return (
+                    "you promoted this version of the policy, and there are no members, so no second promotion counts"
+                )
             return "you alone promoted this version of the policy; another member can promote it, too"
     if able is not None and account not in able:
         return "your Hub account is no member who may decide here"

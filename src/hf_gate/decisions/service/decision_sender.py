@@ -218,7 +218,7 @@ class DecisionSender(Struct):
                 decision.subject = replace(decision.subject, end=end)
         for decision in ready:
             is_erased = decision.row is not None and decision.row.request is None
-            if is_erased and decision.subject.end:
+            if is_erased and decision.subject.end and decision.subject.end.written:
                 refused = OutcomeKind.REFUSED
                 decision.early_outcome = build_outcome(refused, decision.repo, decision.target, ERASED_HAS_NO_END)
 
@@ -227,6 +227,8 @@ class DecisionSender(Struct):
         now = self.clock.now()
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
+        if written == NO_END_WORD:  # as a choice, so that an earlier end of another approver refuses it
+            return [GrantEnd(None, is_chosen=True, shown_at=each.shown_at) for each in terms]
         return [choose_end(each, written, now, self.zone) for each in terms]
 
     # ---- finding requests --------------------------------------------------------------------------------------------
