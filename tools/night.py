@@ -43,7 +43,7 @@ mode: enforce
 rules:
   - {{id: all, then: accept}}
 """
-_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
+_TOKEN_FILE: Final = "token.txt"  # noqa: S105 - the name of a file
 _POLICY_FILE: Final = "policies/starter.yaml"
 _MISTAKE: Final = "nonsense: 1\n"
 
@@ -136,7 +136,7 @@ class Night:
 _EVENTS: Final[dict[str, tuple[str, Callable[[Night], object]]]] = {
     "22:00": ("two people ask", lambda night: request_access(night.hub, ["bob", "cy"], DATASET)),
     "00:00": ("the token file holds something else", lambda night: night.write_token("nonsense 1")),
-    "01:00": ("it holds the token again", lambda night: night.write_token(night.hub.tokens["owner"])),
+    "01:00": ("the token file holds the token again", lambda night: night.write_token(night.hub.tokens["owner"])),
     "02:00": ("the token is revoked", lambda night: night.write_token("hf_local_revoked")),
     "02:40": ("a new token is in its file", lambda night: night.write_token(night.hub.tokens["owner"])),
     "03:00": ("the Hub does not answer", lambda night: night.hub.set_faults(["down:s=100000"])),

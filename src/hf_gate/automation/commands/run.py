@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -149,7 +150,11 @@ class _Loop:
         self.follow_turn: Callable[[TurnRow], None] = lambda _: None
 
     def connect(self) -> None:
-        """Read the settings. If only the token file is wrong, the turn reports that, so that it is stored and told."""
+        """Read the settings.
+
+        If only the token file is wrong, go on without a token until the turn reports that, so that it is stored and
+        told.
+        """
         token_file = self.context.flags.get("token_file")
         try:
             _ = self.context.connection
@@ -158,7 +163,8 @@ class _Loop:
                 raise
             self._token_problem = problem
             self.context.flags["token_file"] = None
-            _ = self.context.connection
+            connection = self.context.connection
+            connection.settings = replace(connection.settings, token="")
             self.context.flags["token_file"] = token_file
 
     def run_forever(self, pause: float | None) -> int:
