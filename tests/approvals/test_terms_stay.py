@@ -271,11 +271,11 @@ def test_an_approval_with_a_condition_is_none_for_access_without_it(scene: Grant
     assert "mia approved access for 2y, under a condition, and this is access for 30d" in refused.why
 
 
-def tray_of(scene: GrantWorkspace, held_by: Member) -> TrayService:
+def tray_of(scene: GrantWorkspace, held_by: Member, until: str = LATE) -> TrayService:
     membership = Membership(scene.workspace, "owner", "id-owner")
     service = TrayService(scene.workspace, membership, load_terms_reader(scene.workspace))
     row = scene.row("ada")
-    request = DecisionRequest("accept", {row.id: row.version.token}, held_by, until=LATE)
+    request = DecisionRequest("accept", {row.id: row.version.token}, held_by, until=until)
     assert service.queue_decisions(request, scene.clock.now(), 0).count == 1
     return service
 
@@ -287,6 +287,22 @@ def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: GrantWor
     tray_of(scene, mia).send_due(scene.clock.now())
     item = find_latest_decisions(scene.workspace.store, [scene.row("ada").id])[scene.row("ada").id]
     assert item.outcome == OutcomeKind.REFUSED
+    assert scene.status_on_hub("ada") == "pending"
+
+
+def test_no_end_in_the_desk_does_not_outlast_the_end_that_another_person_approved(scene: GrantWorkspace) -> None:
+    ask(scene, TWO, "until: 1y")
+    mia = member(scene, "mia")
+    accept(scene, "owner", "90d")
+    tray_of(scene, mia, "none").send_due(scene.clock.now())
+    item = find_latest_decisions(scene.workspace.store, [scene.row("ada").id])[scene.row("ada").id]
+    assert item.outcome == OutcomeKind.REFUSED
+    now = scene.clock.now()
+    author = RunAuthor(member=mia.id, account=mia.account_id)
+    reader = load_terms_reader(scene.workspace)
+    ends = BulkEnds(chosen="none", for_all=True, read=lambda rows: reader.read_terms(rows, now), now=now)
+    decision = BulkDecision("r_none", "mia", "accepted", None, 1, author, ends)
+    scene.execute(create_bulk_run(scene.store, decision, [[scene.row("ada").id]], now))
     assert scene.status_on_hub("ada") == "pending"
 
 

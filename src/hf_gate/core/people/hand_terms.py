@@ -165,13 +165,13 @@ def shorten_end(end: GrantEnd, approved: Sequence[EarlierEnd]) -> GrantEnd:
     )
 
 
-def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> GrantEnd | None:
-    """Return the end that a person chose for an acceptance; None if they chose none, which also drops the conditions.
+def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> GrantEnd:
+    """Return the end that a person chose for an acceptance. `none` also drops the conditions.
 
     The rule and its conditions stay, unless a condition is false or not known.
     """
     if written == NO_END_WORD:
-        return None
+        return GrantEnd(None, is_chosen=True, shown_at=terms.shown_at)
     if terms.kind not in (TermsKind.END, TermsKind.PAST):
         return GrantEnd(written, is_chosen=True, shown_at=terms.shown_at)
     is_within = not is_later(written, terms.until, now, zone)

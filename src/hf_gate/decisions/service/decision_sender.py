@@ -24,7 +24,7 @@ from hf_gate.core.events.request_state import diff_record
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from hf_gate.core.people.approvals import Approver
-from hf_gate.core.people.hand_terms import NO_END_WORD, GrantEnd, choose_end
+from hf_gate.core.people.hand_terms import NO_END, NO_END_WORD, GrantEnd, choose_end
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.ports import ClockPort, HubPort, SendPort
 from hf_gate.core.requests import AccessRequest, Decision, Target
@@ -218,7 +218,7 @@ class DecisionSender(Struct):
                 decision.subject = replace(decision.subject, end=end)
         for decision in ready:
             is_erased = decision.row is not None and decision.row.request is None
-            if is_erased and decision.subject.end and decision.subject.end.written:
+            if is_erased and not (decision.subject.end or NO_END).is_same_as(NO_END):
                 refused = OutcomeKind.REFUSED
                 decision.early_outcome = build_outcome(refused, decision.repo, decision.target, ERASED_HAS_NO_END)
 
@@ -227,8 +227,6 @@ class DecisionSender(Struct):
         now = self.clock.now()
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
-        if written == NO_END_WORD:  # as a choice, so that an earlier end of another approver refuses it
-            return [GrantEnd(None, is_chosen=True, shown_at=each.shown_at) for each in terms]
         return [choose_end(each, written, now, self.zone) for each in terms]
 
     # ---- finding requests --------------------------------------------------------------------------------------------

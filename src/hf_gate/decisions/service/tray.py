@@ -194,7 +194,7 @@ class TrayService(Struct):
                 continue
             if "@" in rule:
                 renamed.add(rule)
-            if end is None and chosen is None:
+            if end is None:
                 end = replace(NO_END, shown_at=terms.shown_at)
             ends[row.id] = end
         return ends, retermed
@@ -329,7 +329,7 @@ class TrayService(Struct):
         if end is None:
             return None
         if end.shown_at is not None and is_valid_at(end.shown_at, now):
-            return None if end.is_same_as(NO_END) else self.terms.check_end(row.repo, end)
+            return self.terms.check_end(row.repo, end)
         terms = self.terms.read_terms([row], now)[row.id]
         if terms is NO_POLICIES:
             raise UnreadablePolicies("the policies cannot be read")
