@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, cast
 
 import uvicorn
 
-from hf_gate.members.pages.sign_in import Authenticator
-from hf_gate.web.app import build_desk_app
-from hf_gate.web.app_state import AppState
+from hf_gate.desk.app import build_desk_app
+from hf_gate.desk.app_state import AppState
+from hf_gate.desk.members.sign_in import Authenticator
 
 from .desk_fixture import empty_tray
 from .results import percentile_95

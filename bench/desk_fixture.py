@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from hf_gate.config import Flags, read_settings
-from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.desk.app import build_desk_app
+from hf_gate.desk.app_state import AppState
+from hf_gate.desk.members.sign_in import Authenticator
+from hf_gate.desk.security import SecurityMiddleware
 from hf_gate.store.rows.tray import list_waiting_decisions, undo_waiting_decisions
 from hf_gate.store.store import Store
-from hf_gate.web.app import build_desk_app
-from hf_gate.web.app_state import AppState
-from hf_gate.web.security import SecurityMiddleware
 from hf_gate.workspace.service import bootstrap
 
 from . import store as filling

@@ -24,15 +24,15 @@ import httpx2
 import uvicorn
 
 from hf_gate.core.stored_rows import count_pending
-from hf_gate.decisions.pages.evaluation_process import EvaluationProcess
+from hf_gate.desk.app import build_desk_app
+from hf_gate.desk.app_state import AppState
+from hf_gate.desk.decisions.evaluation_process import EvaluationProcess
+from hf_gate.desk.server import BoundedConnection
 from hf_gate.errors import HfGateError
 from hf_gate.hub.protocol.codec import read_request_page
 from hf_gate.members.sessions import SignInMethod
 from hf_gate.store.rows.tray import list_waiting_decisions
 from hf_gate.store.store import Store
-from hf_gate.web.app import build_desk_app
-from hf_gate.web.app_state import AppState
-from hf_gate.web.server import BoundedConnection
 from tests.kits.members import store_member
 
 from . import store as filling

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from hf_gate.config import PACKAGE
-from hf_gate.web.app_state import AppState
+from hf_gate.desk.app_state import AppState
 
 from . import report
 from . import store as filling

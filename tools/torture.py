@@ -90,12 +90,12 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "web": (
         "tests/members/test_hub_sign_in_answers.py",
-        "tests/web/test_forms.py",
-        "tests/web/test_axe.py",
+        "tests/desk/test_forms.py",
+        "tests/desk/test_axe.py",
         "tests/decisions/test_bulk_many.py",
-        "tests/web/test_openapi.py",
-        "tests/web/test_power_cuts.py",
-        "tests/web/test_xss.py",
+        "tests/desk/test_openapi.py",
+        "tests/desk/test_power_cuts.py",
+        "tests/desk/test_xss.py",
     ),
     "kills": (
         "tests/torture/test_hard_days.py",

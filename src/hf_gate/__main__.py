@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from hf_gate.cli.main import main
+    from hf_gate.command_line.main import main
 except KeyboardInterrupt:  # Ctrl-C before the program could answer it
     sys.stderr.write("Error: interrupted; nothing was sent to the Hub.\n")
     sys.exit(130)

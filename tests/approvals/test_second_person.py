@@ -24,6 +24,7 @@ from hf_gate.core.stored_rows import RequestRow, RunRow
 from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.runs.run_executor import halt_run
 from hf_gate.decisions.service.tray import DecisionRequest
+from hf_gate.desk.app_state import AppState
 from hf_gate.errors import Guarded
 from hf_gate.grants.service.ends.end_changes import change_end_by_hand, write_end_changes
 from hf_gate.ledger.service.ledger_verification import verify_ledger
@@ -32,7 +33,6 @@ from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan.model import build_plan
-from hf_gate.web.app_state import AppState
 from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import GOOD, Answer, Desk, InterruptedStore, Visitor, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run

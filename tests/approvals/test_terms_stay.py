@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.timestamps import format_day, to_ms
+from hf_gate.command_line.grants.hand_ends import describe_end
 from hf_gate.core.events import events as e
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.lifecycle import Status
@@ -23,7 +24,6 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, cre
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget, PendingDecision
 from hf_gate.decisions.service.tray import DecisionRequest, TrayService
-from hf_gate.grants.commands.hand_ends import describe_end
 from hf_gate.grants.rows import read_terms_of
 from hf_gate.grants.service.ends.approved_ends import EndChanger
 from hf_gate.grants.service.ends.end_changes import renew_by_rules

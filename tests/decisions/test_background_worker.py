@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate.automation.service.health import list_problems, read_health
 from hf_gate.core.turns import HealthState
-from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.desk.decisions.background_worker import BackgroundWorker
 from hf_gate.errors import UsageError
 from hf_gate.testing import LocalHub
 from tests.kits.desk import GOOD, POLICY, Desk, open_existing_desk, write_desk

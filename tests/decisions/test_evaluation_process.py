@@ -18,7 +18,7 @@ from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
 from hf_gate.config import Paths, Settings
 from hf_gate.core.lifecycle import Status
-from hf_gate.decisions.pages.evaluation_process import EvaluationProcess
+from hf_gate.desk.decisions.evaluation_process import EvaluationProcess
 from hf_gate.errors import HfGateError
 from hf_gate.hub.drivers.clock import HubClock
 from hf_gate.requests.service.sync import sync_repo
@@ -186,7 +186,7 @@ def test_the_evaluation_ends_with_a_desk_that_was_killed(settings: Settings) -> 
         from pathlib import PosixPath
         from hf_gate.workspace.service.bootstrap import Connection, connect_workspace, read_location
         from hf_gate.verdicts.service.policy_bundle import load_policies
-        from hf_gate.decisions.pages.evaluation_process import EvaluationProcess
+        from hf_gate.desk.decisions.evaluation_process import EvaluationProcess
         settings = {settings!r}
         workspace = connect_workspace(Connection(settings), read_location(settings), lends=True)
         process = EvaluationProcess(workspace, min_requests=50)

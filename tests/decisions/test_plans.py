@@ -17,8 +17,8 @@ from hf_gate.core.events.events import GrantDated, LedgerEntry
 from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.runs import RunKind
-from hf_gate.decisions.pages import plan
 from hf_gate.decisions.service.runs.runs import create_run
+from hf_gate.desk.decisions import plan
 from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run

@@ -20,10 +20,10 @@ from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Decision, Target
 from hf_gate.core.runs import RunKind, RunState
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.pages.plan import read_plan
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs as run_cases
+from hf_gate.desk.decisions.plan import read_plan
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.plan.model import Plan, make_partial_plan

@@ -10,6 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.desk.server import default_hold
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.requests.sync_schedule import SyncKind
 from hf_gate.store.rows.tray import (
@@ -20,7 +21,6 @@ from hf_gate.store.rows.tray import (
     schedule_decisions,
 )
 from hf_gate.store.store import Store
-from hf_gate.web.server import default_hold
 from hf_gate.workspace.rows.backups import disarm
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
 from tests.kits.faulty_stores import FailingStore, KilledError

@@ -17,8 +17,8 @@ from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.stored_rows import RepoRow
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.decisions.service.plans.planning import make_plan
+from hf_gate.desk.requests.selection import MAX_IN_TRAY
 from hf_gate.grants.service.ends.terms_reader import TermsReader
-from hf_gate.requests.pages.selection import MAX_IN_TRAY
 from hf_gate.store.rows.tray import (
     list_failed_decisions,
     list_waiting_decisions,

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.grants.pages.tables import MAX_UPLOAD, PAGE_SIZE
+from hf_gate.desk.grants.tables import MAX_UPLOAD, PAGE_SIZE
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import MULTIPART_TYPE, encode_multipart
 

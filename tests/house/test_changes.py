@@ -44,17 +44,17 @@ FIELD: Final = (
         "    approvals: ApprovalsRecord | None = None\n    label: str | None = None\n",
     ),
     Edit(
-        "inbox/service/request_records.py",
+        "requests/service/request_records.py",
         "        grant=details.grant,\n",
         "        answer_count=len(request.answers),\n        label=details.label,\n        grant=details.grant,\n",
     ),
     Edit(
-        "inbox/service/row_details.py",
+        "grants/service/row_details.py",
         "approved.get(row.id))",
         'approved.get(row.id), f"attempt {row.state.attempt}")',
     ),
     Edit(
-        "cli/request_table.py",
+        "command_line/request_table.py",
         "    if any(row.approvals for row in rows):\n",
         '    columns.append(Column("COUNT", lambda row: str(row.answer_count)))\n'
         "    if any(row.approvals for row in rows):\n",

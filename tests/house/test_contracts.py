@@ -24,10 +24,10 @@ VIOLATIONS = {
     "the local Hub uses the client": ("localhub", "localhub/records.py", "from hf_gate.hub import client"),
     "a room that is on no plan": ("rooms", "attic/__init__.py", '"""Nobody\'s room."""'),
     "SQL decides": ("rows", "privacy/rows/erasure.py", "from hf_gate.privacy.service import retention"),
-    "a record reads the store": ("records", "inbox/records.py", "from hf_gate.store import store"),
-    "a service knows a page": ("services", "reports/service/overview.py", "from hf_gate.reports.pages import metrics"),
+    "a record reads the store": ("records", "decisions/records.py", "from hf_gate.store import store"),
+    "a service knows a page": ("rooms", "reports/service/overview.py", "from hf_gate.desk.reports import metrics"),
     "a driver decides": ("drivers", "verdicts/drivers/profile.py", "from hf_gate.verdicts.service import evaluation"),
-    "a page writes SQL": ("front", "web/help_page.py", "from hf_gate.store import sql"),
+    "a page writes SQL": ("front", "desk/help_page.py", "from hf_gate.store import sql"),
     "the local Hub opens httpx2": ("only-httpx2", "localhub/__init__.py", "import httpx2"),
     "the local Hub uses the official client": (
         "only-huggingface-hub",

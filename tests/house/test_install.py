@@ -82,7 +82,7 @@ def _files_of(name: str) -> list[Path]:
 _WITHOUT_JOSERFC = (
     "import sys\n"
     "sys.modules['joserfc'] = None  # as if it were not installed\n"
-    "from hf_gate.cli.main import main\n"
+    "from hf_gate.command_line.main import main\n"
     "main()"
 )
 

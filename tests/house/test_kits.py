@@ -56,7 +56,7 @@ def test_no_tool_and_no_benchmark_imports_a_test_module() -> None:
     "source",
     [
         "from tests.decisions.test_plans import made",
-        "from tests.web import test_plans",
+        "from tests.desk import test_plans",
         "import tests.decisions.test_plans",
         "from .test_plans import made",
         "from .kit import made",

@@ -28,7 +28,7 @@ def _has_sql(path: Path) -> bool:
 
 
 def test_no_service_or_command_spells_the_name_of_a_setting_by_itself() -> None:
-    files = [path for path in list_modules() if {"service", "service.py", "commands", "commands.py"} & {*path.parts}]
+    files = [path for path in list_modules() if {"service", "service.py", "command_line"} & {*path.parts}]
     assert len(files) > 100
     assert [file.name for file in files if _SETTING.search(file.read_text("utf-8"))] == []
 
@@ -45,11 +45,7 @@ def _names_of_sql(source: str) -> list[str]:
 
 
 def test_commands_and_pages_import_named_functions_of_sql_and_neither_types_nor_sql() -> None:
-    fronts = [
-        path
-        for path in list_modules()
-        if {"cli", "web", "commands", "pages", "commands.py", "pages.py"} & {*path.parts}
-    ]
+    fronts = [path for path in list_modules() if {"command_line", "desk"} & {*path.parts}]
     assert len(fronts) > 100
     assert {path.name: names for path in fronts if (names := _names_of_sql(path.read_text("utf-8")))} == {}
     assert _names_of_sql("from hf_gate.store.store import Store")

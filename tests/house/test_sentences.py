@@ -55,7 +55,7 @@ def test_no_sentence_of_a_message_or_a_help_is_longer_than_25_words() -> None:
 def test_no_sentence_of_a_page_is_longer_than_25_words() -> None:
     found = [
         (path.name, sentence)
-        for path in sorted(PACKAGE.glob("*/templates/**/*.html"))
+        for path in sorted(PACKAGE.glob("desk/templates/**/*.html"))
         for block in _MARKUP.sub("\n\n", _INLINE.sub("", path.read_text("utf-8"))).split("\n\n")
         for sentence in long_sentences(re.sub(r"\{\{.*?\}\}", "{}", block, flags=re.DOTALL))
     ]

@@ -214,7 +214,7 @@ def test_an_offline_process_makes_no_call(name: str, monkeypatch: pytest.MonkeyP
 def test_the_command_starts_without_the_store_and_the_official_client() -> None:
     """As `ls` does, which loads both of them only for a store."""
     code = (
-        "import sys; from hf_gate.cli.main import run; code = run(['why', '--offline', 'acme/m']);"
+        "import sys; from hf_gate.command_line.main import run; code = run(['why', '--offline', 'acme/m']);"
         "import json; print(json.dumps([code, sorted(sys.modules)]))"
     )
     run = subprocess.run(

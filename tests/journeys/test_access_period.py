@@ -11,8 +11,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import MODEL, CommandResult, Console, request_access
 
 Report = Callable[..., CommandResult]

@@ -11,9 +11,9 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.base.ids import parse_repo
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.config import Flags
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.service.bootstrap import read_process_settings
 from tests.kits.command_line import MODEL, PROGRAM, Console, promote_policy, status_of
 from tests.kits.terminal import Terminal

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.cli.output import STYLE_OF_MEANING, StyledLine, style_mark
+from hf_gate.command_line.output import STYLE_OF_MEANING, StyledLine, style_mark
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, Console, request_access
 

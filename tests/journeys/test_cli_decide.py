@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.ids import Person, parse_repo
+from hf_gate.command_line.decisions.execution import CommandResult
 from hf_gate.core.outcomes import Outcome, OutcomeKind
-from hf_gate.decisions.commands.execution import CommandResult
 from hf_gate.errors import HubUnavailable, InvalidTarget, NotAllowed, OutcomeUnknown, Stale
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, Console, request_access, status_of

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access
 from tests.kits.program_server import program_words
 from tests.kits.store_workspace import own_files

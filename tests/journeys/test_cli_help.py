@@ -13,10 +13,10 @@ import click
 import pytest
 
 from hf_gate import __version__
-from hf_gate.cli.framework import LazyGroup, ProgramCommand
-from hf_gate.cli.main import root
-from hf_gate.cli.program_info import TOPICS
-from hf_gate.workspace.commands.schemas import ALIASES, DOCUMENTS
+from hf_gate.command_line.framework import LazyGroup, ProgramCommand
+from hf_gate.command_line.main import root
+from hf_gate.command_line.program_info import TOPICS
+from hf_gate.command_line.workspace.schemas import ALIASES, DOCUMENTS
 from tests.kits.command_line import PROGRAM
 
 
@@ -99,7 +99,7 @@ def test_options_are_understood_before_and_after_the_command() -> None:
 @pytest.mark.parametrize("words", [["version"], ["--help"], ["ls", "--help"], ["help", "exit-codes"]], ids=" ".join)
 def test_help_and_version_load_neither_the_hub_nor_a_network(words: list[str]) -> None:
     ask = (
-        "import sys; from hf_gate.cli.main import run; code = run(sys.argv[1:]); "
+        "import sys; from hf_gate.command_line.main import run; code = run(sys.argv[1:]); "
         "dear = {'httpx2', 'huggingface_hub', 'ruamel', 'uvicorn', 'rich', 'asyncio', 'ssl'} & set(sys.modules); "
         "print('LOADED', code, sorted(dear))"
     )

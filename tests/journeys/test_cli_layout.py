@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_gate.base.display_text import display_width
 from hf_gate.base.timestamps import format_age
-from hf_gate.cli.text_layout import Column, choose_widths, find_constant_columns, wrap_line
+from hf_gate.command_line.text_layout import Column, choose_widths, find_constant_columns, wrap_line
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, MODEL, PROGRAM, Console
 from tests.kits.terminal import Terminal

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.base.ids import Person, parse_repo
-from hf_gate.cli.request_table import format_request_lines
+from hf_gate.command_line.request_table import format_request_lines
 from hf_gate.core.records import AccountRecord
 from hf_gate.core.requests import AccessRequest
 from hf_gate.testing import LocalHub

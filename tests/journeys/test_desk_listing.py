@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, MODEL, Console, request_access
 
 
@@ -65,7 +65,7 @@ def test_a_command_loads_no_large_library_that_it_does_not_use(
     console = Console(asked)
     assert console.run("plan").code == 0  # evaluates everybody; later plans only what changed
     ask = (
-        "import sys; from hf_gate.cli.main import run; code = run(sys.argv[2:]); print(); "
+        "import sys; from hf_gate.command_line.main import run; code = run(sys.argv[2:]); print(); "
         "print('LOADED', code, *sorted(sys.modules.keys() & sys.argv[1].split()))"
     )
     ended = subprocess.run(

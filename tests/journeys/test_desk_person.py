@@ -8,8 +8,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.policies.parsing.config_parser import parse_config
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access
 from tests.kits.stores import new_schema
 from tests.kits.word_search import find_words_in_files, find_words_on_server

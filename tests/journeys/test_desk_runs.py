@@ -14,8 +14,9 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.automation.commands.run import budget_warning
 from hf_gate.base.timestamps import to_ms
+from hf_gate.command_line.automation.run import budget_warning
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.core.events.events import GrantDated, LedgerEntry, canonical_json
 from hf_gate.core.runs import RunKind
 from hf_gate.decisions.service.runs.runs import create_run
@@ -23,7 +24,6 @@ from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.requests.sync_schedule import minimum_pause
 from hf_gate.testing import LocalHub
 from hf_gate.verdicts.plan.model import decode_plan
-from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from hf_gate.workspace.service.bootstrap import utc_now
 from tests.kits.command_line import DATASET, MODEL, PROGRAM, Console, request_access, status_of

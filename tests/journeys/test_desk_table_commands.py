@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, CommandResult, Console, request_access
 
 PEOPLE = ["ada-l", "bob", "cem", "dua"]

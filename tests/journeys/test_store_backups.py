@@ -17,6 +17,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from hf_gate import __version__
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.core.letters.messages import MessageState
 from hf_gate.core.stored_rows import TimelineFilter
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
@@ -27,7 +28,6 @@ from hf_gate.messages.rows.outbox import read_messages
 from hf_gate.store.rows.event_feed import read_events
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 from tests.kits.members import store_member

@@ -11,10 +11,10 @@ from typing import cast
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
+from hf_gate.desk.private_host import ensure_private_host
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.settings.service.workspace import Workspace
-from hf_gate.web.private_host import ensure_private_host
-from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.command_line import MODEL, Console, status_of
 from tests.kits.store_workspace import console, database, execute, place

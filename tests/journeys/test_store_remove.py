@@ -7,8 +7,8 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import MODEL, PROGRAM, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, own_files, place
 from tests.kits.terminal import Terminal

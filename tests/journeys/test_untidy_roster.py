@@ -11,8 +11,8 @@ import jsonschema  # type: ignore[import-untyped]
 import openpyxl
 import pytest
 
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.command_line import DATASET, Console, request_access, status_of
 from tests.kits.course_answers import ANSWERS
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from hf_gate.cli.main import run
+from hf_gate.command_line.main import run
 from hf_gate.testing import LocalHub
 
 SCRIPT = Path(sys.executable).with_name("hf-gate")

@@ -29,7 +29,11 @@ from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.config import Flags, read_settings
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.desk.app import build_desk_app
+from hf_gate.desk.app_state import AppState
+from hf_gate.desk.members.sign_in import Authenticator
+from hf_gate.desk.security import SecurityMiddleware
+from hf_gate.desk.server import BoundedConnection
 from hf_gate.members.sessions import SignInMethod
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.service.sync import sync_repo
@@ -38,10 +42,6 @@ from hf_gate.store.rows.tray import list_waiting_decisions, schedule_decisions
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build_desk_app
-from hf_gate.web.app_state import AppState
-from hf_gate.web.security import SecurityMiddleware
-from hf_gate.web.server import BoundedConnection
 from hf_gate.workspace.service import bootstrap
 from tests.kits.approvals import promote_files
 from tests.kits.manual_clock import ManualClock

@@ -23,7 +23,7 @@ from typing import Final
 import click
 import pytest
 
-from hf_gate.cli.main import root
+from hf_gate.command_line.main import root
 from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 from tests.kits.paths import ROOT

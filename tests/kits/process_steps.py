@@ -28,7 +28,7 @@ from tests.kits.faulty_stores import WRONG_EXECUTORS, FailingStore, HalfSettling
 
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
-    "hf_gate.decisions.commands.plan", "hf_gate.automation.commands.run", "hf_gate.decisions.commands.runs", "hf_gate.decisions.commands.decide", "hf_gate.requests.commands.sync", "hf_gate.hub.client",
+    "hf_gate.command_line.decisions.plan", "hf_gate.command_line.automation.run", "hf_gate.command_line.decisions.runs", "hf_gate.command_line.decisions.decide", "hf_gate.command_line.requests.sync", "hf_gate.hub.client",
     "hf_gate.verdicts.service.evaluation_pool", "hf_gate.store.database.schema", "hf_gate.requests.service.sync", "hf_gate.decisions.service.decision_sender", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip

@@ -105,7 +105,7 @@ class ForkServer:
 
 
 def _live(order: Mapping[str, Any]) -> int:
-    from hf_gate.cli.main import run
+    from hf_gate.command_line.main import run
     from tests.kits import process_steps
 
     os.chdir(order["cwd"])

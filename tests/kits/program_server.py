@@ -144,7 +144,7 @@ def _run(message: bytes, streams: array.array[int]) -> None:
     time.tzset()
     sys.argv = ["hf-gate", *map(os.fsdecode, rest[: int(count)])]
     sys.stdin, sys.stdout, sys.stderr = (_open_stream(number) for number in range(3))
-    from hf_gate.cli.main import main
+    from hf_gate.command_line.main import main
 
     main()
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from hf_gate.members.pages.hub_sign_in import build_hub_sign_in
+from hf_gate.desk.members.hub_sign_in import build_hub_sign_in
 from tests.kits.desk import HOST, Answer, Desk, Visitor, open_desk
 
 CLIENT = {"DESK_CLIENT_ID": "hf_local_desk", "DESK_CLIENT_SECRET": "hf_local_desk_secret"}

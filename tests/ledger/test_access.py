@@ -12,10 +12,10 @@ import pytest
 
 from hf_gate import Decision, Hub
 from hf_gate.base.timestamps import to_iso
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.core.records import keys_of
 from hf_gate.ledger.service.access_report import AccessRecord
 from hf_gate.requests.sync_schedule import SyncKind
-from hf_gate.workspace.commands.schemas import schema_of
 from tests.kits.desk import GOOD, Desk, Visitor
 
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace as struct_replace
 
 from hf_gate.core.people.members import Member, MemberOrigin, MemberRole
 from hf_gate.core.people.sign_in import HubIdentity, find_role
+from hf_gate.desk.members.hub_sign_in import build_hub_sign_in, find_space_origin
 from hf_gate.ledger.service.ledger_verification import verify_ledger
-from hf_gate.members.pages.hub_sign_in import build_hub_sign_in, find_space_origin
 from hf_gate.members.rows.members import admit_member
 from hf_gate.members.service.sign_in import forget_organizations
 from tests.kits.desk import Desk, Visitor, open_desk, text_of

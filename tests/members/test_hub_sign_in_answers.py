@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.core.people.sign_in import SignInFailed
+from hf_gate.desk.members.hub_sign_in import build_hub_sign_in
+from hf_gate.desk.members.hub_sign_in_pages import SignInAttempts
 from hf_gate.hub.credentials import Secret
 from hf_gate.members.drivers.openid import OpenIdClient
-from hf_gate.members.pages.hub_sign_in import build_hub_sign_in
-from hf_gate.members.pages.hub_sign_in_pages import SignInAttempts
 from hf_gate.testing import LocalHub
 from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
 from tests.kits.sign_in import (

@@ -14,13 +14,13 @@ import pytest
 
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.decisions.pages.plan import read_plan
 from hf_gate.decisions.service.tray import DecisionRequest
-from hf_gate.members.pages.member_limits import MAX_OPEN, MAX_RUNNING
+from hf_gate.desk.decisions.plan import read_plan
+from hf_gate.desk.members.member_limits import MAX_OPEN, MAX_RUNNING
+from hf_gate.desk.security import MAX_BODY
 from hf_gate.members.rows.members import find_member, remove_member
 from hf_gate.members.rows.sessions import delete_session, list_open_sessions
 from hf_gate.store.rows.tray import find_latest_decisions, list_waiting_decisions
-from hf_gate.web.security import MAX_BODY
 from hf_gate.workspace.service.bootstrap import utc_now
 from tests.kits.desk import GOOD, HOME, Answer, Desk, Visitor, call_app, open_desk
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from hf_gate.core.people.members import SESSION_LIFETIME, Member, MemberRole
-from hf_gate.members.pages.sign_in import name_browser
+from hf_gate.desk.members.sign_in import name_browser
 from hf_gate.members.rows.sessions import IDLE_MS, MAX_SESSIONS, find_session_member, list_open_sessions, open_session
 from hf_gate.members.sessions import NewSession, SignInMethod
 from hf_gate.store.store import Store

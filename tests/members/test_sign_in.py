@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.desk.app import build_desk_app
+from hf_gate.desk.members.sign_in import Authenticator
 from hf_gate.members.sessions import SignInMethod
-from hf_gate.web.app import build_desk_app
 from tests.kits.desk import HOST, Desk, Visitor
 
 

@@ -16,10 +16,10 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.base.environment import READ_ONLY
+from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.config import Flags, read_settings
 from hf_gate.settings import setting_keys
 from hf_gate.testing import LocalHub
-from hf_gate.workspace.commands.schemas import schema_of
 from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import STARTED, DeskProgram, run_desk_program, write_desk
 from tests.kits.program_server import program_words

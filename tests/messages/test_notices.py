@@ -13,11 +13,11 @@ from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.letters.messages import Delivery, DeliveryKind, MessageState, retry_wait
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.decisions.pages.background_worker import BackgroundWorker
+from hf_gate.desk.decisions.background_worker import BackgroundWorker
+from hf_gate.desk.formatting import format_time
 from hf_gate.messages.rows import outbox
 from hf_gate.messages.service.notifications import store_destinations
 from hf_gate.store.store import Store
-from hf_gate.web.formatting import format_time
 from tests.kits.desk import Desk, open_desk, parse_page
 from tests.kits.message_servers import HOOK_KEY, Hook, open_hook
 

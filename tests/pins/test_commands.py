@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from hf_gate.cli.framework import LazyGroup
-from hf_gate.cli.main import root
+from hf_gate.command_line.framework import LazyGroup
+from hf_gate.command_line.main import root
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
 from tests.kits.golden_files import check_golden, describe_schema

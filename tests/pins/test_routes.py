@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hf_gate.web.routes import ROUTES
+from hf_gate.desk.routes import ROUTES
 from tests.kits.desk import Answer, Desk, Visitor, open_desk
 from tests.kits.golden_files import check_golden, describe_shape
 

@@ -8,7 +8,7 @@ from html import unescape
 from hf_gate import Hub
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.events.events import GrantDated, LedgerEntry
-from hf_gate.reports.pages.overview import Series, draw_lines, draw_stacked_bars
+from hf_gate.desk.reports.overview import Series, draw_lines, draw_stacked_bars
 from hf_gate.requests.sync_schedule import SyncKind
 from tests.kits.desk import GOOD, Desk, text_of
 

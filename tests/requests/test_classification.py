@@ -15,13 +15,13 @@ from hf_gate.base.ids import id_time
 from hf_gate.core.events.classification import QUALITIES
 from hf_gate.core.forms.forms import form_to_json, parse_gate_form
 from hf_gate.errors import InvalidQuery
-from hf_gate.inbox.service.request_chips import Chip, ChipKind, read_chips
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.requests.rows.reclassification import PART, reclassify_part
 from hf_gate.store.store import Store
 from hf_gate.verdicts.drivers.domain_lists import DomainLists
 from hf_gate.verdicts.request_classifier import AnswerClassifier
+from hf_gate.verdicts.service.request_chips import Chip, ChipKind, read_chips
 from hf_gate.workspace.rows.export import StoreReader
 from hf_gate.workspace.rows.opening import open_store
 from tests.kits.stores import EEG, ENDPOINT, MED, ON_BOTH, hub_id, load_classifier, record, store, store_records

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from hf_gate.core.records import Record, RequestRecord, RunRecord
-from hf_gate.inbox.service.request_records import request_record
 from hf_gate.requests.service.record_files import MAX_COLUMNS, csv_lines, json_array, json_lines, spool
+from hf_gate.requests.service.request_records import request_record
 from tests.kits.requests import make_request
 
 

@@ -18,10 +18,10 @@ from hf_gate.core.forms.roles import Role
 from hf_gate.core.parsing.query import Age, Day, Pattern, Query, Term
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.errors import UsageError
-from hf_gate.inbox.rows import read_people_page
 from hf_gate.requests.answer_quality import rate_answer
 from hf_gate.requests.answer_ratings import Quality
 from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.rows.queue import read_people_page
 from hf_gate.store.rows.query_sql import build_conditions
 from hf_gate.store.rows.search import PageRequest, cursor_of, find_page_keys
 from hf_gate.store.store import Store

@@ -11,9 +11,9 @@ from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.decisions.rows import write_held_changes
 from hf_gate.decisions.service.plans.planning import propose_plan
+from hf_gate.desk.routes import ROUTES
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
 from hf_gate.verdicts.service.evaluation import open_fact_sources
-from hf_gate.web.routes import ROUTES
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk, parse_page
 
 WATCHER = """\

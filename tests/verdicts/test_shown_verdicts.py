@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from hf_gate.decisions.pages.background_worker import BackgroundWorker
-from hf_gate.requests.pages.verdicts import read_verdicts
-from hf_gate.verdicts.pages.verdict_cache import VerdictSummary
+from hf_gate.desk.decisions.background_worker import BackgroundWorker
+from hf_gate.desk.policies.verdict_cache import VerdictSummary
+from hf_gate.desk.requests.verdicts import read_verdicts
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from hf_gate.config import Flags, read_settings
 from hf_gate.core.people.members import MemberRole
-from hf_gate.members.pages.settings_page import PERMISSIONS
-from hf_gate.members.pages.sign_in import Authenticator
+from hf_gate.desk.app import build_desk_app
+from hf_gate.desk.app_state import AppState
+from hf_gate.desk.members.settings_page import PERMISSIONS
+from hf_gate.desk.members.sign_in import Authenticator
+from hf_gate.desk.routes import ROUTES
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build_desk_app
-from hf_gate.web.app_state import AppState
-from hf_gate.web.routes import ROUTES
 from hf_gate.workspace.service import bootstrap
 from tests.kits.desk import HOST, Desk, Visitor, write_desk
 

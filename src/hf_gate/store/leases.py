@@ -49,7 +49,7 @@ _END_SILENT: Final = (
 )
 """Ends write transactions whose client is silent for 10 s, also within a statement, where the server has no limit."""
 _TAKE: Final = f"UPDATE leases SET holder = ?, about = ?, epoch = epoch + 1, expires_at = {_NOW} + ? WHERE name = ? AND"
-_log = logging.getLogger("hf_gate.web")
+_log = logging.getLogger("hf_gate.desk")
 
 
 class _HeldLease(Struct):

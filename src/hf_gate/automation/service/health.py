@@ -27,10 +27,10 @@ from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
-from hf_gate.inbox.rows import find_decidable_requests
 from hf_gate.messages.rows.notices import find_token_problem
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
 from hf_gate.policies.words.rule_phrases import describe_rule_of, has_constant
+from hf_gate.requests.rows.queue import find_decidable_requests
 from hf_gate.settings.service.unattended_stop import StopCause, UnattendedStop, read_stop
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import search_entries

@@ -21,6 +21,7 @@ from hf_gate.core.policy_model import PolicyMode
 from hf_gate.core.records import repo_problem_record
 from hf_gate.core.runs import UNFINISHED, ChangeState, RunKind
 from hf_gate.core.stored_rows import RepoRow, RunRow
+from hf_gate.decisions.records import run_record
 from hf_gate.decisions.rows import read_first_turns, write_first_turns
 from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.decisions.service.plans.planning import PlanResult, make_plan
@@ -29,7 +30,6 @@ from hf_gate.decisions.service.runs.runs import create_run
 from hf_gate.errors import HfGateError
 from hf_gate.grants.service.ends.end_moves import MoveKind
 from hf_gate.grants.service.ends.grant_ends import store_skew
-from hf_gate.inbox.records import run_record
 from hf_gate.ledger.service.ledger_checks import stop_if_broken
 from hf_gate.privacy.service.retention import apply_daily
 from hf_gate.requests.service.sync import SyncResult, count_by_report, sync_repo

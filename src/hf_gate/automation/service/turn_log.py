@@ -22,9 +22,9 @@ from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.runs import RunState
 from hf_gate.core.turns import TurnEnd, TurnRow
 from hf_gate.errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
-from hf_gate.inbox.rows import count_older, find_older
 from hf_gate.ledger.service.ledger_checks import read_check
 from hf_gate.messages.rows.notices import compare_conditions
+from hf_gate.requests.rows.queue import count_older, find_older
 from hf_gate.settings.service.unattended_stop import StopCause, read_stop
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store

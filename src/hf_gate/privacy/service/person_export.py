@@ -19,11 +19,11 @@ from hf_gate.core.changes import Change
 from hf_gate.core.events.entry_records import name_of_entry, text_of_entry
 from hf_gate.core.records import ChangeRecord, Count, ExportedRequest, PersonRecord, PlaceRecord, Record, Time
 from hf_gate.core.stored_rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
-from hf_gate.inbox.records import change_record, person_record
-from hf_gate.inbox.service.request_records import exported_request
-from hf_gate.inbox.service.row_details import pair_with_details
+from hf_gate.decisions.records import change_record, person_record
+from hf_gate.grants.service.row_details import pair_with_details
 from hf_gate.privacy.rows.person_data import join_person_data, read_person_data
 from hf_gate.requests.rows.identity import find_same_account, read_full_identity
+from hf_gate.requests.service.request_records import exported_request
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import iterate_entries
 from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts

@@ -19,11 +19,11 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.records import RepoStatusRecord, extend_record
 from hf_gate.core.stored_rows import RepoRow
+from hf_gate.decisions.records import repo_record
 from hf_gate.errors import HfGateError
 from hf_gate.grants.hold_reasons import count_holds
-from hf_gate.inbox.records import repo_record
-from hf_gate.inbox.rows import read_counters
 from hf_gate.policies.drivers.workspace_folder import read_folder
+from hf_gate.requests.rows.queue import read_counters
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 

@@ -18,13 +18,13 @@ from hf_gate import __version__
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import ms_to_iso, to_iso, to_ms
 from hf_gate.errors import HfGateError, StoreDamaged, UsageError
+from hf_gate.grants.service.row_details import pair_with_details
 from hf_gate.hub.drivers.local_hub_headers import get_world_id
-from hf_gate.inbox.service.request_records import exported_request
-from hf_gate.inbox.service.row_details import pair_with_details
 from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger, read_heads
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.privacy.rows.erasure_file import read_records
 from hf_gate.privacy.rows.written_files import find_written_files, record_file
+from hf_gate.requests.service.request_records import exported_request
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.database.schema_check import find_file_faults

@@ -1,1 +1,0 @@
-"""The command line: its tree, options and output; the commands are in `commands` of their rooms."""

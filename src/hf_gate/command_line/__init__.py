@@ -1,0 +1,1 @@
+"""The command line: its tree, options, output and all commands, in folders by subject."""

@@ -1,0 +1,1 @@
+"""Commands about unattended work: run, stop, messages."""

@@ -1,0 +1,1 @@
+"""Commands that decide, plan, apply and undo."""

@@ -1,0 +1,1 @@
+"""Commands about ends of access and tables."""

@@ -1,0 +1,1 @@
+"""Commands about people: those who ask, and members."""

@@ -1,0 +1,1 @@
+"""Commands that show numbers, the status and the audit log."""

@@ -1,0 +1,1 @@
+"""Commands that read, list, show and review requests."""

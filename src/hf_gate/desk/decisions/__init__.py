@@ -1,0 +1,1 @@
+"""Pages and threads that decide: bulk, plans, runs, the tray."""

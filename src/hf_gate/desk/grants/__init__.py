@@ -1,0 +1,1 @@
+"""Pages about ends of access and tables."""

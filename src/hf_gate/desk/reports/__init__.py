@@ -1,0 +1,1 @@
+"""Pages of numbers, access and the audit log."""

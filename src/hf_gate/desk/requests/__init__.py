@@ -1,0 +1,1 @@
+"""The queue, the page of a request and the pages of repos."""

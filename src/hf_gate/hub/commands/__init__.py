@@ -1,1 +1,0 @@
-"""The commands that ask the Hub without a workspace."""

@@ -1,1 +1,0 @@
-"""What the product does here: each step reads once, computes, and writes once."""
