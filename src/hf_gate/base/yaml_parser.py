@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from hf_gate.base.display_text import SURROGATE
+from .display_text import SURROGATE
 
 
 class Problem(Struct, frozen=True):

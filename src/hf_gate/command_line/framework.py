@@ -15,8 +15,9 @@ import click
 from click.core import ParameterSource
 
 from hf_gate.base.ids import Repo, parse_repo
-from hf_gate.command_line.output import FIRST_ROWS, Format, Output, resolve_format
 from hf_gate.errors import NotAllowed, UsageError
+
+from .output import FIRST_ROWS, Format, Output, resolve_format
 
 if TYPE_CHECKING:
     from datetime import datetime

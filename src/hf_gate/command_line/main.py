@@ -13,9 +13,10 @@ from types import FrameType
 import click
 
 from hf_gate.base.environment import has_sent_changes, is_true
-from hf_gate.command_line.framework import CommandEntry, RootGroup
-from hf_gate.command_line.output import Output, describe_write_error, silence
 from hf_gate.errors import HfGateError
+
+from .framework import CommandEntry, RootGroup
+from .output import Output, describe_write_error, silence
 
 # The sections of `hf-gate --help`. `hf-gate help all` also shows the commands without a section.
 _LOOK = "look"

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, TypeVar
 
 from hf_gate.base.display_text import display_width, make_visible, to_json, to_one_line
 from hf_gate.base.timestamps import describe_clock_skew
-from hf_gate.command_line.text_layout import (
+from hf_gate.errors import to_command_hint
+
+from .text_layout import (
     Column,
     choose_widths,
     cut_mark,
@@ -27,7 +29,6 @@ from hf_gate.command_line.text_layout import (
     terminal_width,
     wrap_line,
 )
-from hf_gate.errors import to_command_hint
 
 if TYPE_CHECKING:
     from msgspec import Struct

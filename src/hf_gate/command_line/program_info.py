@@ -13,12 +13,13 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-from hf_gate.command_line.framework import COMMON, CommandContext, CommandEntry, LazyGroup, command
 from hf_gate.command_line.hub.token_rights import HELP_TOPIC
-from hf_gate.command_line.main import COMPLETE_VARIABLE, root
 from hf_gate.config import resolve_paths
 from hf_gate.core.parsing.query import KEYS
 from hf_gate.errors import UsageError
+
+from .framework import COMMON, CommandContext, CommandEntry, LazyGroup, command
+from .main import COMPLETE_VARIABLE, root
 
 # ---- config path, completion, schema ---------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from hf_gate.base.timestamps import format_span
-from hf_gate.command_line.output import Output
-from hf_gate.command_line.text_layout import clip_text
+
+from .output import Output
+from .text_layout import clip_text
 
 _DELAY = 0.6  # seconds before the first line; most work is finished sooner
 _INTERVAL = 0.15  # seconds between two updates

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 from hf_gate.base.display_text import to_one_line
 from hf_gate.base.ids import RepoType, name_person
 from hf_gate.base.timestamps import format_age, format_day, to_iso
-from hf_gate.command_line.output import safe_lines
-from hf_gate.command_line.text_layout import Column, clip_text, wrap_line
 from hf_gate.core.forms.roles import role_of
 from hf_gate.core.lifecycle import MEANING, STATUSES, Status, label_action
 from hf_gate.core.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
+
+from .output import safe_lines
+from .text_layout import Column, clip_text, wrap_line
 
 if TYPE_CHECKING:
     from hf_gate.core.records import AccountRecord, HistoryRecord

@@ -16,8 +16,6 @@ from msgspec import Struct
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_regular_file
-from hf_gate.command_line.framework import repeat_command
-from hf_gate.command_line.workspace_opening import open_stored_workspace
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, STATUSES, VERBS_WITH_REASON, Status
 from hf_gate.errors import HfGateError, InvalidRepo, InvalidTarget, RequestNotFound, UsageError
 from hf_gate.requests.service.targets import (
@@ -29,13 +27,17 @@ from hf_gate.requests.service.targets import (
     parse_target_lines,
 )
 
+from .framework import repeat_command
+from .workspace_opening import open_stored_workspace
+
 if TYPE_CHECKING:
-    from hf_gate.command_line.framework import CommandContext
     from hf_gate.core.stored_rows import RequestRow
     from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
     from hf_gate.hub.client import Hub
     from hf_gate.messages.reason_templates import ReasonTemplate
     from hf_gate.settings.service.workspace import Workspace
+
+    from .framework import CommandContext
 
 
 def read_targets(

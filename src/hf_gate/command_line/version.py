@@ -7,7 +7,8 @@ import sys
 from msgspec import Struct
 
 from hf_gate import __version__
-from hf_gate.command_line.framework import CommandContext, command
+
+from .framework import CommandContext, command
 
 
 class VersionRecord(Struct, frozen=True, forbid_unknown_fields=True):

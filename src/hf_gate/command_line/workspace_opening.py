@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hf_gate.base.ids import Repo
-from hf_gate.command_line.framework import CommandContext
 from hf_gate.command_line.hub.token_rights import list_own_repos, owners_of
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.runs import RunKind
 from hf_gate.errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
+
+from .framework import CommandContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -23,12 +23,13 @@ from hf_gate.desk.decisions.decision_hook import (
     KeyDecisionOut,
     decide_by_key,
 )
-from hf_gate.desk.exports import ErrorOut, EscapedJSON, error_response
 from hf_gate.desk.grants.table_rows import RowCells, TableRowOut, write_row
-from hf_gate.desk.http_context import HttpContext, NotFound, Refused, sees_all_repos
 from hf_gate.errors import HfGateError
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.store.rows.event_feed import is_cursor, read_events
+
+from .exports import ErrorOut, EscapedJSON, error_response
+from .http_context import HttpContext, NotFound, Refused, sees_all_repos
 
 _T = TypeVar("_T")
 MAX_EVENTS: Final = 500  # of a page

@@ -19,20 +19,12 @@ from starlette.routing import Route as PlainRoute
 
 from hf_gate.base.timestamps import format_span
 from hf_gate.core.people.members import METRICS, KeyMember, Member
-from hf_gate.desk import api, first_steps, private_host, static_files
 from hf_gate.desk import unattended_work as unattended
-from hf_gate.desk.app_state import AppState
-from hf_gate.desk.decisions import tray
-from hf_gate.desk.exports import error_response
-from hf_gate.desk.http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
 from hf_gate.desk.members.hub_sign_in import CALLBACK_PATH, START_PATH
 from hf_gate.desk.members.hub_sign_in_pages import HubSignInPages
 from hf_gate.desk.members.member_limits import Admission, MemberLimits, find_network
 from hf_gate.desk.members.sign_in import STORE_FAILED, Authenticator
 from hf_gate.desk.members.terminal import Terminal
-from hf_gate.desk.reports import metrics
-from hf_gate.desk.routes import ROUTES, Route
-from hf_gate.desk.security import MAX_BODY, SecurityMiddleware
 from hf_gate.errors import (
     Guarded,
     HfGateError,
@@ -44,6 +36,15 @@ from hf_gate.errors import (
     UsageError,
 )
 from hf_gate.hub.credentials import name_token_source
+
+from . import api, first_steps, private_host, static_files
+from .app_state import AppState
+from .decisions import tray
+from .exports import error_response
+from .http_context import ENVIRONMENT, HttpContext, NotFound, Refused, local_path, parse_fields, parse_form
+from .reports import metrics
+from .routes import ROUTES, Route
+from .security import MAX_BODY, SecurityMiddleware
 
 ENVIRONMENT.globals |= {
     "make_strip": tray.make_strip,

@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hf_gate.base.display_text import to_json
 from hf_gate.core.records import R, Record
-from hf_gate.desk.http_context import require_one_of
 from hf_gate.requests.service.record_files import csv_lines, json_array, json_lines, spool
+
+from .http_context import require_one_of
 
 _TYPES: Final = {
     "json": "application/json",

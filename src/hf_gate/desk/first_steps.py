@@ -5,10 +5,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from hf_gate.base.display_text import pluralize
-from hf_gate.desk.http_context import HttpContext
 from hf_gate.errors import NO_TOKEN_HINT
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.workspace.service import bootstrap
+
+from .http_context import HttpContext
 
 
 class FirstStep(Struct, frozen=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from hf_gate.core.parsing.query import KEYS
-from hf_gate.desk.http_context import HttpContext
+
+from .http_context import HttpContext
 
 
 def page(context: HttpContext) -> Response:

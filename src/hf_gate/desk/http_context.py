@@ -23,11 +23,12 @@ from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.requests import REASON_LIMIT, utf16_units
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.decisions.typed_input import parse_end_or_none
-from hf_gate.desk import formatting
-from hf_gate.desk.app_state import AppState
-from hf_gate.desk.static_files import static_url
 from hf_gate.policies.words.explanation_lines import render_explanation
 from hf_gate.settings.service.workspace import Workspace
+
+from . import formatting
+from .app_state import AppState
+from .static_files import static_url
 
 T = TypeVar("T")
 

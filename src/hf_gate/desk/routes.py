@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from hf_gate.core.people.members import MemberRole
-from hf_gate.desk import help_page
 from hf_gate.desk import unattended_work as unattended
-from hf_gate.desk.decisions import approvals, bulk, find_list, plan, plans, run, tray
-from hf_gate.desk.grants import access_end, held_ends, tables
-from hf_gate.desk.http_context import PageHandler
-from hf_gate.desk.members import settings_page
-from hf_gate.desk.messages import letters, reason_texts
-from hf_gate.desk.people import people
-from hf_gate.desk.people import person_data as privacy
-from hf_gate.desk.policies import policies
-from hf_gate.desk.reports import access, audit, audit_entries, overview
-from hf_gate.desk.requests import queue, repos, request, selection
+
+from . import help_page
+from .decisions import approvals, bulk, find_list, plan, plans, run, tray
+from .grants import access_end, held_ends, tables
+from .http_context import PageHandler
+from .members import settings_page
+from .messages import letters, reason_texts
+from .people import people
+from .people import person_data as privacy
+from .policies import policies
+from .reports import access, audit, audit_entries, overview
+from .requests import queue, repos, request, selection
 
 _VIEWER = MemberRole.VIEWER
 _REVIEWER = MemberRole.REVIEWER

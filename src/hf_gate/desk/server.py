@@ -23,15 +23,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.network_hosts import is_loopback_host
-from hf_gate.desk.app import build_desk_app
-from hf_gate.desk.app_state import LOCAL_HOLD, SHARED_HOLD, AppState
 from hf_gate.desk.decisions.background_worker import BackgroundWorker
 from hf_gate.desk.members.hub_sign_in import build_hub_sign_in, find_space_origin
 from hf_gate.desk.members.sign_in import Authenticator
 from hf_gate.desk.members.terminal import Terminal
-from hf_gate.desk.private_host import ensure_private_host, listen_on_other_loopback
 from hf_gate.errors import UsageError
 from hf_gate.members.service.sign_in import forget_organizations
+
+from .app import build_desk_app
+from .app_state import LOCAL_HOLD, SHARED_HOLD, AppState
+from .private_host import ensure_private_host, listen_on_other_loopback
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _MAX_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it

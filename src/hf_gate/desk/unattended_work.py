@@ -13,9 +13,10 @@ from hf_gate.automation.service.unattended import record_stop, start_unattended,
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
 from hf_gate.core.turns import HealthState
-from hf_gate.desk.http_context import HttpContext, require_all_repos, sees_all_repos
 from hf_gate.errors import StoreBusy
 from hf_gate.verdicts.service.policy_watcher import describe_other_files
+
+from .http_context import HttpContext, require_all_repos, sees_all_repos
 
 
 class Banner(Struct, frozen=True):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from hf_gate.requests.answer_text import fold_answer, strip_invisible
+from .answer_text import fold_answer, strip_invisible
 
 _PATTERNS: Final = (
     # marks of chat formats

@@ -14,8 +14,6 @@ import click
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.environment import require_writes
 from hf_gate.base.timestamps import format_span, from_ms, to_ms
-from hf_gate.command_line.automation.log_lines import LogLines
-from hf_gate.command_line.automation.run_notices import NoticeSender
 from hf_gate.command_line.decisions.execution import describe_done, done_changes
 from hf_gate.command_line.framework import command, full_evaluation_option
 from hf_gate.command_line.output import clock_advice
@@ -34,6 +32,9 @@ from hf_gate.errors import (
     StoreUnavailable,
     UsageError,
 )
+
+from .log_lines import LogLines
+from .run_notices import NoticeSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -10,8 +10,6 @@ import click
 from msgspec.structs import replace
 
 from hf_gate.base.batches import group_pairs
-from hf_gate.command_line.decisions.confirmation import confirm_decision
-from hf_gate.command_line.decisions.execution import CommandResult, execute_decisions, print_result
 from hf_gate.command_line.framework import CommandContext, ProgramCommand, command, repo_type_option
 from hf_gate.command_line.targets import DecisionCommand, did_you_mean, expand_target_globs, read_targets, suggest_names
 from hf_gate.command_line.workspace_opening import announce_target
@@ -22,6 +20,9 @@ from hf_gate.errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFou
 from hf_gate.messages.reason_templates import ReasonTemplate
 from hf_gate.messages.reason_texts import find_reason_text
 from hf_gate.requests.service.targets import RequestTarget
+
+from .confirmation import confirm_decision
+from .execution import CommandResult, execute_decisions, print_result
 
 
 def _decision_options(function: Callable[..., object]) -> Callable[..., object]:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.display_text import pluralize, to_json
 from hf_gate.base.ids import Person
-from hf_gate.command_line.decisions.confirmation import authorize_run
 from hf_gate.command_line.grants.hand_ends import make_end_chooser
 from hf_gate.command_line.output import Format, Output, StyledLine, clock_advice, style_mark
 from hf_gate.command_line.progress import Progress
@@ -25,6 +24,8 @@ from hf_gate.core.runs import UNSETTLED, ChangeOrigin, ChangeState
 from hf_gate.decisions.records import outcome_of_change, outcome_record, outcomes_record
 from hf_gate.errors import EndNeeded, Guarded, HfGateError, HubUnavailable
 from hf_gate.hub.protocol.clock_skew import is_clock_off
+
+from .confirmation import authorize_run
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -15,8 +15,6 @@ from hf_gate.base.environment import is_read_only
 from hf_gate.base.private_files import read_regular_file, write_private_file
 from hf_gate.base.timestamps import format_span, to_ms
 from hf_gate.command_line.automation.run import lateness_of
-from hf_gate.command_line.decisions.confirmation import authorize_run, confirm_plan, resume_run
-from hf_gate.command_line.decisions.execution import execute_run, print_preview, print_run
 from hf_gate.command_line.framework import command, full_evaluation_option
 from hf_gate.command_line.output import StyledLine, clock_advice, style_mark
 from hf_gate.command_line.workspace_opening import (
@@ -36,6 +34,9 @@ from hf_gate.errors import UsageError
 from hf_gate.grants.service.ends.end_adoption import describe_kept_access
 from hf_gate.requests.rows.queue import read_verdict_counts
 from hf_gate.verdicts.plan.words import describe_hold
+
+from .confirmation import authorize_run, confirm_plan, resume_run
+from .execution import execute_run, print_preview, print_run
 
 if TYPE_CHECKING:
     from hf_gate.command_line.framework import CommandContext

@@ -9,8 +9,6 @@ import click
 
 from hf_gate.base.private_files import write_private_file
 from hf_gate.base.timestamps import format_minute, format_seconds, from_ms, to_ms
-from hf_gate.command_line.decisions.confirmation import resume_run
-from hf_gate.command_line.decisions.execution import describe_done, done_changes, execute_run, print_run
 from hf_gate.command_line.framework import CommandEntry, LazyGroup, command, limit_options, repeat_command
 from hf_gate.command_line.output import FIRST_ROWS, style_mark
 from hf_gate.command_line.text_layout import Column
@@ -28,6 +26,9 @@ from hf_gate.core.records import HaltRecord, RunRecord, extend_record
 from hf_gate.core.runs import KIND_LABELS, UNSETTLED, RunKind
 from hf_gate.decisions.records import run_record
 from hf_gate.errors import StoreBusy, UsageError
+
+from .confirmation import resume_run
+from .execution import describe_done, done_changes, execute_run, print_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

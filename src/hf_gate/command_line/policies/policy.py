@@ -15,8 +15,6 @@ from hf_gate.base.display_text import make_visible, name_first, pluralize
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.base.private_files import write_private_file
 from hf_gate.command_line.framework import CommandContext, CommandEntry, LazyGroup, command, repo_type_option
-from hf_gate.command_line.policies.policy_files import Policies, print_errors, print_problems, read_policies, summarize
-from hf_gate.command_line.policies.policy_tables import accept_named_table, relative_name
 from hf_gate.command_line.targets import parse_repo_argument
 from hf_gate.core.forms.roles import Role
 from hf_gate.decisions.records import policy_record, problem_record
@@ -34,6 +32,9 @@ from hf_gate.verdicts.records import (
     WantedVerdictRecord,
 )
 from hf_gate.verdicts.service.example_policies import EXAMPLES, fit_example, list_policy_tables
+
+from .policy_files import Policies, print_errors, print_problems, read_policies, summarize
+from .policy_tables import accept_named_table, relative_name
 
 if TYPE_CHECKING:
     from hf_gate.core.policy_model import Policy, PolicyProblem

@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from hf_gate.base.display_text import clip_line, display_width, make_visible, pluralize
 from hf_gate.base.time_zones import TimeZones
 from hf_gate.command_line.framework import CommandContext
-from hf_gate.command_line.policies.policy_tables import CheckedTable, check_tables, relative_name
 from hf_gate.command_line.text_layout import cut_mark
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.settings.workspace_config import WorkspaceConfig
+
+from .policy_tables import CheckedTable, check_tables, relative_name
 
 if TYPE_CHECKING:
     from hf_gate.core.forms.forms import GateForm

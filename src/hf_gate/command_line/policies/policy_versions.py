@@ -10,7 +10,6 @@ import click
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.command_line.framework import CommandContext, command
-from hf_gate.command_line.policies.policy_files import print_errors, read_policies
 from hf_gate.command_line.workspace_opening import find_actor, open_with_policies
 from hf_gate.core.people.members import RunAuthor
 from hf_gate.core.policy_model import Policy, PolicyMode
@@ -21,6 +20,8 @@ from hf_gate.verdicts.records import (
     RepoChangesRecord,
 )
 from hf_gate.verdicts.rows.policy_authors import read_policy_authors, read_promoted_policies
+
+from .policy_files import print_errors, read_policies
 
 if TYPE_CHECKING:
     from hf_gate.core.changes import Change

@@ -16,7 +16,6 @@ from hf_gate.command_line.framework import CommandContext, command, repo_type_op
 from hf_gate.command_line.grants.hand_ends import describe_end
 from hf_gate.command_line.output import style_mark
 from hf_gate.command_line.policies.policy_files import Policies, print_errors, read_policies
-from hf_gate.command_line.requests.show import find_listed_request
 from hf_gate.command_line.targets import find_latest_request, read_targets
 from hf_gate.command_line.workspace_opening import open_workspace
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
@@ -27,6 +26,8 @@ from hf_gate.errors import RequestNotFound, UsageError
 from hf_gate.policies.words.rule_phrases import describe_rule_of
 from hf_gate.requests.service.targets import RequestTarget
 from hf_gate.verdicts.rows.table_rows import read_table_rows
+
+from .show import find_listed_request
 
 if TYPE_CHECKING:
     from hf_gate.core.policy_model import Verdict

@@ -14,7 +14,6 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.private_files import read_named_file
 from hf_gate.command_line.decisions.confirmation import confirm
 from hf_gate.command_line.framework import CommandContext, command, repo_type_option
-from hf_gate.command_line.requests.form import list_requester_view
 from hf_gate.command_line.text_layout import clip_text
 from hf_gate.command_line.workspace_opening import announce_target
 from hf_gate.core.forms.form_lint import is_error
@@ -24,6 +23,8 @@ from hf_gate.hub.protocol.flows.repos import make_no_pending_error
 from hf_gate.hub.why.questions import describe_access
 from hf_gate.policies.facts.form_facts import TICKED
 from hf_gate.requests.records import AccessStateRecord
+
+from .form import list_requester_view
 
 if TYPE_CHECKING:
     from hf_gate.core.forms.forms import Field, GateForm

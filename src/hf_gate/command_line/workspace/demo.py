@@ -24,7 +24,6 @@ from hf_gate.command_line.framework import CommandContext, command
 from hf_gate.command_line.output import Format
 from hf_gate.command_line.request_table import format_request_lines, ls_columns
 from hf_gate.command_line.text_layout import terminal_width
-from hf_gate.command_line.workspace.ui import open_browser
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.records import RequestRecord
 from hf_gate.core.requests import Decision
@@ -32,6 +31,8 @@ from hf_gate.errors import HfGateError
 from hf_gate.localhub.openid_client import CLIENT_ID, CLIENT_SECRET
 from hf_gate.requests.service.request_records import rate_answers, request_record
 from hf_gate.workspace.records import DemoRecord, DemoStepRecord
+
+from .ui import open_browser
 
 if TYPE_CHECKING:
     from hf_gate.hub.client import Hub

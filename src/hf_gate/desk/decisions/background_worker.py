@@ -14,7 +14,6 @@ from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.desk.app_state import AppState
-from hf_gate.desk.decisions.evaluation_process import EvaluationProcess
 from hf_gate.errors import HfGateError, StoreBusy, StoreTooNew, UsageError
 from hf_gate.hub.client import is_token_refused
 from hf_gate.messages.service.message_sending import drain_workspace
@@ -26,6 +25,8 @@ from hf_gate.store.rows.tray import list_begun_decision_runs, list_due_decisions
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from hf_gate.verdicts.service.policy_watcher import describe_other_files
 from hf_gate.workspace.service import bootstrap
+
+from .evaluation_process import EvaluationProcess
 
 _log = logging.getLogger("hf_gate.desk")
 # seconds between two syncs while the desk is in use

@@ -21,8 +21,6 @@ from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, cre
 from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.decisions.typed_input import is_confirmed, parse_reason
-from hf_gate.desk.decisions.approvals import summarize_approvals
-from hf_gate.desk.decisions.plan_maker import store_plan
 from hf_gate.desk.exports import export_response
 from hf_gate.desk.http_context import HttpContext, NotFound, Refused, local_path, require_one_of
 from hf_gate.desk.messages.reason_texts import list_choices, preview_reason, read_chosen_reason
@@ -65,6 +63,9 @@ from hf_gate.settings.service.workspace import new_id
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.guards import Confirmation, required_confirmation
 from hf_gate.verdicts.plan.model import build_plan
+
+from .approvals import summarize_approvals
+from .plan_maker import store_plan
 
 EACH_PERSON: Final = "each person"
 HOLD: Final = 60.0  # seconds in the tray for more than one request

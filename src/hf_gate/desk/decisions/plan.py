@@ -28,15 +28,6 @@ from hf_gate.decisions.records import change_record
 from hf_gate.decisions.service.runs import runs as run_cases
 from hf_gate.decisions.typed_input import is_confirmed
 from hf_gate.desk.app_state import AppState
-from hf_gate.desk.decisions.change_lines import (
-    MAX_GROUPS,
-    ChangeLine,
-    add_examples,
-    change_line,
-    group_changes,
-    visible_repos,
-)
-from hf_gate.desk.decisions.plan_maker import store_plan
 from hf_gate.desk.exports import export_response, file_response
 from hf_gate.desk.http_context import HttpContext, NotFound, Refused, parse_number, require
 from hf_gate.errors import Guarded
@@ -47,6 +38,16 @@ from hf_gate.verdicts.plan.guards import Confirmation
 from hf_gate.verdicts.plan.model import CLOCK_SKEW, Plan, encode_plan, make_partial_plan
 from hf_gate.verdicts.plan.render import SHADOW, estimate_calls
 from hf_gate.verdicts.plan.words import count_staying, describe_effects
+
+from .change_lines import (
+    MAX_GROUPS,
+    ChangeLine,
+    add_examples,
+    change_line,
+    group_changes,
+    visible_repos,
+)
+from .plan_maker import store_plan
 
 PAGE_SIZE: Final = 50
 MAX_WAIT: Final = 2.0  # seconds that a page waits for the work that it started

@@ -11,11 +11,12 @@ from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import PlanRecord
 from hf_gate.core.stored_rows import PlanRow
 from hf_gate.desk.app_state import AppState
-from hf_gate.desk.decisions.plan import MAX_WAIT, read_plan
 from hf_gate.desk.exports import export_response
 from hf_gate.desk.http_context import ENVIRONMENT, HttpContext
 from hf_gate.hub.credentials import name_token_source
 from hf_gate.verdicts.plan.words import describe_counts, describe_effects
+
+from .plan import MAX_WAIT, read_plan
 
 ENVIRONMENT.filters["from_ms"] = from_ms
 

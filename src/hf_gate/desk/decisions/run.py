@@ -22,13 +22,14 @@ from hf_gate.core.runs import UNSETTLED, ChangeState, RunState
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.records import change_record
 from hf_gate.decisions.service.runs import runs as run_cases
-from hf_gate.desk.decisions.change_lines import OPEN_STATES, run_change_line, visible_repos
-from hf_gate.desk.decisions.plan_maker import store_plan
-from hf_gate.desk.decisions.run_worker import PAUSE, STOP, RunJob
 from hf_gate.desk.exports import export_response
 from hf_gate.desk.http_context import HttpContext, NotFound, Refused, parse_number
 from hf_gate.errors import Guarded
 from hf_gate.hub.protocol.pacing import Outlook
+
+from .change_lines import OPEN_STATES, run_change_line, visible_repos
+from .plan_maker import store_plan
+from .run_worker import PAUSE, STOP, RunJob
 
 PAGE_SIZE: Final = 50
 ATTENTION_STATES: Final = (

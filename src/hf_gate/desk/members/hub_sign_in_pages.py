@@ -19,13 +19,14 @@ from starlette.responses import RedirectResponse, Response
 from hf_gate.core.people.members import Member
 from hf_gate.core.people.sign_in import HubIdentity, SignInFailed
 from hf_gate.desk.app_state import AppState
-from hf_gate.desk.members.hub_sign_in import START_PATH, HubSignIn
-from hf_gate.desk.members.sign_in import STORE_FAILED, Authenticator
 from hf_gate.errors import HfGateError
 from hf_gate.members.drivers.openid import OpenIdClient, SignInAttempt
 from hf_gate.members.rows.one_time_links import read_desk_key
 from hf_gate.members.service.sign_in import admit_identity
 from hf_gate.workspace.service import bootstrap
+
+from .hub_sign_in import START_PATH, HubSignIn
+from .sign_in import STORE_FAILED, Authenticator
 
 LIFETIME: Final = 600.0  # seconds
 _MAX_USED: Final = 10_000

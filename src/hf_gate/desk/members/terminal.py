@@ -19,10 +19,11 @@ from hf_gate.base.locks import read_announcement
 from hf_gate.config import Settings
 from hf_gate.desk.app_state import AppState
 from hf_gate.desk.exports import EscapedJSON, error_response
-from hf_gate.desk.members.sign_in import Authenticator
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.settings.service.workspace import WorkspaceLocation
 from hf_gate.workspace.service import bootstrap
+
+from .sign_in import Authenticator
 
 _MAX_ANSWER: Final = 4 << 20  # bytes
 

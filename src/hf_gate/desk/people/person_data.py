@@ -8,13 +8,14 @@ from hf_gate.core.stored_rows import PersonRow
 from hf_gate.desk.decisions.plan import forget_recent_plans
 from hf_gate.desk.exports import file_response
 from hf_gate.desk.http_context import HttpContext, Refused, require_all_repos, require_one_of
-from hf_gate.desk.people.people import find_one_person
 from hf_gate.errors import HfGateError
 from hf_gate.privacy.service.erasure import check_erasable, erase, preview_erasure
 from hf_gate.privacy.service.person_export import export_person, json_document, render_page
 from hf_gate.workspace.service import bootstrap
 from hf_gate.workspace.service.owner_files import list_owner_files
 from hf_gate.workspace.service.store_maintenance import file_of_store, files_of
+
+from .people import find_one_person
 
 _NEEDS_ALL_REPOS = "Nothing was done: this concerns every repo, and you cannot see all of them."
 

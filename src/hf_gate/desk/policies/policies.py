@@ -19,14 +19,6 @@ from hf_gate.core.stored_rows import VerdictCount
 from hf_gate.decisions.records import policy_record
 from hf_gate.desk.exports import export_response
 from hf_gate.desk.http_context import HttpContext, require
-from hf_gate.desk.policies.policy_texts import (
-    can_read_policy,
-    list_policy_texts,
-    read_workspace_folder,
-    visible_policy_repos,
-    visible_tables,
-    visible_targets,
-)
 from hf_gate.desk.reports.audit import count_entries
 from hf_gate.errors import HfGateError
 from hf_gate.policies.checks.policy_checker import check_unique_names
@@ -36,6 +28,15 @@ from hf_gate.requests.rows.queue import read_verdict_counts
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.records import PolicyRecord
 from hf_gate.verdicts.service.evaluation import fill_templates
+
+from .policy_texts import (
+    can_read_policy,
+    list_policy_texts,
+    read_workspace_folder,
+    visible_policy_repos,
+    visible_tables,
+    visible_targets,
+)
 
 _RECOUNT_AFTER: Final = 20  # times the duration of the last count
 

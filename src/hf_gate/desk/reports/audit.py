@@ -28,12 +28,13 @@ from hf_gate.core.stored_rows import TimelineFilter, TimelinePage
 from hf_gate.decisions.typed_input import parse_event_kind
 from hf_gate.desk.exports import export_response, file_response
 from hf_gate.desk.http_context import HttpContext, Refused, parse_number, require_all_repos, sees_all_repos
-from hf_gate.desk.reports.audit_entries import entry_lines
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.ledger.service.ledger_files import checkpoint_record, export_ledger, store_checkpoint
 from hf_gate.ledger.service.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.ledger import iterate_entries, search_entries
+
+from .audit_entries import entry_lines
 
 PAGE_SIZE: Final = 50
 

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.desk.http_context import HttpContext
 from hf_gate.desk.policies.policy_texts import can_read_policy
-from hf_gate.desk.requests.redaction import redact_verdict
-from hf_gate.desk.requests.request_lines import RequestLine
 from hf_gate.errors import HfGateError
 from hf_gate.policies.words.explanations import Explanation
 from hf_gate.verdicts.service.evaluation import Evaluation, evaluate_request, open_fact_sources
 from hf_gate.verdicts.service.explanation_records import explain_evaluation
+
+from .redaction import redact_verdict
+from .request_lines import RequestLine
 
 
 def explain_for_page(context: HttpContext, found: Evaluation | None) -> Explanation | None:

@@ -20,7 +20,14 @@ from hf_gate.desk.decisions.approvals import describe_open_alarms
 from hf_gate.desk.exports import export_response
 from hf_gate.desk.http_context import HttpContext
 from hf_gate.desk.policies.policy_texts import visible_tables
-from hf_gate.desk.requests.queue_counts import (
+from hf_gate.grants.hold_reasons import count_holds, format_holds
+from hf_gate.grants.service.row_details import pair_with_details
+from hf_gate.requests.query_parser import parse_query
+from hf_gate.requests.queue_counters import Counters
+from hf_gate.requests.rows.selections import filter_selected
+from hf_gate.requests.service.request_records import stored_request
+
+from .queue_counts import (
     MAX_COUNTED,
     build_facets,
     count_matching,
@@ -29,7 +36,7 @@ from hf_gate.desk.requests.queue_counts import (
     format_total,
     list_counts,
 )
-from hf_gate.desk.requests.queue_query import (
+from .queue_query import (
     PENDING,
     QueueQuery,
     build_chips,
@@ -40,14 +47,8 @@ from hf_gate.desk.requests.queue_query import (
     queue_url,
     run_query,
 )
-from hf_gate.desk.requests.request_lines import RequestLine, build_request_lines
-from hf_gate.desk.requests.selection import describe_selection
-from hf_gate.grants.hold_reasons import count_holds, format_holds
-from hf_gate.grants.service.row_details import pair_with_details
-from hf_gate.requests.query_parser import parse_query
-from hf_gate.requests.queue_counters import Counters
-from hf_gate.requests.rows.selections import filter_selected
-from hf_gate.requests.service.request_records import stored_request
+from .request_lines import RequestLine, build_request_lines
+from .selection import describe_selection
 
 PAGE_SIZE: Final = 50
 _OLDEST: Final = f"{PENDING} age:>7d"

@@ -11,9 +11,10 @@ from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query, Term
 from hf_gate.desk.http_context import HttpContext
-from hf_gate.desk.requests.queue_query import QUALITY_CHOICES, WORDS, QueueQuery, count_up_to, queue_url
 from hf_gate.requests.queue_counters import CounterRow, Counters, CounterTable
 from hf_gate.requests.rows.queue import read_counters
+
+from .queue_query import QUALITY_CHOICES, WORDS, QueueQuery, count_up_to, queue_url
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
 _FACETS: Final = (

@@ -22,28 +22,29 @@ from hf_gate.desk.formatting import begin_text
 from hf_gate.desk.grants.access_end import EndChoices, list_accept_choices, list_end_choices
 from hf_gate.desk.http_context import HttpContext, NotFound, parse_fields
 from hf_gate.desk.messages.reason_texts import count_other_selected, make_sheet
-from hf_gate.desk.requests.explanations import evaluate_for_page, explain_for_page, find_rule_url
-from hf_gate.desk.requests.queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
-from hf_gate.desk.requests.queue_query import (
+from hf_gate.grants.service.grant_records import describe_access_end
+from hf_gate.policies.words.phrases import describe_age
+from hf_gate.requests.rows.queue import find_queue_neighbours
+from hf_gate.requests.service.request_history import last_transition
+from hf_gate.requests.service.request_records import rate_answers
+
+from .explanations import evaluate_for_page, explain_for_page, find_rule_url
+from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
+from .queue_query import (
     PENDING,
     encode_query,
     limit_to_visible_repos,
     parse_queue_query,
     queue_url,
 )
-from hf_gate.desk.requests.request_history import (
+from .request_history import (
     describe_last_decision,
     find_changes,
     find_reversal,
     fold_verdicts,
     list_history,
 )
-from hf_gate.desk.requests.request_lines import AnswerLine, RequestLine, build_request_lines, request_key
-from hf_gate.grants.service.grant_records import describe_access_end
-from hf_gate.policies.words.phrases import describe_age
-from hf_gate.requests.rows.queue import find_queue_neighbours
-from hf_gate.requests.service.request_history import last_transition
-from hf_gate.requests.service.request_records import rate_answers
+from .request_lines import AnswerLine, RequestLine, build_request_lines, request_key
 
 MAX_POSITION: Final = 1000  # later positions are not counted
 

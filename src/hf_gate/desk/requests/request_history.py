@@ -17,8 +17,9 @@ from hf_gate.core.records import HistoryRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.desk.formatting import DONE
 from hf_gate.desk.http_context import HttpContext
-from hf_gate.desk.requests.request_lines import AnswerLine, list_answers, possible_verbs, request_key
 from hf_gate.requests.service.request_history import LastTransition, history_records
+
+from .request_lines import AnswerLine, list_answers, possible_verbs, request_key
 
 
 def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:

@@ -25,13 +25,14 @@ from hf_gate.core.stored_rows import Identity, RepoRow, RequestRow
 from hf_gate.desk import formatting
 from hf_gate.desk.http_context import HttpContext
 from hf_gate.desk.policies.verdict_cache import VerdictSummary
-from hf_gate.desk.requests.verdicts import read_repos_of_requests, read_verdicts
 from hf_gate.grants.service.ends.terms_reader import mark_as_shown
 from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.fact_values import EmailFacts
 from hf_gate.policies.words.phrases import describe_age
 from hf_gate.store.rows.tray import find_latest_decisions
 from hf_gate.verdicts.service.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
+
+from .verdicts import read_repos_of_requests, read_verdicts
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
 _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({

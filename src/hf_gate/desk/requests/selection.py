@@ -31,10 +31,6 @@ from hf_gate.decisions.service.bulk_decisions import BulkEnds
 from hf_gate.desk import formatting
 from hf_gate.desk.grants.access_end import EndChoices, list_end_choices
 from hf_gate.desk.http_context import HttpContext, local_path
-from hf_gate.desk.requests.queue_counts import count_matching
-from hf_gate.desk.requests.queue_query import QueueQuery, queue_url
-from hf_gate.desk.requests.request_lines import RequestLine, build_request_lines, list_answers, possible_verbs
-from hf_gate.desk.requests.verdicts import read_repos_of_requests
 from hf_gate.grants.service.ends.terms_reader import describe_terms_problem, sort_terms
 from hf_gate.requests.queue_counters import Counters
 from hf_gate.requests.rows.selections import (
@@ -43,6 +39,11 @@ from hf_gate.requests.rows.selections import (
     iterate_ready_requests,
     list_ready_by_age,
 )
+
+from .queue_counts import count_matching
+from .queue_query import QueueQuery, queue_url
+from .request_lines import RequestLine, build_request_lines, list_answers, possible_verbs
+from .verdicts import read_repos_of_requests
 
 MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
 

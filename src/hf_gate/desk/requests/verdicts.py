@@ -14,13 +14,14 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.desk.app_state import AppState
 from hf_gate.desk.policies.verdict_cache import VerdictSummary
-from hf_gate.desk.requests.redaction import redact_rule
 from hf_gate.errors import HfGateError
 from hf_gate.policies.expressions.expressions import BoundFacts
 from hf_gate.policies.words.explanations import Explanation, explain_verdict, trace_named_rules
 from hf_gate.verdicts.service.current_verdicts import CurrentVerdicts
 from hf_gate.verdicts.service.evaluation import RepoPolicies, build_inputs, find_rows_of_terms, open_fact_sources
 from hf_gate.verdicts.service.evaluation_times import EvaluationTimes
+
+from .redaction import redact_rule
 
 _MAX_SINGLE_READS: Final = 4  # repos; for this many or more, all repos are read at once
 

@@ -11,8 +11,9 @@ from hf_gate.base.batches import split_into_batches
 from hf_gate.core.forms.forms import list_choice_labels
 from hf_gate.core.records import RowDetails
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.grants.service.grant_records import pair_with_grants
 from hf_gate.settings.service.workspace import Workspace
+
+from .grant_records import pair_with_grants
 
 _CHUNK: Final = 500  # requests whose details are read together
 
