@@ -13,12 +13,11 @@ from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.rows import delete_halts_of
-from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.decisions.service.runs.run_executor import halt_run
+from tests.kits.acts import decide
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
     HubWorkspace,
@@ -121,8 +120,7 @@ def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: HubWor
     scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     scene.turn()
     assert scene.status_on_hub("ada") == "accepted"
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals)
-    direct.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), run_id="r_x")
+    decide(scene, Choice(Status.ACCEPTED, until="10d"), "ada")
     scene.turn()
     assert scene.status_on_hub("ada") == "accepted"
     scene.local_hub.time.advance(11 * 86_400)

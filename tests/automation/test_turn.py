@@ -15,14 +15,13 @@ from hf_gate.automation.service.health import list_unfinished_runs
 from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_log import condition_of_failure, list_failures
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
 from hf_gate.core.stored_rows import RunRow
-from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.decisions.service.runs.runs import check_plan, plan_retry, plan_undo, policy_versions
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.verdicts.plan.render import render_plan
+from tests.kits.acts import ACCEPT, RESET, decide, undo
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
     POLICY,
@@ -223,15 +222,10 @@ def test_no_undo_gives_access_back_whose_end_has_come(scene: HubWorkspace) -> No
 def test_who_had_access_without_an_end_is_put_back_without_one(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.sync()
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals)
-    ada = [DecisionTarget(scene.repos[0], Target("ada"))]
-    direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), run_id="r_a")
-    direct.decide(ada, Choice(Status.PENDING), run_id="r_b")  # ends what was dated
-    direct.decide(ada, Choice(Status.ACCEPTED), run_id="r_c")
-    direct.decide(ada, Choice(Status.RESET), run_id="r_d")
-    run = scene.store.run("r_d")
-    assert run is not None
-    put_back(scene, run)
+    decide(scene, Choice(Status.ACCEPTED, until="30d"), "ada")
+    decide(scene, Choice(Status.PENDING), "ada")  # ends what was dated
+    decide(scene, ACCEPT, "ada")
+    undo(scene, decide(scene, RESET, "ada"))
     assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("accepted", None)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +15,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest, Target, target_of
 from hf_gate.core.runs import RunKind
-from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.direct_decisions import Choice, DecisionResult, DecisionTarget
+from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.runs.run_executor import LATE_CALL_WAIT
 from hf_gate.errors import HubUnavailable, NotAllowed, PersonNotFound, RequestNotFound, Stale, StoreUnavailable
@@ -26,12 +24,10 @@ from hf_gate.hub.protocol.messages import HubCall
 from hf_gate.ledger.service.ledger_verification import verify_ledger
 from hf_gate.requests.query_parser import parse_query
 from hf_gate.workspace.rows.opening import open_store
+from tests.kits.acts import ACCEPT, GRANT, RESET, DyingHub, decide, run_of, undo
 from tests.kits.faulty_stores import FailingStore, KilledError, disk_full
 from tests.kits.in_process_hub import ORIGIN, InProcessClient, InProcessHub
 from tests.kits.workspaces import HubWorkspace
-
-ACCEPT, RESET = Choice(Status.ACCEPTED), Choice(Status.RESET)
-GRANT = Choice(Status.ACCEPTED, is_grant=True)
 
 
 @pytest.fixture
@@ -39,25 +35,6 @@ def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
     made = HubWorkspace(tmp_path, InProcessHub(repos=2))
     yield made
     made.close()
-
-
-def decide(
-    scene: HubWorkspace,
-    choice: Choice,
-    *who: str | AccessRequest,
-    store: Any = None,
-    hub: Any = None,
-    repo: Repo | None = None,
-) -> DecisionResult:
-    scene.count += 1
-    asks = [
-        DecisionTarget(repo or scene.repos[0], target_of(one), "Say more." if choice.to is Status.RESET else None)
-        for one in who
-    ]
-    direct = DecisionSender(
-        store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals
-    )
-    return direct.decide(asks, choice, run_id=f"r_{scene.count}")
 
 
 def kinds(scene: HubWorkspace, run: str | None) -> list[str]:
@@ -122,8 +99,7 @@ def test_whom_the_store_knows_costs_one_look_and_one_call(scene: HubWorkspace) -
     assert spent == {"GET list": 1, "POST handle": 1}
     assert kinds(scene, decided.run) == ["PlanApproved", "ChangeStarted", "ChangeSettled", "RunEnded"]
     assert scene.row("ada").state.status == "accepted"
-    run = scene.store.run(decided.run or "")
-    assert run is not None
+    run = run_of(scene, decided)
     assert (run.kind, run.state, run.actor, dict(run.counts)) == ("direct", "ended", "lena-brandt", {"done": 1})
     scene.check_over()
 
@@ -153,8 +129,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: HubWorksp
     before = calls(scene)["GET list"]
     assert decide(scene, RESET, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["GET list"] == before + 1
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
-    direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_9")
+    decide(scene, ACCEPT, Target(request_id=ident))
     assert calls(scene)["GET list"] == before + 2
     assert scene.status_on_hub("bob") == "accepted"
 
@@ -164,11 +139,10 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     ident = listed(scene, "ada").request_id
     scene.decide("ada", "rejected")
     before = calls(scene)["GET list"]
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
-    decided = direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_1")
+    decided = decide(scene, ACCEPT, Target(request_id=ident))
     assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
     assert scene.status_on_hub("ada") == "accepted"
-    assert [row.state for row in scene.store.changes("r_1")] == ["done"]
+    assert [row.state for row in scene.store.changes(decided.run or "")] == ["done"]
     assert calls(scene)["GET list"] == before + 1
 
 
@@ -237,13 +211,7 @@ def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: HubWorksp
 def test_one_who_is_named_twice_is_decided_once(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
-    scene.count += 1
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
-    asks = [
-        DecisionTarget(scene.repos[0], target)
-        for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))
-    ]
-    decided = direct.decide(asks, ACCEPT, run_id="r_1")
+    decided = decide(scene, ACCEPT, "ada", Target(request_id=ident), "bob")
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DONE]
     assert decided.outcomes[1].why == DUPLICATE
     assert len(scene.moves()) == 2
@@ -254,10 +222,7 @@ def test_a_request_that_is_named_twice_is_refused_twice(scene: HubWorkspace) -> 
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
     scene.local_hub.set_faults(["fail_before:status=400:on=handle:p=1", "fail_before:status=400:on=batch:p=1"])
-    scene.count += 1
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
-    asks = [DecisionTarget(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident))]
-    decided = direct.decide(asks, ACCEPT, run_id="r_1")
+    decided = decide(scene, ACCEPT, "ada", Target(request_id=ident))
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.REFUSED, OutcomeKind.REFUSED]
     assert decided.outcomes[1].why == decided.outcomes[0].why
 
@@ -268,11 +233,10 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
     scene.local_hub.control("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, scene.actor, scene.approvals)
-    decided = direct.decide([DecisionTarget(repo, Target(request_id=ids["bob"]))], ACCEPT, run_id="r_9")
+    decided = decide(scene, ACCEPT, Target(request_id=ids["bob"]))
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert scene.status_on_hub("ada") == scene.status_on_hub("bob") == "accepted"
-    assert [row.request for row in scene.store.changes("r_9")] != [None]
+    assert [row.request for row in scene.store.changes(decided.run or "")] != [None]
 
 
 # ---- several, and what ends them -----------------------------------------------------------------------------------------
@@ -290,13 +254,9 @@ def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: HubWorkspace) ->
 
 def test_one_repo_that_refuses_does_not_stop_the_other(scene: HubWorkspace) -> None:
     scene.ask(["ada"], scene.repos[1])
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     nowhere = Repo(scene.repos[0].type, "lumen-labs", "nothing-here")
-    decided = direct.decide(
-        [DecisionTarget(nowhere, target_of("ada")), DecisionTarget(scene.repos[1], target_of("ada"))],
-        ACCEPT,
-        run_id="r_1",
-    )
+    targets = [DecisionTarget(repo, target_of("ada")) for repo in (nowhere, scene.repos[1])]
+    decided = decide(scene, ACCEPT, *targets)
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.OPEN, OutcomeKind.DONE]
     assert "no such repo" in str(decided.stopped_by)
     scene.check_over()
@@ -308,8 +268,7 @@ def test_without_the_right_to_decide_nothing_is_left_half_way(scene: HubWorkspac
         decided = decide(scene, ACCEPT, "ada", hub=hub)
     assert isinstance(decided.stopped_by, NotAllowed)
     assert decided.outcomes[0].kind is OutcomeKind.OPEN
-    run = scene.store.run(decided.run or "")
-    assert run is not None
+    run = run_of(scene, decided)
     assert run.state == "abandoned"
     assert scene.row("ada").state.open_run is None
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
@@ -329,37 +288,17 @@ def test_a_hub_that_cannot_be_read_is_sent_nothing_and_no_run_is_begun(scene: Hu
 # ---- crashes -------------------------------------------------------------------------------------------------------------
 
 
-class Dying:
-    """A Hub client whose process dies around a call: `before` it leaves, or `after` it was answered."""
-
-    def __init__(self, hub: InProcessClient, when: str) -> None:
-        self._hub, self._when = hub, when
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._hub, name)
-        return self._around(found) if name in {"accept", "reset", "grant_access"} else found
-
-    def _around(self, call: Any) -> Any:
-        def dies(*args: Any, **named: Any) -> None:
-            if self._when == "after":
-                call(*args, **named)
-            raise KilledError
-
-        return dies
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene: HubWorkspace, when: str) -> None:
     scene.ask(["ada"])
-    cut_off = decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, when))
+    cut_off = decide(scene, ACCEPT, "ada", hub=DyingHub(scene.hub, when))
     assert isinstance(cut_off.stopped_by, KilledError)
     assert scene.row("ada").state.open_run == cut_off.run
     scene.restart()
     again = decide(scene, ACCEPT, "ada")
     assert again.outcomes[0].kind is (OutcomeKind.DONE if when == "before" else OutcomeKind.ALREADY)
     assert [move["to"] for move in scene.moves()] == ["accepted"]
-    run = scene.store.run(cut_off.run or "")
-    assert run is not None
+    run = run_of(scene, cut_off)
     assert (run.state, dict(run.counts)) == (
         ("abandoned", {"planned": 1}) if when == "before" else ("ended", {"done": 1})
     )
@@ -368,7 +307,7 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
 
 def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_forward(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
-    decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, "after"))
+    decide(scene, ACCEPT, "ada", hub=DyingHub(scene.hub, "after"))
     scene.local_hub.skew += 2 * 3600
     scene.restart()
     before = scene.local_hub.time.now()
@@ -433,15 +372,11 @@ def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Hu
     ]
     intent = next(one for one in scene.store.entries(run=decided.run) if one.link.kind == "ChangeStarted")
     assert (intent.link.request, b"eve" in intent.link.body) == (None, False)
-    assert runs_of(scene, decided).counts == {"done": 1}
-    plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
+    assert run_of(scene, decided).counts == {"done": 1}
+    plan, _ = runs.plan_undo(scene.store, run_of(scene, decided), now=scene.clock.now())
     assert [(change.user, change.before, change.after) for change in plan.changes] == [("eve", "accepted", "reset")]
     assert scene.execute(scene.approve(plan, RunKind.UNDO)).counts == {"done": 1}
     assert scene.status_on_hub("eve") == "reset"
-
-
-def runs_of(scene: HubWorkspace, decided: DecisionResult) -> Any:
-    return scene.store.run(decided.run or "")
 
 
 def test_a_grant_to_who_has_asked_is_an_acceptance(scene: HubWorkspace) -> None:
@@ -455,9 +390,9 @@ def test_a_grant_to_who_has_asked_is_an_acceptance(scene: HubWorkspace) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_grant_that_was_cut_off_is_settled_by_reading_and_sent_at_most_once(scene: HubWorkspace, when: str) -> None:
     scene.local_hub.add_people("eve", "fay")
-    cut_off = decide(scene, GRANT, "eve", "fay", hub=Dying(scene.hub, when))
+    cut_off = decide(scene, GRANT, "eve", "fay", hub=DyingHub(scene.hub, when))
     scene.restart()
-    ended = scene.execute(runs_of(scene, cut_off))
+    ended = scene.execute(run_of(scene, cut_off))
     assert (ended.state, dict(ended.counts)) == ("ended", {"done": 2})
     assert scene.status_on_hub("eve") == scene.status_on_hub("fay") == "accepted"
     grants = [move for move in scene.local_hub.journal() if move["route"] == "grant"]
@@ -495,7 +430,6 @@ def test_an_end_can_be_given_to_who_is_in_already(scene: HubWorkspace) -> None:
 def test_undo_of_a_direct_run_puts_everybody_back(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     decided = decide(scene, ACCEPT, "ada", "bob")
-    plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
-    scene.execute(scene.approve(plan, RunKind.UNDO))
+    undo(scene, decided)
     assert scene.status_on_hub("ada") == scene.status_on_hub("bob") == "pending"
     scene.check_over()

@@ -14,19 +14,15 @@ from hf_gate.automation.service.health import list_problems
 from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.lifecycle import Status
-from hf_gate.core.requests import Target
 from hf_gate.core.runs import RunKind
-from hf_gate.decisions.service.decision_sender import DecisionSender
-from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.plans.planning import PlanResult
-from hf_gate.decisions.service.runs.runs import plan_undo
 from hf_gate.errors import HubUnavailable
 from hf_gate.grants.service.ends.end_changes import change_end_by_hand, count_from
 from hf_gate.grants.service.ends.end_reviews import review_ends
 from hf_gate.grants.service.ends.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
 from hf_gate.store.rows.ledger import count_unattended_changes
 from hf_gate.verdicts.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
+from tests.kits.acts import RESET, decide, undo
 from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, make_grant_workspace, policy
 from tests.kits.in_process_hub import InProcessClient
 
@@ -305,6 +301,16 @@ def test_a_condition_that_is_true_again_restores_the_access(scene: GrantWorkspac
     assert scene.days_left("ada") == about(365)
 
 
+def test_another_end_does_not_restart_a_grace(scene: GrantWorkspace) -> None:
+    scene.let_in({"ada": 100}, "until: 1y", KEPT, "grace: 14d")
+    scene.set_rows({"ada": GONE})
+    assert ends(scene) == {"lapsed": 1}
+    scene.wait(10)
+    assert scene.change_end("ada", "200d") == []
+    ends(scene)
+    assert scene.days_left("ada") == pytest.approx(4, abs=0.01)
+
+
 def test_an_unknown_condition_never_ends_access(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, KEPT, "grace: 7d")
     scene.lose_table()
@@ -411,12 +417,9 @@ def test_the_undo_of_a_removal_restores_the_end(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED)
     for end in (None, "90d"):
         assert scene.change_end("ada", end) == []
-    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
-    done = sender.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x")
+    done = decide(scene, RESET, "ada")
     assert scene.status_on_hub("ada") == "reset"
-    run = scene.store.run(str(done.run))
-    assert run is not None
-    scene.execute(scene.approve(plan_undo(scene.store, run, now=scene.now)[0], RunKind.UNDO))
+    undo(scene, done)
     assert scene.status_on_hub("ada") == "accepted"
     assert scene.days_left("ada") == about(90)
 

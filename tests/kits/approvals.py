@@ -14,12 +14,12 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Target
-from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.settings import setting_keys
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.verdicts.rows.policy_authors import write_promoted_policies
 from hf_gate.verdicts.service.policy_bundle import load_policies
+from tests.kits.acts import decide
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.members import store_member
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
@@ -72,17 +72,8 @@ def decide_as(
     workspace: HubWorkspace, by: RunAuthor, who: str = "ada", choice: Choice = ACCEPT, actor: str | None = None
 ) -> Outcome:
     """Decide one request as an author; return what came of it."""
-    workspace.count += 1
-    gate = workspace.approvals
-    sender = DecisionSender(
-        workspace.store, workspace.hub, workspace.clock, workspace.zone, actor or str(by.account), gate, author=by
-    )
-    done = sender.decide(
-        [DecisionTarget(workspace.repos[0], Target(username=who), "No." if choice is REJECT else None)],
-        choice,
-        run_id=f"r_{workspace.count}",
-    )
-    (outcome,) = done.outcomes
+    target = DecisionTarget(workspace.repos[0], Target(username=who), "No." if choice is REJECT else None)
+    (outcome,) = decide(workspace, choice, target, actor=actor or str(by.account), author=by).outcomes
     return outcome
 
 

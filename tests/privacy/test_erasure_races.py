@@ -11,6 +11,7 @@ import pytest
 
 from hf_gate.approvals.rows.plans import save_plan
 from hf_gate.core.lifecycle import Status
+from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, create_bulk_run
@@ -23,6 +24,7 @@ from hf_gate.privacy.rows.erasure_repetition import repeat_erasures
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.table_store import bind_tables
+from tests.kits.acts import RESET, decide
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.word_search import find_words_in_files
 from tests.kits.workspaces import HubWorkspace
@@ -106,6 +108,14 @@ def test_nothing_about_somebody_who_was_erased_meanwhile_is_stored_or_sent(
     with pytest.raises(Guarded, match="was deleted in the meantime"):
         store_it()
     assert (scene.status_on_hub(NAME), scene.status_on_hub("bo")) == ("pending", "pending")
+    assert traces(scene, words) == []
+
+
+def test_a_decision_by_name_about_an_erased_request_stores_no_name(scene: HubWorkspace) -> None:
+    words = words_of(scene.row(NAME))
+    erase(scene)
+    assert decide(scene, RESET, NAME).outcomes[0].kind is OutcomeKind.DONE
+    assert scene.status_on_hub(NAME) == "reset"
     assert traces(scene, words) == []
 
 
