@@ -7,7 +7,7 @@ import sys
 try:
     from hf_gate.command_line.main import main
 except KeyboardInterrupt:  # Ctrl-C before the program could answer it
-    sys.stderr.write("Error: interrupted; nothing was sent to the Hub.\n")
+    sys.stderr.write("Interrupted; nothing was sent to the Hub.\n")
     sys.exit(130)
 
 if __name__ == "__main__":

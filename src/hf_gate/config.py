@@ -16,7 +16,7 @@ from hf_gate.base.environment import is_true
 from hf_gate.base.locks import read_announcement
 from hf_gate.base.private_files import read_regular_file
 
-from .errors import UsageError
+from .errors import NoToken, UsageError
 
 PACKAGE: Final = Path(__file__).parent
 """The folder of this package, with its own data files."""
@@ -243,14 +243,14 @@ def _read_token_file(path: Path) -> str:
         text = read_regular_file(path).decode("utf-8-sig")
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
-        raise UsageError(f"the token file {path} cannot be read: {why}.") from None
+        raise NoToken(f"the token file {path} cannot be read: {why}.") from None
     return _clean_token(text, str(path))
 
 
 def _clean_token(text: str, place: str) -> str:
     token = text.strip()
     if not token:
-        raise UsageError(f"{place} holds no token.")
+        raise NoToken(f"{place} holds no token.")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(f"the value of {place} is not a token.", hint="Copy the token again.")  # never shows the value
+        raise NoToken(f"the value of {place} is not a token.", hint="Copy the token again.")  # never shows the value
     return token

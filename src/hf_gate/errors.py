@@ -97,6 +97,10 @@ class UsageError(HfGateError, ValueError):
     exit_code = 2
 
 
+class NoToken(UsageError):
+    """The place that a token is read from cannot be read, or holds none."""
+
+
 class InvalidRepo(UsageError):
     """The text is not a repo id, nor a path or URL of a repo."""
 

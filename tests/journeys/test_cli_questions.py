@@ -51,7 +51,7 @@ def test_ctrl_c_at_a_question_says_that_nothing_was_sent(fresh: LocalHub) -> Non
         terminal.until("accept 5 people?")
         terminal.press("\x03\r")
         assert terminal.end() == 130
-        assert "Error: interrupted; nothing was sent to the Hub." in terminal.display
+        assert "Interrupted; nothing was sent to the Hub." in terminal.display
     assert status_of(fresh, names[0]) == "pending"
 
 
@@ -61,7 +61,7 @@ def test_ctrl_c_while_the_program_loads_says_that_nothing_was_sent(fresh: LocalH
     done = subprocess.run(
         [sys.executable, "-m", "hf_gate", "accept", f"ada-l@{MODEL}"], env=environment, capture_output=True, check=False
     )
-    assert (done.returncode, done.stderr) == (130, b"Error: interrupted; nothing was sent to the Hub.\n")
+    assert (done.returncode, done.stderr) == (130, b"Interrupted; nothing was sent to the Hub.\n")
 
 
 def test_three_dots_stand_for_cut_text_where_the_locale_is_ascii(fresh: LocalHub) -> None:

@@ -163,8 +163,8 @@ def wait_until(is_so: Callable[[], bool], loop: subprocess.Popen[bytes]) -> None
 @pytest.mark.parametrize(
     ("wrong", "subject", "words"),
     [
-        ("hf_local_revoked", "hf-gate: the token is refused", "The Hub refuses the token of hf-gate run"),
-        ("not a token", "hf-gate: a turn of hf-gate run failed", "is not a token. Copy the token again."),
+        ("hf_local_revoked", "hf-gate: the token does not work", "The Hub refuses the token of hf-gate run"),
+        ("not a token", "hf-gate: the token does not work", "is not a token. Copy the token again."),
     ],
 )
 def test_a_wrong_token_in_the_file_of_a_running_loop_is_one_incident_with_one_end(
@@ -175,13 +175,15 @@ def test_a_wrong_token_in_the_file_of_a_running_loop_is_one_incident_with_one_en
     with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
         assert loop.stdout is not None
         assert loop.stdout.readline().startswith(b"Synced")
+        assert Console(console.hub, "hf_local_revoked").run("run", "--once").code == 4
+        assert console.run("status", "--check").code == 0, "the loop decides"
+        assert hook.calls == []
         file.write_text(wrong)
         wait_until(lambda: bool(hook.calls), loop)
         found: Any = console.run("status", "--check", "--json").json
         assert found["state"] == "failed"
         file.write_text(console.hub.tokens["owner"])
-        while len(hook.calls) < 2:
-            assert loop.stdout.readline()
+        wait_until(lambda: len(hook.calls) == 2, loop)
         loop.send_signal(signal.SIGINT)
         loop.communicate()
     assert subjects(hook) == [subject, "hf-gate: works again"]
@@ -197,7 +199,7 @@ def test_a_wrong_token_file_at_the_start_is_told_too(console: Console, hook: Hoo
     for _ in range(3):
         assert console.run("run", "--once", "--token-file", str(file)).code == 2
     (text,) = hook.texts
-    assert text.startswith("A turn of hf-gate run failed: the value of ")
+    assert text.startswith("hf-gate run has no token, so nothing is decided: the value of ")
     assert console.spawn("run", "--every", "1s", "--token-file", str(file)).code == 2
     assert "has ended: the value of" in hook.texts[1]
     file.write_text(console.hub.tokens["owner"])

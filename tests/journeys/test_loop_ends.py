@@ -20,7 +20,7 @@ from tests.kits.notice_workspace import POLICY, console, hook, run_once
 __all__ = ["console", "hook"]
 
 ENDED = "`hf-gate run` has ended: "
-RESTART = "Nothing is decided until it is started again: hf-gate run --every auto"
+RESTART = "Nothing is decided until it is started again as before, for example: hf-gate run --every auto"
 
 
 def loop_texts(hook: Hook) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_turn_by_hand_does_not_hide_that_the_loop_has_ended(console: Console, 
     assert hook.texts[-1].endswith(" 1 other problem remains: hf-gate status --check")
     code, said = check(console)
     assert (code, said.startswith("failed: `hf-gate run` ended ")) == (1, True), said
-    assert "Start it again: hf-gate run --every auto" in said
+    assert "Start it again as before, for example: hf-gate run --every auto" in said
     for _ in range(3):
         run_once(console)
     assert (check(console)[0], len(loop_texts(hook))) == (1, 1)

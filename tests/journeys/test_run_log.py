@@ -45,3 +45,9 @@ def test_each_line_has_the_time_and_the_turn_and_nobody_is_named(console: Consol
         (warning,) = [line for line in lines if line["level"] == "warning"]
         assert (warning["turn"], "NO_BEAT is not set" in warning["message"]) == (turn, True)
         assert not re.search("ada|bob|example.org", ended.err)
+
+
+def test_the_error_that_ends_the_command_is_a_line_of_the_log_too(console: Console) -> None:
+    ended = Console(console.hub, "hf_local_revoked").run("run", "--once", "--log", "json")
+    assert ended.code == 4
+    assert [json.loads(line)["level"] for line in ended.err.splitlines()][-2:] == ["error", "info"]

@@ -32,7 +32,8 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
     assert console.run("run", "--once", env=CLOCK).code == 0
     stranger = Console(console.hub, "hf_local_revoked")
     assert stranger.run("run", "--once", env=CLOCK).code == 4
-    assert "A loop that still runs tries again." in console.run("status", "--check", env=CLOCK).out
+    assert "The next `run --once` tries again." in console.run("status", "--check", env=CLOCK).out
+    assert "FAILED: Last turn of `hf-gate run` " in console.run("doctor", env=CLOCK).out
     console.hub.clock.advance("7h")
     assert check_status(console) == (1, "failed")
     assert "No turn followed." in console.run("status", "--check", env=CLOCK).out
@@ -135,7 +136,9 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
     with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
         assert loop.stdout is not None
         assert loop.stderr is not None
-        while b"The next turn reads the token file and tries again." not in (line := loop.stderr.readline()):
+        while f"The next turn reads the token from --token-file {file} and tries again.".encode() not in (
+            line := loop.stderr.readline()
+        ):
             assert line
         assert check_status(console) == (1, "failed")
         file.write_text(console.hub.tokens["owner"])

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 
 import click
@@ -15,7 +15,7 @@ import click
 from hf_gate.base.environment import has_sent_changes, is_true
 from hf_gate.errors import HfGateError
 
-from .framework import CommandEntry, RootGroup
+from .framework import CommandContext, CommandEntry, RootGroup
 from .output import Output, describe_write_error, silence
 
 # The sections of `hf-gate --help`. `hf-gate help all` also shows the commands without a section.
@@ -224,7 +224,11 @@ def run(args: list[str]) -> int:
 
 def _invoke(args: list[str]) -> int:
     with root.make_context("hf-gate", args) as ctx:
-        code = root.invoke(ctx)
+        context = ctx.ensure_object(CommandContext)
+        try:
+            code = root.invoke(ctx)
+        except BaseException as problem:  # noqa: BLE001 - reported while the log of `run --log json` is still open
+            return _report_error(problem, context.out.write_log)
     return code if isinstance(code, int) else 0
 
 
@@ -236,34 +240,39 @@ def _flush_output(code: int) -> int:
         silence(sys.stdout)
     except OSError as problem:
         silence(sys.stdout)
-        return _print_error(describe_write_error(problem), "", code or 1)
+        return _print_error(Output(), describe_write_error(problem), "", code or 1)
     return code
 
 
-def _report_error(problem: BaseException) -> int:
-    """Print the error that ended the program; return its exit code."""
+def _report_error(problem: BaseException, write_log: Callable[[str, str], None] | None = None) -> int:
+    """Print the error that ended the program, or write it to its log; return its exit code."""
+    out = Output(write_log=write_log)
     if not isinstance(problem, click.exceptions.Exit) and _is_debugging():
         import traceback
 
         for line in "".join(traceback.format_exception(problem)).rstrip().split("\n"):
-            Output().say(line)
+            out.say(line)
     match problem:
         case click.exceptions.Exit():
             return problem.exit_code
         case click.ClickException():
-            return _print_error(" ".join(problem.format_message().split()), _click_hint(problem), problem.exit_code)
+            return _print_error(
+                out, " ".join(problem.format_message().split()), _click_hint(problem), problem.exit_code
+            )
         case HfGateError():
             general = "See `hf-gate help` and `hf-gate COMMAND --help`." if problem.exit_code == 2 else ""
-            return _print_error(str(problem), problem.hint or general, problem.exit_code, problem.details)
+            return _print_error(out, str(problem), problem.hint or general, problem.exit_code, problem.details)
         case Terminated():
-            return _print_error(f"ended by SIGTERM{_say_unsent()}.", "", 143)
+            out.say(f"Ended by SIGTERM{_say_unsent()}.")
+            return 143
         case KeyboardInterrupt() | click.Abort():
-            return _print_error(f"interrupted{_say_unsent()}.", "", 130)
+            out.say(f"Interrupted{_say_unsent()}.")
+            return 130
         case OSError():
-            return _report_os_error(problem)
+            return _report_os_error(out, problem)
         case Exception():
             hint = "This is a bug in hf-gate. Please report it with the traceback that HF_GATE_DEBUG=1 prints."
-            return _print_error(f"{type(problem).__name__}: {problem}", hint, _exit_code_of(problem))
+            return _print_error(out, f"{type(problem).__name__}: {problem}", hint, _exit_code_of(problem))
         case _:
             raise problem
 
@@ -272,8 +281,7 @@ def _say_unsent() -> str:
     return "" if has_sent_changes() else "; nothing was sent to the Hub"
 
 
-def _print_error(message: str, hint: str, code: int, details: Iterable[str] = ()) -> int:
-    out = Output()
+def _print_error(out: Output, message: str, hint: str, code: int, details: Iterable[str] = ()) -> int:
     out.say(f"Error: {message}", "red")
     for line in details:
         out.say(f"  {line}")
@@ -291,16 +299,15 @@ def _click_hint(problem: click.ClickException) -> str:
     return f"{example}`{ctx.command_path} --help` shows its arguments."
 
 
-def _report_os_error(problem: OSError) -> int:
+def _report_os_error(out: Output, problem: OSError) -> int:
     """Report an OSError: of a file, which has a name, or of our own output. A closed pipe is no error."""
     is_output = problem.filename is None and problem.errno in _WRITE_ERRNOS
     if is_output:
         silence(sys.stdout)
     if isinstance(problem, BrokenPipeError) and is_output:
         return 0
-    return _print_error(
-        describe_write_error(problem) if is_output else _describe_os_error(problem), "", _exit_code_of(problem)
-    )
+    said = describe_write_error(problem) if is_output else _describe_os_error(problem)
+    return _print_error(out, said, "", _exit_code_of(problem))
 
 
 def _describe_os_error(problem: OSError) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from hf_gate.core.records import Count, OpenProblemRecord, Record
+from hf_gate.core.records import Count, HealthRecord, OpenProblemRecord, Record
 from hf_gate.ledger.records import CheckpointRecord
 from hf_gate.requests.records import SyncRecord
 
@@ -38,6 +38,7 @@ class DoctorRecord(Record, frozen=True, kw_only=True):
     ok: bool
     checks: list[FindingRecord]
     problems: list[OpenProblemRecord]
+    health: Annotated[HealthRecord | None, Meta(description="of unattended work; null without a store")]
 
 
 class DemoStepRecord(Record, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
 _DECIDING: Final = (Action.ACCEPT, Action.RESET, Action.REJECT)
-_START_AGAIN: Final = "Start it again: hf-gate run --every auto"
+_START_AGAIN: Final = "Start it again as before, for example: hf-gate run --every auto"
 _NONE_FOLLOWED: Final = "No turn followed."
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
 
@@ -137,10 +137,18 @@ def _judge(
 def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | None) -> str:
     """Return the next step after a failed turn: a loop that no longer runs does not try again."""
     if newest.end is TurnEnd.LOOP_ENDED:
-        return "See hf-gate doctor, then start it again: hf-gate run --every auto"
+        return f"Check it: hf-gate doctor. {_START_AGAIN}"
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
-        return f"{_NONE_FOLLOWED} See hf-gate doctor, then start it again: hf-gate run --every auto"
-    return "A loop that still runs tries again. See: hf-gate doctor"
+        return f"{_NONE_FOLLOWED} Check it: hf-gate doctor. {_START_AGAIN}"
+    return f"{'The loop' if newest.interval_s else 'The next `run --once`'} tries again. Check it: hf-gate doctor"
+
+
+def is_loop_alive(store: Store, now: datetime) -> bool:
+    """Tell whether a loop began a turn lately and has not ended: it decides, whatever another process does."""
+    newest = next((turn for turn in read_turns(store, READ_TURNS) if turn.interval_s is not None), None)
+    if newest is None or newest.end is TurnEnd.LOOP_ENDED:
+        return False
+    return now - from_ms(newest.started_at) <= _patience(newest)
 
 
 def _find_ended_loop(turns: Sequence[TurnRow]) -> TurnRow | None:

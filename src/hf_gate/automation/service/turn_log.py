@@ -21,7 +21,7 @@ from hf_gate.core.letters.notices import MAX_REQUESTS, NOTHING_TO_DO, Condition,
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.runs import RunState
 from hf_gate.core.turns import TurnEnd, TurnRow
-from hf_gate.errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
+from hf_gate.errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed, NoToken
 from hf_gate.ledger.service.ledger_checks import read_check
 from hf_gate.messages.rows.notices import compare_conditions
 from hf_gate.requests.rows.queue import count_older, find_older
@@ -92,7 +92,7 @@ def queue_turn_notices(
 def make_loop_end_item(problem: str | None) -> NoticeItem:
     """Return the notice that an error ended a loop for good."""
     text = f"`hf-gate run` has ended: {(problem or 'the reason is unknown').rstrip('.')}."
-    hint = "Nothing is decided until it is started again: hf-gate run --every auto"
+    hint = "Nothing is decided until it is started again as before, for example: hf-gate run --every auto"
     return NoticeItem(event=NoticeEvent.LOOP_ENDED, facts={"text": text, "hint": hint})
 
 
@@ -112,14 +112,21 @@ def condition_of_failure(failure: TurnFailure) -> Condition:
     problem = failure.problem
     repo = None if failure.repo is None else str(failure.repo)
     if isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED:
-        facts = {"text": _REFUSED_TEXT, "hint": _shorten(advise(problem))}
-        return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
+        return _make_token_condition(_REFUSED_TEXT, problem)
+    if isinstance(problem, NoToken):
+        return _make_token_condition(f"hf-gate run has no token, so nothing is decided: {problem}", problem)
     text = problem if isinstance(problem, str) else describe_problem(problem)
     if repo is not None:  # the line names it, and repos with the same text become one line
         text = text.removeprefix(f"{repo}: ").replace(repo, "the repo")
     facts = {"text": _shorten(text), "hint": _shorten(failure.hint or advise(problem))}
     item = NoticeItem(event=NoticeEvent.FAILED_TURN, repo=repo, facts=facts)
     return Condition(f"{repo or 'turn'} {_cause_of(problem)}", item)
+
+
+def _make_token_condition(text: str, problem: HfGateError) -> Condition:
+    """Return that the loop has no token that works. Its text changes with the cause; the condition stays one."""
+    facts = {"text": _shorten(text), "hint": _shorten(advise(problem))}
+    return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
 
 
 def _cause_of(problem: BaseException | str) -> str:

@@ -197,7 +197,11 @@ class _Loop:
                 self._notices.tell_end_directly(make_loop_end_item(describe_problem(problem)))
 
     def _store_turn(self, started_at: int, end: TurnEnd, problem: Exception) -> bool:
-        """Store a turn that could not begin, or that the loop has ended; return False without a store."""
+        """Store a turn that could not begin, or that the loop has ended; return False if that is not stored.
+
+        A failure of `run --once` beside a loop that decides is only printed: it stops nothing.
+        """
+        from hf_gate.automation.service.health import is_loop_alive
         from hf_gate.automation.service.turn_log import record_turn
         from hf_gate.messages.service.notifications import store_destinations
         from hf_gate.workspace.service import bootstrap
@@ -208,6 +212,8 @@ class _Loop:
             return False
         waits = end is TurnEnd.LOOP_ENDED
         with bootstrap.connect_workspace(context.connection, location, waits=waits, command="hf-gate run") as workspace:
+            if self.is_single and is_loop_alive(workspace.store, context.now()):
+                return False
             store_destinations(workspace)
             interval = None if self.is_single else round(self.pause)
             self.follow_turn(record_turn(workspace.store, started_at, to_ms(context.now()), interval, end, problem))
@@ -217,6 +223,7 @@ class _Loop:
         self._notices.load_modules()
         self.pause = self.pause if pause is None else pause
         self._token = self.context.follow_token()
+        has_failed = False
         while True:
             self._stand_by()
             self._follow_token()
@@ -229,8 +236,14 @@ class _Loop:
                 is_refused = isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
                 if (is_refused and self._is_token_fixed) or isinstance(problem, StoreTooNew):
                     raise
-                how = "reads the token file and tries again" if is_refused else "tries again"
+                source = self.context.settings.token_from or "its file"
+                how = f"reads the token from {source} and tries again" if is_refused else "tries again"
                 self.context.out.warn(f"{problem} The next turn {how}.")
+                has_failed = True
+            else:
+                if has_failed:
+                    self.context.out.say("This turn worked again: the failure before is over.")
+                has_failed = False
             self._adapt_pause(pause)
             asks_again = self.lead is not None and not self.lead.is_held
             self._notices.wait_until(started_at + (min(self.pause, _RETRY_PAUSE) if asks_again else self.pause))

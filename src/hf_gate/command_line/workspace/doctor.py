@@ -40,6 +40,7 @@ from hf_gate.workspace.records import DoctorRecord, FindingRecord
 
 if TYPE_CHECKING:
     from hf_gate.automation.service.health import OpenProblem
+    from hf_gate.core.records import HealthRecord
 
 _TRIED: Final = 3  # the most owners; the token is tried at one repo of each
 _WHY_HINT: Final = "To see whether you can download: hf-gate why REPO"
@@ -71,29 +72,37 @@ def doctor(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | 
     download.
     """
     findings = list(_run_checks(context, repos, repo_type))
-    problems = list(_list_problems(context, findings))
+    problems, health = _read_store(context, findings)
     bad = [finding for finding in findings if finding.exit_code]
     checks = [FindingRecord(check=f.check, ok=f.ok, detail=f.detail, hint=f.hint) for f in findings]
     context.out.document(
-        DoctorRecord(ok=not bad, checks=checks, problems=[problem.record for problem in problems]),
-        lambda: (*_finding_lines(findings), *(problem.line for problem in problems)),
+        DoctorRecord(ok=not bad, checks=checks, problems=[problem.record for problem in problems], health=health),
+        lambda: (*_finding_lines(findings), *_health_lines(health), *(problem.line for problem in problems)),
         quiet=[f.check for f in bad],
     )
     return bad[0].exit_code if bad else 0
 
 
-def _list_problems(context: CommandContext, findings: list[Finding]) -> Iterator[OpenProblem]:
-    """Yield what needs a person in the store. A store that cannot be opened is a finding."""
-    from hf_gate.automation.service.health import list_problems
+def _read_store(context: CommandContext, findings: list[Finding]) -> tuple[list[OpenProblem], HealthRecord | None]:
+    """Return what needs a person, and the health of unattended work. A store that cannot be opened is a finding."""
+    from hf_gate.automation.service.health import health_record, list_problems, read_health
 
     try:
         workspace = open_stored_workspace(context)
         if workspace is not None:
-            yield from list_problems(workspace)
+            problems = list(list_problems(workspace))
+            return problems, health_record(read_health(workspace.store, workspace.now(), problems))
     except StoreMissing as problem:
         findings.append(Finding("store", None, str(problem), to_command_hint(problem.hint)))
     except HfGateError as problem:
         findings.append(_describe_problem(context, "store", problem))
+    return [], None
+
+
+def _health_lines(health: HealthRecord | None) -> Iterator[str]:
+    """Yield how unattended work failed; `status` says the rest."""
+    if health is not None and not health.state.is_good:
+        yield f"{health.state.upper()}: {health.sentence}"
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:

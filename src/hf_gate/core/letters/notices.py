@@ -426,7 +426,7 @@ _SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
     NoticeEvent.SECOND_APPROVAL: "a second approval is needed",
     NoticeEvent.RUN_RESULT: "run ended",
     NoticeEvent.ENDS_SOON: "access ends soon",
-    NoticeEvent.TOKEN: "the token is refused",
+    NoticeEvent.TOKEN: "the token does not work",
     NoticeEvent.STUCK: "a problem needs a person",
     NoticeEvent.LEDGER_BROKEN: "the audit log does not verify",
     NoticeEvent.LOOP_ENDED: "hf-gate run has ended",

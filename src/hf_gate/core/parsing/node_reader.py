@@ -200,7 +200,8 @@ class NodeReader:
             written = self.source.text[self.source.index(node) : ScalarSource(self.source, node).end]
             self.add_yaml_fix(node, "not_a_list", f"{what} must be a list: {example}.", f"[{written}]")
         else:
-            self.add_problem(node, "not_a_list", f"{what} must be a list: {example}.")
+            fault = "has no items" if isinstance(node, Sequence) else "must be a list"
+            self.add_problem(node, "not_a_list", f"{what} {fault}. Write for example: {example}.")
         return []
 
     def parse(self, node: Node, what: str, code: str, parse: Callable[[str], T]) -> T | None:

@@ -195,6 +195,7 @@ def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProb
             tries.insert(0, (value + value[0], value + value[0]))
         if problem.code == "yaml_flow":
             tries.insert(0, (value, _PLACEHOLDER_TEXT.sub(r"'\g<0>'", value)))
+            tries.insert(0, (value, f"{value}{'}' if value[0] == '{' else ']'}"))
         for text, fix in tries:
             hint = f"`{match['lead'].strip()} {fix}`."
             position = SourcePosition(number, column)
