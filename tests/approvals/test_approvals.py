@@ -215,7 +215,7 @@ def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: HubWorkspac
     decide_as(scene, author_of(create_member(scene, "mia")))
     write_workspace(scene.folder, "version: 1\npolicy: [")
     held = decide_as(scene, OWNER)
-    assert held.kind is OutcomeKind.DEFERRED
+    assert held.kind is OutcomeKind.REFUSED
     assert "cannot be read" in held.why
     assert decide_as(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
 
@@ -234,13 +234,13 @@ def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(s
         file.rename(file.with_suffix(".yml"))
     for who in ("ada", "bo"):
         held = decide_as(scene, OWNER, who)
-        assert held.kind is OutcomeKind.DEFERRED
+        assert held.kind is OutcomeKind.REFUSED
         assert "cannot be found" in held.why
     assert accepts(scene) == 0
     assert decide_as(scene, OWNER, "bo", REJECT).kind is OutcomeKind.DONE
     scene.decide("ada", "accepted")
     scene.sync()
-    assert list_alarms(scene) == [], "nobody knows yet how many people are needed"
+    assert list_alarms(scene) == [("ada", 1, 2)], "the version that was promoted asks for two"
     file.unlink(missing_ok=True)
     use_policy(scene, TWO_REVIEWERS)
     assert list_alarms(scene) == [("ada", 1, 2)]

@@ -93,7 +93,7 @@ def test_files_that_ask_for_fewer_people_accept_nobody(
     mia = create_member(scene, "mia")
     for by in (OWNER, author_of(mia)):
         held = decide_as(scene, by)
-        assert held.kind is OutcomeKind.DEFERRED
+        assert held.kind is OutcomeKind.REFUSED
         assert "hf-gate policy promote" in held.why or "put the file back" in held.why
     scene.turn()
     assert scene.status_on_hub("ada") == "pending"
@@ -119,7 +119,7 @@ def test_a_version_for_fewer_people_takes_two_promoters(scene: HubWorkspace, pol
     for _ in range(2):
         assert "another member must run `hf-gate policy promote wishes`" in promote_as(scene, OWNER)
     assert not is_promoted(scene.store, scene.bundle.policies[0])
-    assert decide_as(scene, OWNER).kind is OutcomeKind.DEFERRED
+    assert decide_as(scene, OWNER).kind is OutcomeKind.REFUSED
     write_files(scene, TWO_REVIEWERS)
     assert decide_as(scene, OWNER).why == "approval 1 of 2", "until then the last promoted version counts"
     write_files(scene, policy)
@@ -213,7 +213,7 @@ def test_each_change_but_of_texts_takes_two_promoters(scene: HubWorkspace, befor
     use_policy(scene, before)
     write_files(scene, after)
     assert "another member must run `hf-gate policy promote wishes`" in promote_as(scene, OWNER)
-    assert decide_as(scene, OWNER).kind is OutcomeKind.DEFERRED
+    assert decide_as(scene, OWNER).kind is OutcomeKind.REFUSED
 
 
 def test_two_members_who_promoted_a_version_are_two_approvers(scene: HubWorkspace) -> None:

@@ -434,7 +434,10 @@ def test_a_revoked_member_does_not_lengthen_an_end(granted: GrantWorkspace) -> N
 
 def test_an_acceptance_of_somebody_who_has_access_lengthens_no_end_alone(granted: GrantWorkspace) -> None:
     again = accept(granted, "owner", LATE)
-    assert (again.kind, again.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
+    assert (again.kind, again.why) == (
+        OutcomeKind.DEFERRED,
+        "approval 1 of 2; the person has access already, so this is about its end",
+    )
     assert days_and_terms(granted) == (365, RULE, 1)
 
 

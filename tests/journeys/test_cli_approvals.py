@@ -223,6 +223,7 @@ def test_status_and_sync_name_an_acceptance_that_lacks_approvals(fresh: LocalHub
         hub.accept(parse_repo(MODEL), "bob99")
     synced = console.run("sync", "--full")
     assert "1 person was accepted outside hf-gate without enough approvals" in synced.err
+    assert "bob99" in console.run("ls", "--query", "approval:missing").out
     shown = console.run("status", "--json").json
     jsonschema.validate(shown, schema_of("status"))
     assert [one["kind"] for one in shown["problems"]] == ["outside"]
@@ -242,9 +243,12 @@ def test_a_terminal_with_an_older_copy_of_the_files_accepts_nobody(fresh: LocalH
     owner = Console(fresh)
     assert owner.run("sync", "--full").code == 0
     held = owner.run("accept", f"ada-l@{MODEL}", "--yes", "--workspace", str(old))
-    assert "deferred: two people decide here" in held.out
+    assert "refused: two people decide here" in held.out
     assert "or run `hf-gate policy promote lantern`; whoever promotes a version alone" in held.out
     assert "a second person must accept" not in held.err
+    assert "access until" not in held.err
+    for command in (["status"], ["explain", f"ada-l@{MODEL}"]):
+        assert "Nobody is accepted at " in owner.run(*command, "--workspace", str(old)).out
     assert owner.run("run", "--once", "--workspace", str(old)).code == 0
     assert status_of(fresh, "ada-l") == "pending"
     sent_back = owner.run("reset", f"ada-l@{MODEL}", "--reason", "Say more.", "--yes", "--workspace", str(old))

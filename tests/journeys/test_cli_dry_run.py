@@ -218,7 +218,7 @@ DECISIONS: dict[str, tuple[Prepare, str, list[str], int]] = {
     "the second of two approvals": (_first_approval, "owner", ["accept", ADA], 0),
     "an own approval again": (_own_approval, "owner", ["accept", ADA, BOB, "--yes"], 0),
     "an own request": (_own_request, "owner", ["accept", f"lena-brandt@{MODEL}"], 1),
-    "policies that cannot be read": (_no_policies, "owner", ["accept", ADA, "--until", "none"], 0),
+    "policies that cannot be read": (_no_policies, "owner", ["accept", ADA, "--until", "none"], 1),
     "a new request where two must approve": (_new_request_for_two, "owner", ["accept", f"cem-k@{MODEL}"], 0),
     "a new request": (_new_request, "owner", ["accept", f"cem-k@{MODEL}"], 0),
     "an end that nobody knows": (_rules_with_ends, "owner", ["accept", ADA], 2),

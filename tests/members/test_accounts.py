@@ -214,7 +214,7 @@ def test_each_new_kind_of_entry_is_a_sentence() -> None:
     assert describe_event(added) == "member m_1 added as reviewer for acme/*, Hub account 5f"
     assert (
         describe_event(PlanAgreed(plan="0123456789", changes=700, account="5f"))
-        == "plan 01234567 agreed to: 700 changes, as Hub account 5f"
+        == "plan 01234567 agreed to: 700 changes"
     )
 
 

@@ -90,6 +90,7 @@ class ApprovalRecord(Record, frozen=True, kw_only=True):
     by: str
     at: Time
     membership: Annotated[str | None, Meta(description="the age of a membership of less than 7 days, and who began it")]
+    approved: Annotated[str, Meta(description="the access that this person agreed to, in words")]
 
 
 class ApprovalsRecord(Record, frozen=True, kw_only=True):

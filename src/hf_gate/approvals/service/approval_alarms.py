@@ -14,6 +14,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.ledger import LedgerLink, chain_of
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.parsing.literals import matches_any
 from hf_gate.core.people.approvals import Approval, ApprovalAlarm, Quorum
 from hf_gate.core.people.members import Member
 from hf_gate.core.stored_rows import RequestRow, entry_about
@@ -22,6 +23,7 @@ from hf_gate.members.service.members import read_team
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.settings.setting_keys import checked_entries_key
 from hf_gate.store.store import Store
+from hf_gate.verdicts.rows.policy_authors import read_promoted_policies
 
 from .approvals import ApprovalBook
 from .quorum_rules import BundleReader, QuorumRules, read_quorum_rules
@@ -55,7 +57,7 @@ def _check_repo(workspace: Workspace, repo: Repo, rules: QuorumRules) -> int:
         if known is not None:  # a later policy does not look back
             _write_setting(store, key, None)
         return 0
-    if row is None or row.full_at is None or rules.strictest(repo).problem:
+    if row is None or row.full_at is None or (rules.strictest(repo).problem and not _was_promoted_for_two(store, repo)):
         return 0
     chain = chain_of(repo)
     head = store.chains().get(chain, (0, b""))[0]
@@ -71,6 +73,11 @@ def _check_repo(workspace: Workspace, repo: Repo, rules: QuorumRules) -> int:
             write.append(repo, [_make_entry(one, row, at) for one, row in found])
             write.write_setting(key, str(head))
     return len(found)
+
+
+def _was_promoted_for_two(store: Store, repo: Repo) -> bool:
+    """Tell whether a promoted policy asks for two people at a repo: then nobody may be accepted by other files."""
+    return any(one.is_double and matches_any(one.repos, repo) for one in read_promoted_policies(store).values())
 
 
 def _is_acceptance(store: Store, link: LedgerLink) -> bool:
@@ -142,10 +149,13 @@ def _find_alarms(
 
 
 def _count_given(book: ApprovalBook, row: RequestRow, quorum: Quorum, stored: Collection[Approval]) -> int:
-    """Count the approvals of these answers. The acceptance itself changed the status since."""
+    """Count the approvals of these answers. The acceptance itself changed the status since.
+
+    While the promoted rules cannot be read, each approval counts that was given under them.
+    """
     current = row.version
     same = [one for one in stored if (one.version.attempt, one.version.answers) == (current.attempt, current.answers)]
-    counted = [one.account for one in same if book.select_counted(row, quorum, [one], one.version)]
+    counted = [one.account for one in same if quorum.problem or book.select_counted(row, quorum, [one], one.version)]
     return len(book.standing.select_people(counted))
 
 

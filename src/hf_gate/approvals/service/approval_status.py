@@ -130,7 +130,7 @@ def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRec
     status = read_approval_status(workspace, [row], Approver("", None, None)).get(row.id)
     if status is None:
         return None
-    return _record_of(status.needed, [(one.actor, one.at, one.membership) for one in status.given])
+    return _record_of(status.needed, status.given)
 
 
 class ApprovalsReader:
@@ -156,16 +156,17 @@ class ApprovalsReader:
         book = ApprovalBook(self._workspace)
         records = dict[int, ApprovalsRecord]()
         for row, quorum, stored in _iterate_doubles(self._workspace, book, found, self._rules):
-            given = [] if quorum.problem else book.select_counted(row, quorum, stored)
+            given = _status_of(book, row, quorum, stored, Approver("", None, None)).given
             if given:
-                named = [(one.actor, one.at, book.standing.describe(one.account)) for one in given]
-                records[row.id] = _record_of(quorum.count, named)
+                records[row.id] = _record_of(quorum.count, given)
         return records
 
 
-def _record_of(needed: int, given: Iterable[tuple[str, int, str]]) -> ApprovalsRecord:
-    """Return the record of approvals, each with the actor, the time (ms) and the age of a new membership."""
-    records = [ApprovalRecord(by=by, at=ms_to_iso(at), membership=membership or None) for by, at, membership in given]
+def _record_of(needed: int, given: Iterable[ApprovalLine]) -> ApprovalsRecord:
+    records = [
+        ApprovalRecord(by=one.actor, at=ms_to_iso(one.at), membership=one.membership or None, approved=one.end.words)
+        for one in given
+    ]
     return ApprovalsRecord(needed=needed, given=records)
 
 

@@ -203,9 +203,10 @@ class ApprovalBook:
         able = self.able_accounts(row.repo)
         authors = self.find_single_authors(quorum, able)
         why = why_not_counted(approver, (who.username, who.user_id), authors, able)
-        if why or approver.account is None:
+        if approver.account is None or (why and approver.account not in {one.account for one in authors}):
             return why
-        return self.standing.explain(approver.account, [one.account for one in given])
+        others = [one.account for one in authors if one.account] if why else [one.account for one in given]
+        return self.standing.explain(approver.account, others) or why
 
 
 @dataclass(slots=True)
@@ -317,7 +318,7 @@ class ApprovalCheck:
         row = item.row
         change = item.change
         if quorum.problem:
-            return SettledItem(item, OutcomeKind.DEFERRED, quorum.problem)
+            return SettledItem(item, OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED, quorum.problem)
         if row is None:
             return SettledItem(item, OutcomeKind.REFUSED, NO_REQUEST)
         version = row.version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from hf_gate.approvals.service.approval_alarms import describe_alarms, list_open_alarms
+from hf_gate.approvals.service.quorum_rules import read_quorum_rules
 from hf_gate.automation.rows import read_turns
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
@@ -277,6 +279,11 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
         words = f"{table.refusal_text}. See hf-gate policy check."
         yield OpenProblem(ProblemKind.TABLE, table.name, words)
     yield from _list_held(workspace)
+    rules = read_quorum_rules(workspace, None if bundle is None else lambda: bundle)
+    blocked = Counter(problem for row in store.repos() if (problem := rules.strictest(row.repo).problem))
+    for problem, repos in blocked.items():
+        words = f"Nobody is accepted at {pluralize(repos, 'repo')}: {problem}."
+        yield OpenProblem(ProblemKind.HELD_POLICY, problem, words)
     yield from map(_problem_of_run, list_unfinished_runs(store))
     for conditions in unknown:
         yield OpenProblem(ProblemKind.UNKNOWN_CONDITIONS, str(conditions.repo), conditions.sentence)
@@ -356,7 +363,7 @@ def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:
         words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate ends ls"
         yield OpenProblem(ProblemKind.LATE_ENDS, "", words)
     if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):
-        yield OpenProblem(ProblemKind.OUTSIDE, "", f"{alarm} Check them in the desk.")
+        yield OpenProblem(ProblemKind.OUTSIDE, "", f"{alarm} List them: hf-gate ls --query approval:missing")
 
 
 def _list_waiting(

@@ -33,18 +33,23 @@ def make_end_chooser(
     context: CommandContext, workspace: Workspace, *, may_ask: bool
 ) -> Callable[[Sequence[PendingDecision]], list[GrantEnd | None]]:
     """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
+    from hf_gate.approvals.service.approvals import ApprovalCheck
     from hf_gate.grants.service.ends.terms_reader import load_terms_reader
 
     reader = load_terms_reader(workspace)
+    check = ApprovalCheck(workspace)
 
     def choose(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
         now = workspace.clock.now()
         zone = workspace.zone
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
-        for each, count in Counter(each for each in terms if not each.needs_choice).items():
+        each_terms = list(zip(decisions, terms, strict=True))
+        blocked = {repo for repo in {decision.repo for decision in decisions} if check.find_problem(repo)}
+        shown = [each for decision, each in each_terms if not each.needs_choice and decision.repo not in blocked]
+        for each, count in Counter(shown).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
                 context.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, zone)}.")
-        unknown = [(decision, each) for decision, each in zip(decisions, terms, strict=True) if each.needs_choice]
+        unknown = [(decision, each) for decision, each in each_terms if each.needs_choice]
         chosen = _ask_end(context, workspace, unknown, may_ask=may_ask) if unknown else NO_END_WORD
         return [choose_end(each, chosen, now, zone) if each.needs_choice else end_of_terms(each) for each in terms]
 

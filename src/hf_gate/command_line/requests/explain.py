@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -20,14 +20,14 @@ from hf_gate.command_line.targets import find_latest_request, read_targets
 from hf_gate.command_line.workspace_opening import open_workspace
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
 from hf_gate.core.lifecycle import Status, label_action
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS
+from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms
 from hf_gate.core.stored_rows import unstored_row
 from hf_gate.errors import RequestNotFound, UsageError
 from hf_gate.policies.words.rule_phrases import describe_rule_of
 from hf_gate.requests.service.targets import RequestTarget
 from hf_gate.verdicts.rows.table_rows import read_table_rows
 
-from .show import find_listed_request
+from .show import describe_approvals, find_listed_request
 
 if TYPE_CHECKING:
     from hf_gate.core.policy_model import Verdict
@@ -82,9 +82,13 @@ def explain(
     transition = last_transition(workspace.store, evaluation.row)
     says = _describe_rule(policies, evaluation.verdict)
     explanation = explain_evaluation(evaluation, workspace.clock.now(), workspace.zone)
+    approvals = list[str]()
+    by_hand = explanation.verdict.by_hand
+    if not file and evaluation.is_stored:
+        approvals, by_hand = _read_approvals(workspace, bundle, row)
     context.out.document(
         explanation_record(evaluation, explanation, transition, says),
-        lambda: map(style_mark, _lines(evaluation, explanation, transition, says)),
+        lambda: map(style_mark, _lines(evaluation, explanation, transition, says, approvals, by_hand)),
         quiet=[str(evaluation.verdict.action)],
     )
     return 0
@@ -182,6 +186,20 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
     return policy_set
 
 
+def _read_approvals(workspace: Workspace, bundle: PolicyBundle, row: RequestRow) -> tuple[list[str], HandTerms]:
+    """Return why nobody is accepted, or who approved, as lines; and the end that an acceptance by hand would get."""
+    from hf_gate.approvals.service.approval_status import read_approvals_record
+    from hf_gate.approvals.service.approvals import ApprovalCheck
+    from hf_gate.grants.service.ends.terms_reader import load_terms_reader
+
+    now = workspace.now()
+    if problem := ApprovalCheck(workspace, lambda: bundle).find_problem(row.repo):
+        return [f"Nobody is accepted at {row.repo}: {problem}."], NO_HAND_TERMS
+    found = read_approvals_record(workspace, row)
+    terms = load_terms_reader(workspace, lambda: bundle).read_terms([row], now)[row.id]
+    return [] if found is None else [f"Approvals: {describe_approvals(found, now)}."], terms
+
+
 def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
     """Return the stored repo. For a repo that has never been synced, read the form from the Hub."""
     from hf_gate.core.forms.forms import form_to_json
@@ -197,7 +215,12 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 
 
 def _lines(
-    evaluation: Evaluation, explanation: Explanation, transition: LastTransition | None, says: str
+    evaluation: Evaluation,
+    explanation: Explanation,
+    transition: LastTransition | None,
+    says: str,
+    approvals: Sequence[str],
+    by_hand: HandTerms,
 ) -> Iterator[str]:
     from hf_gate.grants.service.grant_records import describe_access_end
     from hf_gate.policies.words.explanation_lines import render_explanation
@@ -227,8 +250,9 @@ def _lines(
     if says:
         yield f"  the rule in words: {make_visible(says, one_line=True)}"
     yield from map(str, lines)
-    if verdict.by_hand != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
-        yield f"If accepted by hand: {describe_end(verdict.by_hand, now, explanation.zone)}."
+    yield from approvals
+    if by_hand != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
+        yield f"If accepted by hand: {describe_end(by_hand, now, explanation.zone)}."
     recorded = row.state.verdict
     if recorded is not None and recorded[:3] != (str(verdict.action), verdict.policy, verdict.rule):
         action, policy, rule, digest = recorded

@@ -307,7 +307,8 @@ class StoreListing:
         own = parse_query(arguments.query)
         keys = {term.key for term in own.terms if not term.is_not}
         terms = [one_of("repo", *(str(row.repo) for row in repos))]
-        if "status" not in keys and set(arguments.statuses) != set(STATUSES):
+        has_alarms = any(term.key == "approval" and "missing" in map(str, term.values) for term in own.terms)
+        if "status" not in keys and not has_alarms and set(arguments.statuses) != set(STATUSES):
             terms.append(one_of("status", *arguments.statuses))
         self.query = resolve_approvals(workspace, Query((*terms, *own.terms)))
         self.is_unfiltered = not own.terms

@@ -92,10 +92,11 @@ def _current_request(
     return request_record(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
 
 
-def _describe_approvals(approvals: ApprovalsRecord, now: datetime) -> str:
+def describe_approvals(approvals: ApprovalsRecord, now: datetime) -> str:
+    """Return how many approvals a request has, and of each who gave it, when, and for which access."""
     given = ", ".join(
         f"{one.by}{f' ({one.membership})' if one.membership else ''}, "
-        f"{format_age(datetime.fromisoformat(one.at), now)} ago"
+        f"{format_age(datetime.fromisoformat(one.at), now)} ago, {one.approved}"
         for one in approvals.given
     )
     return f"{len(approvals.given)} of {approvals.needed}{f': {given}' if given else ''}"
@@ -116,7 +117,7 @@ def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterat
     if shown.verdict:
         yield f"  verdict   {verdict_cell(shown)}"
     if shown.approvals:
-        yield f"  approvals {_describe_approvals(shown.approvals, now)}"
+        yield f"  approvals {describe_approvals(shown.approvals, now)}"
     if shown.history:
         yield "  history"
         yield from history_lines(shown.history)

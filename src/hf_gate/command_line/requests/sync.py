@@ -44,7 +44,7 @@ def sync(context: CommandContext, *, repos: tuple[str, ...], repo_type: str | No
         syncs.sync_repo(repo)
     if count := raise_approval_alarms(workspace, [one.repo for one, _ in syncs.done]):
         people = pluralize(count, "person was", "people were")
-        lists = context.command_line("ls", "--query", "status:accepted approval:missing")
+        lists = context.command_line("ls", "--query", "approval:missing")
         context.out.warn(f"{people} accepted outside hf-gate without enough approvals: {lists}")
     context.out.document(
         syncs.record(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count]

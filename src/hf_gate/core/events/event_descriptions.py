@@ -131,7 +131,7 @@ def _describe_letter(event: e.LetterSent, _entry: _Entry) -> str:
 
 def _describe_approval(event: e.ApprovalGiven, entry: _Entry) -> str:
     until = "" if event.until in (None, NO_END_WORD) else f", {ApprovedEnd(str(event.until)).words}"
-    return f"approved as Hub account {event.account}{until}{entry.quote('note')}"
+    return f"approved{until}{entry.quote('note')}"
 
 
 def _describe_table_change(event: e.TableChanged, _entry: _Entry) -> str:
@@ -147,8 +147,7 @@ def _describe_member(event: e.MemberAdded, _entry: _Entry) -> str:
 
 def _describe_agreement(event: e.PlanAgreed, _entry: _Entry) -> str:
     plan = f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
-    what = f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
-    return f"{what}, as Hub account {event.account}"
+    return f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
 
 
 _STOP_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", because the audit log does not verify"}
@@ -199,7 +198,7 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
         f"row of table {event.table} {'deleted' if event.after is None else 'written'}"
     ),
     e.MemberAdded: _describe_member,
-    e.MemberConfirmed: lambda event, _entry: f"member {event.member} confirmed by Hub account {event.account}",
+    e.MemberConfirmed: lambda event, _entry: f"member {event.member} confirmed",
     e.MemberRemoved: lambda event, _entry: f"member {event.member} removed",
     e.KeyMade: lambda event, _entry: (
         f"key {event.key} made for {', '.join(event.verbs)} at {', '.join(event.repos or ('all repos',))}"
@@ -207,7 +206,7 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     e.KeyRevoked: lambda event, _entry: f"key {event.key} revoked",
     e.PlanAgreed: _describe_agreement,
     e.ApprovalGiven: _describe_approval,
-    e.ApprovalWithdrawn: lambda event, _entry: f"approval of Hub account {event.account} taken back",
+    e.ApprovalWithdrawn: lambda _event, _entry: "own approval taken back",
     e.ApprovalMissing: lambda event, _entry: f"accepted outside hf-gate with {event.given} of {event.needed} approvals",
     e.ApprovalAlarmClosed: lambda _event, _entry: "acceptance without enough approvals acknowledged",
     e.PrivatePartsDeleted: _describe_deletion,

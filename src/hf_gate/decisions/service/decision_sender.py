@@ -446,7 +446,8 @@ class DecisionSender(Struct):
         held = {one.change.row.id: one for one in lacking}
         for decision in decisions:
             if decision.row is not None and (one := held.get(decision.row.id)) is not None:
-                decision.early_outcome = build_outcome(one.kind, decision.repo, decision.target, one.why)
+                why = f"{one.why}; the person has access already, so this is about its end"
+                decision.early_outcome = build_outcome(one.kind, decision.repo, decision.target, why)
 
     # ---- outcomes ----------------------------------------------------------------------------------------------------
 
