@@ -90,13 +90,13 @@ def days_and_terms(scene: GrantWorkspace) -> tuple[int | None, str | None, int]:
 
 
 def how_the_end_was_set(scene: GrantWorkspace) -> tuple[str | None, str]:
-    """The cause of the end in the ledger, and how the audit log ends its sentence."""
+    """The cause of the end in the ledger, and what the audit log says in brackets."""
     entries = scene.store.entries(request=scene.row("ada").id, limit=100)
     entry = next(one for one in entries if one.link.kind == e.kind_of(e.GrantDated))
     event = e.decode_event(entry.link.body)
     assert isinstance(event, e.GrantDated)
     sentence = describe_event(event, private=entry.private)
-    return event.cause, sentence[sentence.rfind("(") :]
+    return event.cause, sentence[sentence.rfind("(") : sentence.rfind(")") + 1]
 
 
 # ---- acceptances -----------------------------------------------------------------------------------------------------

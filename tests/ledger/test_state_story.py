@@ -57,7 +57,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "to reset: stale (there is a new attempt)",
     ),
     (e.ChangeSettled(run="r", kind="done", after="reset", how="read"), None, "to reset: done (read back)"),
-    (e.GrantDated(until=0), None, "access ends 1970-01-01 00:00 UTC, then sent back"),
+    (e.GrantDated(until=0), None, "access until 31 Dec 1969, then sent back"),
     (e.GrantDated(until=None), None, "access no longer has an end"),
     (
         e.GrantDated(until=None, terms="aa" * 32, cause="keep_while"),
@@ -67,9 +67,9 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.GrantDated(until=86_400_000, lapses=(0,), at_end="reject", cause="fact"),
         None,
-        "access ends 1970-01-01 00:00 UTC, then rejected (the date in `until` has moved)",
+        "access until 31 Dec 1969 (the date in `until` has moved), then rejected",
     ),
-    (e.GrantNoticed(until=0, step="30d"), None, "notice 30d before access ends 1970-01-01 00:00 UTC"),
+    (e.GrantNoticed(until=0, step="30d"), None, "notice 30d before the end of access, 31 Dec 1969"),
     (e.LetterSent(letter="l_1", about="needed", how="hand"), None, "letter `needed` sent by hand"),
     (e.LetterSent(letter="l_2", about="received"), None, "letter `received` accepted by the mail server"),
     (e.NoteWritten(), {"note": "met in Basel"}, 'note "met in Basel"'),

@@ -206,7 +206,7 @@ def _list_events(context: HttpContext, call: ApiCall) -> Record:
             hint="Start again without `after`. What you have applied comes again with the same hash.",
             status=410,
         )
-    events = [event_record(link, cursor) for link, cursor in page.entries]
+    events = [event_record(link, cursor, context.workspace.zone) for link, cursor in page.entries]
     return EventsOut(events=events, next=page.next, has_more=page.has_more)
 
 

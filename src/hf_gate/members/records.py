@@ -33,6 +33,7 @@ class MemberRecord(Record, frozen=True, kw_only=True):
 class MembersRecord(Record, frozen=True, kw_only=True):
     """The members of a desk, and what the command did."""
 
+    owner: Annotated[str | None, Meta(description="null until a Hub account has opened the desk")]
     members: list[MemberRecord]
     has_single_admin: Annotated[bool, Meta(description="nobody else can notice that an admin adds a second account")]
     added: Annotated[str | None, Meta(description="the member who was added or changed")] = None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Final
 
@@ -130,7 +130,7 @@ def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRec
     status = read_approval_status(workspace, [row], Approver("", None, None)).get(row.id)
     if status is None:
         return None
-    return _record_of(status.needed, status.given)
+    return _record_of(status.needed, status.given, workspace.zone)
 
 
 class ApprovalsReader:
@@ -158,13 +158,15 @@ class ApprovalsReader:
         for row, quorum, stored in _iterate_doubles(self._workspace, book, found, self._rules):
             given = _status_of(book, row, quorum, stored, Approver("", None, None)).given
             if given:
-                records[row.id] = _record_of(quorum.count, given)
+                records[row.id] = _record_of(quorum.count, given, self._workspace.zone)
         return records
 
 
-def _record_of(needed: int, given: Iterable[ApprovalLine]) -> ApprovalsRecord:
+def _record_of(needed: int, given: Iterable[ApprovalLine], zone: tzinfo) -> ApprovalsRecord:
     records = [
-        ApprovalRecord(by=one.actor, at=ms_to_iso(one.at), membership=one.membership or None, approved=one.end.words)
+        ApprovalRecord(
+            by=one.actor, at=ms_to_iso(one.at), membership=one.membership or None, approved=one.end.describe(zone)
+        )
         for one in given
     ]
     return ApprovalsRecord(needed=needed, given=records)

@@ -374,10 +374,11 @@ def approve(
             earlier.append(EarlierEnd(theirs.until, one.actor))
             keeps_mine = keeps_mine or one is mine
         elif one is not mine:
-            known = "an end that is not recorded" if theirs is None else theirs.words
+            known = "an end that is not recorded" if theirs is None else theirs.describe(zone)
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
-            why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose that end or an earlier one"
-            return kind, f"{state}: {why}, or ask {one.actor} to approve this one", []
+            why = f"{one.actor} approved {known}, and this is {asked.end.describe(zone)}"
+            next_step = f"choose that end or an earlier one, or ask {one.actor} to approve this one"
+            return kind, f"{state}: {why}; {next_step}", []
     why = "" if approver is None or mine is not None else book.explain(row, quorum, approver, given)
     is_new = len(given) < quorum.count if mine is None else not keeps_mine and agreed.get(mine.account) != asked.end
     if approver is not None and approver.account is not None and not why and is_new:

@@ -111,13 +111,16 @@ def print_ends(
         Column("WHO", lambda row: row.user or row.user_id or ""),
         Column("REPO", repo_argument, is_flexible=True, min_width=14, is_tail_shown=True, is_said_once=True),
         Column("THEN", lambda row: AT_END.get(row.at_end or "", "")),
-        Column(
-            "RULE", lambda row: "by hand" if row.rule in (None, ChangeOrigin.DIRECT) else row.rule, is_flexible=True
-        ),
+        Column("SET BY", _describe_setter, is_flexible=True),
     )
     context.out.records(
         GrantEndRecord, rows, columns, name=lambda row: row.request_id or "", limit=limit, empty=empty, part=part
     )
+
+
+def _describe_setter(row: GrantEndRecord) -> str:
+    """Return what set an end: the rule, or a person, whom `hf-gate show` names."""
+    return "a person" if row.is_chosen or row.rule in (None, ChangeOrigin.DIRECT) else row.rule
 
 
 def _describe_end(row: GrantEndRecord, now: datetime, zone: tzinfo) -> str:
@@ -186,11 +189,11 @@ def _move_line(move: EndMove, zone: tzinfo) -> str:
 
 
 def _describe_new_end(row: RequestRow, end: int, zone: tzinfo) -> str:
-    """Return a new end (ms) in words, with the present one if access gets shorter."""
+    """Return a new end (ms) in words, with the present one."""
     before = row.state.ends_at
     was = "no end" if before is None else format_last_day(from_ms(before), zone)
     words = f"access until {format_last_day(from_ms(end), zone)}"
-    return words if before is not None and before <= end else f"{words} instead of {was}"
+    return words if before == end else f"{words} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------

@@ -147,10 +147,12 @@ def members_remove(context: CommandContext, *, name: str) -> int:
 def _describe_members(
     workspace: Workspace, *, added: str | None = None, confirmed: str | None = None, removed: str | None = None
 ) -> MembersRecord:
-    from hf_gate.members.service.members import has_single_admin, read_standing
+    from hf_gate.members.service.members import has_single_admin, read_owner, read_standing
 
+    owner = read_owner(workspace.store)
     standing = read_standing(workspace.store, workspace.now())
     return MembersRecord(
+        owner=None if owner is None else owner.name,
         members=[
             MemberRecord(
                 name=member.name,
@@ -182,12 +184,13 @@ def _member_lines(record: MembersRecord) -> Iterator[str]:
         yield f"{record.removed} is removed, and all sessions of this member have ended."
     if record.confirmed:
         yield f"{record.confirmed} is confirmed and counts as a person of their own."
+    yield f"{record.owner}  owner" if record.owner else "The owner is unknown until a Hub account opens the desk."
     for member in record.members:
         where = ", ".join(member.repos) or "all repos"
         new = f"  {member.membership}" if member.membership else ""
         yield f"{member.name}  {member.role}  {where}  Hub account {member.account}{new}"
     if not record.members:
-        yield "No members; only the owner of the token can sign in."
+        yield "No members; only the owner can sign in."
     if record.has_single_admin:
         yield SINGLE_ADMIN
 

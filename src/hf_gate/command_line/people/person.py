@@ -148,7 +148,7 @@ def _lines(
         for _, there in groupby(theirs, lambda pair: pair[0].repo):
             here = list(there)
             yield f"  {_attempt_line(here[-1][1], context.now(), workspace.zone)}"
-            yield from history_lines(history_records(workspace.store, [row for row, _ in here]))
+            yield from history_lines(history_records(workspace.store, [row for row, _ in here], zone=workspace.zone))
 
 
 def _attempt_line(row: AttemptRecord, now: datetime, zone: tzinfo = UTC) -> str:

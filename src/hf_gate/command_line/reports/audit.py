@@ -44,6 +44,8 @@ from hf_gate.requests.service.targets import RequestTarget, find_attempts
 from hf_gate.store.rows.ledger import iterate_entries
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from hf_gate.core.events.ledger import Checkpoint, SealedEntry
     from hf_gate.ledger.service.ledger_verification import LedgerReport
     from hf_gate.settings.service.workspace import Workspace
@@ -110,7 +112,7 @@ def audit_ls(
         requests = [number for number in _find_requests(workspace, wanted) if request in {None, number}]
     repos = [wanted] if isinstance(wanted, Repo) else None
     entries = iterate_entries(workspace.store, TimelineFilter(repos, repos is None, known_kind, actor, requests))
-    rows: Iterator[AuditRecord] = (audit_record(entry.link) for entry in entries)
+    rows: Iterator[AuditRecord] = (audit_record(entry.link, zone=workspace.zone) for entry in entries)
     if context.out.is_human:
         rows = _add_names(workspace, rows)
     context.out.records(
@@ -162,7 +164,7 @@ def audit_show(context: CommandContext, *, entry: str) -> int:
     found = read_entry(workspace.store, chains[0], name[1]) if chains else None
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="`hf-gate audit ls` lists the entries.")
-    record = _sealed_entry_record(found)
+    record = _sealed_entry_record(found, workspace.zone)
     context.out.document(record, lambda: _entry_lines(found, record), quiet=[record.id])
     return 0
 
@@ -284,11 +286,11 @@ def _value_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _sealed_entry_record(entry: SealedEntry) -> SealedEntryRecord:
+def _sealed_entry_record(entry: SealedEntry, zone: tzinfo) -> SealedEntryRecord:
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
     return extend_record(
-        audit_record(link, private),
+        audit_record(link, private, zone=zone),
         SealedEntryRecord,
         private=private,
         commitment=None if link.commitment is None else link.commitment.hex(),

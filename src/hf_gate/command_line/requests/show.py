@@ -62,7 +62,7 @@ def show(context: CommandContext, *, target: tuple[str, ...], repo: str | None, 
         ShownRequest,
         granted_by=request.granted_by.username if request.granted_by else None,
         account=None if profile is None else account_record(profile, request.person.created_at),
-        history=None if workspace is None else history_records(workspace.store, attempts),
+        history=None if workspace is None else history_records(workspace.store, attempts, zone=workspace.zone),
     )
     context.out.document(shown, lambda: _color_lines(request, shown, context.now()), quiet=[target_argument(shown)])
     return 0

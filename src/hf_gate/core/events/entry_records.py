@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from typing import Final
 
 from hf_gate.base.timestamps import ms_to_iso
@@ -22,8 +23,8 @@ def name_of_entry(link: LedgerLink) -> str:
     return f"{link.chain.removeprefix(MODELS)}#{link.seq}"
 
 
-def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) -> AuditRecord:
-    """Return the record of an entry. Private data appears only in `text`."""
+def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None, *, zone: tzinfo = UTC) -> AuditRecord:
+    """Return the record of an entry. Private data appears only in `text`, which names ends as days in `zone`."""
     repo = repo_of_chain(link.chain)
     return AuditRecord(
         id=name_of_entry(link),
@@ -33,21 +34,23 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
         repo=None if repo is None else repo.id,
         repo_type=None if repo is None else repo.type,
         request=link.request,
-        text=text_of_entry(link, private),
+        text=text_of_entry(link, private, zone),
         body=body_of_entry(link),
     )
 
 
-def event_record(link: LedgerLink, cursor: str) -> EventRecord:
+def event_record(link: LedgerLink, cursor: str, zone: tzinfo = UTC) -> EventRecord:
     """Return the record of an entry in the event feed."""
     commitment = None if link.commitment is None else link.commitment.hex()
-    return extend_record(audit_record(link), EventRecord, cursor=cursor, hash=link.hash.hex(), commitment=commitment)
+    return extend_record(
+        audit_record(link, zone=zone), EventRecord, cursor=cursor, hash=link.hash.hex(), commitment=commitment
+    )
 
 
-def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str:
-    """Return the sentence that describes an entry."""
+def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None, zone: tzinfo = UTC) -> str:
+    """Return the sentence that describes an entry, with ends as days in `zone`."""
     try:
-        return describe_event(decode_event(link.body), private)
+        return describe_event(decode_event(link.body), private, zone=zone)
     except ValueError:
         return "this version cannot read it"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from typing import Any, Final, NamedTuple
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_day, format_minute, from_ms
 from hf_gate.core.lifecycle import AT_END, label_action
 from hf_gate.core.people.approvals import ApprovedEnd
-from hf_gate.core.people.grants import first_lapse
+from hf_gate.core.people.grants import first_lapse, format_last_day
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.runs import ChangeOrigin
 
@@ -26,10 +27,11 @@ ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
 
 
 class _Entry(NamedTuple):
-    """What a sentence needs besides its event. `format_time` formats times (ms)."""
+    """What a sentence needs besides its event. `format_time` formats times (ms); `zone` is that of ends."""
 
     private: e.Private
     format_time: Callable[[int], str] | None
+    zone: tzinfo
 
     def time(self, at: int) -> str:
         """Return a time as the page around the sentence formats it."""
@@ -42,13 +44,17 @@ class _Entry(NamedTuple):
 
 
 def describe_event(
-    event: e.AnyEvent, private: e.Private | None = None, *, format_time: Callable[[int], str] | None = None
+    event: e.AnyEvent,
+    private: e.Private | None = None,
+    *,
+    format_time: Callable[[int], str] | None = None,
+    zone: tzinfo = UTC,
 ) -> str:
-    """Describe an event. `format_time` formats times (ms) as the page around it does.
+    """Describe an event. `format_time` formats times (ms) as the page around it does; ends are days in `zone`.
 
     Text written by people (from the private part) is quoted, and must be made safe before printing.
     """
-    return _SENTENCES[type(event)](event, _Entry(private or {}, format_time))
+    return _SENTENCES[type(event)](event, _Entry(private or {}, format_time, zone))
 
 
 def _describe_request_seen(event: e.RequestSeen, entry: _Entry) -> str:
@@ -103,7 +109,8 @@ def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
         cause += f", by version {event.version} of rule {event.rule}, which changed after it was shown"
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
     if ends:
-        return f"access ends {entry.time(min(ends))}, then {AT_END.get(event.at_end, event.at_end)}{cause}"
+        last = format_last_day(from_ms(min(ends)), entry.zone)
+        return f"access until {last}{cause}, then {AT_END.get(event.at_end, event.at_end)}"
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
 
 
@@ -130,7 +137,7 @@ def _describe_letter(event: e.LetterSent, _entry: _Entry) -> str:
 
 
 def _describe_approval(event: e.ApprovalGiven, entry: _Entry) -> str:
-    until = "" if event.until in (None, NO_END_WORD) else f", {ApprovedEnd(str(event.until)).words}"
+    until = "" if event.until in (None, NO_END_WORD) else f", {ApprovedEnd(str(event.until)).describe(entry.zone)}"
     return f"approved{until}{entry.quote('note')}"
 
 
@@ -176,7 +183,9 @@ _SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
     e.ChangeStarted: _describe_start,
     e.ChangeSettled: _describe_outcome,
     e.GrantDated: _describe_end,
-    e.GrantNoticed: lambda event, entry: f"notice {event.step} before access ends {entry.time(event.until)}",
+    e.GrantNoticed: lambda event, entry: (
+        f"notice {event.step} before the end of access, {format_last_day(from_ms(event.until), entry.zone)}"
+    ),
     e.LetterSent: _describe_letter,
     e.NoteWritten: lambda _event, entry: f"note{entry.quote('note')}",
     e.PlanApproved: lambda event, _entry: (

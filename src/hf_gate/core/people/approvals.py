@@ -31,7 +31,7 @@ from msgspec import Struct
 from hf_gate.base.timestamps import format_day
 from hf_gate.core.request_version import RequestVersion
 
-from .grants import parse_grant_end, read_duration
+from .grants import format_last_day, parse_grant_end, read_duration
 from .hand_terms import NO_END_WORD, GrantEnd, is_later
 from .members import KEY_ACTOR
 
@@ -74,20 +74,19 @@ class ApprovedEnd(NamedTuple):
             return False
         return parse_grant_end(self.until, now, zone) > now
 
-    @property
-    def words(self) -> str:
-        """The end in words, after "approved"."""
+    def describe(self, zone: tzinfo) -> str:
+        """Return the end in words, after "approved"."""
         if self.until == NO_END_WORD:
             until = "access without an end"
         else:
-            until = f"access {', at most '.join(map(_describe_part, self.until.split(',')))}"
+            until = f"access {', at most '.join(_describe_part(part, zone) for part in self.until.split(','))}"
         return f"{until}, under a condition" if self.conditions else until
 
 
-def _describe_part(written: str) -> str:
+def _describe_part(written: str, zone: tzinfo) -> str:
     if read_duration(written) is not None:
         return f"for {written}"
-    return f"until {written if 'T' in written else format_day(date.fromisoformat(written))}"
+    return f"until {format_last_day(written, zone) if 'T' in written else format_day(date.fromisoformat(written))}"
 
 
 def approved_end_of(end: GrantEnd | None) -> ApprovedEnd:

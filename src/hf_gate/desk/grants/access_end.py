@@ -107,7 +107,7 @@ def _list_approved_ends(context: HttpContext, row: RequestRow) -> Iterator[str]:
     if ApprovalBook(workspace).list_stored([row.id]):
         status = read_approval_status(workspace, [row], me, lambda: context.app_state.policies.current)
         for one in status[row.id].given if row.id in status else ():
-            yield f"{one.name}, {context.format_age(one.moment)} ago: {one.end.words}"
+            yield f"{one.name}, {context.format_age(one.moment)} ago: {one.end.describe(workspace.zone)}"
 
 
 # ---- changing an end -------------------------------------------------------------------------------------------------

@@ -151,7 +151,10 @@ def export(context: HttpContext) -> Response:
     asked = parse_audit_query(context)
     if asked.problem:
         raise UsageError(asked.problem)
-    records = (audit_record(row.link) for row in iterate_entries(context.workspace.store, asked.filter))
+    records = (
+        audit_record(row.link, zone=context.workspace.zone)
+        for row in iterate_entries(context.workspace.store, asked.filter)
+    )
     return export_response("ledger-entries", context.params["kind"], AuditRecord, records)
 
 

@@ -63,7 +63,7 @@ def entry_line(
         word=KIND_LABELS.get(link.kind, link.kind),
         actor=link.actor,
         repo=repo_of_chain(link.chain),
-        text=text_of_entry(link, private),
+        text=text_of_entry(link, private, context.workspace.zone),
         who="" if row is None else row.person_name,
         about="" if row is None else f"/requests/{request_key(row)}",
         is_outside=link.kind == kind_of(StatusMoved),

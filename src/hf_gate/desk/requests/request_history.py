@@ -29,6 +29,7 @@ def list_history(context: HttpContext, attempts: Sequence[RequestRow]) -> list[H
         attempts,
         quotes_notes=False,
         format_time=lambda at: context.format_time(from_ms(at)),
+        zone=context.workspace.zone,
     )
     return history[::-1]
 

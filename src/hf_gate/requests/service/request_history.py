@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from typing import Final
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ def history_records(
     *,
     quotes_notes: bool = True,
     format_time: Callable[[int], str] | None = None,
+    zone: tzinfo,
 ) -> list[HistoryRecord]:
     """Return the records of the entries about these requests of one person, oldest first.
 
@@ -38,7 +40,7 @@ def history_records(
     history: dict[int, HistoryRecord] = {}
     for row in sorted(rows, key=lambda row: row.id):
         event = decode_event(row.link.body)
-        text = describe_event(event, row.private, format_time=format_time)
+        text = describe_event(event, row.private, format_time=format_time, zone=zone)
         if isinstance(event, NoteWritten) and not quotes_notes:
             text = str((row.private or {}).get("note", "a note"))
         elif isinstance(event, e.ChangeStarted):
