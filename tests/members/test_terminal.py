@@ -201,10 +201,11 @@ def test_members_are_added_changed_and_removed_beside_the_desk(
     cookie = _get(program.login_url)[1]
     assert 'Remove<span class="vh"> mia' in _page(f"{program.url}/settings", cookie)[2]
     listed = _run(folder, local, "members", "ls")
-    assert listed.stdout.startswith("mia  admin  all repos  Hub account mia  member since ")
+    assert listed.stdout.startswith("lena-brandt  owner\nmia  admin  all repos  Hub account mia  member since ")
     for words in (("add", "no-such-account"), ("add", "lena-brandt"), ("add",), ("remove", "nobody"), ("remove",)):
         assert _run(folder, local, "members", *words).returncode == 2, words
     assert run("remove", "mia") == {
+        "owner": "lena-brandt",
         "members": [],
         "has_single_admin": True,
         "added": None,
