@@ -243,14 +243,16 @@ def _read_token_file(path: Path) -> str:
         text = read_regular_file(path).decode("utf-8-sig")
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
-        raise NoToken(f"the token file {path} cannot be read: {why}.") from None
+        raise NoToken(
+            f"the token file {path} cannot be read: {why}.", hint="Check its path and its permissions."
+        ) from None
     return _clean_token(text, str(path))
 
 
 def _clean_token(text: str, place: str) -> str:
     token = text.strip()
     if not token:
-        raise NoToken(f"{place} holds no token.")
+        raise NoToken(f"{place} holds no token.", hint="Write the token there.")
     if not token.isascii() or not token.isprintable() or " " in token:
         raise NoToken(f"the value of {place} is not a token.", hint="Copy the token again.")  # never shows the value
     return token
