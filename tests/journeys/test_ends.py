@@ -120,6 +120,30 @@ def test_a_renewal_without_an_end_takes_the_one_of_the_policies(console: Console
     assert end_of(console, "person-0") == "2090-01-02"
 
 
+def test_the_same_end_again_is_said_and_not_recorded_again(console: Console) -> None:
+    assert console.run("ends", "set", WHO, "--until", "2091-05-01").code == 0
+    before = console.run("audit", "ls", "--json").out
+    again = console.run("ends", "set", WHO, "--until", "2091-05-01")
+    assert (again.code, again.out) == (0, "Nothing was changed.\n")
+    assert f"{WHO}: access until 1 May 2091, as before." in again.err
+    assert console.run("audit", "ls", "--json").out == before
+
+
+def test_an_end_by_a_false_condition_is_not_said_to_be_set_by_a_person(console: Console, place: Path) -> None:
+    kept = POLICY.replace("until: tables.dua.expires", "until: 1y, keep_while: tables.dua, grace: 14d")
+    (place / "policies" / "starter.yaml").write_text(kept)
+    assert console.run("ends", "set", "--all", "--with-end", "--yes", "--max-changes", "21").code == 0
+    assert console.run("ends", "set", WHO, "--until", "2095-05-01").code == 0
+    write_rows(place, "2090-01-01", NAMES[1:])
+    assert console.run("run", "--once").code == 0
+    (row,) = [one for one in ends(console) if one["user"] == NAMES[0]]
+    assert (row["ends_at"] == row["lapses_at"], row["is_chosen"]) == (True, False)
+    (line,) = [line for line in console.run("ends", "ls").out.splitlines() if NAMES[0] in line.split()]
+    assert ("condition false" in line, "a person" in line) == (True, False), line
+    explained = console.run("explain", WHO).out
+    assert ("because a condition is false" in explained, "chosen by a person" in explained) == (True, False), explained
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -143,7 +167,11 @@ def test_who_has_no_access_gets_no_end(console: Console) -> None:
 
 
 def test_an_end_is_removed_and_given_back_by_adoption(console: Console) -> None:
-    assert console.run("ends", "set", WHO, "--until", "none").out == f"{WHO}: access has no end\n"
+    assert (
+        console.run("ends", "set", WHO, "--until", "none").out
+        == f"{WHO}: access has no end; before, it had one: 1 Jan 2090\n"
+    )
+    assert console.run("ends", "set", WHO, "--until", "none").err.endswith(f"\n{WHO}: access has no end, as before.\n")
     assert end_of(console, "person-0") is None
     assert "person-0" in console.run("ends", "ls", "--without-end").out
     found = console.run("ls", DATASET, "--query", "ends:none", "--json")  # people who wait have no end of access

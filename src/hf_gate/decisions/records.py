@@ -67,7 +67,7 @@ def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
         repo_type=row.repo.type,
         at_end=state.at_end,
         rule=state.until_rule,
-        is_chosen=state.has_chosen_end,
+        is_chosen=state.has_end_by_person,
         is_undecided=row.evaluation.is_undecided,
     )
 

@@ -185,15 +185,16 @@ def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
 
 
 def _move_line(move: EndMove, zone: tzinfo) -> str:
-    return f"{move.row.target_name}: {_describe_new_end(move.row, move.new_end or 0, zone)}"
+    return f"{move.row.target_name}: {_describe_new_end(move.row, move.new_end, zone)}"
 
 
-def _describe_new_end(row: RequestRow, end: int, zone: tzinfo) -> str:
+def _describe_new_end(row: RequestRow, end: int | None, zone: tzinfo) -> str:
     """Return a new end (ms) in words, with the present one."""
     before = row.state.ends_at
-    was = "no end" if before is None else format_last_day(from_ms(before), zone)
-    words = f"access until {format_last_day(from_ms(end), zone)}"
-    return words if before == end else f"{words} instead of {was}"
+    was, new = ("no end" if at is None else format_last_day(from_ms(at), zone) for at in (before, end))
+    if end is None:
+        return "access has no end" if before is None else f"access has no end; before, it had one: {was}"
+    return f"access until {new}" if before == end else f"access until {new} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------
@@ -273,6 +274,9 @@ def _change_ends(context: CommandContext, targets: tuple[str, ...], until: str |
         changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
     else:
         changes = [change_end_by_hand(workspace.store, row, written, count_from(row, now), zone) for row in rows]
+    for known in (change for change in changes if change.is_known):
+        context.out.say(f"{_describe_change(known, zone)}, as before.")
+    changes = [change for change in changes if not change.is_known]
     question = "remove {} end dates?" if until == NO_END_WORD else "renew {} end dates?"
     return _apply(context, workspace, bundle, changes, now, question, how)
 
@@ -437,9 +441,8 @@ def _changed_ends_record(
 
 
 def _describe_change(change: EndChange, zone: tzinfo) -> str:
-    end = change.end
     who = change.row.target_name
-    if end is None:
-        return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
-    rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""
-    return f"{who}: {_describe_new_end(change.row, end, zone)}{rule}"
+    words = "access lasts while its conditions hold" if change.terms and change.end is None else ""
+    words = words or _describe_new_end(change.row, change.end, zone)
+    rule = "" if change.end is None or change.event.is_chosen else change.event.rule or ""
+    return f"{who}: {words} ({rule})" if "/" in rule else f"{who}: {words}"

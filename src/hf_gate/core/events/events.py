@@ -141,6 +141,11 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Gran
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
     version: str | None = None  # start of the policy's digest, if the policy changed after a person was shown the end
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a person chose `until`."""
+        return self.cause in ("renew", "chosen", "approved")
+
 
 class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantNoticed"):
     """The time came to tell a person that access ends at `until`. Recorded once for each step of `notice`."""

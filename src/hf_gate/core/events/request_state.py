@@ -62,7 +62,12 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     @property
     def has_chosen_end(self) -> bool:
         """Whether a person chose `until`; the reasons that a rule gives for its end do not fit it."""
-        return self.until_cause in ("renew", "chosen", "approved")
+        return current_end(self).is_chosen
+
+    @property
+    def has_end_by_person(self) -> bool:
+        """Whether access ends when a person chose, and not because a condition is false."""
+        return self.has_chosen_end and self.ends_at != self.lapses_at
 
     @property
     def lapses_at(self) -> int | None:

@@ -297,7 +297,7 @@ def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | No
     )
     if end is None:
         return reverse
-    return msgspec.structs.replace(reverse, end_rule=end.rule, is_chosen=end.cause in ("renew", "chosen", "approved"))
+    return msgspec.structs.replace(reverse, end_rule=end.rule, is_chosen=end.is_chosen)
 
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:

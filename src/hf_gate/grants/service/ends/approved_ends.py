@@ -48,7 +48,7 @@ class EndChanger(Struct, frozen=True):
         """Write the changes, in a transaction, or the approval of the person; return those that lack approvals."""
         held = self._approve(write, changes, quorums, at)
         left = {one.change.row.id for one in held}
-        ready = [change for change in changes if change.row.id not in left]
+        ready = [change for change in changes if change.row.id not in left and not change.is_known]
         for change in ready:
             delete_approvals(write, change.row.id)  # used, or given for a longer end than the one that is set now
         write_end_changes(write, ready, self.approver.actor, at)

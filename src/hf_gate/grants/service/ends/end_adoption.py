@@ -17,7 +17,6 @@ from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.events.request_state import current_end
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import NO_END, Query, one_of
 from hf_gate.core.people.grants import GrantTerms
@@ -65,7 +64,7 @@ def plan_adoption(
         open_rows = []
         for row in batch:
             one = set_ends.get(row.id)
-            if one is not None and one.cause in ("renew", "chosen", "approved"):
+            if one is not None and one.is_chosen:
                 found.left[CHOSEN] += 1
                 found.chosen.append(row)
             else:
@@ -114,15 +113,10 @@ def _adopt(
         adoption.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
         return
     change = change_by_rules(row, hand_terms, since, now, zone, "adopt")
-    if is_same or _is_same_end(row, change):
+    if is_same or change.is_known:
         adoption.left["the same end as now"] += 1
     else:
         adoption.changes.append(change)
-
-
-def _is_same_end(row: RequestRow, change: EndChange) -> bool:
-    known = current_end(row.state)
-    return (known.until, known.terms, known.rule) == (change.event.until, change.event.terms, change.event.rule)
 
 
 def count_outdated_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> int:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.end_rows import EndRows, list_table_versions
 from hf_gate.core.events import events as e
+from hf_gate.core.events.request_state import current_end
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import GrantTerms, fix_terms, last_day, parse_grant_end, with_chosen_end
 from hf_gate.core.people.hand_terms import HandTerms, TermsKind
@@ -52,6 +53,16 @@ class EndChange(Struct, frozen=True):
     def make_entry(self, actor: str, at: int) -> e.LedgerEntry:
         """Return the entry of the change, whose private part has the rows on which the end rests."""
         return entry_about(self.row, self.event, actor, at, {"rows": self.rows} if self.rows else None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the access has this end already, chosen as this change chooses it."""
+        known = current_end(self.row.state)
+        event = self.event
+        if event.until is None and event.terms is None:
+            return known.until is None and known.terms is None
+        end = (known.until, known.terms, known.rule, known.is_chosen)
+        return end == (event.until, event.terms, event.rule, event.is_chosen)
 
     @property
     def is_longer(self) -> bool:
