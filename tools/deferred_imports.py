@@ -64,7 +64,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.verdicts.service.explanation_records": "loads the model of policies",
     "hf_gate.grants.service.ends.grant_ends": "evaluates the terms of grants; loads CEL",
     "hf_gate.grants.service.grant_records": "reads the store",
-    "hf_gate.grants.service.ends.held_ends": "loads CEL",
     "apprise": "an optional package with 190 services",
     "hf_gate.messages.service.notifications": "loads the store",
     "hf_gate.messages.service.letters": "loads the store",

@@ -119,7 +119,8 @@ def test_what_a_killed_desk_had_in_its_tray_is_sent_by_another_one_once(machines
     two.cookie = one.cookie  # the balancer leads the browser to either
     shown = two.read_queue()
     assert len(shown) == 12
-    assert one.accept(shown[:6]) + two.accept(shown[4:]) == 12, "two are shown at both, and decided once"
+    taken = one.accept(shown[:6]) + two.accept(shown[4:])
+    assert 12 <= taken <= 14, "two are shown at both; what is sent meanwhile may be taken again, and is not sent again"
     one.machine.send(signal.SIGKILL)
     wait_for_moves(machines, 12)
     assert count_moves(machines.hub) == dict.fromkeys(PEOPLE[:12], 1)

@@ -96,7 +96,6 @@ def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
         "/repos": ("/repos",),
         "/repos/{type}/{ns}/{name}": (repo,),
         "/letters": ("/letters",),
-        "/ends": ("/ends",),
         "/access": ("/access", "/access?as_of=2001-01-01"),
         "/people": ("/people", "/people?q=nobody-at-all"),
         "/people/{id}": (f"/people/{quote(person)}",),

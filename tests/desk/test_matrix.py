@@ -43,7 +43,7 @@ WHOLE: Final = frozenset({
 """For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")
 OTHER: Final = parse_repo("datasets/tidewater-audio/harbour-voices")
-BY_HAND: Final = frozenset({"/plans/{digest}", "/runs/{id}", "/unattended/start", "/ends"})
+BY_HAND: Final = frozenset({"/plans/{digest}", "/runs/{id}", "/unattended/start"})
 """Who goes such a way at all may still be told that this one is not theirs to steer."""
 SECRETS: Final = (
     "eve-own",

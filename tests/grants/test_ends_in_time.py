@@ -52,7 +52,7 @@ def test_access_ends_neither_early_nor_on_unknown_nor_late(
         scene = make_grant_workspace(Path(folder))
         try:
             year = GrantModel(scene)
-            year.start(start, f"{{ends: {rate}/min}}")
+            year.start(start, f"{{end: {rate}/min}}")
             for (kind, name, days), turns in steps:
                 if kind == "edit":
                     year.change(name, days)
@@ -76,9 +76,9 @@ def test_the_model_knows_a_policy_that_ends_too_early() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = make_grant_workspace(Path(folder))
         year = GrantModel(scene)
-        year.start(dict.fromkeys(PEOPLE, 20), "{ends: 9/min}")
-        year.people["ada"].end += timedelta(days=5)
-        scene.wait(22)
+        year.start(dict.fromkeys(PEOPLE, 20), "{end: 9/min}")
+        scene.change_end("ada", "1d")
+        scene.wait(3)
         scene.load()
         with pytest.raises(AssertionError, match="ada lost access too early"):
             year.turn(9)

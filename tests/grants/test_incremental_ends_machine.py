@@ -16,8 +16,6 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.events.evaluations import EVALUATE_NOW
 from hf_gate.core.people.grants import GrantTerms
-from hf_gate.grants.service.ends.end_reviews import review_ends
-from hf_gate.grants.service.ends.grant_ends import record_moves
 from tests.kits.evaluations import CARD, SKEWED, START, TERMS, EvaluatedWorkspace, machine_settings
 from tests.kits.stores import EEG, MED, hub_id, new_store
 
@@ -65,11 +63,6 @@ class _Machine(RuleBasedStateMachine):
         self.desk.review()
         due = [row for row in self.desk.current() if row.evaluation.review_at == EVALUATE_NOW]
         assert self.desk.review() <= len(due)
-
-    @rule()
-    def confirm(self) -> None:
-        moves = review_ends(self.desk.workspace, self.desk.bundle, self.desk.now).earlier
-        record_moves(self.desk.store, moves, actor="lena", at=to_ms(self.desk.now))
 
     @rule()
     def evaluate(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.command_line.workspace.schemas import schema_of
 from hf_gate.testing import LocalHub
-from tests.kits.command_line import DATASET, Console, promote_policy, request_access
+from tests.kits.command_line import DATASET, Console, request_access
 
 POLICY = f"""\
 version: 1
@@ -55,52 +55,20 @@ def ends(console: Console) -> list[dict[str, object]]:
     return list(json.loads(console.run("ends", "ls", "--json").out))
 
 
-def test_many_earlier_ends_wait_until_a_person_confirms_them(console: Console, place: Path) -> None:
+def test_a_wrong_table_ends_twenty_people_and_says_who_is_held_back(console: Console, place: Path) -> None:
     assert len(ends(console)) == 21
-    write_rows(place, "2089-01-01", NAMES)
+    write_rows(place, "2020-01-01", NAMES)
     turn = console.run("run", "--once")
-    assert "21 grants would end earlier" in turn.out
-    assert "hf-gate ends confirm" in turn.out
-    assert "21 grants would end earlier" in console.run("status").out
-    found = json.loads(console.run("status", "--json").out)["problems"]
-    assert ("held_ends", True) in [(one["kind"], "21 grants" in one["sentence"]) for one in found]
-    assert "hf-gate ends confirm" in console.run("plan").out
-    refused = console.run("ends", "confirm", "--yes")
-    assert (refused.code, "--yes --max-changes 21" in refused.err) == (6, True)
-    done = console.run("ends", "confirm", "--yes", "--max-changes", "21")
-    assert done.out == "Moved 21 end dates to an earlier time.\n"
-    assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
-    assert "would end earlier" not in console.run("status").out
-    assert console.run("ends", "confirm").out == "Nothing to confirm.\n"
-
-
-def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
-    console: Console, fresh: LocalHub, place: Path
-) -> None:
-    file = place / "policies" / "starter.yaml"
-    two = "  - {id: pair, when: email.academic, then: accept, reviewers: 2}\n"
-    file.write_text(POLICY.replace("  - {id: rest", f"{two}  - {{id: rest"))
-    promote_policy(fresh, "starter")
-    write_rows(place, "2089-01-01", NAMES)
-    console.run("run", "--once")
-    for _ in range(2):
-        first = console.run("ends", "confirm", "--yes", "--max-changes", "21", "--json")
-        assert (first.code, first.json["confirmed"], first.json["agreed"]) == (0, 0, 21), first.err
-        jsonschema.validate(first.json, schema_of("ends-confirm"))
-    told = console.run("ends", "confirm", "--yes", "--max-changes", "21").out
-    assert (
-        f"approval 1 of 2: The policies of {DATASET} ask for two people. Nothing was moved. Ask another member" in told
-    )
-    assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2090-01-02"}
-    write_rows(place, "2088-01-01", NAMES)
-    admin = Console(fresh, "admin")
-    other = admin.run("ends", "confirm", "--yes", "--max-changes", "21")
-    assert "approval 1 of 2" in other.out, "the first person agreed to other dates"
-    write_rows(place, "2089-01-01", NAMES)
-    console.run("ends", "confirm", "--yes", "--max-changes", "21")
-    done = admin.run("ends", "confirm", "--yes", "--max-changes", "21")
-    assert done.out == "Moved 21 end dates to an earlier time.\n", done.err
-    assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
+    assert "1 to end exceed a guard in hf-gate.yaml" in turn.out
+    said = "1 grant would end, because a condition is false or a table moved the date in the last 7 days."
+    assert said in console.run("status").out
+    problems = console.run("status", "--json").json["problems"]
+    assert [(one["kind"], one["sentence"].startswith("1 grant would end")) for one in problems] == [("guard", True)]
+    assert console.run("status", "--check").code == 1
+    assert len(ends(console)) == 1
+    assert console.run("plan", "--out", "plan.json").code == 0
+    assert console.run("apply", "plan.json").code == 0
+    assert (ends(console), said in console.run("status").out) == ([], False)
 
 
 # ---- changes by hand ---------------------------------------------------------------------------------------------------

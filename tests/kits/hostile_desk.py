@@ -190,7 +190,6 @@ class HostileDesk:
         entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
         return {
             "/letters": ["/letters", f"/letters?{asked}"],
-            "/ends": ["/ends", f"/ends?done=1&{asked}"],
             "/access": ["/access", f"/access?repo={quote(str(repo), safe='')}", f"/access?{asked}"]
             + [f"/access?{urlencode({key: text})}" for key in ("repo", "as_of", "before")],
             "/access.{kind}": [f"/access.{kind}" for kind in ("json", "jsonl", "csv")],

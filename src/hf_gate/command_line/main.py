@@ -79,9 +79,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "runs": CommandEntry(
         "hf_gate.command_line.decisions.runs:runs", "Runs: ls, show, undo, retry, stop, continue.", _UNATTENDED
     ),
-    "ends": CommandEntry(
-        "hf_gate.command_line.grants.ends:ends", "End dates of access: ls, set, confirm.", _UNATTENDED
-    ),
+    "ends": CommandEntry("hf_gate.command_line.grants.ends:ends", "End dates of access: ls, set.", _UNATTENDED),
     "messages": CommandEntry(
         "hf_gate.command_line.automation.messages:messages",
         "Notices and letters: ls, preview, test, retry, mark-sent.",

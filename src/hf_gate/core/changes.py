@@ -11,7 +11,7 @@ from hf_gate.core.people.grants import GrantTerms
 
 from .end_rows import EndRows
 from .lifecycle import VERB_FOR_STATUS, Status
-from .runs import ChangeOrigin
+from .runs import END_GUARD, ChangeOrigin
 
 
 class ChangeReason(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     terms: GrantTerms | None = None  # what can move the end later
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
     rests_on: EndRows = {}  # the tables behind the end
+    is_sudden: bool = False  # an end that counts towards the guard `end`; see `RequestState.is_sudden_end`
     is_chosen: bool = False  # a person chose the end instead of the one that the rule sets
     approved_by: str | None = None  # the earlier approver whose end it contains
     row: int
@@ -87,8 +88,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def guard(self) -> str:
-        """The guard of `run` that the change counts towards."""
-        return "ends" if self.is_end else self.verb
+        """The guard of `run` that the change counts towards; "" for an end that has none."""
+        if self.is_end:
+            return END_GUARD if self.is_sudden else ""
+        return self.verb
 
     @property
     def sort_key(self) -> tuple[str, str, str, str]:

@@ -93,6 +93,10 @@ UNSETTLED: Final = (ChangeState.STARTED, ChangeState.OPEN)
 """States in which the outcome is unknown."""
 
 
+END_GUARD: Final = "end"
+"""The guard of ends of access that count towards a limit; see `RequestState.is_sudden_end`."""
+
+
 class ChangeOrigin(StrEnum):
     """The origin of a change that no policy rule made. It is stored in place of the rule's name."""
 

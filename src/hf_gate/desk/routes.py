@@ -9,7 +9,7 @@ from hf_gate.desk import unattended_work as unattended
 
 from . import help_page
 from .decisions import approvals, bulk, find_list, plan, plans, run, tray
-from .grants import access_end, held_ends, tables
+from .grants import access_end, tables
 from .http_context import PageHandler
 from .members import settings_page
 from .messages import letters, reason_texts
@@ -77,8 +77,6 @@ ROUTES: Final = (
     Route("POST", "/repos/{type}/{ns}/{name}/sync", _REVIEWER, repos.sync_now),
     Route("GET", "/access", _VIEWER, access.page),
     Route("GET", "/access.{kind}", _VIEWER, access.export),
-    Route("GET", "/ends", _REVIEWER, held_ends.page),
-    Route("POST", "/ends", _REVIEWER, held_ends.confirm),
     Route("GET", "/people", _VIEWER, people.page),
     Route("GET", "/people.{kind}", _VIEWER, people.export),
     Route("GET", "/people/{id}/erase", _ADMIN, privacy.erase_page),

@@ -17,11 +17,3 @@ class ChangedEndsRecord(Record, frozen=True, kw_only=True):
     ends: list[GrantEndRecord]
     left: Annotated[dict[str, Count], Meta(description="people who were not changed, by the reason")]
     kept: Annotated[list[GrantEndRecord], Meta(description="people whose end a person chose")]
-
-
-class ConfirmedEndsRecord(Record, frozen=True, kw_only=True):
-    """Ends of access that a person moved to an earlier time, or agreed to move."""
-
-    confirmed: Count
-    agreed: Count
-    kinds: dict[str, Count]

@@ -11,10 +11,11 @@ from hf_gate.base.decoding import make_json_decoder
 from hf_gate.base.ids import Repo
 from hf_gate.core.events.evaluations import ReviewResult
 from hf_gate.core.events.events import GrantDated, decode_event, kind_of
+from hf_gate.core.events.request_state import SUDDEN_MS
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.stored_rows import RequestRow
-from hf_gate.store.rows.requests import IS_ENDABLE
+from hf_gate.store.rows.requests import IS_ENDABLE, IS_SUDDEN
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of
@@ -145,18 +146,19 @@ def find_undecided_grants(reader: Reader, repo_id: int) -> set[int]:
     return {ident for (ident,) in reader.reads.rows(sql, (repo_id,))}
 
 
-def count_ended(reader: Reader, until: int, *, with_undecided: bool) -> dict[Repo, int]:
-    """Count the grants that end at or before a time (ms), by repo.
+def count_sudden_ends(reader: Reader, until: int, *, with_undecided: bool) -> dict[Repo, int]:
+    """Count the grants that end at or before a time (ms) and count towards the guard of ends, by repo.
 
     Without a record nothing can be sent, so such a grant does not count. `with_undecided` includes those that wait for
     a condition that is unknown.
     """
     sql = (
         "SELECT o.type, o.namespace, o.name, count(*) FROM requests r JOIN repos o ON o.id = r.repo_id"
-        f" WHERE r.ends_at <= ? AND r.is_current AND {IS_ENDABLE}"
+        f" WHERE r.ends_at <= ? AND r.is_current AND {IS_ENDABLE} AND {IS_SUDDEN}"
         f"{'' if with_undecided else ' AND NOT r.is_undecided'} GROUP BY o.type, o.namespace, o.name"
     )
-    return {repo_of(kind, namespace, name): count for kind, namespace, name, count in reader.reads.rows(sql, (until,))}
+    found = reader.reads.rows(sql, (until, until, until - SUDDEN_MS))
+    return {repo_of(kind, namespace, name): count for kind, namespace, name, count in found}
 
 
 def write_reviews(write: Writer, results: Sequence[ReviewResult]) -> None:

@@ -27,9 +27,6 @@ SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 PROMOTED_POLICIES: Final = PROMOTED_SETTING
 """The version of each policy that was promoted last, as JSON; see `PromotedPolicy`."""
 
-HELD_ENDS: Final = "held ends"
-"""How many grants would end earlier but wait for a confirmation."""
-
 FOLLOWED_POLICIES: Final = "policies that all ends follow"
 """The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
 

@@ -15,11 +15,12 @@ from hf_gate.core.parsing.literals import Rate, matches_any
 from hf_gate.core.people.sign_in import RoleMap
 from hf_gate.core.policy_model import SourcePosition, TableSpec
 
-RATES = ("accept", "reset", "reject", "remove", "ends")
+RATES = ("accept", "reset", "reject", "remove", "end")
 _ACCEPT = Rate(20_000, 3600)
 _RESET = Rate(200, 3600)
 _REJECT = Rate(50, 3600)
 _REMOVE = Rate(25, 86_400)
+_END = Rate(20, 86_400)
 
 
 class SignInConfig(Struct, frozen=True):
@@ -33,20 +34,21 @@ class SignInConfig(Struct, frozen=True):
 class RunGuards(Struct, frozen=True):
     """The rate limits of `run` and of keys, and the usernames that they never remove.
 
-    `ends` None means no limit. Ends of grants do not count towards `remove`.
+    `end` limits ends by a false condition, and by a date that moved in the last 7 days. Other ends have no limit, and
+    no end counts towards `remove`.
     """
 
     accept: Rate = _ACCEPT
     reset: Rate = _RESET
     reject: Rate = _REJECT
     remove: Rate = _REMOVE
-    ends: Rate | None = None
+    end: Rate = _END
     protected: tuple[str, ...] = ()
 
     @property
     def budgets(self) -> Map[str, Rate]:
-        """The rate limits by verb, and `ends` if it is set."""
-        return {verb: rate for verb in RATES if (rate := getattr(self, verb)) is not None}
+        """The rate limits by verb."""
+        return {verb: getattr(self, verb) for verb in RATES}
 
 
 @dataclass(frozen=True, slots=True)

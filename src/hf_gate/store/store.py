@@ -14,7 +14,7 @@ from hf_gate.base.ids import Repo, is_id
 from hf_gate.core.events.classification import RequestClassifier
 from hf_gate.core.events.erasure import ErasedRequest
 from hf_gate.core.events.ledger import Checkpoint, LedgerLink, SealedEntry
-from hf_gate.core.events.request_state import KnownRequest
+from hf_gate.core.events.request_state import SUDDEN_MS, KnownRequest
 from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.parsing.query import Pattern, Query, Term
 from hf_gate.core.people.members import Member
@@ -34,6 +34,7 @@ from hf_gate.core.stored_rows import (
 from hf_gate.store.rows.query_sql import build_conditions
 from hf_gate.store.rows.requests import (
     IS_ENDABLE,
+    IS_SUDDEN,
     SELECT_BARE,
     SELECT_WITH_RECORD,
     LatestAttemptReader,
@@ -245,14 +246,19 @@ class Store(StoreConnections):
         rows = {row.id: row for row in self._reader().decode(self.reads.rows(f"{select} WHERE r.id {among}", (value,)))}
         return [rows[ident] for ident in idents if ident in rows]
 
-    def iterate_due(self, until: int, *, is_endable: bool = False) -> Iterator[RequestRow]:
+    def iterate_due(self, until: int, *, is_sudden: bool | None = None) -> Iterator[RequestRow]:
         """Iterate over the requests whose grants end at or before a time (ms), earliest first.
 
-        With `is_endable`, only those that hf-gate can end: no change is under way.
+        With `is_sudden`, only those that hf-gate can end (no change is under way), and either only those that count
+        towards the guard of ends, or only the others.
         """
         reader = self._reader()
-        where = f"r.ends_at <= ? AND r.is_current{f' AND {IS_ENDABLE}' if is_endable else ''}"
-        for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, (until,), ("r.ends_at", "r.id")):
+        where = "r.ends_at <= ? AND r.is_current"
+        values: tuple[int, ...] = (until,)
+        if is_sudden is not None:
+            where = f"{where} AND {IS_ENDABLE} AND {'' if is_sudden else 'NOT '}{IS_SUDDEN}"
+            values = (until, until, until - SUDDEN_MS)
+        for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, values, ("r.ends_at", "r.id")):
             yield from reader.decode(page)
 
     def count_due(self, until: int) -> int:

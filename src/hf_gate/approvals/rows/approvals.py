@@ -113,7 +113,7 @@ def _approval_of(row: Row) -> Approval:
 
 
 def read_endorsers(reader: Reader, act: str, rules: str | None = None) -> list[str]:
-    """Return the accounts that endorsed an act (a plan, a large selection or earlier ends), by its digest.
+    """Return the accounts that endorsed an act (a plan or a large selection), by its digest.
 
     With `rules`, return only those that did so under these rules for two people.
     """
@@ -136,12 +136,6 @@ def delete_endorsements(write: Writer, acts: Collection[str]) -> None:
     """Delete the endorsements of acts that were discarded."""
     among, value = write.db.in_clause(list(acts))
     write.db.run(f"DELETE FROM endorsements WHERE act {among}", (value,))
-
-
-def delete_endorsed_ends(write: Writer, other_than: str = "") -> None:
-    """Delete the endorsements of earlier ends, which are acts without a stored plan, except those of one act."""
-    sql = "DELETE FROM endorsements WHERE act <> ? AND act NOT IN (SELECT digest FROM plans)"
-    write.db.run(sql, (other_than,))
 
 
 # ---- alarms ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ import msgspec
 from msgspec import Struct
 
 from hf_gate.approvals.rows.approvals import (
-    delete_endorsed_ends,
     read_approvals,
     read_endorsers,
     read_withdrawals,
@@ -76,17 +75,15 @@ def read_act_endorsers(store: Store, act: str, rules: str | None = None) -> list
     return read_endorsers(store, act, rules)
 
 
-def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor: str, *, of: str = "plan") -> None:
-    """Record that a person endorses an act with so many changes. Raises Guarded if their Hub account is unknown."""
+def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor: str) -> None:
+    """Record that a person endorses a plan with so many changes. Raises Guarded if their Hub account is unknown."""
     account = member.account_id
     if account is None:
         raise Guarded("Your Hub account is unknown, so you do not count as one of the two.")
-    event = e.PlanAgreed(plan=act, changes=changes, account=account, of=of)
+    event = e.PlanAgreed(plan=act, changes=changes, account=account)
     rules = read_quorum_rules(workspace).digest
     with workspace.store.writing() as write:
-        if of == "ends":
-            delete_endorsed_ends(write, other_than=act)
-        elif find_plan(write, act) is None:
+        if find_plan(write, act) is None:
             raise UsageError("The plan was discarded meanwhile.", hint="Make a new one.")
         if write_endorsement(write, act, account, rules):
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])

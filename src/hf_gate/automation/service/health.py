@@ -23,11 +23,12 @@ from hf_gate.core.events.events import PolicyPromoted, VerdictReached, decode_ev
 from hf_gate.core.people.grants import FAR_END
 from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.records import HealthRecord, OpenProblemRecord, TurnRecord
-from hf_gate.core.runs import UNSETTLED, RunKind, RunState
+from hf_gate.core.runs import END_GUARD, UNSETTLED, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
 from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
 from hf_gate.decisions.service.budgets import read_budgets
-from hf_gate.grants.service.ends.grant_ends import clock_note, held_ends_note, read_held_ends
+from hf_gate.grants.rows import count_sudden_ends
+from hf_gate.grants.service.ends.grant_ends import clock_note
 from hf_gate.grants.service.ends.unknown_conditions import find_unknown_conditions, list_unknown_conditions
 from hf_gate.messages.rows.notices import find_token_problem
 from hf_gate.messages.service.message_records import describe_undelivered, list_undelivered
@@ -206,7 +207,6 @@ class ProblemKind(StrEnum):
     UNKNOWN_CONDITIONS = "unknown_conditions"
     CLOCK = "clock"
     NO_LOOP = "no_loop"
-    HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
     GUARD = "guard"
     RUN = "run"
@@ -249,7 +249,6 @@ class OpenProblem(NamedTuple):
 _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.OUTSIDE: "ALARM",
     ProblemKind.RUN: "UNFINISHED",
-    ProblemKind.HELD_ENDS: "HELD",
     ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
     ProblemKind.UNDELIVERED: "UNDELIVERED",
     ProblemKind.NO_LOOP: "NOT RUNNING",
@@ -259,7 +258,7 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
 def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
     """Yield what needs a person. The files of the workspace are read if no bundle is given.
 
-    These are a token that a process cannot use, acceptances without approvals, refused tables, held policies and ends,
+    These are a token that a process cannot use, acceptances without approvals, refused tables, held policies,
     conditions that stay unknown, notices and letters that did not arrive, a wrong clock, runs that have not ended,
     grants that should have ended a day ago, lists that are not proved complete, requests that people should have
     decided, and requests that a rule should have decided a day ago.
@@ -268,7 +267,7 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
     now = workspace.now()
     if refused_token := find_token_problem(store):
         yield OpenProblem(ProblemKind.TOKEN, "", refused_token)
-    yield from _list_access(store, now)
+    yield from _list_access(workspace, now)
     if bundle is None:
         refused = find_refused_tables(workspace)
         unknown = find_unknown_conditions(workspace)
@@ -324,13 +323,22 @@ def _problem_of_run(run: RunRow) -> OpenProblem:
 
 def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
     """Yield which policies wait for a promotion, and which guards defer changes."""
-    for budget in read_budgets(workspace.store, workspace.location.config.guards.budgets, workspace.now()):
-        if budget.is_used_up:
+    now = workspace.now()
+    for budget in read_budgets(workspace.store, workspace.location.config.guards.budgets, now):
+        if not budget.is_used_up:
+            continue
+        words = (
+            f"The guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` and keys defer such"
+            " changes. Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
+        )
+        left = _count_held_ends(workspace, now) if budget.name == END_GUARD else 0
+        if left:
             words = (
-                f"The guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}), so `run` and keys defer such"
-                " changes. Raise it in hf-gate.yaml, or apply a plan: hf-gate plan --out plan.json"
+                f"{pluralize(left, 'grant')} would end, because a condition is false or a table moved the date in the"
+                f" last 7 days. The guard `{budget.name}: {budget.rate}` holds them back. If the table is wrong,"
+                " correct it. To end them now: hf-gate plan --out plan.json, then hf-gate apply plan.json"
             )
-            yield OpenProblem(ProblemKind.GUARD, budget.name, words, is_stuck=False)
+        yield OpenProblem(ProblemKind.GUARD, budget.name, words, is_stuck=left > 0)
     for policy, count in read_held_counts(workspace.store).items():
         words = (
             f"{pluralize(count, 'change')} of policy {policy} held: this version would change more than 50 "
@@ -338,6 +346,14 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
             f" Review them with hf-gate plan, then hf-gate policy promote {policy}."
         )
         yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
+
+
+def _count_held_ends(workspace: Workspace, until: datetime) -> int:
+    """Count the grants that end at or before a time, and that the guard of ends holds back now."""
+    guards = {END_GUARD: workspace.location.config.guards.end}
+    (budget,) = read_budgets(workspace.store, guards, workspace.now())
+    sudden = count_sudden_ends(workspace.store, to_ms(until), with_undecided=False) if budget.is_used_up else {}
+    return sum(sudden.values())
 
 
 def describe_missing_loop(store: Store, now: datetime) -> str:
@@ -351,15 +367,15 @@ def describe_missing_loop(store: Store, now: datetime) -> str:
     return "Nothing ends access on its date while `hf-gate run` does not run. Start it: hf-gate run"
 
 
-def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:
+def _list_access(workspace: Workspace, now: datetime) -> Iterator[OpenProblem]:
     """Yield which access should have ended, or was given without enough approvals."""
+    store = workspace.store
     if note := clock_note(store):
         yield OpenProblem(ProblemKind.CLOCK, "", note)
-    if note := held_ends_note(read_held_ends(store)):
-        yield OpenProblem(ProblemKind.HELD_ENDS, "", note)
     if note := describe_missing_loop(store, now):
         yield OpenProblem(ProblemKind.NO_LOOP, "", note, is_stuck=False)
-    if late := store.count_due(to_ms(now - _NOT_ENDED)):
+    overdue = now - _NOT_ENDED
+    if late := store.count_due(to_ms(overdue)) - _count_held_ends(workspace, overdue):
         words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate ends ls"
         yield OpenProblem(ProblemKind.LATE_ENDS, "", words)
     if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):

@@ -282,7 +282,7 @@ def count_ends(result: TurnResult) -> dict[str, int]:
     """Return what a turn did with the ends of grants, as counts."""
     ends = result.planned.ends
     moved = {kind.value: ends.counts.get(kind.value, 0) for kind in MoveKind}
-    rest = {"noticed": ends.noticed, "held": ends.held_count, "undecided": len(ends.undecided)}
+    rest = {"noticed": ends.noticed, "undecided": len(ends.undecided)}
     return {**moved, **rest}
 
 

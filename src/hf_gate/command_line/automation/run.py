@@ -523,14 +523,10 @@ _MOVES: Final[Mapping[str, str]] = {
 
 def _describe_ends(done: TurnResult) -> Iterator[str]:
     """Return how ends moved, which ends wait, and how late ended grants are."""
-    from hf_gate.grants.service.ends.grant_ends import held_ends_note
-
     for kind, number in done.planned.ends.counts.items():
         yield f"  {pluralize(number, 'end date')} {_MOVES[kind]}."
     if done.planned.ends.noticed:
         yield f"  {pluralize(done.planned.ends.noticed, 'notice')} recorded that access ends soon."
-    if note := held_ends_note(done.planned.ends.held_count):
-        yield f"  {note}"
     if done.planned.ends.undecided:
         yield (
             f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
@@ -557,7 +553,6 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
     """Return what this turn did not do although the policies require it, each with the next step."""
     from hf_gate.automation.service.turn import count_by_policy
     from hf_gate.automation.service.turn_permissions import REFUSAL_PAUSE
-    from hf_gate.verdicts.plan.guards import END_GUARD
 
     for repo, row in done.refused.items():
         again = from_ms((row.refused_at or 0) + REFUSAL_PAUSE)
@@ -568,9 +563,8 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
     if done.stopped is not None:
         yield f"  stopped: {done.stopped}"
     for verb, number in sorted(done.deferred_by_verb.items()):
-        act = "end" if verb == END_GUARD else verb
         yield (
-            f"  {number:,} to {act} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later "
+            f"  {number:,} to {verb} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later "
             "turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )

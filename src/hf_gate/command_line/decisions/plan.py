@@ -117,7 +117,6 @@ def make_plan_file(
     from hf_gate.automation.service.turn_permissions import register_plan
     from hf_gate.decisions.service.plans.planning import make_plan
     from hf_gate.grants.service.ends.end_adoption import count_outdated_ends, outdated_ends_note
-    from hf_gate.grants.service.ends.grant_ends import held_ends_note
     from hf_gate.verdicts.plan.model import encode_plan
     from hf_gate.verdicts.service.evaluation_pool import EvaluationPool
 
@@ -132,8 +131,6 @@ def make_plan_file(
             is_full=is_full,
         )
     made = found.plan
-    if note := held_ends_note(found.ends.held_count):
-        context.out.warn(note)
     if moment is None and (note := outdated_ends_note(count_outdated_ends(workspace, bundle, workspace.clock.now()))):
         context.out.say(note)
     if found.skew is not None:

@@ -1,4 +1,4 @@
-"""ends: list the grants that end, set other ends after showing them, and confirm ends that moved to an earlier time."""
+"""ends: list the grants that end, and set other ends after showing them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hf_gate.core.runs import ChangeOrigin
 from hf_gate.decisions.records import grant_end_record
 from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import Guarded, UsageError
-from hf_gate.grants.records import ChangedEndsRecord, ConfirmedEndsRecord
+from hf_gate.grants.records import ChangedEndsRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from hf_gate.grants.service.ends.approved_ends import EndChanger
     from hf_gate.grants.service.ends.end_adoption import Adoption
     from hf_gate.grants.service.ends.end_changes import EndChange
-    from hf_gate.grants.service.ends.end_moves import EndMove
     from hf_gate.requests.service.targets import RequestTarget
     from hf_gate.settings.service.workspace import Workspace
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
@@ -55,13 +54,8 @@ ends = LazyGroup(
             "Set or remove end dates, or adopt those of the rules.",
             has_effect=True,
         ),
-        "confirm": CommandEntry(
-            "hf_gate.command_line.grants.ends:confirm",
-            "Confirm end dates that moved to an earlier time.",
-            has_effect=True,
-        ),
     },
-    help="End dates of access: list, set and confirm them.",
+    help="End dates of access: list and set them.",
 )
 _NO_LIMIT: Final = "36500d"
 _SHOWN: Final = 20  # the most ends named by a command
@@ -130,71 +124,6 @@ def _describe_end(row: GrantEndRecord, now: datetime, zone: tzinfo) -> str:
     if row.is_undecided:
         return f"{words}, condition unknown: access stays"
     return f"{words}, condition false" if row.is_lapsed else words
-
-
-# ---- earlier ends that wait for a person -----------------------------------------------------------------------------
-
-
-@command("confirm", examples=("hf-gate ends confirm", "hf-gate ends confirm --yes --max-changes 34"))
-@_YES
-@_MAX
-def confirm(context: CommandContext, yes: bool, max_changes: int | None) -> int:
-    """Confirm end dates that a table or a condition moves to an earlier time.
-
-    More than 20 at once wait for this.
-
-    Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
-    run` ends the access when it is due. If two people must agree, the first one only records that they agree.
-    """
-    from hf_gate.approvals.service.approvals import endorse
-    from hf_gate.grants.service.ends.grant_ends import count_kinds, require_right_clock
-    from hf_gate.grants.service.ends.held_ends import (
-        AGREE_TASK,
-        compute_held_quorum,
-        confirm_moves,
-        digest_to_endorse,
-        list_held_moves,
-    )
-    from hf_gate.members.service.members import read_team
-
-    workspace, bundle = open_with_policies(context)
-    now = workspace.clock.now()
-    moves = list_held_moves(workspace, bundle, now)
-    is_open = False
-    words = "Nothing to confirm."
-    if moves:
-        require_right_clock(workspace.hub, moves[0].row.repo)
-        me = require_member_for_ends(context, workspace, (move.row.repo for move in moves))
-        team = read_team(workspace.store, me, now)
-        quorum = compute_held_quorum(workspace, bundle, team, moves, now)
-        is_open = quorum.is_open
-        lines = [_move_line(move, workspace.zone) for move in moves]
-        question = f"{'agree to ' if is_open else ''}move {{}} end dates to an earlier time?"
-        confirm_ends(context, lines, question, yes=yes, max_changes=max_changes)
-        if is_open:
-            endorse(workspace, digest_to_endorse(moves, now), len(moves), me, find_actor(context), of="ends")
-            words = f"approval 1 of 2: {quorum.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
-        else:
-            confirm_moves(workspace, bundle, team, moves, find_actor(context), now)
-            words = f"Moved {pluralize(len(moves), 'end date')} to an earlier time."
-    kinds = {} if is_open else count_kinds(moves)
-    agreed = len(moves) if is_open else 0
-    record = ConfirmedEndsRecord(confirmed=len(moves) - agreed, agreed=agreed, kinds=kinds)
-    context.out.document(record, lambda: [words])
-    return 0
-
-
-def _move_line(move: EndMove, zone: tzinfo) -> str:
-    return f"{move.row.target_name}: {_describe_new_end(move.row, move.new_end, zone)}"
-
-
-def _describe_new_end(row: RequestRow, end: int | None, zone: tzinfo) -> str:
-    """Return a new end (ms) in words, with the present one."""
-    before = row.state.ends_at
-    was, new = ("no end" if at is None else format_last_day(from_ms(at), zone) for at in (before, end))
-    if end is None:
-        return "access has no end" if before is None else f"access has no end; before, it had one: {was}"
-    return f"access until {new}" if before == end else f"access until {new} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------
@@ -438,6 +367,15 @@ def _changed_ends_record(
     """Return the record of changed ends. `kept` are the people whose end a person chose."""
     ends = [[grant_end_record(row, now) for row in some] for some in (rows, kept)]
     return ChangedEndsRecord(changed=changed, planned=planned, ends=ends[0], left=dict(left), kept=ends[1])
+
+
+def _describe_new_end(row: RequestRow, end: int | None, zone: tzinfo) -> str:
+    """Return a new end (ms) in words, with the present one."""
+    before = row.state.ends_at
+    was, new = ("no end" if at is None else format_last_day(from_ms(at), zone) for at in (before, end))
+    if end is None:
+        return "access has no end" if before is None else f"access has no end; before, it had one: {was}"
+    return f"access until {new}" if before == end else f"access until {new} instead of {was}"
 
 
 def _describe_change(change: EndChange, zone: tzinfo) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hf_gate.base.display_text import pluralize, to_one_line
+from hf_gate.core.lifecycle import Status
 from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.core.people.hand_terms import (
     NO_END_WORD,
@@ -45,7 +46,11 @@ def make_end_chooser(
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
         each_terms = list(zip(decisions, terms, strict=True))
         blocked = {repo for repo in {decision.repo for decision in decisions} if check.find_problem(repo)}
-        shown = [each for decision, each in each_terms if not each.needs_choice and decision.repo not in blocked]
+        shown = [
+            each
+            for decision, each in each_terms
+            if not each.needs_choice and decision.repo not in blocked and not _has_access(decision)
+        ]
         for each, count in Counter(shown).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
                 context.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, zone)}.")
@@ -54,6 +59,11 @@ def make_end_chooser(
         return [choose_end(each, chosen, now, zone) if each.needs_choice else end_of_terms(each) for each in terms]
 
     return choose
+
+
+def _has_access(decision: PendingDecision) -> bool:
+    """Whether the acceptance changes nothing, because the person has access already."""
+    return decision.row is not None and decision.row.state.status == Status.ACCEPTED
 
 
 def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:

@@ -28,7 +28,7 @@ from hf_gate.core.records import (
     RunRecord,
     ShownRequest,
 )
-from hf_gate.grants.records import ChangedEndsRecord, ConfirmedEndsRecord
+from hf_gate.grants.records import ChangedEndsRecord
 from hf_gate.grants.service.tables.table_records import (
     TableEditRecord,
     TableImportRecord,
@@ -95,7 +95,6 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "runs-stop": HaltRecord,
     "ends-ls": list[GrantEndRecord],
     "ends-set": ChangedEndsRecord,
-    "ends-confirm": ConfirmedEndsRecord,
     "people": list[PersonRecord],
     "plans": list[PlanRecord],
     "changes": list[ChangeRecord],

@@ -124,7 +124,7 @@ _END_CAUSES: Final = {
     "fact": "the date in `until` has moved",
     "keep_while": "a condition of `keep_while` has changed",
     "outside": "accepted again on the Hub",
-    "renew": "renewed by a person",
+    "renew": "set by a person",
     "drop": "end removed by a person",
     "adopt": "set by a person to the end of the rules",
     "chosen": "chosen with the decision",
@@ -153,8 +153,7 @@ def _describe_member(event: e.MemberAdded, _entry: _Entry) -> str:
 
 
 def _describe_agreement(event: e.PlanAgreed, _entry: _Entry) -> str:
-    plan = f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
-    return f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
+    return f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
 
 
 _STOP_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", because the audit log does not verify"}

@@ -119,6 +119,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="C
     reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: pending again
     hub_at: int | None = None  # ms by the Hub's clock, if that clock is known and differs from ours
     is_end: bool = False  # the change ended a grant whose end had come
+    is_sudden: bool = False  # the end counts towards the guard `end`
     had_access: bool = False  # an acceptance of somebody who was accepted before, so nothing moved
 
 
@@ -252,7 +253,6 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Plan
     plan: str
     changes: int
     account: str
-    of: str = "plan"  # the kind of act; if it is not a plan, such as `ends`, `plan` is its digest
 
 
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalGiven"):

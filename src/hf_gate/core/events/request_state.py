@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from hf_gate.base.timestamps import to_ms
+from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.lifecycle import WITHDRAWN, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.grants import first_lapse
@@ -23,8 +23,11 @@ LIST_LAG: Final = 10_000
 """ms by the Hub's clock. A list read less than this long after one of our changes may still show the old status."""
 
 
+SUDDEN_MS: Final = 7 * DAY_MS
+"""A date in a table ends access without a limit when it has stood for this long."""
+
 _NO_END: Final[dict[str, Any]] = {
-    **dict.fromkeys(("until", "at_end", "until_rule", "until_cause", "terms", "noticed_at")),
+    **dict.fromkeys(("until", "at_end", "until_rule", "until_cause", "until_moved_at", "terms", "noticed_at")),
     "lapses": (),
 }
 
@@ -49,6 +52,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     at_end: str | None = None
     until_rule: str | None = None  # the rule that set the end
     until_cause: str | None = None  # why `until` was set, as in `GrantDated`
+    until_moved_at: int | None = None  # when a table last moved `until`; None: nobody's table set it
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
@@ -68,6 +72,15 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     def has_end_by_person(self) -> bool:
         """Whether access ends when a person chose, and not because a condition is false."""
         return self.has_chosen_end and self.ends_at != self.lapses_at
+
+    def is_sudden_end(self, now: int) -> bool:
+        """Whether access that ends by `now` (ms) ends by a false condition, or by a date that moved in the last 7 days.
+
+        The SQL of this is `SUDDEN` in `store.rows.requests`.
+        """
+        if self.until is None or self.until > now:
+            return True
+        return self.until_moved_at is not None and self.until_moved_at > now - SUDDEN_MS
 
     @property
     def lapses_at(self) -> int | None:
@@ -145,6 +158,7 @@ def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
         at_end=event.at_end,
         until_rule=event.rule,
         until_cause=state.until_cause if event.cause == "keep_while" else event.cause,
+        until_moved_at=at if event.cause == "fact" else state.until_moved_at if event.cause == "keep_while" else None,
         terms=event.terms,
         lapses=event.lapses,
     )

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from hf_gate.base.timestamps import format_day
 from hf_gate.desk.decisions.approvals import describe_open_alarms
-from hf_gate.desk.grants.held_ends import count_held
 from hf_gate.desk.http_context import HttpContext
 from hf_gate.reports.service.overview import (
     OverviewRecord,
@@ -27,7 +26,6 @@ def page(context: HttpContext) -> Response:
         title="Overview",
         overview=overview,
         alarm_text=describe_open_alarms(context),
-        held=count_held(context),
         decisions=decisions_chart(overview),
         asked=asked_chart(overview),
         links=_list_queries(overview),

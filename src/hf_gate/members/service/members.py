@@ -231,21 +231,6 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
     return max(0, SINGLE_PERSON_LIMIT - changed)
 
 
-def compute_ends_quorum(
-    store: Store, team: Team, count: int, now: datetime, *, rule: str = "", approvers: Collection[str] = ()
-) -> ActQuorum:
-    """Return the quorum of `count` earlier ends. `rule` says why two people are needed whatever the number is.
-
-    In a workspace without an owner and members, every account with a right token counts, as for approvals of requests.
-    """
-    left = count_ends_left(store, team, now)
-    is_large = bool(rule) or (left is not None and count > left)
-    accounts = {account for account in (*approvers, team.me.account_id) if account is not None}
-    able = accounts if len(team.all_members) == 1 else team.approving_accounts(accounts)
-    why = rule or f"More than {SINGLE_PERSON_LIMIT} end dates within 24 hours need two people."
-    return ActQuorum(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
-
-
 def _is_policy_or_program(actor: str) -> bool:
     """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by the person who
     applies it.

@@ -54,7 +54,7 @@ _GUARD_SYNONYMS = {
     "resets": "reset",
     **dict.fromkeys(("rejects", "rejections"), "reject"),
     **dict.fromkeys(("removals", "revoke"), "remove"),
-    **dict.fromkeys(("end", "expire", "expiries"), "ends"),
+    **dict.fromkeys(("ends", "expire", "expiries"), "end"),
     **dict.fromkeys(("protect", "never_remove"), "protected"),
 }
 RETENTION_STATUSES = ("rejected", "reset", "withdrawn")

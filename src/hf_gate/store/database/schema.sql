@@ -96,6 +96,7 @@ CREATE TABLE requests (
     at_end TEXT,
     until_rule TEXT,
     until_cause TEXT,
+    until_moved_at INTEGER,
     open_run TEXT,
     open_before TEXT,
     open_after TEXT,
@@ -439,7 +440,7 @@ CREATE TABLE approvals (
     PRIMARY KEY (request_id, account)
 ) WITHOUT ROWID;
 
--- who endorsed an act (a plan, a large selection, ends that move earlier), by its digest, with their Hub account
+-- who endorsed an act (a plan, a large selection), by its digest, with their Hub account
 CREATE TABLE endorsements (
     act TEXT NOT NULL,
     account TEXT NOT NULL,

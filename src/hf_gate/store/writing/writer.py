@@ -20,6 +20,7 @@ from hf_gate.core.forms.case_folding import domain_of
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest
+from hf_gate.core.runs import END_GUARD
 from hf_gate.core.stored_rows import ChangeRow, RepoRow, RunRow
 from hf_gate.store.rows import runs
 from hf_gate.store.rows.ledger import ChainWriter
@@ -385,9 +386,11 @@ def _build_search_text(person: StoredPerson, update: RecordUpdate) -> SearchText
 
 
 def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
-    """Return the guard that a settled change counts towards: an end, another removal, or the verb of its new status."""
+    """Return the guard that a settled change counts towards: a sudden end, a removal, or the verb of its new status."""
     if not isinstance(event, e.ChangeSettled) or event.kind != OutcomeKind.DONE:
         return ()
     if before == Status.ACCEPTED and event.after != Status.ACCEPTED:
-        return ("ends" if event.is_end else "remove",)
+        if event.is_end:
+            return (END_GUARD,) if event.is_sudden else ()
+        return ("remove",)
     return (VERB_FOR_STATUS.get(event.after, event.after),)

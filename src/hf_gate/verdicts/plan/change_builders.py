@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS, HOUR_MS, to_iso
@@ -211,4 +212,5 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     is_by_rule = end == state.lapses_at or not state.has_chosen_end
     text = end_reason if is_by_rule and end_reason else _END_REASONS[after]
     reason = _fill_text(text, request, (state.until_rule or rule).rpartition("/")[2])
-    return make_change(subject, after, rule=rule, reason=reason, because=because)
+    change = make_change(subject, after, rule=rule, reason=reason, because=because)
+    return replace(change, is_sudden=state.is_sudden_end(int(now)))

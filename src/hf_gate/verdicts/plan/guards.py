@@ -20,10 +20,6 @@ _NOT_ACCEPTED: Final = ("reject", "reset", "remove")
 MAX_FIRST_TURN: Final = 50  # changes that a new policy version may make in a repo without confirmation
 
 
-END_GUARD: Final = "ends"
-"""The guard of the ends of grants."""
-
-
 class Confirmation(StrEnum):
     """The confirmation that a person must give before changes are sent."""
 

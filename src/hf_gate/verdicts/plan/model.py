@@ -31,7 +31,6 @@ CLOCK_SKEW: Final = "clock_skew_s"
 """In a plan's summary: how many seconds the Hub's clock is ahead of ours, if that is too far to end a grant."""
 
 
-ENDS_HELD: Final = "ends_held"
 """In a plan's summary: how many grants would end earlier, but wait for a person's confirmation."""
 
 ENDS_UNDECIDED: Final = "ends_undecided"

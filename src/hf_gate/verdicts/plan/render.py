@@ -13,7 +13,7 @@ from hf_gate.core.changes import Change
 from hf_gate.core.lifecycle import label_action
 from hf_gate.core.policy_model import Policy
 
-from .model import ENDS_HELD, ENDS_UNDECIDED, GuardResult, Plan
+from .model import ENDS_UNDECIDED, GuardResult, Plan
 from .words import describe_change_rule, describe_effects, describe_reasons
 
 SHADOW: Final = "shadow/"
@@ -25,7 +25,6 @@ _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers", "reset
 _LEFT: Final = {
     "human": "are for you to decide",
     "accept_human": "of these matched an accept rule but need a person (two reviewers, or the end has passed)",
-    ENDS_HELD: "would end earlier, but wait for a person: hf-gate ends confirm",
     ENDS_UNDECIDED: "would end by a condition that is unknown now",
     "wait": "wait until a fact is known or something outside hf-gate happens",
     "deferred": "deferred by a rate limit",
@@ -36,7 +35,6 @@ _KEYS: Final = {
     "human": "needs review",
     "wait": "on hold",
     "accept_human": "needs review",
-    ENDS_HELD: "ends",
     ENDS_UNDECIDED: "ends",
 }
 _EXAMPLES: Final = 6

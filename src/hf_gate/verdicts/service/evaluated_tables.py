@@ -51,11 +51,10 @@ def _number(data: bytes, key: bytes = b"") -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8, key=key).digest(), "big", signed=True)
 
 
-def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool = True) -> dict[str, tuple[str, str]]:
+def note_tables(store: Store, tables: Mapping[str, Table]) -> dict[str, tuple[str, str]]:
     """Store these tables as evaluated, and have requests evaluated whose rows changed; return digest and epoch of each.
 
-    A new epoch says that the lookup of anybody may give another result. Without `should_store`, nothing is stored, and
-    the epoch of a changed table is new.
+    A new epoch says that the lookup of anybody may give another result.
     """
     known = read_table_digests(store)
     noted = {}
@@ -63,7 +62,7 @@ def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool
         digest = _digest_of(table)
         noted[name] = known.get(name, ("", ""))
         if noted[name][0] != digest:
-            noted[name] = digest, _note_table(store, name, table, digest) if should_store else secrets.token_hex(8)
+            noted[name] = digest, _note_table(store, name, table, digest)
     return noted
 
 

@@ -68,23 +68,12 @@ def _form_document(form: FormRoles) -> object:
 
 
 class EvaluationBases:
-    """What the stored results of some repos rest on: a basis for each repo, and the versions of their tables.
+    """What the stored results of some repos rest on: a basis for each repo, and the versions of their tables."""
 
-    Without `should_store`, changed tables are not stored.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        policy_sets: Sequence[RepoPolicies],
-        sources: SourcesPort,
-        now: datetime,
-        *,
-        should_store: bool = True,
-    ) -> None:
+    def __init__(self, store: Store, policy_sets: Sequence[RepoPolicies], sources: SourcesPort, now: datetime) -> None:
         self._now = to_ms(now)
         tables = {name: table for one in policy_sets for name, table in one.tables.items()}
-        self.tables = note_tables(store, tables, should_store=should_store)
+        self.tables = note_tables(store, tables)
         epochs = {name: epoch for name, (_, epoch) in self.tables.items()}
         self.by_repo = {one.repo: compute_basis(one, store, sources, epochs) for one in policy_sets}
 

@@ -15,19 +15,18 @@ from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.policy_model import Policy
-from hf_gate.core.runs import ChangeOrigin
+from hf_gate.core.runs import END_GUARD, ChangeOrigin
 from hf_gate.core.stored_rows import PersonRow, RequestRow, count_pending
-from hf_gate.grants.rows import count_ended
+from hf_gate.grants.rows import count_sudden_ends
 from hf_gate.grants.service.ends.grant_ends import EndRefresh, fetch_skew, refresh_ends
 from hf_gate.hub.protocol.clock_skew import is_clock_off
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan import guards
 from hf_gate.verdicts.plan.change_builders import PlanSubject, change_for_end
-from hf_gate.verdicts.plan.guards import END_GUARD, ChangeFilter
+from hf_gate.verdicts.plan.guards import ChangeFilter
 from hf_gate.verdicts.plan.model import (
     CLOCK_SKEW,
-    ENDS_HELD,
     ENDS_UNDECIDED,
     MAX_CHANGES,
     NO_PLAN,
@@ -67,23 +66,25 @@ def plan_ends(
     """Offer the ends of expired grants at governed repos, those that ended first at the top, and count them.
 
     Grants in `undecided` (row ids) end by a condition that is unknown now, so they wait. Requests that lose access by a
-    verdict get no second change. What the guards have no room for is counted, not built.
+    verdict get no second change. Sudden ends for which the guard has no room are counted, not built.
     """
-    ended = count_ended(store, to_ms(now), with_undecided=not undecided)
+    at = to_ms(now)
     counts = Counter[str]()
-    left = sum(count for repo, count in ended.items() if governs(repo))
     reasons = _list_end_reasons(policies)
-    rows = (row for row in store.iterate_due(to_ms(now), is_endable=True) if governs(row.repo))
-    for row, is_removed in _pair_with_removed(rows if buffer.has_room(END_GUARD) else (), find_removed):
-        if not buffer.has_room(END_GUARD):
-            break
-        if row.id in undecided:
-            continue
-        left -= 1
-        change = None if is_removed else _make_end(row, now, reasons)
-        if change is not None:
-            counts["end"] += 1
-            buffer.offer(change)
+    sudden = count_sudden_ends(store, at, with_undecided=not undecided)
+    left = sum(count for repo, count in sudden.items() if governs(repo))
+    for is_sudden in (False, True):
+        rows = (row for row in store.iterate_due(at, is_sudden=is_sudden) if governs(row.repo))
+        for row, is_removed in _pair_with_removed(rows, find_removed):
+            if is_sudden and not buffer.has_room(END_GUARD):
+                break
+            if row.id in undecided:
+                continue
+            left -= is_sudden
+            change = None if is_removed else _make_end(row, now, reasons)
+            if change is not None:
+                counts["end"] += 1
+                buffer.offer(change)
     if END_GUARD in buffer.room and left > 0:
         counts["end"] += left
         buffer.left_out[END_GUARD] += left
@@ -264,7 +265,6 @@ def _complete_summary(plan: Plan, skew: float | None, ends: EndRefresh) -> Plan:
     """Return the plan with a summary that also tells of the clock and of ends; all interfaces show it."""
     extra = {
         CLOCK_SKEW: 0 if skew is None else round(skew),
-        ENDS_HELD: ends.held_count,
         ENDS_UNDECIDED: len(ends.undecided),
     }
     if not any(extra.values()):

@@ -171,6 +171,7 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
         reviewed_at=_reviewed_at(settled, hub_at),
         hub_at=None if hub_at == at else hub_at,
         is_end=change.is_end,
+        is_sudden=change.is_sudden,
         had_access=settled.kind is OutcomeKind.ALREADY
         and row is not None
         and row.state.status == change.after == Status.ACCEPTED,

@@ -8,7 +8,7 @@ Guarantees:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from msgspec import Struct
@@ -27,9 +27,9 @@ from hf_gate.grants.rows import read_terms_of, write_terms
 from hf_gate.store.store import Store
 from hf_gate.store.writing.writer import Writer
 
-from .end_moves import SHORTEN_AHEAD
 from .terms_reader import describe_terms_problem
 
+_SOONEST: Final = timedelta(days=7)  # ahead, for ends that many people get in one go
 ONLY_SHORTER: Final = "Here, one person can only shorten access. Longer access needs two people, as an acceptance does."
 
 
@@ -148,7 +148,7 @@ def change_by_rules(
     terms = None if hand_terms.document is None else fix_terms(hand_terms.document, since, zone)
     until = None
     if hand_terms.until is not None:
-        until = max(to_ms(parse_grant_end(hand_terms.until, since, zone)), to_ms(now + SHORTEN_AHEAD))
+        until = max(to_ms(parse_grant_end(hand_terms.until, since, zone)), to_ms(now + _SOONEST))
     event = e.GrantDated(
         until=until,
         at_end=hand_terms.at_end or "reset",

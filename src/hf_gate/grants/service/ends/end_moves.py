@@ -6,7 +6,7 @@ Unknown facts move no end and end no access.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, repeat, zip_longest
 from typing import Final
@@ -30,8 +30,6 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.grant_conditions import TermsEvaluator
 from hf_gate.verdicts.service.evaluation import find_end_rows
 
-SHORTEN_AHEAD: Final = timedelta(days=7)
-
 
 class MoveKind(StrEnum):
     """How an end moves."""
@@ -46,16 +44,12 @@ _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
 
 
 class EndMove(Struct, frozen=True):
-    """One grant whose end moves, and how.
-
-    `notice` is due if the end does not move, because the move waits for a person.
-    """
+    """One grant whose end moves, and how."""
 
     row: RequestRow
     kinds: tuple[MoveKind, ...]
     event: e.GrantDated
     rows: EndRows
-    notice: e.GrantNoticed | None = None
 
     @property
     def private(self) -> e.Private | None:
@@ -109,7 +103,7 @@ def plan_move(
         cause=cause,
         lists=list_table_versions(rows),
     )
-    return EndMove(row, tuple(kinds), event, rows, plan_notice(state, terms, now))
+    return EndMove(row, tuple(kinds), event, rows)
 
 
 def _next_date(
@@ -124,10 +118,7 @@ def _next_date(
         if moment is None:
             return state.until
         found.append(to_ms(moment))
-    wanted = min(found)
-    if state.until is None or wanted >= state.until:
-        return wanted
-    return min(state.until, max(wanted, to_ms(now + SHORTEN_AHEAD)))
+    return min(found)
 
 
 def _next_lapses(

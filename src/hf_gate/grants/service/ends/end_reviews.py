@@ -66,25 +66,11 @@ class EndReview(Struct):
     undecided: set[int] = field(default_factory=set)
     reviewed: int = 0
 
-    @property
-    def earlier(self) -> list[EndMove]:
-        """The moves to an earlier time."""
-        return [move for move in self.moves if move.is_earlier]
-
-
-def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> EndReview:
-    """Return how the ends of grants must move now. Nothing is written.
-
-    Only grants for which something changed are reviewed. If a table changed since the last turn, all grants of the
-    repos that use it are.
-    """
-    return ChangedEnds(workspace, bundle, now, should_store=False).review()
-
 
 class ChangedEnds:
     """Reviews the grants of the governed repos for which something changed; with `is_full`, all of them.
 
-    With `should_store`, changed tables are stored, so that the grants whose rows changed are reviewed again.
+    Changed tables are stored, so that the grants whose rows changed are reviewed again.
 
     `save` stores the results after the moves and notices of the review were recorded. Moves and notices that were not
     recorded are found again in the next turn.
@@ -97,13 +83,12 @@ class ChangedEnds:
         now: datetime,
         *,
         is_full: bool = False,
-        should_store: bool = True,
     ) -> None:
         self._store = workspace.store
         self._now = to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
         sets = [ends.policy_set for ends in self._repos]
-        self._bases = EvaluationBases(self._store, sets, open_fact_sources(workspace), now, should_store=should_store)
+        self._bases = EvaluationBases(self._store, sets, open_fact_sources(workspace), now)
         self.lists = [self._begin(ends.row, is_full=is_full) for ends in self._repos]
 
     def _begin(self, row: RepoRow, *, is_full: bool) -> ReviewList:

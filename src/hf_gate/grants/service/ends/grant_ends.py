@@ -1,4 +1,4 @@
-"""Moves the ends of grants and records notices; moves that would end much access early wait for a person.
+"""Moves the ends of grants and records notices. The guard of ends limits how many sudden ends a turn carries out.
 
 `core/people/grants.py` says what may happen to an end.
 """
@@ -9,12 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct, field
 
 from hf_gate.approvals.rows.approvals import delete_approvals
-from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import describe_clock_skew, to_ms
 from hf_gate.core.events import events as e
@@ -30,23 +28,18 @@ from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 from .end_moves import EndMove
 from .end_reviews import ChangedEnds
 
-MAX_EARLIER: Final = 20  # ends that one turn moves to an earlier time without confirmation
-CONFIRM_COMMAND: Final = "hf-gate ends confirm"
-_ACTOR: Final = "policy"
-
 
 class EndRefresh(Struct):
-    """What a turn did with the ends: moves by kind, recorded notices, and moves that wait for a confirmation."""
+    """What a turn did with the ends: moves by kind, and recorded notices."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     noticed: int = 0
-    held_count: int = 0
     undecided: frozenset[int] = frozenset()
     reviewed: int = 0  # grants; nothing changed for the others
 
 
 def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False) -> EndRefresh:
-    """Move the ends of all grants and record due notices, except moves that need a confirmation.
+    """Move the ends of all grants and record due notices.
 
     Only grants for which something changed are reviewed, unless `is_full`.
     Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves;
@@ -60,21 +53,15 @@ def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, i
     if is_clock_off(skew):
         return EndRefresh()
     undecided = frozenset(review.undecided)
+    waiting = {move.row.id for move in shortening} if skew is None else set()
     if skew is None:
-        waiting = {move.row.id for move in shortening}
-        held = read_held_ends(store)
         due = ((move.row.id, move.row.state.ends_at) for move in shortening)
         undecided |= {row_id for row_id, end in due if end is not None and end <= to_ms(now)}
-    else:
-        waiting = {move.row.id for move in review.earlier} if len(review.earlier) > MAX_EARLIER else set()
-        held = len(waiting)
     moves = [move for move in review.moves if move.row.id not in waiting]
     notices = [(row, event) for row, event in review.notices if row.id not in waiting]
-    notices += [(move.row, move.notice) for move in review.moves if move.row.id in waiting and move.notice is not None]
-    record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now))
-    store_held_ends(store, held)
+    _record_moves(store, moves, notices, to_ms(now))
     ends.save()
-    return EndRefresh(count_kinds(moves), len(notices), held, undecided, review.reviewed)
+    return EndRefresh(_count_kinds(moves), len(notices), undecided, review.reviewed)
 
 
 def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
@@ -112,23 +99,15 @@ def clock_note(store: Store) -> str:
     )
 
 
-def record_moves(
-    store: Store,
-    moves: Sequence[EndMove],
-    notices: Sequence[tuple[RequestRow, e.GrantNoticed]] = (),
-    *,
-    actor: str,
-    at: int,
+def _record_moves(
+    store: Store, moves: Sequence[EndMove], notices: Sequence[tuple[RequestRow, e.GrantNoticed]], at: int
 ) -> None:
     """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end."""
     events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed, e.Private | None]] = [
         *((move.row, move.event, move.private) for move in moves),
         *((row, event, None) for row, event in notices),
     ]
-    entries = [
-        (row.repo, entry_about(row, event, _policy_of(row) if actor == _ACTOR else actor, at, private))
-        for row, event, private in events
-    ]
+    entries = [(row.repo, entry_about(row, event, _policy_of(row), at, private)) for row, event, private in events]
     if entries:
         with store.writing() as write:
             for move in moves:
@@ -143,28 +122,6 @@ def _policy_of(row: RequestRow) -> str:
     return e.policy_actor(policy if slash else "terms", row.state.terms)
 
 
-def count_kinds(moves: Iterable[EndMove]) -> dict[str, int]:
+def _count_kinds(moves: Iterable[EndMove]) -> dict[str, int]:
     """Count moves by kind."""
     return dict(Counter(kind.value for move in moves for kind in move.kinds))
-
-
-def store_held_ends(store: Store, count: int) -> None:
-    """Store how many moves to an earlier end wait for a confirmation, for the status."""
-    if count != read_held_ends(store):
-        with store.writing() as write:
-            write.write_setting(setting_keys.HELD_ENDS, str(count) if count else None)
-
-
-def read_held_ends(store: Store) -> int:
-    """Return how many moves to an earlier end wait for a confirmation since the last turn."""
-    return int(store.setting(setting_keys.HELD_ENDS) or 0)
-
-
-def held_ends_note(count: int) -> str:
-    """Return what is held and how to confirm it, in one sentence; "" if nothing is held."""
-    if not count:
-        return ""
-    return (
-        f"{pluralize(count, 'grant')} would end earlier. These are more than {MAX_EARLIER} at once, so a"
-        f" person must confirm them: {CONFIRM_COMMAND}"
-    )
