@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import asdict
 
+from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.core.queued_decisions import QueuedChange
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.runs import RunKind, RunState
@@ -35,8 +36,10 @@ NAMES = ("ada", "bo", "cyd")
 def _decision(row: RequestRow, member: str = "m_1", at: int | None = 10) -> tuple[RunRow, ChangeRow]:
     request = row.request
     assert isinstance(request, AccessRequest)
-    change = make_change(PlanSubject(request, row.state, row.id), "accepted", rule="direct", until="90d")
-    queued = QueuedChange(**asdict(change), version=row.version.token, batch="b", shown_at=7, note="Known.")
+    change = make_change(
+        PlanSubject(request, row.state, row.id), "accepted", rule="direct", end=GrantEnd("90d", shown_at=7)
+    )
+    queued = QueuedChange(**asdict(change), version=row.version.token, batch="b", note="Known.")
     run = RunRow(
         id=f"b.{row.id}.{member}",
         kind=RunKind.DIRECT,

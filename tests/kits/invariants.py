@@ -294,9 +294,10 @@ def check_projections(store: Store, records: LedgerRecords) -> Iterator[str]:
     dated: Counter[int] = Counter()
     granted: Counter[int] = Counter()
     due = {
-        (run.id, row.request): _change(row).until or _change(row).terms
+        (run.id, row.request): end is not None and not end.gives_none
         for run, rows in records.runs.values()
         for row in rows
+        for end in [_change(row).end]
     }
     for one in records.events:
         if isinstance(one.event, e.ChangeStarted | e.ChangeSettled):

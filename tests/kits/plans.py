@@ -23,8 +23,6 @@ def make_change(n: int = 1, **other: object) -> Change:
         policy="eeg",
         policy_digest="cd" * 32,
         because=[ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})],
-        until=None,
-        at_end=None,
         row=n,
     )
     return msgspec.structs.replace(plain, **other)

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 
 from hf_gate.base.ids import Repo, RepoType, name_person
-from hf_gate.core.people.grants import GrantTerms
+from hf_gate.core.people.hand_terms import GrantEnd
 
-from .end_rows import EndRows
 from .lifecycle import VERB_FOR_STATUS, Status
 from .runs import END_GUARD, ChangeOrigin
 
@@ -25,8 +24,7 @@ class ChangeReason(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a request. It is skipped as stale if the status, attempt or answers have changed since.
 
-    `until` is as written in the rule: `30d`, `2027-06-30`, or several separated by commas, of which the earliest
-    applies. Durations begin with the accept. `row` is the id of the request in the store that made the plan.
+    Durations of the `end` begin with the accept. `row` is the id of the request in the store that made the plan.
     """
 
     repo: str
@@ -45,15 +43,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None
     policy_digest: str | None
     because: list[ChangeReason]
-    until: str | None
-    at_end: str | None
-    terms: GrantTerms | None = None  # what can move the end later
-    end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
-    rests_on: EndRows = {}  # the tables behind the end
+    end: GrantEnd | None = None  # of the access that it gives
     is_sudden: bool = False  # an end that counts towards the guard `end`; see `RequestState.is_sudden_end`
-    is_chosen: bool = False  # a person chose the end instead of the one that the rule sets
-    approved_by: str | None = None  # the earlier approver whose end it contains
     row: int
+
+    @property
+    def until(self) -> str | None:
+        """The end of the access that it gives, as written in a rule: `30d`, `2027-06-30`, or several with commas."""
+        return None if self.end is None else self.end.written
 
     @property
     def person_name(self) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import asdict
 
-from hf_gate.core.people.hand_terms import GrantEnd
-
 from .changes import Change
 from .outcomes import OutcomeKind
-from .runs import UNFINISHED, ChangeOrigin, ChangeState, RunState
+from .runs import UNFINISHED, ChangeState, RunState
 from .stored_rows import ChangeRow, RunRow
 
 _UNSENT = (ChangeState.PLANNED, ChangeState.STARTED, ChangeState.OPEN)
@@ -20,26 +18,7 @@ class QueuedChange(Change, frozen=True, kw_only=True):
 
     version: str = ""  # token of the version
     batch: str = ""
-    shown_at: int | None = None  # of the end
-    end_version: str | None = None  # of the policy that set the end
     note: str | None = None  # of an acceptance, for the team; until the decision is sent
-
-    @property
-    def end(self) -> GrantEnd | None:
-        """The end of an acceptance as it was shown; None if the person chose none, and for other decisions."""
-        if self.until is None and self.terms is None and self.shown_at is None:
-            return None
-        return GrantEnd(
-            self.until,
-            self.at_end or "reset",
-            (self.end_rule or ChangeOrigin.DIRECT).partition("@")[0],
-            self.terms,
-            self.rests_on,
-            is_chosen=self.is_chosen,
-            approved_by=self.approved_by,
-            version=self.end_version,
-            shown_at=self.shown_at,
-        )
 
     def replace_change(self, change: Change) -> QueuedChange:
         """Return another change for the same decision, without the note."""

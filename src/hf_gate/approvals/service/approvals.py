@@ -40,7 +40,7 @@ from hf_gate.core.people.approvals import (
     is_current,
     why_not_counted,
 )
-from hf_gate.core.people.hand_terms import EarlierEnd, GrantEnd
+from hf_gate.core.people.hand_terms import EarlierEnd
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.people.standing import Beginning
 from hf_gate.core.request_version import RequestVersion
@@ -313,7 +313,6 @@ class ApprovalCheck:
         approvals.
         """
         row = item.row
-        change = item.change
         if quorum.problem:
             return SettledItem(item, OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED, quorum.problem)
         if row is None:
@@ -321,8 +320,8 @@ class ApprovalCheck:
         version = row.version
         if item.hub_record is not None:
             version = version_of_record(item.hub_record, row.state.last_moved_at)
-        end = None if change.until is None and change.terms is None else GrantEnd(change.until, terms=change.terms)
-        is_fixed = change.is_chosen or run.plan is not None
+        end = item.change.end
+        is_fixed = (end is not None and end.is_chosen) or run.plan is not None
         asked = ProposedApproval(row, version, quorum, approved_end_of(end), approver, self.note, is_fixed=is_fixed)
         kind, why, earlier = approve(write, book, asked, at, self.workspace.zone)
         if kind is not None:

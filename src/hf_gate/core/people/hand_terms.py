@@ -113,6 +113,11 @@ class GrantEnd(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     version: str | None = None
     shown_at: int | None = None
 
+    @property
+    def gives_none(self) -> bool:
+        """Whether the access has no end, neither by a date nor by a condition."""
+        return self.written is None and self.terms is None
+
     def is_same_as(self, other: GrantEnd) -> bool:
         """Tell whether two ends are the same, whenever they were shown and on whichever rows they rest."""
         return (self.written, self.at_end, self.rule, self.terms) == (

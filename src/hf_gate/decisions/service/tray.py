@@ -362,14 +362,12 @@ def _make_waiting(
         account=request.by.account_id,
         starts_at=None if hold is None else at + round(hold * 1000),
     )
-    target = DecisionTarget(row.repo, _target_of(row), request.reason, end)
+    target = DecisionTarget(row.repo, _target_of(row), request.reason, None if end == NO_END else end)
     change = make_change_of(PendingDecision(1, target, row), Choice(STATUS_AFTER_VERB[request.verb]))
     held = QueuedChange(
         **asdict(change),
         version=row.version.token,
         batch=ident.partition(".")[0],
-        shown_at=None if end is None else end.shown_at,
-        end_version=None if end is None else end.version,
         note=request.note if request.verb == ACCEPT else None,
     )
     return run, ChangeRow(run=ident, n=1, repo=row.repo, request=row.id, change=msgspec.json.encode(held))

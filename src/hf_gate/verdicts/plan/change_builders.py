@@ -15,7 +15,6 @@ from hf_gate.core.changes import Change, ChangeReason
 from hf_gate.core.events.events import VerdictReached
 from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
-from hf_gate.core.people.grants import GrantTerms
 from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms
 from hf_gate.core.policy_model import ConditionTrace, Verdict
 from hf_gate.core.requests import AccessRequest, Target, content_digest
@@ -48,14 +47,9 @@ def make_change(
     policy: str | None = None,
     policy_digest: str | None = None,
     because: Sequence[ChangeReason] = (),
-    until: str | None = None,
-    at_end: str | None = None,
-    terms: GrantTerms | None = None,
+    end: GrantEnd | None = None,
 ) -> Change:
-    """Build the change of a request to another status.
-
-    `at_end` is the action when `until` is reached; the default is reset.
-    """
+    """Build the change of a request to another status."""
     request = subject.request
     state = subject.state
     content = content_digest(subject.request)
@@ -77,9 +71,7 @@ def make_change(
         policy=policy,
         policy_digest=policy_digest,
         because=list(because),
-        until=until,
-        at_end=(at_end or "reset") if until or terms else None,
-        terms=terms,
+        end=end,
         row=subject.row,
     )
 
@@ -103,11 +95,7 @@ def make_change_without_request(
         policy=None,
         policy_digest=None,
         because=[],
-        until=None if end is None else end.written,
-        at_end=None if end is None else end.at_end,
-        terms=None if end is None else end.terms,
-        end_rule=None if end is None else end.rule,
-        is_chosen=end is not None and end.is_chosen,
+        end=end,
         row=0,
     )
 
@@ -134,7 +122,6 @@ def change_for_verdict(subject: PlanSubject, verdict: Verdict, why: Iterable[Con
     if after is None:
         return None
     text = verdict.reason
-    until = ",".join(sorted(map(str, ends_of(verdict)))) if after == Status.ACCEPTED else ""
     return make_change(
         subject,
         after,
@@ -143,10 +130,17 @@ def change_for_verdict(subject: PlanSubject, verdict: Verdict, why: Iterable[Con
         policy=verdict.policy,
         policy_digest=verdict.digest,
         because=_reasons_of_conditions(why),
-        until=until or None,
-        at_end=None if verdict.at_end is None else str(verdict.at_end),
-        terms=terms_of(verdict) if after == Status.ACCEPTED else None,
+        end=_end_of_verdict(verdict) if after == Status.ACCEPTED else None,
     )
+
+
+def _end_of_verdict(verdict: Verdict) -> GrantEnd | None:
+    """Return the end that the rules of a verdict set; None if they set none."""
+    until = ",".join(sorted(map(str, ends_of(verdict))))
+    end = GrantEnd(until or None, rule=f"{verdict.policy}/{verdict.rule}", terms=terms_of(verdict))
+    if end.gives_none:
+        return None
+    return end if verdict.at_end is None else replace(end, at_end=str(verdict.at_end))
 
 
 def _fill_text(text: str, request: AccessRequest, rule: str) -> str:

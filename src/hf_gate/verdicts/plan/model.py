@@ -15,7 +15,7 @@ from hf_gate.base.ids import RepoType, parse_repo
 from hf_gate.base.timestamps import to_iso
 from hf_gate.core.changes import Change
 from hf_gate.core.events.events import canonical_json
-from hf_gate.core.lifecycle import STATUSES
+from hf_gate.core.lifecycle import AT_END, STATUSES
 from hf_gate.core.people.grants import GrantTerms, is_fact_name, parse_grant_end, read_duration
 from hf_gate.errors import Guarded, UsageError
 
@@ -139,7 +139,6 @@ def encode_plan(plan: Plan) -> bytes:
 
 _ANY_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
-_AT_END: Final = (None, "reset", "reject")
 _DECODER = make_json_decoder(Plan)
 
 
@@ -201,9 +200,10 @@ def _change_faults(change: Change) -> Iterator[str]:
     for digest in (change.answers_digest, change.identity_digest or ""):
         if not _HEX.fullmatch(digest):
             yield f"{digest!r} is not a digest"
-    if change.at_end not in _AT_END:
-        yield f"at_end {change.at_end!r} is not an action"
-    yield from _end_faults(change.until, change.terms or GrantTerms())
+    if change.end is not None:
+        if change.end.at_end not in AT_END:
+            yield f"at_end {change.end.at_end!r} is not an action"
+        yield from _end_faults(change.end.written, change.end.terms or GrantTerms())
 
 
 def _end_faults(until: str | None, terms: GrantTerms) -> Iterator[str]:

@@ -45,9 +45,8 @@ class RunItem(Struct, frozen=True):
 
     def shorten(self, approved: Sequence[EarlierEnd]) -> RunItem:
         """Return an acceptance whose access also ends when others approved it, whatever its rule sets later."""
-        end = shorten_end(GrantEnd(self.change.until, terms=self.change.terms), approved)
-        change = msgspec.structs.replace(self.change, until=end.written, terms=end.terms, approved_by=end.approved_by)
-        return msgspec.structs.replace(self, change=change)
+        end = shorten_end(self.change.end or GrantEnd(None, rule=self.change.rule_label), approved)
+        return msgspec.structs.replace(self, change=msgspec.structs.replace(self.change, end=end))
 
 
 class SettledItem(Struct):

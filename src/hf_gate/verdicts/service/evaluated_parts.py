@@ -313,7 +313,10 @@ class PartEvaluation:
             why = next(rules).conditions
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
-                self._done.changes.append(replace(change, rests_on=find_rows_of_terms(change.terms, case)))
+                end = change.end
+                if end is not None:
+                    end = replace(end, rests_on=find_rows_of_terms(end.terms, case))
+                self._done.changes.append(replace(change, end=end))
 
     def _make_entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
         private = {

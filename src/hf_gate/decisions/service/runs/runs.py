@@ -290,14 +290,11 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
 
 def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None, terms: GrantTerms | None) -> Change:
     """Return the reverse of a change. Restored access has the same end as before, by the same rule."""
-    until = None if end is None else ms_to_iso(end.until)
-    at_end = None if end is None else end.at_end
-    reverse = make_change(
-        subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end, terms=terms
-    )
-    if end is None:
-        return reverse
-    return msgspec.structs.replace(reverse, end_rule=end.rule, is_chosen=end.is_chosen)
+    same = None
+    if end is not None:
+        rule = end.rule or ChangeOrigin.UNDO
+        same = GrantEnd(ms_to_iso(end.until), end.at_end, rule, terms, is_chosen=end.is_chosen)
+    return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, end=same)
 
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
@@ -318,19 +315,7 @@ def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: 
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="Read it again: hf-gate sync --full")
     subject = PlanSubject(row.request, row.state, row.id)
-    change = make_change(subject, after, rule=ChangeOrigin.DIRECT, reason=reason)
-    if end is None:
-        return change
-    return msgspec.structs.replace(
-        change,
-        until=end.written,
-        at_end=end.at_end,
-        end_rule=end.rule,
-        terms=end.terms,
-        rests_on=end.rests_on,
-        is_chosen=end.is_chosen,
-        approved_by=end.approved_by,
-    )
+    return make_change(subject, after, rule=ChangeOrigin.DIRECT, reason=reason, end=end)
 
 
 # ---- halts of runs ---------------------------------------------------------------------------------------------------

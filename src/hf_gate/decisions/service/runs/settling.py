@@ -19,6 +19,7 @@ from hf_gate.core.events.request_state import RecordUpdate, diff_record, is_rene
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from hf_gate.core.people.grants import GrantTerms, fix_terms, parse_grant_end
+from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import AccessRequest, Target, version_of_record
 from hf_gate.core.runs import ChangeOrigin
@@ -177,37 +178,38 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
         and row.state.status == change.after == Status.ACCEPTED,
     )
     entries = [_make_entry(settled.item, event, at, actor, {"why": settled.why} if settled.why else None)]
-    if gives_end(settled):
+    end = find_given_end(settled)
+    if end is not None:
         accepted_at = _accepted_at(settled, at)
         terms = terms_to_store(settled, at, zone)
-        rule, _, version = (change.end_rule or change.rule_label).partition("@")
+        rule, _, version = end.rule.partition("@")
         dated = e.GrantDated(
-            until=to_ms(parse_grant_end(change.until, accepted_at, zone)) if change.until else None,
-            at_end=change.at_end or "reset",
+            until=to_ms(parse_grant_end(end.written, accepted_at, zone)) if end.written else None,
+            at_end=end.at_end,
             rule=rule,
             version=version or None,
-            written=change.until,
+            written=end.written,
             terms=terms.digest if terms else None,
-            lists=list_table_versions(change.rests_on),
-            cause="chosen" if change.is_chosen else "approved" if change.approved_by else None,
+            lists=list_table_versions(end.rests_on),
+            cause="chosen" if end.is_chosen else "approved" if end.approved_by else None,
         )
-        private: dict[str, object] = {"rows": change.rests_on} if change.rests_on else {}
-        private |= {"approved_by": change.approved_by} if change.approved_by else {}
+        private: dict[str, object] = {"rows": end.rests_on} if end.rests_on else {}
+        private |= {"approved_by": end.approved_by} if end.approved_by else {}
         entries.append(_make_entry(settled.item, dated, at, actor, private or None))
     return entries
 
 
-def gives_end(settled: SettledItem) -> bool:
-    """Tell whether an outcome gave access that can end."""
+def find_given_end(settled: SettledItem) -> GrantEnd | None:
+    """Return the end of the access that an outcome gave; None if it gave none, or access without an end."""
     change = settled.item.change
     is_accepted = settled.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED
-    return is_accepted and (change.until is not None or change.terms is not None)
+    return change.end if is_accepted and change.end is not None and not change.end.gives_none else None
 
 
 def terms_to_store(settled: SettledItem, at: int, zone: tzinfo) -> GrantTerms | None:
     """Return the terms of the access that an outcome gave; None if nothing can move its end."""
-    terms = settled.item.change.terms
-    return fix_terms(terms, _accepted_at(settled, at), zone) if terms is not None and gives_end(settled) else None
+    end = find_given_end(settled)
+    return None if end is None or end.terms is None else fix_terms(end.terms, _accepted_at(settled, at), zone)
 
 
 def _accepted_at(settled: SettledItem, at: int) -> datetime:
