@@ -195,6 +195,11 @@ def test_a_fix_takes_the_place_of_the_marked_letters_and_of_no_others() -> None:
     assert mended == WHOLE
 
 
+def test_the_words_of_a_fix_are_said_once() -> None:
+    (problem,) = read_yaml("nonsense: [\n", "f").problems
+    assert (problem.message, problem.hint) == ('YAML cannot parse this line. Write `nonsense: "["`.', "")
+
+
 def test_quotes_are_offered_only_where_they_take_the_trouble_away() -> None:
     text = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n  - id: r\n   then: human\n"
     problem = problems(text)[0]

@@ -141,7 +141,9 @@ def read_yaml(text: str, name: str) -> YamlDocument:
         return YamlDocument(source, parsed.root)
     has_fix = len(text) <= _MAX_FIX_SIZE and parsed.problems[0].code != "yaml_tab"
     fix = _suggest_fix(source, parsed.problems[0]) if has_fix else None
-    first = found[0] if fix is None else replace(fix, code=found[0].code, message=_problem_message(found[0], fix))
+    if fix is None:
+        return YamlDocument(source, None, found)
+    first = replace(fix, code=found[0].code, message=_problem_message(found[0], fix), hint="")
     return YamlDocument(source, None, (first, *found[1:]))
 
 
