@@ -179,6 +179,26 @@ def test_a_wrong_table_ends_twenty_a_day_and_the_rest_is_counted_and_said(scene:
     assert (stuck(scene), kept(scene)) == ([], 3), "the corrected table keeps the others"
 
 
+def test_a_term_that_a_table_extends_ends_without_a_limit(scene: GrantWorkspace) -> None:
+    scene.let_in(dict.fromkeys(MANY, 10), SIGNED)
+    scene.wait(9)
+    scene.set_rows(dict.fromkeys(MANY, 4))
+    assert ends(scene) == {"later": 23}
+    scene.wait(6)
+    scene.turn()
+    assert (kept(scene), count_unattended_changes(scene.store, "end", 0)) == (0, 0)
+
+
+def test_a_wrong_date_that_is_replaced_by_another_wrong_one_still_counts(scene: GrantWorkspace) -> None:
+    scene.let_in(dict.fromkeys(MANY, 100), SIGNED, guards="{end: 1/day}")
+    scene.set_rows(dict.fromkeys(MANY, -20))
+    scene.turn()
+    scene.set_rows(dict.fromkeys(MANY, -10))
+    scene.wait(0.1)
+    scene.turn()
+    assert kept(scene) == 22
+
+
 def test_what_the_guard_holds_back_ends_by_a_plan_that_a_person_applies(scene: GrantWorkspace) -> None:
     scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
     scene.set_rows(dict.fromkeys(MANY, -1))

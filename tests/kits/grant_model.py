@@ -29,10 +29,12 @@ LEEWAY = timedelta(minutes=10)  # what the calls of a turn take
 
 @dataclass
 class Agreement:
-    """What is true about one person: the last known end, when it moved, and since when each condition is false."""
+    """What is true about one person: the last known end, when a table moved it to an earlier time, and since when each
+    condition is false.
+    """
 
     end: datetime
-    moved_at: datetime | None = None
+    shortened_at: datetime | None = None
     false_since: dict[str, datetime | None] = field(default_factory=dict)
 
 
@@ -107,7 +109,8 @@ class GrantModel:
         for name, agreement in self.people.items():
             date = self.dates[name]
             if date is not None and date != agreement.end:
-                agreement.end, agreement.moved_at = date, now
+                agreement.shortened_at = now if date < agreement.end else agreement.shortened_at
+                agreement.end = date
             for table in GRACES:
                 kept = self.is_kept(name, table)
                 if kept is not None:
@@ -122,9 +125,9 @@ class GrantModel:
         )
 
     def is_sudden(self, name: str, now: datetime) -> bool:
-        """Whether an end counts towards the guard: by a condition, or by a date that moved a short time ago."""
+        """Whether an end counts towards the guard: by a condition, or by a date that was moved to an earlier time."""
         one = self.people[name]
-        return one.end > now or (one.moved_at is not None and one.moved_at > now - STOOD)
+        return one.end > now or (one.shortened_at is not None and one.shortened_at > now - STOOD)
 
     def turn(self, rate: int) -> None:
         self.expect()

@@ -34,8 +34,8 @@ class SignInConfig(Struct, frozen=True):
 class RunGuards(Struct, frozen=True):
     """The rate limits of `run` and of keys, and the usernames that they never remove.
 
-    `end` limits ends by a false condition, and by a date that moved in the last 7 days. Other ends have no limit, and
-    no end counts towards `remove`.
+    `end` limits ends by a false condition, and by a date that moved to an earlier time in the last 7 days. Other ends
+    have no limit, and no end counts towards `remove`.
     """
 
     accept: Rate = _ACCEPT

@@ -334,9 +334,10 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
         left = _count_held_ends(workspace, now) if budget.name == END_GUARD else 0
         if left:
             words = (
-                f"{pluralize(left, 'grant')} would end, because a condition is false or a table moved the date in the"
-                f" last 7 days. The guard `{budget.name}: {budget.rate}` holds them back. If the table is wrong,"
-                " correct it. To end them now: hf-gate plan --out plan.json, then hf-gate apply plan.json"
+                f"{pluralize(left, 'grant')} would end, because a condition is false or a table moved the date to an"
+                f" earlier time in the last 7 days. The guard `{budget.name}: {budget.rate}` holds them back. If the"
+                " table is wrong, correct it. To end them now: hf-gate plan --out plan.json, then hf-gate apply"
+                " plan.json"
             )
         yield OpenProblem(ProblemKind.GUARD, budget.name, words, is_stuck=left > 0)
     for policy, count in read_held_counts(workspace.store).items():

@@ -27,7 +27,7 @@ SUDDEN_MS: Final = 7 * DAY_MS
 """A date in a table ends access without a limit when it has stood for this long."""
 
 _NO_END: Final[dict[str, Any]] = {
-    **dict.fromkeys(("until", "at_end", "until_rule", "until_cause", "until_moved_at", "terms", "noticed_at")),
+    **dict.fromkeys(("until", "at_end", "until_rule", "until_cause", "shortened_at", "terms", "noticed_at")),
     "lapses": (),
 }
 
@@ -52,7 +52,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     at_end: str | None = None
     until_rule: str | None = None  # the rule that set the end
     until_cause: str | None = None  # why `until` was set, as in `GrantDated`
-    until_moved_at: int | None = None  # when a table last moved `until`; None: nobody's table set it
+    shortened_at: int | None = None  # when a table last moved `until` to an earlier time
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
@@ -74,13 +74,14 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
         return self.has_chosen_end and self.ends_at != self.lapses_at
 
     def is_sudden_end(self, now: int) -> bool:
-        """Whether access that ends by `now` (ms) ends by a false condition, or by a date that moved in the last 7 days.
+        """Whether access that ends by `now` (ms) ends by a false condition, or by a date that a table moved to an
+        earlier time in the last 7 days.
 
         The SQL of this is `SUDDEN` in `store.rows.requests`.
         """
         if self.until is None or self.until > now:
             return True
-        return self.until_moved_at is not None and self.until_moved_at > now - SUDDEN_MS
+        return self.shortened_at is not None and self.shortened_at > now - SUDDEN_MS
 
     @property
     def lapses_at(self) -> int | None:
@@ -158,7 +159,7 @@ def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
         at_end=event.at_end,
         until_rule=event.rule,
         until_cause=state.until_cause if event.cause == "keep_while" else event.cause,
-        until_moved_at=at if event.cause == "fact" else state.until_moved_at if event.cause == "keep_while" else None,
+        shortened_at=_shortened_at(state, event, at),
         terms=event.terms,
         lapses=event.lapses,
     )
@@ -166,6 +167,14 @@ def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
     after = dated.ends_at
     is_earlier = after is not None and state.noticed_at is not None and (before is None or after < before)
     return dated if is_earlier else replace(dated, noticed_at=at)
+
+
+def _shortened_at(state: RequestState, event: e.GrantDated, at: int) -> int | None:
+    """Return when a table last moved the date to an earlier time; a later date within the 7 days does not undo that."""
+    if event.cause not in ("fact", "keep_while"):
+        return None
+    is_earlier = event.until is not None and (state.until is None or event.until < state.until)
+    return at if is_earlier else state.shortened_at
 
 
 _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], RequestState]]] = {

@@ -96,7 +96,7 @@ CREATE TABLE requests (
     at_end TEXT,
     until_rule TEXT,
     until_cause TEXT,
-    until_moved_at INTEGER,
+    shortened_at INTEGER,
     open_run TEXT,
     open_before TEXT,
     open_after TEXT,

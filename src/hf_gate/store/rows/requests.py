@@ -36,7 +36,7 @@ SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 SELECT_WITH_RECORD: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
 """Select requests with their records."""
 
-IS_SUDDEN: Final = "(r.until_at IS NULL OR r.until_at > ? OR COALESCE(r.until_moved_at, 0) > ?)"
+IS_SUDDEN: Final = "(r.until_at IS NULL OR r.until_at > ? OR COALESCE(r.shortened_at, 0) > ?)"
 """`RequestState.is_sudden_end`; the values are the time (ms), and `SUDDEN_MS` before it."""
 IS_ENDABLE: Final = f"r.status = '{Status.ACCEPTED.value}' AND r.open_after IS NULL AND r.record_id IS NOT NULL"
 """Grants that hf-gate can end: no change is under way."""
