@@ -270,6 +270,9 @@ def test_no_end_does_not_outlast_the_end_that_the_first_person_approved(fresh: L
     second = admin.run("accept", f"ada-l@{MODEL}", "--until", "none")
     assert "lena-brandt approved access for 90d, and this is access without an end" in second.out + second.err
     assert status_of(fresh, "ada-l") == "pending"
+    assert admin.run("accept", f"ada-l@{MODEL}").code == 0
+    (end,) = owner.run("ends", "ls", "--json").json
+    assert (end["user"], end["is_chosen"], end["by"]) == ("ada-l", True, "lena-brandt"), "whose end holds"
     assert owner.run("accept", f"bob99@{MODEL}", "--until", "none").code == 0
     sent = admin.run("accept", f"bob99@{MODEL}", "--until", "none")
     assert "access has no end" in sent.out, sent.err

@@ -200,7 +200,7 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
     at_end: Annotated[str | None, Meta(description="reset or reject")]
     rule: Annotated[str | None, Meta(description="null when a person set the end")]
     is_chosen: Annotated[bool, Meta(description="whether a person chose the end; the rule then only gave the access")]
-
+    by: Annotated[str | None, Meta(description="the person who chose the end; of two approvers, whose end holds")]
     is_undecided: Annotated[
         bool, Meta(description="the condition is unknown at the last review, so the access stays until it is known")
     ]

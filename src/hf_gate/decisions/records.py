@@ -50,8 +50,8 @@ def account_record(profile: Profile, created_at: datetime | None) -> AccountReco
     )
 
 
-def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
-    """Return the record of the end of a stored request's access."""
+def grant_end_record(row: RequestRow, now: datetime, by: str | None = None) -> GrantEndRecord:
+    """Return the record of the end of a stored request's access. `by` is the person who chose it."""
     known = row.person.identity
     state = row.state
     late = 0 if state.ends_at is None else max(0, to_ms(now) - state.ends_at)
@@ -68,6 +68,7 @@ def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
         at_end=state.at_end,
         rule=state.until_rule,
         is_chosen=state.has_end_by_person,
+        by=by,
         is_undecided=row.evaluation.is_undecided,
     )
 

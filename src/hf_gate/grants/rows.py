@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from hf_gate.base.decoding import make_json_decoder
 from hf_gate.base.ids import Repo
@@ -18,6 +19,7 @@ from hf_gate.core.stored_rows import RequestRow
 from hf_gate.store.rows.requests import IS_ENDABLE, IS_SUDDEN
 from hf_gate.store.sql import Reader
 from hf_gate.store.store import Store
+from hf_gate.store.writing.compression import decode_private_part, unpack
 from hf_gate.store.writing.state_columns import repo_of
 from hf_gate.store.writing.writer import Writer
 
@@ -86,17 +88,28 @@ def read_terms_of(store: Store, digest: str | None) -> GrantTerms | None:
     return next((_DECODER.decode(text) for (text,) in found), None)
 
 
-def read_set_ends(store: Store, requests: Collection[int]) -> dict[int, GrantDated]:
-    """Return the last event that set the end of each grant. Moves by a table or a condition do not count."""
+class SetEnd(Struct, frozen=True):
+    """The last event that set the end of a grant, and who chose that end: of two approvers, the one whose end holds."""
+
+    event: GrantDated
+    by: str
+
+
+def read_set_ends(store: Store, requests: Collection[int]) -> dict[int, SetEnd]:
+    """Return what set the end of each grant. Moves by a table or a condition do not count."""
     if not requests:
         return {}
     among, value = store.reads.in_clause(list(requests))
-    sql = f"SELECT request_id, body FROM ledger WHERE request_id {among} AND kind = ? ORDER BY id"
-    found: dict[int, GrantDated] = {}
-    for request, body in store.reads.rows(sql, (value, kind_of(GrantDated))):
+    sql = (
+        "SELECT l.request_id, l.body, l.actor, x.data FROM ledger l LEFT JOIN private x ON x.id = l.id"
+        f" WHERE l.request_id {among} AND l.kind = ? ORDER BY l.id"
+    )
+    found: dict[int, SetEnd] = {}
+    for request, body, actor, private in store.reads.rows(sql, (value, kind_of(GrantDated))):
         event = decode_event(body.encode())
         if isinstance(event, GrantDated) and event.cause not in ("fact", "keep_while"):
-            found[request] = event
+            known = {} if private is None else decode_private_part(unpack(private))
+            found[request] = SetEnd(event, str(known.get("approved_by", actor)))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec import Struct
 
+from hf_gate.base.batches import split_into_batches
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_distance, from_ms, to_ms
 from hf_gate.command_line.decisions.confirmation import authorize_run, confirm_ends, require_member_for_ends
@@ -30,7 +31,7 @@ from hf_gate.errors import Guarded, UsageError
 from hf_gate.grants.records import ChangedEndsRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
     from hf_gate.base.ids import Repo
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from hf_gate.grants.service.ends.end_changes import EndChange
     from hf_gate.requests.service.targets import RequestTarget
     from hf_gate.settings.service.workspace import Workspace
+    from hf_gate.store.store import Store
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 
@@ -58,6 +60,7 @@ ends = LazyGroup(
     help="End dates of access: list and set them.",
 )
 _NO_LIMIT: Final = "36500d"
+_CHUNK: Final = 500  # requests whose choosers are read together
 _SHOWN: Final = 20  # the most ends named by a command
 _YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of end dates.")
@@ -75,11 +78,12 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
     workspace = open_workspace(context)
     now = workspace.now()
     if without_end:
-        endless = (grant_end_record(row, now) for row in iterate_accepted(workspace.store, None, with_end=False))
+        accepted = iterate_accepted(workspace.store, None, with_end=False)
+        endless = (grant_end_record(row, now) for row in accepted)
         print_ends(context, endless, workspace, limit, empty="Every access has an end.", part="the first {}")
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
+    rows = _iterate_ends(workspace.store, workspace.store.iterate_due(last), now)
     empty = f"No grant has an end date. Access without an end: {context.command_line('ends', 'ls', '--without-end')}"
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
@@ -87,6 +91,16 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
     if note := describe_missing_loop(workspace.store, now):
         context.out.hint(note)
     return 0
+
+
+def _iterate_ends(store: Store, rows: Iterable[RequestRow], now: datetime) -> Iterator[GrantEndRecord]:
+    """Iterate over the records of the ends of these requests, each with the person who chose it."""
+    from hf_gate.grants.rows import read_set_ends
+
+    for chunk in split_into_batches(rows, _CHUNK):
+        chosen = read_set_ends(store, [row.id for row in chunk if row.state.has_end_by_person])
+        for row in chunk:
+            yield grant_end_record(row, now, chosen[row.id].by if row.id in chosen else None)
 
 
 def print_ends(
@@ -113,7 +127,9 @@ def print_ends(
 
 
 def _describe_setter(row: GrantEndRecord) -> str:
-    """Return what set an end: the rule, or a person, whom `hf-gate show` names."""
+    """Return what set an end: the rule, or the person."""
+    if row.by is not None:
+        return row.by
     return "a person" if row.is_chosen or row.rule in (None, ChangeOrigin.DIRECT) else row.rule
 
 

@@ -64,7 +64,7 @@ def plan_adoption(
         open_rows = []
         for row in batch:
             one = set_ends.get(row.id)
-            if one is not None and one.is_chosen:
+            if one is not None and one.event.is_chosen:
                 found.left[CHOSEN] += 1
                 found.chosen.append(row)
             else:
@@ -74,7 +74,7 @@ def plan_adoption(
         for row in open_rows:
             hand_terms = terms.get(row.id, HandTerms())
             is_same = row.id in set_ends and _sets_same_end(
-                set_ends[row.id], old.get(row.state.terms or ""), hand_terms
+                set_ends[row.id].event, old.get(row.state.terms or ""), hand_terms
             )
             since = from_ms(row.state.reviewed_at) if from_acceptance and row.state.reviewed_at is not None else now
             _adopt(found, row, hand_terms, since, now, zone, is_same=is_same)
