@@ -159,7 +159,7 @@ def test_adoption_leaves_people_whose_end_is_unknown(console: Console, place: Pa
     console.run("ends", "set", WHO, "--until", "none")
     write_rows(place, "", NAMES)
     done = console.run("ends", "set", "--all", "--yes")
-    assert "1 person not changed: the end is not known." in done.err
+    assert "1 person not changed: the end is not known (person-0)." in done.err
     assert done.out == "Nothing was changed.\n"
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hf_gate.base.ids import RepoType
-from hf_gate.base.timestamps import HOUR_MS, ms_to_iso, to_iso, to_ms
+from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import STATUSES
 from hf_gate.core.outcomes import Outcome, OutcomeKind
 from hf_gate.core.records import (
     AccountRecord,
     ChangeRecord,
-    GrantEndRecord,
     OutcomeRecord,
     OutcomesRecord,
     PersonRecord,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from hf_gate.core.changes import Change
     from hf_gate.core.people.accounts import Gate, Profile
     from hf_gate.core.policy_model import PolicyProblem
-    from hf_gate.core.stored_rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
+    from hf_gate.core.stored_rows import ChangeRow, PersonRow, RepoRow, RunRow
     from hf_gate.policies.checks.accept_requirements import AcceptRequirement
     from hf_gate.policies.checks.policy_checker import CheckedPolicy
     from hf_gate.verdicts.policy_tests import PolicyTestResult
@@ -47,29 +46,6 @@ def account_record(profile: Profile, created_at: datetime | None) -> AccountReco
         models=profile.models,
         datasets=profile.datasets,
         followers=profile.followers,
-    )
-
-
-def grant_end_record(row: RequestRow, now: datetime, by: str | None = None) -> GrantEndRecord:
-    """Return the record of the end of a stored request's access. `by` is the person who chose it."""
-    known = row.person.identity
-    state = row.state
-    late = 0 if state.ends_at is None else max(0, to_ms(now) - state.ends_at)
-    return GrantEndRecord(
-        ends_at=ms_to_iso(state.ends_at),
-        until=ms_to_iso(state.until),
-        lapses_at=ms_to_iso(state.lapses_at),
-        late_hours=late // HOUR_MS,
-        user=known.username,
-        user_id=known.user_id,
-        request_id=state.hub_request,
-        repo=row.repo.id,
-        repo_type=row.repo.type,
-        at_end=state.at_end,
-        rule=state.until_rule,
-        is_chosen=state.has_end_by_person,
-        by=by,
-        is_undecided=row.evaluation.is_undecided,
     )
 
 

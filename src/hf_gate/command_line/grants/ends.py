@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec import Struct
 
-from hf_gate.base.batches import split_into_batches
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_distance, from_ms, to_ms
 from hf_gate.command_line.decisions.confirmation import authorize_run, confirm_ends, require_member_for_ends
@@ -25,13 +24,12 @@ from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
 from hf_gate.core.runs import ChangeOrigin
-from hf_gate.decisions.records import grant_end_record
 from hf_gate.decisions.typed_input import parse_end
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.grants.records import ChangedEndsRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import tzinfo
 
     from hf_gate.base.ids import Repo
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from hf_gate.grants.service.ends.end_changes import EndChange
     from hf_gate.requests.service.targets import RequestTarget
     from hf_gate.settings.service.workspace import Workspace
-    from hf_gate.store.store import Store
     from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
 
@@ -60,7 +57,6 @@ ends = LazyGroup(
     help="End dates of access: list and set them.",
 )
 _NO_LIMIT: Final = "36500d"
-_CHUNK: Final = 500  # requests whose choosers are read together
 _SHOWN: Final = 20  # the most ends named by a command
 _YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of end dates.")
@@ -74,6 +70,7 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
     """List access that ends, earliest first. `hf-gate run` ends it when it is due, and says how late it is."""
     from hf_gate.automation.service.health import describe_missing_loop
     from hf_gate.grants.service.ends.end_adoption import iterate_accepted
+    from hf_gate.grants.service.grant_records import grant_end_record, iterate_ends
 
     workspace = open_workspace(context)
     now = workspace.now()
@@ -83,7 +80,7 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
         print_ends(context, endless, workspace, limit, empty="Every access has an end.", part="the first {}")
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = _iterate_ends(workspace.store, workspace.store.iterate_due(last), now)
+    rows = iterate_ends(workspace.store, workspace.store.iterate_due(last), now)
     empty = f"No grant has an end date. Access without an end: {context.command_line('ends', 'ls', '--without-end')}"
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
@@ -91,16 +88,6 @@ def ls(context: CommandContext, within: str, without_end: bool, limit: int | Non
     if note := describe_missing_loop(workspace.store, now):
         context.out.hint(note)
     return 0
-
-
-def _iterate_ends(store: Store, rows: Iterable[RequestRow], now: datetime) -> Iterator[GrantEndRecord]:
-    """Iterate over the records of the ends of these requests, each with the person who chose it."""
-    from hf_gate.grants.rows import read_set_ends
-
-    for chunk in split_into_batches(rows, _CHUNK):
-        chosen = read_set_ends(store, [row.id for row in chunk if row.state.has_end_by_person])
-        for row in chunk:
-            yield grant_end_record(row, now, chosen[row.id].by if row.id in chosen else None)
 
 
 def print_ends(
@@ -246,8 +233,9 @@ def give_ends(context: CommandContext, workspace: Workspace, bundle: PolicyBundl
     changes = found.changes
     at = to_ms(workspace.clock.now())
     held = _authorize_changes(context, workspace, bundle, changes).record(changes, at) if changes else []
-    left = found.left + Counter(one.why for one in held)
-    words = "".join(f" {pluralize(number, 'person', 'people')} not changed: {why}." for why, number in left.items())
+    for one in held:
+        found.leave(one.change.row, one.why)
+    words = "".join(f" {said}" for said in found.describe_left())
     given = pluralize(len(changes) - len(held), "person", "people")
     return f"Gave {given} who had access already the end of the rules.{words}"
 
@@ -317,12 +305,13 @@ def _apply(
 ) -> int:
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
     from hf_gate.grants.service.ends.end_changes import ONLY_SHORTER
+    from hf_gate.grants.service.grant_records import grant_end_record
 
     lacking = Counter({} if adoption is None else adoption.left)
     planned = len(changes)
     kept = [] if adoption is None else adoption.chosen
-    for why, number in lacking.items():
-        context.out.say(f"{pluralize(number, 'person', 'people')} not changed: {why}.")
+    for said in () if adoption is None else adoption.describe_left():
+        context.out.say(said)
     for row in kept[:_SHOWN]:
         words = _describe_end(grant_end_record(row, now), now, bundle.zone)
         context.out.say(f"  {row.person_name}@{row.repo}: {words}")
@@ -381,6 +370,8 @@ def _changed_ends_record(
     now: datetime,
 ) -> ChangedEndsRecord:
     """Return the record of changed ends. `kept` are the people whose end a person chose."""
+    from hf_gate.grants.service.grant_records import grant_end_record
+
     ends = [[grant_end_record(row, now) for row in some] for some in (rows, kept)]
     return ChangedEndsRecord(changed=changed, planned=planned, ends=ends[0], left=dict(left), kept=ends[1])
 

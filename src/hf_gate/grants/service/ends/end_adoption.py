@@ -35,6 +35,7 @@ ADOPT_ALL: Final = "hf-gate ends set --all"
 ADOPT_COMMAND: Final = f"{ADOPT_ALL} --with-end"
 CHOSEN: Final = "a person chose the end"
 _PAGE: Final = 1000
+_EXAMPLES: Final = 3  # people named for each reason
 _WHY_LEFT: Final = {
     TermsKind.UNKNOWN: "the end is not known",
     TermsKind.PAST: "the end has passed",
@@ -43,11 +44,28 @@ _WHY_LEFT: Final = {
 
 
 class Adoption(Struct):
-    """The new ends, how many people stay as they are, by reason, and those of them whose end a person chose."""
+    """The new ends, how many people stay as they are, by reason, the first of them, and those whose end a person
+    chose.
+    """
 
     changes: list[EndChange] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     chosen: list[RequestRow] = field(default_factory=list)
+
+    def leave(self, row: RequestRow, why: str) -> None:
+        """Count a person whose end stays as it is."""
+        self.left[why] += 1
+        names = self.examples.setdefault(why, [])
+        if len(names) < _EXAMPLES:
+            names.append(row.person_name)
+
+    def describe_left(self) -> Iterator[str]:
+        """Yield a sentence for each reason: `2 people not changed: the end is not known (ada, bo).`"""
+        for why, number in self.left.items():
+            names = self.examples[why]
+            more = f" and {number - len(names):,} more" if number > len(names) else ""
+            yield f"{pluralize(number, 'person', 'people')} not changed: {why} ({', '.join(names)}{more})."
 
 
 def plan_adoption(
@@ -65,7 +83,7 @@ def plan_adoption(
         for row in batch:
             one = set_ends.get(row.id)
             if one is not None and one.event.is_chosen:
-                found.left[CHOSEN] += 1
+                found.leave(row, CHOSEN)
                 found.chosen.append(row)
             else:
                 open_rows.append(row)
@@ -110,11 +128,11 @@ def _adopt(
     is_same: bool,
 ) -> None:
     if hand_terms.kind is not TermsKind.END:
-        adoption.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
+        adoption.leave(row, _WHY_LEFT.get(hand_terms.kind, "no rule sets an end"))
         return
     change = change_by_rules(row, hand_terms, since, now, zone, "adopt")
     if is_same or change.is_known:
-        adoption.left["the same end as now"] += 1
+        adoption.leave(row, "the same end as now")
     else:
         adoption.changes.append(change)
 
