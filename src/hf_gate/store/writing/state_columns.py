@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -21,30 +22,17 @@ StoredVerdict: TypeAlias = tuple[
 
 NO_VERDICT: Final[StoredVerdict] = (None, (), None)
 
-COLUMNS: Final = (
-    "status",
-    "asked_at",
-    "attempt",
-    "hub_request",
-    "reviewed_at",
-    "after_id",
-    "verdict_id",
-    "until_at",
-    "at_end",
-    "until_rule",
-    "until_cause",
-    "shortened_at",
-    "open_run",
-    "open_before",
-    "open_after",
-    "moved_at",
-    "terms",
-    "lapses",
-    "noticed_at",
-    "ends_at",
-    "last_moved_at",
-    "version",
-)
+_RENAMED: Final = {"after": "after_id", "until": "until_at"}
+_VERDICT: Final = ("verdict", "shadow", "hand_terms")  # in one column, `verdict_id`
+_FIELDS: Final = [name for name in RequestState.__struct_fields__ if name != "person" and name not in _VERDICT]
+_VERDICT_AT: Final = RequestState.__struct_fields__.index(_VERDICT[0]) - 1
+_LAPSES: Final = _FIELDS.index("lapses")
+_read_fields: Final = attrgetter(*_FIELDS)
+
+COLUMNS: Final = (*(_RENAMED.get(name, name) for name in _FIELDS), "verdict_id", "ends_at")
+"""The columns of a state: its fields in their order, so a new field of `RequestState` only needs its column in
+`schema.sql`.
+"""
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
 """The columns of a state, from `requests r` and `people p`; there are `WIDTH` of them."""
 WIDTH: Final = len(COLUMNS) + 1
@@ -52,86 +40,17 @@ WIDTH: Final = len(COLUMNS) + 1
 
 def values_of(state: RequestState, verdict_id: int | None) -> Row:
     """Return the values of a state for `COLUMNS`."""
-    return (
-        state.status,
-        state.asked_at,
-        state.attempt,
-        state.hub_request,
-        state.reviewed_at,
-        state.after,
-        verdict_id,
-        state.until,
-        state.at_end,
-        state.until_rule,
-        state.until_cause,
-        state.shortened_at,
-        state.open_run,
-        state.open_before,
-        state.open_after,
-        state.moved_at,
-        state.terms,
-        json.dumps(state.lapses) if state.lapses else None,
-        state.noticed_at,
-        state.ends_at,
-        state.last_moved_at,
-        state.version,
-    )
+    values = [*_read_fields(state), verdict_id, state.ends_at]
+    values[_LAPSES] = json.dumps(state.lapses) if state.lapses else None
+    return tuple(values)
 
 
 def state_of(row: Row, start: int, verdict_of: Callable[[int | None], StoredVerdict]) -> RequestState:
     """Build the state whose `SELECT_STATE` columns start at index `start`."""
-    (
-        person,
-        status,
-        asked_at,
-        attempt,
-        hub_request,
-        reviewed_at,
-        after,
-        verdict_id,
-        until,
-        at_end,
-        until_rule,
-        until_cause,
-        shortened_at,
-        open_run,
-        open_before,
-        open_after,
-        moved_at,
-        terms,
-        lapses,
-        noticed_at,
-        _,
-        last_moved_at,
-        version,
-    ) = row[start : start + WIDTH]
-    verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
-    return RequestState(
-        person,
-        status,
-        asked_at,
-        attempt,
-        hub_request,
-        reviewed_at,
-        after,
-        verdict,
-        shadow,
-        hand_terms,
-        until,
-        at_end,
-        until_rule,
-        until_cause,
-        shortened_at,
-        open_run,
-        open_before,
-        open_after,
-        moved_at,
-        terms,
-        _decode_lapses(lapses),
-        noticed_at,
-        last_moved_at,
-        version,
-    )
+    person, *values, verdict_id, _ = row[start : start + WIDTH]
+    values[_LAPSES] = _decode_lapses(values[_LAPSES])
+    values[_VERDICT_AT:_VERDICT_AT] = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
+    return RequestState(person, *values)
 
 
 def _decode_lapses(stored: str | None) -> tuple[int | None, ...]:
