@@ -1,4 +1,4 @@
-"""Two years of 50 repos, a turn a day: no grant ends early, on unknown, or later than its turn, guard and hours allow."""
+"""Two years of 50 repos, a turn a day: no grant ends early, on unknown, or later than its turn and guard allow."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Life(GrantModel):
         self.rng, self.days, self.asked, self.ended = rng, dict[str, date | str | None](), 0, 0
         self.workspace.set_policy(
             policy(SIGNED, f"{KEPT}\ngrace: 5d"),
-            f"{{ends: {RATE}/min}}",
+            f"{{end: {RATE}/min}}",
         )
         for _ in range(DAYS):
             if self.asked < PEOPLE and rng.random() < 2 * PEOPLE / DAYS:
