@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.automation.service.turn_permissions import is_promoted, promote
+from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.approvals import PROMOTED_SETTING
@@ -261,3 +262,51 @@ def test_a_policy_that_was_gone_when_two_people_were_asked_for_does_not_come_bac
     assert promote_as(scene, THIRD) == ""
     away.rename(scene.folder / "policies" / "other.yaml")
     assert "this version of the policy other was not promoted" in decide_as(scene, OWNER).why
+
+
+def move_repo(scene: HubWorkspace) -> Repo:
+    """The Hub has the repo of the policy under another name; its policies name only the old one."""
+    old = scene.repos[0]
+    hub_repo = scene.local_hub.app.world.find_repo(old)
+    assert hub_repo is not None
+    scene.local_hub.app.world.rename_repo(hub_repo, "moved")
+    return hub_repo.repo
+
+
+def test_a_repo_for_two_people_that_was_renamed_is_not_one_for_one_person(scene: HubWorkspace) -> None:
+    use_policy(scene, TWO_REVIEWERS.replace('"*/*"', scene.repos[0].id))
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
+    old, new = scene.repos[0], move_repo(scene)
+    scene.repos[0] = new
+    unread = decide_as(scene, OWNER)
+    assert (unread.kind, f"hf-gate sync {new}" in unread.why) == (OutcomeKind.REFUSED, True)
+    scene.sync()
+    for who in ("ada", "bo"):
+        held = decide_as(scene, OWNER, who)
+        assert held.kind is OutcomeKind.REFUSED
+        assert f"two people decide at {old}" in held.why
+    assert scene.status_on_hub("ada") == "pending"
+    assert decide_as(scene, OWNER, "bo", REJECT).kind is OutcomeKind.DONE
+    use_policy(scene, TWO_REVIEWERS.replace('"*/*"', new.id))
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
+
+
+def test_another_repo_that_got_the_old_name_does_not_free_the_renamed_one(scene: HubWorkspace) -> None:
+    use_policy(scene, TWO_REVIEWERS.replace('"*/*"', scene.repos[0].id))
+    old, new = scene.repos[0], move_repo(scene)
+    world = scene.local_hub.app.world
+    other = world.find_repo(scene.repos[1])
+    assert other is not None
+    world.remove_repo(other)
+    other.repo = old
+    world.add_repo(other)
+    scene.sync()
+    scene.repos[0] = new
+    scene.sync()
+    assert f"two people decide at {old}" in decide_as(scene, OWNER).why
+    assert scene.status_on_hub("ada") == "pending"
+
+
+def test_one_person_accepts_at_a_repo_of_which_no_policy_asks_for_two(scene: HubWorkspace) -> None:
+    use_policy(scene, TWO_REVIEWERS.replace('"*/*"', scene.repos[1].id))
+    assert decide_as(scene, OWNER).kind is OutcomeKind.DONE

@@ -206,6 +206,7 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
     tried_at: int | None = None  # the last full sync, complete or not
     tried_complete: bool = False
     tried_counts: Mapping[str, int] = {}
+    hub_ids: frozenset[str] = frozenset()  # ids at the Hub of the repos that had this name
     counts: Mapping[str, int] = {}
 
 

@@ -71,6 +71,26 @@ class PolicyQuorumRules(Struct, frozen=True):
 
     def _find_problem(self, repo: Repo) -> str:
         """Return why nothing is accepted at a repo, and what to do; "" if it is."""
+        return self._find_problem_by_name(repo) or ("" if self._policies_at(repo) else self._find_other_name(repo))
+
+    def _find_other_name(self, repo: Repo) -> str:
+        """Return why nobody knows that one person decides at a repo: two people may decide under another name of it."""
+        row = self.workspace.store.repo(repo)
+        if row is None or not row.hub_ids:
+            return (
+                "two people decide at some repos, and hf-gate has not read yet whether this is one of them under "
+                f"another name; run `hf-gate sync {repo}`"
+            )
+        for other in self.workspace.store.repos():
+            is_same = other.repo != repo and not row.hub_ids.isdisjoint(other.hub_ids)
+            if is_same and (self._policies_at(other.repo) or self._find_problem_by_name(other.repo)):
+                return (
+                    f"the Hub has this repo under a new name, and two people decide at {other.repo}; write {repo} into "
+                    "`applies_to` of the same policies, then run `hf-gate policy promote`"
+                )
+        return ""
+
+    def _find_problem_by_name(self, repo: Repo) -> str:
         if matches_any(self.blocked, repo):
             return self.problem
         here = [policy for policy in self._policies if matches_any(policy.applies_to, repo)]

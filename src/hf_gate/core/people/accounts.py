@@ -20,10 +20,14 @@ GateMode = Literal[False, "auto", "manual"]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How a repo is gated. The Hub does not report who is notified, or whether members are gated."""
+    """How a repo is gated. The Hub does not report who is notified, or whether members are gated.
+
+    `hub_id` is the id of the repo at the Hub, which stays when the repo is renamed or moved; None if not reported.
+    """
 
     repo: Repo
     mode: GateMode | str
+    hub_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

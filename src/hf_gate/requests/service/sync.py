@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Final
 
@@ -52,6 +53,7 @@ MAX_SET_ASIDE: Final = 20  # records that cannot be stored; if there are more, t
 _RECORD_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)  # of a record that cannot be stored
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
+_FORM_COLUMNS: Final = ("form_card", "hub_ids")
 _SHARED_ACCOUNT: Final = "the lists contain different requests of one account"
 
 OnRead = Callable[[int], None]
@@ -221,18 +223,18 @@ class _RepoSync:
         if self.gate is None and ((row := self.store.repo(self.repo)) is None or row.form_card is None):
             self.gate = self._read_gate()
             with self.store.writing() as write:
-                write.update_repo(self.repo, {key: self.gate[key] for key in ("form_card",) if key in self.gate})
+                write.update_repo(self.repo, {key: self.gate[key] for key in _FORM_COLUMNS if key in self.gate})
 
     def _read_gate(self) -> dict[str, object]:
-        """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync
-        continues.
-        """
-        try:
-            mode = self.hub.gate(self.repo).mode
-            form = form_to_json(self.hub.gate_form(self.repo))
-        except HfGateError:
-            return {}
-        return {"gated": str(mode) if mode else None, "form_card": e.canonical_json(form).decode()}
+        """Return the gate and its form, which policies need; not what cannot be read, so that the sync continues."""
+        columns: dict[str, object] = {}
+        with suppress(HfGateError):
+            gate = self.hub.gate(self.repo)
+            known = frozenset() if (row := self.store.repo(self.repo)) is None else row.hub_ids
+            columns["gated"] = str(gate.mode) if gate.mode else None
+            columns["hub_ids"] = " ".join(sorted(known | {gate.hub_id or ""})).strip()
+            columns["form_card"] = e.canonical_json(form_to_json(self.hub.gate_form(self.repo))).decode()
+        return columns
 
     # ---- pages -------------------------------------------------------------------------------------------------------
 

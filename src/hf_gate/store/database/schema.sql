@@ -42,6 +42,7 @@ CREATE TABLE repos (
     tried_at INTEGER,
     tried_complete BOOLEAN DEFAULT FALSE NOT NULL,
     tried_counts TEXT,
+    hub_ids TEXT DEFAULT '' NOT NULL,  -- ids at the Hub of the repos that had this name, with spaces between
     classified_by TEXT,  -- version of the rules that classified the repo's requests
     reclassifying TEXT  -- version and last request number of an unfinished classification
 );

@@ -11,7 +11,7 @@ from hf_gate.store.writing.state_columns import repo_of
 
 _COLUMNS = (
     "id, type, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, counted_at, refused_at,"
-    " refused_why, tried_at, tried_complete, tried_counts"
+    " refused_why, tried_at, tried_complete, tried_counts, hub_ids"
 )
 _COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = 'status' AND n > 0"
 
@@ -44,7 +44,7 @@ def read_repos(reader: Reader) -> list[RepoRow]:
 
 def _decode(row: Row, counts: dict[str, int]) -> RepoRow:
     ident, kind, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, *more = row
-    counted_at, refused_at, refused_why, tried_at, tried_complete, tried_counts = more
+    counted_at, refused_at, refused_why, tried_at, tried_complete, tried_counts, hub_ids = more
     return RepoRow(
         id=ident,
         repo=repo_of(kind, namespace, name),
@@ -60,5 +60,6 @@ def _decode(row: Row, counts: dict[str, int]) -> RepoRow:
         tried_at=tried_at,
         tried_complete=bool(tried_complete),
         tried_counts={} if tried_counts is None else json.loads(tried_counts),
+        hub_ids=frozenset(hub_ids.split()),
         counts=counts,
     )

@@ -39,7 +39,7 @@ from .writer_cache import WriterCache
 
 _REPO_COLUMNS: Final = frozenset(
     {"gated", "form_card", "quick_at", "full_at", "is_complete", "problem", "counted_at", "refused_at", "refused_why",
-     "tried_at", "tried_complete", "tried_counts"}
+     "tried_at", "tried_complete", "tried_counts", "hub_ids"}
 )  # fmt: skip
 _PART: Final = 1000  # new requests that are written while the next ones are prepared
 

@@ -58,7 +58,8 @@ def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
 def fetch_gate(repo: Repo, context: FlowContext) -> Flow[Gate]:
     """Return how the repo is gated now."""
     value = yield from _fetch_object(endpoints.build_info_call(repo), context, repo)
-    return Gate(repo, value.get("gated", False))
+    ident = value.get("_id")
+    return Gate(repo, value.get("gated", False), ident if isinstance(ident, str) and is_id(ident) else None)
 
 
 def set_gate(repo: Repo, values: Mapping[str, Any], context: FlowContext) -> Flow[Gate]:
