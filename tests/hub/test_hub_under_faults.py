@@ -169,6 +169,7 @@ LISTS: list[tuple[str, bool, Callable[[str], bool]]] = [
     ("link_loop", False, lambda why: "back" in why),
     ("shuffle", True, lambda _: True),
     ("bad_record:p=1:times=1", False, lambda why: "could not be read" in why),
+    ("bad_record:kind=status:times=1", False, lambda why: "does not know" in why),
     ("drop_user:p=1", True, lambda _: True),
     ("fail_before:status=500:p=0.3", True, lambda why: why == ""),
     ("reset_at:byte=100:call=2", True, lambda why: why == ""),

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.ids import Repo
 from hf_gate.core.completeness import NO_RESET_LIST, PROVED, Completeness
-from hf_gate.core.lifecycle import Status
+from hf_gate.core.lifecycle import STATUS_OF, Status
 from hf_gate.core.requests import AccessRequest
 from hf_gate.errors import BadRequest, HubError
 from hf_gate.hub.protocol import endpoints
@@ -85,6 +85,8 @@ class _Pagination(Struct):
         self.empty_pages = 0 if fresh else self.empty_pages + 1
         if page.quarantined:
             self.add_doubt(f"{pluralize(len(page.quarantined), 'record')} of a page could not be read")
+        if any(row.status not in STATUS_OF for row in fresh):
+            self.add_doubt("a request has a status that this version of hf-gate does not know")
         return fresh
 
     def completeness(self) -> Completeness:
