@@ -23,11 +23,12 @@ class Gate:
     """How a repo is gated. The Hub does not report who is notified, or whether members are gated.
 
     `hub_id` is the id of the repo at the Hub, which stays when the repo is renamed or moved; None if not reported.
+    Two gates are equal without regard to it.
     """
 
     repo: Repo
     mode: GateMode | str
-    hub_id: str | None = None
+    hub_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
