@@ -252,7 +252,7 @@ def test_a_desk_with_an_older_file_ends_no_destination_of_the_leader(balanced: B
     newer, older = balanced.open("a", more=follow), balanced.open("b")
     assert store_destinations(newer.app_state.workspace)
     store = newer.app_state.workspace.store
-    followed = "SELECT destination, ledger_id FROM feed_positions"
+    followed = "SELECT name, ledger_id FROM notice_destinations WHERE ledger_id IS NOT NULL"
     (before,) = store.reads.rows(followed)
     keeper = balanced.lead("1a2b3c4d" * 8)
     newer.ask([{"username": "ada"}], {"Purpose": GOOD})

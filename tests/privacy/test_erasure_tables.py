@@ -18,7 +18,6 @@ KEPT = {
     "ledger": "ids, statuses and commitments only",
     "erased": "keyed hashes only",
     "history": "counts under the pseudonym",
-    "halted_ends": "times of ends",
 }
 
 

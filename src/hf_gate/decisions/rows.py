@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.queued_decisions import KeyDecision, KeyDecisionRepeated
-from hf_gate.store.sql import decode_row
+from hf_gate.settings.setting_keys import HELD_CHANGES
+from hf_gate.store.sql import Reader, decode_row, decode_stored
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of
 from hf_gate.store.writing.writer import Writer
@@ -66,36 +68,24 @@ def write_first_turns(write: Writer, versions: Iterable[VersionAtRepo]) -> None:
 # ---- halts -----------------------------------------------------------------------------------------------------------
 
 
-def read_halts(store: Store) -> dict[str, Halt]:
+def read_halts(reader: Reader) -> dict[str, Halt]:
     """Return the content of each halted run by the run's id."""
-    versions: dict[str, set[VersionAtRepo]] = {}
-    ends: dict[str, set[HaltedEnd]] = {}
-    for run, digest, *where in store.reads.rows(
-        "SELECT h.run, h.digest, o.type, o.namespace, o.name FROM halted_versions h JOIN repos o ON o.id = h.repo_id"
-    ):
-        versions.setdefault(run, set()).add((digest, repo_of(*where)))
-    for run, request, until in store.reads.rows("SELECT run, request_id, until_at FROM halted_ends"):
-        ends.setdefault(run, set()).add((request, until))
-    return {
-        run: Halt(frozenset(versions.get(run, ())), frozenset(ends.get(run, ())))
-        for run in versions.keys() | ends.keys()
-    }
+    rows = reader.reads.rows("SELECT id, halt FROM runs WHERE halt IS NOT NULL")
+    return {run: decode_stored(halt, Halt) for run, halt in rows}
 
 
 def write_halt(write: Writer, run: str, halt: Halt | None) -> None:
     """Replace the stored content of a halted run; None deletes it."""
-    for table in ("halted_versions", "halted_ends"):
-        write.db.run(f"DELETE FROM {table} WHERE run = ?", (run,))
-    if halt is not None:
-        versions = [(run, digest, write.repo_id(repo)) for digest, repo in halt.versions]
-        write.db.run_many("INSERT INTO halted_versions (run, digest, repo_id) VALUES (?, ?, ?)", versions)
-        ends = [(run, *end) for end in halt.ends]
-        write.db.run_many("INSERT INTO halted_ends (run, request_id, until_at) VALUES (?, ?, ?)", ends)
+    text = None if halt is None else msgspec.json.encode(halt).decode()
+    write.db.run("UPDATE runs SET halt = ? WHERE id = ?", (text, run))
 
 
 def delete_halts_of(write: Writer, digest: str) -> None:
     """Allow a policy version again at all repos where one of its runs was halted."""
-    write.db.run("DELETE FROM halted_versions WHERE digest = ?", (digest,))
+    for run, halt in read_halts(write).items():
+        left = frozenset(one for one in halt.versions if one[0] != digest)
+        if left != halt.versions:
+            write_halt(write, run, replace(halt, versions=left) if left or halt.ends else None)
 
 
 # ---- held-back changes -----------------------------------------------------------------------------------------------
@@ -103,14 +93,13 @@ def delete_halts_of(write: Writer, digest: str) -> None:
 
 def read_held_changes(store: Store) -> dict[str, tuple[str, int]]:
     """Return the version digest and the number of changes that the last turn held back, by the policy's name."""
-    return {row[0]: (row[1], row[2]) for row in store.reads.rows("SELECT policy, digest, n FROM held_changes")}
+    text = store.setting(HELD_CHANGES)
+    return {} if text is None else decode_stored(text, dict[str, tuple[str, int]])
 
 
 def write_held_changes(write: Writer, held: Mapping[str, tuple[str, int]]) -> None:
     """Store the counts of a turn in place of the previous turn's counts."""
-    write.db.run("DELETE FROM held_changes")
-    rows = [(policy, digest, n) for policy, (digest, n) in held.items()]
-    write.db.run_many("INSERT INTO held_changes (policy, digest, n) VALUES (?, ?, ?)", rows)
+    write.write_setting(HELD_CHANGES, msgspec.json.encode(held).decode() if held else None)
 
 
 # ---- decisions of other systems --------------------------------------------------------------------------------------

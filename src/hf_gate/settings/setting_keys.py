@@ -27,6 +27,9 @@ SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 PROMOTED_POLICIES: Final = PROMOTED_SETTING
 """The version of each policy that was promoted last, as JSON; see `PromotedPolicy`."""
 
+HELD_CHANGES: Final = "held changes"
+"""By policy: the version, and how many of its changes the last turn held back, as JSON."""
+
 FOLLOWED_POLICIES: Final = "policies that all ends follow"
 """The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
 

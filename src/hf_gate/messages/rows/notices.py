@@ -45,10 +45,10 @@ from hf_gate.store.writing.writer import Writer
 _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 
 _FOLLOW: Final = (
-    "INSERT INTO feed_positions (destination, ledger_id) SELECT ?, coalesce(max(id), 0) FROM ledger WHERE TRUE"
-    " ON CONFLICT DO NOTHING"
+    "UPDATE notice_destinations SET ledger_id = (SELECT coalesce(max(id), 0) FROM ledger)"
+    " WHERE name = ? AND ledger_id IS NULL"
 )
-_UNFOLLOW: Final = "DELETE FROM feed_positions WHERE destination = ?"
+_UNFOLLOW: Final = "UPDATE notice_destinations SET ledger_id = NULL WHERE name = ?"
 
 # ---- destinations ----------------------------------------------------------------------------------------------------
 

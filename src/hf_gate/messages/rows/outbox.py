@@ -39,7 +39,7 @@ MAX_ENTRIES: Final = 100
 """How many entries of the ledger a message has."""
 
 _COLUMNS: Final = ", ".join(MESSAGE_COLUMNS)
-_IS_BEHIND: Final = "SELECT destination FROM feed_positions WHERE ledger_id < (SELECT max(id) FROM ledger)"
+_IS_BEHIND: Final = "SELECT name FROM notice_destinations WHERE ledger_id < (SELECT max(id) FROM ledger)"
 _CLOCK_STEP_MS: Final = 60_000  # clocks of two machines may differ by so much
 _NOTICE_DAYS: Final = 7  # a notice that arrived stays listed
 _LETTER_DAYS: Final = 400  # a letter that ended is kept
@@ -110,18 +110,18 @@ def _queue_entries(store: Store, destination: str, now: int) -> None:
 
     The caller holds the lock of `Work.MESSAGES`.
     """
-    found = store.reads.row(f"{_IS_BEHIND} AND destination = ?", (destination,))
+    found = store.reads.row(f"{_IS_BEHIND} AND name = ?", (destination,))
     if found is None:
         return
     with store.writing(is_short=True) as write:
-        position = write.db.count("SELECT ledger_id FROM feed_positions WHERE destination = ?", (destination,))
+        position = write.db.count("SELECT ledger_id FROM notice_destinations WHERE name = ?", (destination,))
         sql = "SELECT max(id), count(*) FROM (SELECT id FROM ledger WHERE id > ? ORDER BY id LIMIT ?) AS next_entries"
         ((until, count),) = write.db.rows(sql, (position, MAX_ENTRIES))
         if not count:  # another process was first
             return
         item = NoticeItem(event=NoticeEvent.AUDIT_LOG, count=count, facts={"after": position})
         insert_message(write.db, destination, [item], now)
-        write.db.run("UPDATE feed_positions SET ledger_id = ? WHERE destination = ?", (until, destination))
+        write.db.run("UPDATE notice_destinations SET ledger_id = ? WHERE name = ?", (until, destination))
 
 
 def start_sending(db: Database, row: OutboxRow, worker: str, now: int) -> OutboxRow:

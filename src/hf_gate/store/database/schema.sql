@@ -344,12 +344,14 @@ CREATE TABLE runs (
     verbs TEXT NOT NULL,  -- number of changes of each kind at the start
     is_free BOOLEAN DEFAULT FALSE NOT NULL,  -- the run does not count towards one person's limit
     starts_at INTEGER,  -- of decisions made in the desk: when they are sent; null in a queued run: when a person sends it
-    is_unseen BOOLEAN DEFAULT FALSE NOT NULL  -- decisions failed, and their member has not dismissed that
+    is_unseen BOOLEAN DEFAULT FALSE NOT NULL,  -- decisions failed, and their member has not dismissed that
+    halt TEXT  -- what waits because a person paused or stopped the run: a Halt as JSON
 );
 CREATE INDEX runs_made ON runs (made_at);
 CREATE INDEX runs_state ON runs (state, starts_at);
 CREATE INDEX runs_member ON runs (member, made_at) WHERE member IS NOT NULL;
 CREATE INDEX runs_unseen ON runs (member, made_at) WHERE is_unseen;
+CREATE INDEX runs_halted ON runs (id) WHERE halt IS NOT NULL;
 CREATE INDEX runs_plan ON runs (plan) WHERE plan IS NOT NULL;
 
 CREATE TABLE changes (
@@ -398,28 +400,6 @@ CREATE TABLE first_turns (
     digest TEXT NOT NULL,
     repo_id INTEGER NOT NULL REFERENCES repos (id),
     PRIMARY KEY (digest, repo_id)
-) WITHOUT ROWID;
-
--- number of changes of a policy that the last turn held back
-CREATE TABLE held_changes (
-    policy TEXT NOT NULL PRIMARY KEY,
-    digest TEXT NOT NULL,
-    n INTEGER NOT NULL
-);
-
--- policy versions in runs that a person paused or stopped
-CREATE TABLE halted_versions (
-    run TEXT NOT NULL REFERENCES runs (id),
-    digest TEXT NOT NULL,
-    repo_id INTEGER NOT NULL REFERENCES repos (id),
-    PRIMARY KEY (run, digest, repo_id)
-) WITHOUT ROWID;
-
-CREATE TABLE halted_ends (
-    run TEXT NOT NULL REFERENCES runs (id),
-    request_id INTEGER NOT NULL REFERENCES requests (id),
-    until_at INTEGER NOT NULL,
-    PRIMARY KEY (run, request_id, until_at)
 ) WITHOUT ROWID;
 
 -- ---- approvals ------------------------------------------------------------------------------------------------------
@@ -476,13 +456,8 @@ CREATE TABLE notice_destinations (
     events TEXT NOT NULL,  -- the mode of each event, and since when (ms), as JSON
     digest_at TEXT NOT NULL,  -- time of day
     zone TEXT NOT NULL,
-    sequence INTEGER NOT NULL  -- of the last message
-);
-
--- destinations that follow the ledger: the last entry for which they have a message
-CREATE TABLE feed_positions (
-    destination TEXT NOT NULL PRIMARY KEY,
-    ledger_id INTEGER NOT NULL
+    sequence INTEGER NOT NULL,  -- of the last message
+    ledger_id INTEGER  -- the last entry of the ledger for which it has a message; null: it does not follow the ledger
 );
 
 -- notices hold counts and numbers of requests, letters no text and no address

@@ -62,8 +62,6 @@ TABLES: Final[Mapping[str, str]] = {
     "notice_lines": "lines of the next digest of notices",
     "notice_conditions": "problems that a notice reported and that may still last, such as a failing turn",
     "first_turns": "policy versions that completed their first turn at a repo",
-    "halted_versions": "policy versions that wait because a person paused or stopped a run",
-    "halted_ends": "ends of grants that wait because a person paused or stopped a run",
     "gate_texts": "the texts of prompts and forms, by the fingerprints that `SyncEnded` entries and reports name",
     "settings": "internal settings of hf-gate",
 }
