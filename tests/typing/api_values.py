@@ -167,6 +167,7 @@ def listings(listing: Listing, later: AsyncListing, completeness: Completeness) 
 def gates(gate: Gate, form: GateForm, outlook: Outlook) -> None:
     assert_type(gate.repo, Repo)
     mode: str | bool = gate.mode
+    hub_id: str | None = gate.hub_id
     assert_type(parse_gate_form("---\n---\n"), GateForm)
     assert_type(form.prompt, str | None)
     assert_type(form.heading, str | None)
@@ -183,7 +184,7 @@ def gates(gate: Gate, form: GateForm, outlook: Outlook) -> None:
     assert_type(outlook.window_s, float | None)
     assert_type(outlook.reset_in, float | None)
     why: str | None = outlook.waiting_why
-    del mode, labels, choices, lines, why
+    del mode, hub_id, labels, choices, lines, why
     gate.mode = "auto"  # type: ignore[misc]
     form.fields[0].label = "Why"  # type: ignore[misc]
     parse_gate_form(None)  # type: ignore[arg-type]
