@@ -16,8 +16,8 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome, OutcomeKind
+from hf_gate.core.people.access_end import AccessEnd, end_of_terms
 from hf_gate.core.people.approvals import Approver
-from hf_gate.core.people.hand_terms import GrantEnd, end_of_terms
 from hf_gate.core.people.members import Member, RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
@@ -67,7 +67,7 @@ def accept(scene: GrantWorkspace, account: str, until: str | None = None) -> Out
     scene.count += 1
     author, reader = RunAuthor(account=f"id-{account}"), load_terms_reader(scene.workspace)
 
-    def by_rules(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+    def by_rules(decisions: Sequence[PendingDecision]) -> list[AccessEnd | None]:
         targets = [(one.repo, one.row) for one in decisions]
         return [end_of_terms(terms) for terms in reader.read_each(targets, scene.clock.now())]
 

@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 
+from hf_gate.core.people.access_end import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms
 from hf_gate.core.people.grants import Duration
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms
 from hf_gate.core.policy_model import Action, Fact, FactValue, Policy, PolicyMode, Rule, UnknownReason
 from hf_gate.policies.evaluation.evaluator import Evaluator, compile_policy
 from tests.kits.evaluation_model import DECLARED, NOW, DrawnPolicy, Tree, fact, facts, policies
@@ -83,6 +83,6 @@ def test_random_policies_give_the_terms_of_the_model(
     if is_unknown:
         assert found.kind is TermsKind.UNKNOWN
     elif ends:
-        assert (found.kind, set((found.until or "").split(","))) == (TermsKind.END, ends)
+        assert (found.kind, set((found.end.written or "").split(","))) == (TermsKind.END, ends)
     else:
         assert found == NO_HAND_TERMS

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import asdict
 
-from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.core.people.access_end import AccessEnd
 from hf_gate.core.queued_decisions import QueuedChange
 from hf_gate.core.requests import AccessRequest
 from hf_gate.core.runs import RunKind, RunState
@@ -37,7 +37,7 @@ def _decision(row: RequestRow, member: str = "m_1", at: int | None = 10) -> tupl
     request = row.request
     assert isinstance(request, AccessRequest)
     change = make_change(
-        PlanSubject(request, row.state, row.id), "accepted", rule="direct", end=GrantEnd("90d", shown_at=7)
+        PlanSubject(request, row.state, row.id), "accepted", rule="direct", end=AccessEnd("90d", shown_at=7)
     )
     queued = QueuedChange(**asdict(change), version=row.version.token, batch="b", note="Known.")
     run = RunRow(

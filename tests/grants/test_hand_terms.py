@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events.events import GrantDated, decode_event
-from hf_gate.core.people.hand_terms import HandTerms, TermsKind
+from hf_gate.core.people.access_end import AccessEnd, HandTerms, TermsKind
 from hf_gate.core.stored_rows import RepoRow
 from hf_gate.decisions.service.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.decisions.service.plans.planning import make_plan
@@ -421,7 +421,7 @@ def test_the_terms_are_stored_with_the_verdict(desk: Desk) -> None:
     stored = {name: desk.row(name).state.hand_terms for name in ("ada", "bob", "cyd")}
     assert stored["bob"] is None
     assert (stored["ada"], stored["cyd"]) == (
-        HandTerms(TermsKind.END, "1y", "reject", "house/academic"),
+        HandTerms(TermsKind.END, AccessEnd("1y", "reject", "house/academic")),
         HandTerms(TermsKind.UNKNOWN, missing=("person.models",)),
     )
     assert desk.row("ada").state.verdict == ("human", "house", "vip", bundle.policies[0].digest)

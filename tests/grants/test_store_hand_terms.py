@@ -10,8 +10,8 @@ from hf_gate.core.events.events import (
     decode_event,
     encode_event,
 )
+from hf_gate.core.people.access_end import AccessEnd, HandTerms, TermsKind
 from hf_gate.core.people.grants import GrantTerms
-from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.store.writing.state_columns import decode_hand_terms, encode_hand_terms
 from tests.kits.stores import sqlite_place as place
 from tests.kits.stores import store
@@ -23,18 +23,21 @@ __all__ = ["place", "store"]
     st.builds(
         HandTerms,
         st.sampled_from(TermsKind),
-        st.none() | st.text(max_size=20),
-        st.sampled_from((None, "reset", "reject", "human")),
-        st.none() | st.text(max_size=20),
+        st.builds(
+            AccessEnd,
+            st.none() | st.text(max_size=20),
+            st.sampled_from(("reset", "reject")),
+            st.text(max_size=20),
+            st.none() | st.just(GrantTerms(until=("tables.dua.expires",))),
+        ),
         st.lists(st.text(max_size=10), max_size=3).map(tuple),
         st.none() | st.just("d" * 64),
-        st.none() | st.just(GrantTerms(until=("tables.dua.expires",))),
     )
 )
 def test_terms_survive_the_store_and_the_ledger_without_their_document(terms: HandTerms) -> None:
     kept = terms.without_document
     assert kept.token == terms.token
-    assert kept.document is None
+    assert kept.end.terms is None
     assert decode_hand_terms(encode_hand_terms(kept)) == kept
     event = VerdictReached(action="human", rule="rest", hand_terms=kept)
     assert decode_event(encode_event(event)) == event

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.hand_terms import end_of_terms
+from hf_gate.core.people.access_end import end_of_terms
 from hf_gate.core.people.members import RunAuthor
 from hf_gate.core.requests import Target
 from hf_gate.decisions.service.decision_sender import DecisionSender

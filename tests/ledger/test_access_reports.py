@@ -15,7 +15,7 @@ from hf_gate.base.timestamps import to_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.events.event_descriptions import describe_event
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.people.hand_terms import HandTerms, TermsKind, end_of_terms
+from hf_gate.core.people.access_end import AccessEnd, HandTerms, TermsKind, end_of_terms
 from hf_gate.core.requests import Target
 from hf_gate.core.stored_rows import entry_about
 from hf_gate.decisions.service.decision_sender import DecisionSender
@@ -243,5 +243,10 @@ def test_a_renewal_by_the_rules_names_the_new_row(renewed: tuple[AgreementScene,
 
 
 def test_terms_of_two_people_are_equal_though_they_rest_on_different_rows() -> None:
-    one, other = (HandTerms(TermsKind.END, "1y", rests_on={"dua": {"table": "a", "row": row}}) for row in "xy")
-    assert (one == other, hash(one) == hash(other), one == HandTerms(TermsKind.END, "2y")) == (True, True, False)
+    ends = (AccessEnd("1y", rests_on={"dua": {"table": "a", "row": row}}) for row in "xy")
+    one, other = (HandTerms(TermsKind.END, end) for end in ends)
+    assert (one == other, hash(one) == hash(other), one == HandTerms(TermsKind.END, AccessEnd("2y"))) == (
+        True,
+        True,
+        False,
+    )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.core.changes import Change, ChangeReason
-from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.core.people.access_end import AccessEnd
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.verdicts.plan import guards, render
 from hf_gate.verdicts.plan.model import Plan, build_plan, decode_plan, digest_plan, encode_plan
@@ -84,9 +84,9 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
         ({"before": ""}, "'' is not a status"),
         ({"answers_digest": "abc"}, "'abc' is not a digest"),
         ({"identity_digest": "no digest"}, "'no digest' is not a digest"),
-        ({"end": GrantEnd("soon")}, "until 'soon'"),
-        ({"end": GrantEnd("30d,0d")}, "until '30d,0d'"),
-        ({"end": GrantEnd("30d", "accept")}, "at_end 'accept'"),
+        ({"end": AccessEnd("soon")}, "until 'soon'"),
+        ({"end": AccessEnd("30d,0d")}, "until '30d,0d'"),
+        ({"end": AccessEnd("30d", "accept")}, "at_end 'accept'"),
         ({"repo": "../../x"}, "'../../x' is not a repo id"),
         ({"repo_type": "datasets"}, "'datasets' is not a repo type"),
         ({"asked_at": "lately"}, "asked_at 'lately'"),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hf_gate.base.ids import Repo, RepoType, name_person
-from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.core.people.access_end import AccessEnd
 
 from .lifecycle import VERB_FOR_STATUS, Status
 from .runs import END_GUARD, ChangeOrigin
@@ -43,7 +43,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None
     policy_digest: str | None
     because: list[ChangeReason]
-    end: GrantEnd | None = None  # of the access that it gives
+    end: AccessEnd | None = None  # of the access that it gives
     is_sudden: bool = False  # an end that counts towards the guard `end`; see `RequestState.is_sudden_end`
     row: int
 

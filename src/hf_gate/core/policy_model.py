@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct, field
 
 from hf_gate.base.timestamps import to_iso
+from hf_gate.core.people.access_end import NO_HAND_TERMS, HandTerms
 from hf_gate.core.people.grants import Duration, GrantCondition
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms
 
 from .lifecycle import Status
 

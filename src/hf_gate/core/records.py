@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from hf_gate.base.ids import Repo, RepoType
-from hf_gate.core.people.hand_terms import TermsKind
+from hf_gate.core.people.access_end import TermsKind
 
 from .outcomes import OutcomeKind
 from .turns import HealthState, TurnEnd

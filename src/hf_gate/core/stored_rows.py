@@ -16,7 +16,7 @@ from hf_gate.core.events.events import AnyEvent, LedgerEntry, Private, RequestSe
 from hf_gate.core.events.grant_origin import PastState
 from hf_gate.core.events.ledger import LedgerLink
 from hf_gate.core.events.request_state import RecordUpdate, RequestState, apply_event
-from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.access_end import HandTerms
 from hf_gate.core.people.members import Member
 
 from .lifecycle import Status

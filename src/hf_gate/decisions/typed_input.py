@@ -12,8 +12,8 @@ from hf_gate.base.display_text import SURROGATE
 from hf_gate.core.events.events import KINDS
 from hf_gate.core.lifecycle import VERBS_WITH_REASON
 from hf_gate.core.parsing.literals import InvalidLiteralError, parse_until
+from hf_gate.core.people.access_end import NO_END_WORD
 from hf_gate.core.people.grants import parse_grant_end
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.requests import check_reason
 from hf_gate.errors import UsageError
 

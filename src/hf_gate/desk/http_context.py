@@ -299,7 +299,7 @@ def _environment() -> Environment:
         "n": lambda number: f"{number:,}",
         "counted": pluralize,
         "label": label_action,
-        "at_end": lambda action: AT_END[action or "reset"],
+        "at_end": AT_END.__getitem__,
         "day": lambda day: format_day(date.fromisoformat(day)),
         "wait_words": formatting.format_wait,
         "rule_lines": render_explanation,

@@ -19,8 +19,8 @@ from hf_gate.base.ids import Repo, group_by_repo
 from hf_gate.base.timestamps import from_ms, ms_to_iso
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import Query
+from hf_gate.core.people.access_end import EarlierEnd
 from hf_gate.core.people.approvals import Approval, ApprovedEnd, Approver, Quorum, is_current
-from hf_gate.core.people.hand_terms import EarlierEnd
 from hf_gate.core.records import ApprovalRecord, ApprovalsRecord
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.settings.service.workspace import Workspace

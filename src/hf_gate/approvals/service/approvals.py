@@ -30,6 +30,7 @@ from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.parsing.literals import matches_any
+from hf_gate.core.people.access_end import EarlierEnd
 from hf_gate.core.people.approvals import (
     Approval,
     ApprovedEnd,
@@ -40,7 +41,6 @@ from hf_gate.core.people.approvals import (
     is_current,
     why_not_counted,
 )
-from hf_gate.core.people.hand_terms import EarlierEnd
 from hf_gate.core.people.members import Member, MemberRole
 from hf_gate.core.people.standing import Beginning
 from hf_gate.core.request_version import RequestVersion

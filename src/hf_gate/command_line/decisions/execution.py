@@ -17,8 +17,8 @@ from hf_gate.command_line.output import Format, Output, StyledLine, clock_advice
 from hf_gate.command_line.progress import Progress
 from hf_gate.command_line.workspace_opening import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
+from hf_gate.core.people.access_end import NO_END_WORD
 from hf_gate.core.people.grants import format_last_day, parse_grant_end
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import OutcomeRecord
 from hf_gate.core.runs import UNSETTLED, ChangeOrigin, ChangeState
 from hf_gate.decisions.records import outcome_of_change, outcome_record, outcomes_record

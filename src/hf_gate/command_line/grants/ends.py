@@ -20,8 +20,8 @@ from hf_gate.command_line.workspace_opening import find_actor, open_with_policie
 from hf_gate.config import parse_seconds
 from hf_gate.core.lifecycle import AT_END
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.access_end import NO_END_WORD
 from hf_gate.core.people.grants import format_last_day
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.records import GrantEndRecord
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.decisions.typed_input import parse_end
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from hf_gate.base.ids import Repo
     from hf_gate.command_line.framework import CommandContext
-    from hf_gate.core.people.hand_terms import HandTerms
+    from hf_gate.core.people.access_end import HandTerms
     from hf_gate.core.stored_rows import RequestRow
     from hf_gate.grants.service.ends.approved_ends import EndChanger
     from hf_gate.grants.service.ends.end_adoption import Adoption

@@ -11,15 +11,15 @@ import click
 
 from hf_gate.base.display_text import pluralize, to_one_line
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.people.grants import format_last_day, parse_grant_end
-from hf_gate.core.people.hand_terms import (
+from hf_gate.core.people.access_end import (
     NO_END_WORD,
     NO_HAND_TERMS,
-    GrantEnd,
+    AccessEnd,
     HandTerms,
     choose_end,
     end_of_terms,
 )
+from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.errors import EndNeeded, HfGateError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HINT = "Choose an end: --until 1y, --until 2027-06-30, or --until none."
 
 def make_end_chooser(
     context: CommandContext, workspace: Workspace, *, may_ask: bool
-) -> Callable[[Sequence[PendingDecision]], list[GrantEnd | None]]:
+) -> Callable[[Sequence[PendingDecision]], list[AccessEnd | None]]:
     """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
     from hf_gate.approvals.service.approvals import ApprovalCheck
     from hf_gate.grants.service.ends.terms_reader import load_terms_reader
@@ -40,7 +40,7 @@ def make_end_chooser(
     reader = load_terms_reader(workspace)
     check = ApprovalCheck(workspace)
 
-    def choose(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+    def choose(decisions: Sequence[PendingDecision]) -> list[AccessEnd | None]:
         now = workspace.clock.now()
         zone = workspace.zone
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
@@ -115,8 +115,8 @@ def _parse_typed_end(context: CommandContext, workspace: Workspace, text: str) -
 
 
 def check_shown_end(
-    workspace: Workspace, decisions: Sequence[PendingDecision], end: GrantEnd | None
-) -> list[GrantEnd | None]:
+    workspace: Workspace, decisions: Sequence[PendingDecision], end: AccessEnd | None
+) -> list[AccessEnd | None]:
     """Return the end that was shown, for each decision. Raises EndNeeded if it must not be given any more."""
     if end is None:
         return [None for _ in decisions]

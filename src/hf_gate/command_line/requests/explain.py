@@ -20,7 +20,7 @@ from hf_gate.command_line.targets import find_latest_request, read_targets
 from hf_gate.command_line.workspace_opening import open_workspace
 from hf_gate.core.events.event_descriptions import ORIGIN_PHRASES
 from hf_gate.core.lifecycle import Status, label_action
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms
+from hf_gate.core.people.access_end import NO_HAND_TERMS, HandTerms
 from hf_gate.core.stored_rows import unstored_row
 from hf_gate.errors import RequestNotFound, UsageError
 from hf_gate.policies.words.rule_phrases import describe_rule_of

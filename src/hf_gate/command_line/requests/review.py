@@ -28,7 +28,7 @@ from hf_gate.core.events.events import NoteWritten, kind_of
 from hf_gate.core.forms.forms import list_choice_labels
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms, end_of_terms
+from hf_gate.core.people.access_end import NO_HAND_TERMS, AccessEnd, HandTerms, end_of_terms
 from hf_gate.core.requests import target_of
 from hf_gate.decisions.records import outcome_record, outcomes_record
 from hf_gate.decisions.typed_input import parse_reason
@@ -67,7 +67,7 @@ class UnsentDecision(Struct, frozen=True):
     verb: str
     reason: str | None
     index: int
-    end: GrantEnd | None = None  # of an acceptance, as shown or chosen
+    end: AccessEnd | None = None  # of an acceptance, as shown or chosen
 
     def __str__(self) -> str:
         return f"{self.verb} {self.request.person}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.access_end import HandTerms
 
 from .request_state import RequestState
 

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import format_day, format_minute, from_ms
 from hf_gate.core.lifecycle import AT_END, label_action
+from hf_gate.core.people.access_end import NO_END_WORD
 from hf_gate.core.people.approvals import ApprovedEnd
 from hf_gate.core.people.grants import first_lapse, format_last_day
-from hf_gate.core.people.hand_terms import NO_END_WORD
 from hf_gate.core.runs import ChangeOrigin
 
 from . import events as e

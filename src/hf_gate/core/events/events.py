@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from hf_gate.base.decoding import make_json_decoder
-from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.access_end import HandTerms
 from hf_gate.core.people.standing import Beginning
 
 Private: TypeAlias = Mapping[str, Any]

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from hf_gate.base.timestamps import DAY_MS, to_ms
 from hf_gate.core.lifecycle import WITHDRAWN, Status
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.access_end import HandTerms
 from hf_gate.core.people.grants import first_lapse
-from hf_gate.core.people.hand_terms import HandTerms
 from hf_gate.core.request_version import ContentDigest
 from hf_gate.core.requests import AccessRequest, content_digest
 
@@ -72,6 +72,11 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     def has_end_by_person(self) -> bool:
         """Whether access ends when a person chose, and not because a condition is false."""
         return self.has_chosen_end and self.ends_at != self.lapses_at
+
+    @property
+    def end_action(self) -> str:
+        """What happens at the end of the access: `reset`, unless its rule says `reject`."""
+        return self.at_end or "reset"
 
     def is_sudden_end(self, now: int) -> bool:
         """Whether access that ends by `now` (ms) ends by a false condition, or by a date that a table moved to an
@@ -353,7 +358,7 @@ def current_end(state: RequestState) -> e.GrantDated:
     """Return the event that sets the end that a grant has already."""
     return e.GrantDated(
         until=state.until,
-        at_end=state.at_end or "reset",
+        at_end=state.end_action,
         rule=state.until_rule,
         cause=state.until_cause,
         terms=state.terms,

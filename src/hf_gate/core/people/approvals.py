@@ -31,8 +31,8 @@ from msgspec import Struct
 from hf_gate.base.timestamps import format_day
 from hf_gate.core.request_version import RequestVersion
 
+from .access_end import NO_END_WORD, AccessEnd, is_later
 from .grants import format_last_day, parse_grant_end, read_duration
-from .hand_terms import NO_END_WORD, GrantEnd, is_later
 from .members import KEY_ACTOR
 
 PROMOTED_SETTING: Final = "promoted policies"
@@ -89,7 +89,7 @@ def _describe_part(written: str, zone: tzinfo) -> str:
     return f"until {format_last_day(written, zone) if 'T' in written else format_day(date.fromisoformat(written))}"
 
 
-def approved_end_of(end: GrantEnd | None) -> ApprovedEnd:
+def approved_end_of(end: AccessEnd | None) -> ApprovedEnd:
     """Return what a person agrees to who gives access with this end."""
     if end is None:
         return ApprovedEnd()

@@ -13,10 +13,10 @@ from msgspec import Struct, field
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events import events as e
-from hf_gate.core.people.hand_terms import (
+from hf_gate.core.people.access_end import (
     NO_END_WORD,
     NO_HAND_TERMS,
-    GrantEnd,
+    AccessEnd,
     HandTerms,
     TermsKind,
     choose_end,
@@ -49,13 +49,13 @@ class BulkEnds(Struct, frozen=True):
     now: datetime = from_ms(0)
     zone: tzinfo = UTC
 
-    def end_of(self, terms: HandTerms) -> GrantEnd | None:
+    def end_of(self, terms: HandTerms) -> AccessEnd | None:
         """Return the end of one acceptance; None if it has none."""
         if not (self.for_all or terms.needs_choice):
             return end_of_terms(terms)
         return choose_end(terms, self.chosen or NO_END_WORD, self.now, self.zone)
 
-    def assign(self, rows: Sequence[RequestRow]) -> Mapping[int, GrantEnd | None]:
+    def assign(self, rows: Sequence[RequestRow]) -> Mapping[int, AccessEnd | None]:
         """Return the end of each request by row id, without those whose terms are no longer those that were shown."""
         if self.read is None:
             return dict.fromkeys(row.id for row in rows)
@@ -83,11 +83,11 @@ class BulkEnds(Struct, frozen=True):
             return not terms.needs_choice
         return (row.state.hand_terms or NO_HAND_TERMS).token == terms.token
 
-    def _end_of_unshown(self, row: RequestRow, terms: HandTerms) -> GrantEnd | None:
+    def _end_of_unshown(self, row: RequestRow, terms: HandTerms) -> AccessEnd | None:
         """Return the end that a person chose, or the end of the rules if that is known by now and earlier."""
         is_asked = self._was_asked(row) and not self.for_all and self.chosen is not None
         if is_asked and (
-            terms.kind is not TermsKind.END or not is_later(self.chosen, terms.until, self.now, self.zone)
+            terms.kind is not TermsKind.END or not is_later(self.chosen, terms.end.written, self.now, self.zone)
         ):
             return choose_end(terms, self.chosen or NO_END_WORD, self.now, self.zone)
         return self.end_of(terms)

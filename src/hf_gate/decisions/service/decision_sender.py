@@ -23,8 +23,8 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import diff_record
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
+from hf_gate.core.people.access_end import NO_END, NO_END_WORD, AccessEnd, choose_end
 from hf_gate.core.people.approvals import Approver
-from hf_gate.core.people.hand_terms import NO_END, NO_END_WORD, GrantEnd, choose_end
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.ports import ClockPort, HubPort, SendPort
 from hf_gate.core.requests import AccessRequest, Decision, Target
@@ -105,7 +105,7 @@ class DecisionSender(Struct):
     author: RunAuthor = NO_AUTHOR
     progress: Callable[[int], None] = lambda _: None
     notify: Callable[[str], None] = lambda _: None
-    choose_ends: Callable[[Sequence[PendingDecision]], Sequence[GrantEnd | None]] | None = None
+    choose_ends: Callable[[Sequence[PendingDecision]], Sequence[AccessEnd | None]] | None = None
     is_preview: bool = False
 
     def decide(self, targets: Sequence[DecisionTarget], choice: Choice, *, run_id: str) -> DecisionResult:
@@ -222,7 +222,7 @@ class DecisionSender(Struct):
                 refused = OutcomeKind.REFUSED
                 decision.early_outcome = build_outcome(refused, decision.repo, decision.target, ERASED_HAS_NO_END)
 
-    def _apply_chosen_end(self, written: str, decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+    def _apply_chosen_end(self, written: str, decisions: Sequence[PendingDecision]) -> list[AccessEnd | None]:
         """Return the end that a person chose, for each decision with the other terms that the rules set."""
         now = self.clock.now()
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)

@@ -14,7 +14,7 @@ from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome, OutcomeKind
-from hf_gate.core.people.hand_terms import GrantEnd
+from hf_gate.core.people.access_end import AccessEnd
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.requests import Target
 from hf_gate.core.runs import ChangeOrigin, ChangeState
@@ -43,7 +43,7 @@ class DecisionTarget(Struct, frozen=True):
     repo: Repo
     target: Target
     reason: str | None = None
-    end: GrantEnd | None = None
+    end: AccessEnd | None = None
     queued: QueuedDecision | None = None
 
 

@@ -23,8 +23,8 @@ from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS
 from hf_gate.core.outcomes import Outcome, OutcomeKind
+from hf_gate.core.people.access_end import NO_END, NO_END_WORD, NO_HAND_TERMS, AccessEnd, choose_end, end_of_terms
 from hf_gate.core.people.approvals import Approver
-from hf_gate.core.people.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
 from hf_gate.core.people.members import KEY_ACTOR, Member, RunAuthor
 from hf_gate.core.queued_decisions import QueuedChange, QueuedDecision
 from hf_gate.core.requests import Target, target_of
@@ -163,7 +163,7 @@ class TrayService(Struct):
 
     def _choose_ends(
         self, rows: Sequence[RequestRow], request: DecisionRequest, now: datetime, renamed: set[str]
-    ) -> tuple[dict[int, GrantEnd | None], list[RequestRow]]:
+    ) -> tuple[dict[int, AccessEnd | None], list[RequestRow]]:
         """Return the end of each acceptance, and the rows whose terms are not those shown. Add to `renamed`.
 
         Raises an error if terms are not known and the person chose no end.
@@ -172,7 +172,7 @@ class TrayService(Struct):
             return {}, []
         zone = self.workspace.zone
         retermed = list[RequestRow]()
-        ends = dict[int, GrantEnd | None]()
+        ends = dict[int, AccessEnd | None]()
         shown = {
             row.id: terms for row in rows if (terms := self.terms.shown.find(request.versions[row.id], row.id, now))
         }
@@ -195,7 +195,7 @@ class TrayService(Struct):
             if "@" in rule:
                 renamed.add(rule)
             if end is None:
-                end = replace(NO_END, shown_at=terms.shown_at)
+                end = replace(NO_END, shown_at=terms.end.shown_at)
             ends[row.id] = end
         return ends, retermed
 
@@ -321,7 +321,7 @@ class TrayService(Struct):
         end = self._read_end(item.change.end, row, now) if item.verb == ACCEPT else None
         return DecisionTarget(row.repo, _target_of(row), item.change.reason, end, item)
 
-    def _read_end(self, end: GrantEnd | None, row: RequestRow, now: datetime) -> GrantEnd | None:
+    def _read_end(self, end: AccessEnd | None, row: RequestRow, now: datetime) -> AccessEnd | None:
         """Return the end of a queued acceptance as it was shown, for `SHOWN_FOR`.
 
         Later, the terms must still be the same.
@@ -347,7 +347,7 @@ class TrayService(Struct):
 
 
 def _make_waiting(
-    request: DecisionRequest, ident: str, at: int, hold: float | None, row: RequestRow, end: GrantEnd | None
+    request: DecisionRequest, ident: str, at: int, hold: float | None, row: RequestRow, end: AccessEnd | None
 ) -> tuple[RunRow, ChangeRow]:
     """Return a decision made at a time (ms) as a run with its change, which has what the person saw."""
     run = RunRow(

@@ -15,8 +15,8 @@ from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalCheck, as_
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.access_end import NO_END_WORD, NO_HAND_TERMS
 from hf_gate.core.people.grants import format_last_day, parse_grant_end
-from hf_gate.core.people.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.decisions.typed_input import NO_WORKSPACE
 from hf_gate.desk.http_context import HttpContext, Refused
@@ -74,8 +74,8 @@ def list_accept_choices(context: HttpContext, line: RequestLine) -> EndChoices:
     return replace(
         list_end_choices(context),
         by_rule=line.accept_until,
-        rule=terms.rule or "",
-        rule_at_end=terms.at_end or "reset",
+        rule=terms.end.rule_name,
+        rule_at_end=terms.end.at_end,
         why_choose=describe_terms_problem(terms),
     )
 

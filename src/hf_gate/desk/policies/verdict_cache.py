@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.access_end import HandTerms
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.policies.words.explanations import WhySentence
 

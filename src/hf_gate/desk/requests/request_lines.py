@@ -18,7 +18,7 @@ from hf_gate.core.forms.forms import collapse_whitespace, form_from_json
 from hf_gate.core.forms.roles import Role, role_of
 from hf_gate.core.lifecycle import MOVES, VERB_FOR_STATUS, VERBS, Status, label_action
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.hand_terms import HandTerms, TermsKind, end_of_terms
+from hf_gate.core.people.access_end import HandTerms, TermsKind, end_of_terms
 from hf_gate.core.queued_decisions import QueuedDecision
 from hf_gate.core.runs import FAILED
 from hf_gate.core.stored_rows import Identity, RepoRow, RequestRow

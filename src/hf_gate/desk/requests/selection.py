@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from hf_gate.core.forms.roles import Role
 from hf_gate.core.lifecycle import MOVES, STATUSES, VERBS
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, end_of_terms
+from hf_gate.core.people.access_end import NO_HAND_TERMS, HandTerms, end_of_terms
 from hf_gate.core.stored_rows import (
     GONE,
     IN_RUN,
@@ -327,7 +327,7 @@ def summarize_ends(context: HttpContext, terms: Mapping[HandTerms, int]) -> EndS
         EndCount(
             n,
             _day_of(context, each),
-            each.rule or "",
+            each.end.rule_name,
             describe_terms_problem(each),
         )
         for each, n in counted[:_MAX_NAMED]

@@ -114,8 +114,8 @@ def _evaluate(
             verdict = trace_named_rules(policy_set.evaluator, verdict, case.facts, bound, redact)
             summary = _summarize(explain_verdict(verdict, now, workspace.zone, status), status)
             if summary.terms is not None:
-                rests_on = find_rows_of_terms(summary.terms.document, case)
-                summary = replace(summary, terms=replace(summary.terms, rests_on=rests_on))
+                rests_on = find_rows_of_terms(summary.terms.end.terms, case)
+                summary = replace(summary, terms=summary.terms.with_end(rests_on=rests_on))
             end = times.next_evaluation(case.facts)
             app_state.verdicts.keep(case.row, basis, to_ms(now), end, summary, hides=hides)
             found[case.row.id] = summary

@@ -88,4 +88,4 @@ def describe_access_end(row: RequestRow, now: datetime, zone: tzinfo) -> str:
         words += ", because a condition is false"
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule {state.until_rule}"
     rule = ", chosen by a person" if state.has_end_by_person else rule
-    return f"{words}, then {AT_END[state.at_end or 'reset']}{rule}"
+    return f"{words}, then {AT_END[state.end_action]}{rule}"

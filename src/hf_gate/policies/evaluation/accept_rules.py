@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
+from hf_gate.core.people.access_end import NO_HAND_TERMS, AccessEnd, HandTerms, TermsKind
 from hf_gate.core.policy_model import Action, FactEnd, Policy, Rule, Until
 from hf_gate.policies.expressions.expressions import BoundFacts, Condition, evaluate_condition
 
@@ -86,14 +87,14 @@ def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: Evaluatio
         (opinion for opinion in opinions if opinion.until is not None or opinion.keep_while),
         key=lambda one: (_end_or_never(one.until, moment), one.policy),
     )
-    return HandTerms(
-        kind,
+    end = AccessEnd(
         ",".join(sorted({str(end) for end in ends})) or None,
-        None if verdict.at_end is None else str(verdict.at_end),
-        f"{first.policy}/{first.rule}" if kind is not TermsKind.FALSE else verdict.unmet[0],
-        digest=None if document is None else document.digest,
-        document=document,
+        rule=f"{first.policy}/{first.rule}" if kind is not TermsKind.FALSE else verdict.unmet[0],
+        terms=document,
     )
+    if verdict.at_end is not None:
+        end = replace(end, at_end=str(verdict.at_end))
+    return HandTerms(kind, end, digest=None if document is None else document.digest)
 
 
 def _end_or_never(until: Until | None, moment: EvaluationTime) -> datetime:

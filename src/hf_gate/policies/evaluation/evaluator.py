@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, HandTerms
+from hf_gate.core.people.access_end import NO_HAND_TERMS, HandTerms
 from hf_gate.core.policy_model import (
     Abstention,
     Action,

@@ -12,7 +12,7 @@ import msgspec
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.ids import Repo, RepoType
 from hf_gate.core.events.request_state import RequestState
-from hf_gate.core.people.hand_terms import HandTerms
+from hf_gate.core.people.access_end import HandTerms
 from hf_gate.store.sql import Database, Row
 
 StoredVerdict: TypeAlias = tuple[

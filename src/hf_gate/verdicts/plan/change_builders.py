@@ -15,7 +15,7 @@ from hf_gate.core.changes import Change, ChangeReason
 from hf_gate.core.events.events import VerdictReached
 from hf_gate.core.events.request_state import RequestState
 from hf_gate.core.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
-from hf_gate.core.people.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms
+from hf_gate.core.people.access_end import NO_HAND_TERMS, AccessEnd, HandTerms
 from hf_gate.core.policy_model import ConditionTrace, Verdict
 from hf_gate.core.requests import AccessRequest, Target, content_digest
 from hf_gate.policies.checks.reasons import fill_reason
@@ -47,7 +47,7 @@ def make_change(
     policy: str | None = None,
     policy_digest: str | None = None,
     because: Sequence[ChangeReason] = (),
-    end: GrantEnd | None = None,
+    end: AccessEnd | None = None,
 ) -> Change:
     """Build the change of a request to another status."""
     request = subject.request
@@ -77,7 +77,7 @@ def make_change(
 
 
 def make_change_without_request(
-    repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, end: GrantEnd | None = None
+    repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, end: AccessEnd | None = None
 ) -> Change:
     """Build the change of a person without a request on the Hub, from what the caller knows."""
     return Change(
@@ -134,10 +134,10 @@ def change_for_verdict(subject: PlanSubject, verdict: Verdict, why: Iterable[Con
     )
 
 
-def _end_of_verdict(verdict: Verdict) -> GrantEnd | None:
+def _end_of_verdict(verdict: Verdict) -> AccessEnd | None:
     """Return the end that the rules of a verdict set; None if they set none."""
     until = ",".join(sorted(map(str, ends_of(verdict))))
-    end = GrantEnd(until or None, rule=f"{verdict.policy}/{verdict.rule}", terms=terms_of(verdict))
+    end = AccessEnd(until or None, rule=f"{verdict.policy}/{verdict.rule}", terms=terms_of(verdict))
     if end.gives_none:
         return None
     return end if verdict.at_end is None else replace(end, at_end=str(verdict.at_end))
@@ -191,7 +191,7 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     """
     state = subject.state
     request = subject.request
-    after = STATUS_AFTER_VERB.get(state.at_end or "reset")
+    after = STATUS_AFTER_VERB.get(state.end_action)
     end = state.ends_at
     now = at.timestamp() * 1000
     if after is None or state.status != Status.ACCEPTED or end is None or state.open_after is not None:

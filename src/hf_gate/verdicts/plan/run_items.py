@@ -10,7 +10,7 @@ from msgspec import Struct
 from hf_gate.base.ids import Repo
 from hf_gate.core.changes import Change
 from hf_gate.core.outcomes import OutcomeKind
-from hf_gate.core.people.hand_terms import EarlierEnd, GrantEnd, shorten_end
+from hf_gate.core.people.access_end import AccessEnd, EarlierEnd, shorten_end
 from hf_gate.core.requests import AccessRequest, Target
 from hf_gate.core.stored_rows import RequestRow
 
@@ -45,7 +45,7 @@ class RunItem(Struct, frozen=True):
 
     def shorten(self, approved: Sequence[EarlierEnd]) -> RunItem:
         """Return an acceptance whose access also ends when others approved it, whatever its rule sets later."""
-        end = shorten_end(self.change.end or GrantEnd(None, rule=self.change.rule_label), approved)
+        end = shorten_end(self.change.end or AccessEnd(None, rule=self.change.rule_label), approved)
         return msgspec.structs.replace(self, change=msgspec.structs.replace(self.change, end=end))
 
 

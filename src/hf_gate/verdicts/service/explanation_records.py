@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from hf_gate.base.timestamps import ms_to_iso, to_iso
 from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.access_end import HandTerms, end_of_terms
 from hf_gate.core.people.grants import parse_grant_end
-from hf_gate.core.people.hand_terms import HandTerms, end_of_terms
 from hf_gate.core.policy_model import Action, ConditionFlip, Opinion, PolicyMode, Trust
 from hf_gate.core.records import Count, Record, RecordedVerdict, RequestReference, TermsRecord, Time
 from hf_gate.policies.words.explanations import Explanation, explain_verdict
@@ -231,9 +231,9 @@ def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
     end = end_of_terms(terms)
     return TermsRecord(
         kind=terms.kind,
-        until=terms.until,
+        until=terms.end.written,
         ends_at=None if end is None or end.written is None else to_iso(parse_grant_end(end.written, now, zone)),
-        at_end=terms.at_end,
-        rule=terms.rule,
+        at_end=terms.end.at_end if terms.end.rule_name else None,
+        rule=terms.end.rule_name or None,
         missing=list(terms.missing),
     )

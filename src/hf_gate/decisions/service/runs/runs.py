@@ -16,8 +16,8 @@ from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.access_end import AccessEnd
 from hf_gate.core.people.grants import GrantTerms, first_lapse
-from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.policy_model import Policy
 from hf_gate.core.runs import ChangeOrigin, ChangeState, RunKind, RunState
@@ -293,7 +293,7 @@ def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | No
     same = None
     if end is not None:
         rule = end.rule or ChangeOrigin.UNDO
-        same = GrantEnd(ms_to_iso(end.until), end.at_end, rule, terms, is_chosen=end.is_chosen)
+        same = AccessEnd(ms_to_iso(end.until), end.at_end, rule, terms, is_chosen=end.is_chosen)
     return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, end=same)
 
 
@@ -310,7 +310,7 @@ def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, 
     )
 
 
-def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: GrantEnd | None = None) -> Change:
+def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: AccessEnd | None = None) -> Change:
     """Return the change of a person's decision about one stored request."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="Read it again: hf-gate sync --full")

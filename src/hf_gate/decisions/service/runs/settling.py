@@ -18,8 +18,8 @@ from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import RecordUpdate, diff_record, is_renewed_outside
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
+from hf_gate.core.people.access_end import AccessEnd
 from hf_gate.core.people.grants import GrantTerms, fix_terms, parse_grant_end
-from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.core.request_version import RequestVersion
 from hf_gate.core.requests import AccessRequest, Target, version_of_record
 from hf_gate.core.runs import ChangeOrigin
@@ -199,7 +199,7 @@ def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinf
     return entries
 
 
-def find_given_end(settled: SettledItem) -> GrantEnd | None:
+def find_given_end(settled: SettledItem) -> AccessEnd | None:
     """Return the end of the access that an outcome gave; None if it gave none, or access without an end."""
     change = settled.item.change
     is_accepted = settled.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED

@@ -10,8 +10,8 @@ from msgspec import Struct
 from hf_gate.approvals.rows.approvals import delete_approvals
 from hf_gate.approvals.service.approvals import ApprovalBook, ApprovalCheck, ProposedApproval, approve
 from hf_gate.core.outcomes import OutcomeKind
+from hf_gate.core.people.access_end import AccessEnd
 from hf_gate.core.people.approvals import Approver, Quorum, approved_end_of
-from hf_gate.core.people.hand_terms import GrantEnd
 from hf_gate.grants.rows import read_terms
 from hf_gate.store.writing.writer import Writer
 
@@ -68,7 +68,7 @@ class EndChanger(Struct, frozen=True):
             quorum = quorums.get(change.row.id)
             if quorum is None:
                 continue
-            end = approved_end_of(GrantEnd(change.format_day(workspace.zone), terms=change.terms))
+            end = approved_end_of(AccessEnd(change.format_day(workspace.zone), terms=change.terms))
             asked = ProposedApproval(change.row, change.row.version, quorum, end, self.approver)
             if quorum.problem:
                 held.append(HeldChange(change, OutcomeKind.REFUSED, quorum.problem))

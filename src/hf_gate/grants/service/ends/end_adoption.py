@@ -19,8 +19,8 @@ from hf_gate.base.timestamps import from_ms
 from hf_gate.core.events import events as e
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import NO_END, Query, one_of
+from hf_gate.core.people.access_end import HandTerms, TermsKind
 from hf_gate.core.people.grants import GrantTerms
-from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.stored_rows import RequestRow
 from hf_gate.grants.rows import count_endless, read_set_ends, read_terms
 from hf_gate.settings.service.workspace import Workspace
@@ -107,9 +107,8 @@ def _sets_same_end(known: e.GrantDated, old: GrantTerms | None, hand_terms: Hand
     """Tell whether the rules set the end, the conditions and the notices that they set before,
     whatever the dates are.
     """
-    new = hand_terms.document
-    shapes = [None if one is None else one.shape for one in (old, new)]
-    return shapes[0] == shapes[1] and _fixed_parts(known.written) == _fixed_parts(hand_terms.until)
+    shapes = [None if one is None else one.shape for one in (old, hand_terms.end.terms)]
+    return shapes[0] == shapes[1] and _fixed_parts(known.written) == _fixed_parts(hand_terms.end.written)
 
 
 def _fixed_parts(written: str | None) -> list[str]:
@@ -130,7 +129,7 @@ def _adopt(
     if hand_terms.kind is not TermsKind.END:
         adoption.leave(row, _WHY_LEFT.get(hand_terms.kind, "no rule sets an end"))
         return
-    change = change_by_rules(row, hand_terms, since, now, zone, "adopt")
+    change = change_by_rules(row, hand_terms.end, since, now, zone, "adopt")
     if is_same or change.is_known:
         adoption.leave(row, "the same end as now")
     else:

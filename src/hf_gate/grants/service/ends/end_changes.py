@@ -18,8 +18,8 @@ from hf_gate.core.end_rows import EndRows, list_table_versions
 from hf_gate.core.events import events as e
 from hf_gate.core.events.request_state import current_end
 from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.access_end import AccessEnd, HandTerms, TermsKind
 from hf_gate.core.people.grants import GrantTerms, fix_terms, last_day, parse_grant_end, with_chosen_end
-from hf_gate.core.people.hand_terms import HandTerms, TermsKind
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.core.stored_rows import RequestRow, entry_about
 from hf_gate.errors import UsageError
@@ -120,7 +120,7 @@ def change_end_by_hand(store: Store, row: RequestRow, written: str | None, since
     terms = None if terms is None else fix_terms(terms, since, zone)
     event = e.GrantDated(
         until=until,
-        at_end=state.at_end or "reset",
+        at_end=state.end_action,
         rule=state.until_rule or ChangeOrigin.DIRECT,
         written=written,
         terms=None if terms is None else terms.digest,
@@ -138,27 +138,27 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
             f"The end of access of {row.person.identity.username or 'this person'} is {why}; nothing was changed.",
             hint="Give an end: --until 1y, or --until 2028-11-30.",
         )
-    return change_by_rules(row, hand_terms, now, now, zone, "adopt")
+    return change_by_rules(row, hand_terms.end, now, now, zone, "adopt")
 
 
 def change_by_rules(
-    row: RequestRow, hand_terms: HandTerms, since: datetime, now: datetime, zone: tzinfo, cause: str
+    row: RequestRow, end: AccessEnd, since: datetime, now: datetime, zone: tzinfo, cause: str
 ) -> EndChange:
     """Return the end by rules, counted from `since`. An end that has passed becomes one in 7 days."""
-    terms = None if hand_terms.document is None else fix_terms(hand_terms.document, since, zone)
+    terms = None if end.terms is None else fix_terms(end.terms, since, zone)
     until = None
-    if hand_terms.until is not None:
-        until = max(to_ms(parse_grant_end(hand_terms.until, since, zone)), to_ms(now + _SOONEST))
+    if end.written is not None:
+        until = max(to_ms(parse_grant_end(end.written, since, zone)), to_ms(now + _SOONEST))
     event = e.GrantDated(
         until=until,
-        at_end=hand_terms.at_end or "reset",
-        rule=hand_terms.rule,
-        written=hand_terms.until,
+        at_end=end.at_end,
+        rule=end.rule,
+        written=end.written,
         terms=None if terms is None else terms.digest,
         cause=cause,
-        lists=list_table_versions(hand_terms.rests_on),
+        lists=list_table_versions(end.rests_on),
     )
-    return EndChange(row, event, terms, hand_terms.rests_on)
+    return EndChange(row, event, terms, end.rests_on)
 
 
 def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:

@@ -18,15 +18,15 @@ from hf_gate.approvals.service.approval_status import find_earlier_ends
 from hf_gate.approvals.service.quorum_rules import BundleReader
 from hf_gate.base.ids import Repo, group_by_repo
 from hf_gate.base.timestamps import DAY_MS, to_ms
-from hf_gate.core.people.approvals import approved_end_of
-from hf_gate.core.people.hand_terms import (
+from hf_gate.core.people.access_end import (
     NO_HAND_TERMS,
-    GrantEnd,
+    AccessEnd,
     HandTerms,
     TermsKind,
     end_of_terms,
     shorten_terms,
 )
+from hf_gate.core.people.approvals import approved_end_of
 from hf_gate.core.policy_model import PolicyMode
 from hf_gate.core.stored_rows import RepoRow, RequestRow
 from hf_gate.errors import Guarded, HfGateError, UsageError
@@ -68,7 +68,7 @@ class ShownTerms:
     def find(self, name: str, ident: int, now: datetime) -> HandTerms | None:
         """Return the terms that were shown under a name; None if that was too long ago, or in another process."""
         terms = self._shown.get((name, ident))
-        return terms if terms is not None and is_valid_at(terms.shown_at, now) else None
+        return terms if terms is not None and is_valid_at(terms.end.shown_at, now) else None
 
 
 class TermsReader(Struct, frozen=True):
@@ -120,7 +120,7 @@ class TermsReader(Struct, frozen=True):
         rows = [row for row in self.workspace.store.repos() if str(row.repo) == repo]
         return self.without_request(rows[0].repo) if rows else NO_HAND_TERMS
 
-    def check_end(self, repo: Repo, end: GrantEnd) -> GrantEnd:
+    def check_end(self, repo: Repo, end: AccessEnd) -> AccessEnd:
         """Return an end as it was shown; its rule is named with its version if the policy changed since.
 
         Raises Guarded if the policy no longer applies at the repo, and UnreadablePolicies.
@@ -158,19 +158,19 @@ class TermsReader(Struct, frozen=True):
         except HfGateError:
             return {row.id: NO_POLICIES for row in rows}
         if policies is None or not policies.evaluator.sets_terms_by_hand:
-            return dict.fromkeys((row.id for row in rows), replace(NO_HAND_TERMS, shown_at=to_ms(now)))
+            return dict.fromkeys((row.id for row in rows), mark_as_shown(NO_HAND_TERMS, {}, now))
         found = dict.fromkeys((row.id for row in rows), NO_RECORD)
         versions = _versions_of(policies)
         for case in build_inputs(self.workspace.store, policies, open_fact_sources(self.workspace), rows, now):
             terms = policies.evaluator.terms_by_hand(case.facts, now=now)
-            terms = replace(terms, rests_on=find_rows_of_terms(terms.document, case))
+            terms = terms.with_end(rests_on=find_rows_of_terms(terms.end.terms, case))
             found[case.row.id] = mark_as_shown(terms, versions, now)
         return found
 
 
 def mark_as_shown(terms: HandTerms, versions: Mapping[str, str], now: datetime) -> HandTerms:
     """Return terms with the version of their policy and the time at which a person is shown them."""
-    return replace(terms, version=versions.get(_policy_of(terms.rule or "")), shown_at=to_ms(now))
+    return terms.with_end(version=versions.get(_policy_of(terms.end.rule)), shown_at=to_ms(now))
 
 
 def _versions_of(policies: RepoPolicies | None) -> dict[str, str]:
@@ -217,9 +217,9 @@ def describe_terms_problem(terms: HandTerms) -> str:
         case TermsKind.UNKNOWN:
             return f"not known: {', '.join(map(_name_missing, terms.missing))}"
         case TermsKind.PAST:
-            return f"in the past ({terms.until}, rule {terms.rule})"
+            return f"in the past ({terms.end.written}, rule {terms.end.rule})"
         case TermsKind.FALSE:
-            return f"reached: rule {terms.rule} no longer holds"
+            return f"reached: rule {terms.end.rule} no longer holds"
         case _:
             return ""
 
@@ -240,7 +240,9 @@ def make_end_choice_error(who: str | None, terms: HandTerms) -> UsageError:
 def sort_terms(counted: Mapping[HandTerms, int]) -> list[tuple[HandTerms, int]]:
     """Return counted terms in order: first known ends, then no end, then those of which a person must choose."""
     order = [TermsKind.END, TermsKind.NO_END]
-    return sorted(
-        counted.items(),
-        key=lambda each: (order.index(each[0].kind) if each[0].kind in order else 2, each[0].until or "", -each[1]),
-    )
+
+    def key(counted_terms: tuple[HandTerms, int]) -> tuple[int, str, int]:
+        terms, n = counted_terms
+        return order.index(terms.kind) if terms.kind in order else len(order), terms.end.written or "", -n
+
+    return sorted(counted.items(), key=key)
