@@ -194,6 +194,14 @@ def test_the_end_is_the_one_of_two_columns_that_is_filled_in() -> None:
     assert [row["expires"] for row in rows_of(found)] == ["2030-06-30", "2030-01-01"]
 
 
+def test_dates_with_dots_are_days_months_and_years_and_the_list_says_so() -> None:
+    text = "username;from;expires\nada;1.2.2027;31.12.2027\nbob;;2. 3. 2028\ncy;;2028-01-01\ndi;;31.2.2027\n"
+    found = read_people_text(text.encode(), {})
+    assert [row["expires"] for row in rows_of(found)] == ["2027-12-31", "2028-03-02", "2028-01-01", "31.2.2027"]
+    assert rows_of(found)[0]["from"] == "2027-02-01"
+    assert found.notes == ["2 lines have a date such as 31.12.2027, read as day, month, year: 2, 3"]
+
+
 def test_formulas_markup_and_control_characters_are_text() -> None:
     found = read_people_text(b'username,note\nada,"=1+1"\nbob,<b>\x1b[31m</b>\n', {})
     assert [row["note"] for row in rows_of(found)] == ["=1+1", "<b>\x1b[31m</b>"]

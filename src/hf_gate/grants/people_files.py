@@ -9,6 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -52,6 +53,8 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("until", "end", "end_date", "valid_until", "expiry"), "expires"),
 }
 _HUB_WORDS: Final = re.compile(r"_(?:hugging_?face|hf)(?=_)")
+_DATES: Final = frozenset({"from", "expires"})
+_DOTTED_DAY: Final = re.compile(r"([0-9]{1,2})\.\s?([0-9]{1,2})\.\s?([0-9]{4})")
 
 
 class SheetLine(NamedTuple):
@@ -289,6 +292,7 @@ class MergedRows:
 
     def __init__(self, unit: str) -> None:
         self.problems: list[TableProblem] = []
+        self.dotted: set[int] = set()  # lines with a date such as 31.12.2027
         self._unit = unit
         self._rows: dict[int, dict[str, str]] = {}
         self._lines: dict[tuple[str, str], int] = {}
@@ -334,7 +338,12 @@ class MergedRows:
     def describe(self) -> list[str]:
         """Return which lines were merged, and which of their cells were not taken."""
         words = "repeats a row and was merged", "repeat a row and were merged"
-        return [*name_lines(self._merged, self._unit, *words), *limit_lines(self._differing, _MAX_NOTES)]
+        order = "a date such as 31.12.2027, read as day, month, year"
+        return [
+            *name_lines(self._merged, self._unit, *words),
+            *limit_lines(self._differing, _MAX_NOTES),
+            *name_lines(sorted(self.dotted), self._unit, f"has {order}", f"have {order}"),
+        ]
 
 
 def _shorten(text: str) -> str:
@@ -411,8 +420,11 @@ def _read_row(
     for name, meaning, cell in zip(header, meanings, cells, strict=False):
         text = cell.strip()
         column = _name_column(name, meaning)
+        if column in _DATES and (day := _read_dotted_day(text)):
+            rows.dotted.add(line)
+            text = day
         if column:
-            if text and found.get(column) and column in {"from", "expires"} and found[column] != text:
+            if text and found.get(column) and column in _DATES and found[column] != text:
                 rows.refuse(line, f"Two values of {column}: {found[column][:60]!r} and {text[:60]!r}.")
                 return None
             found[column] = found.get(column) or text
@@ -431,6 +443,15 @@ def _read_row(
             return None
         found[kind] = key
     return found
+
+
+def _read_dotted_day(text: str) -> str:
+    """Return a day such as 31.12.2027 as 2027-12-31; empty if the text is no such day of the calendar."""
+    parts = _DOTTED_DAY.fullmatch(text)
+    try:
+        return date(int(parts[3]), int(parts[2]), int(parts[1])).isoformat() if parts else ""
+    except ValueError:
+        return ""
 
 
 def classify_key(text: str) -> tuple[str, str]:
