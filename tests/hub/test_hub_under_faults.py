@@ -17,7 +17,6 @@ from hf_gate.errors import (
     NotGated,
     OutcomeUnknown,
     RepoMoved,
-    RepoNotFound,
     UnexpectedAnswer,
 )
 from hf_gate.testing import LocalHub
@@ -157,8 +156,9 @@ def test_an_unreadable_list_ends_with_a_reason_and_is_not_proved(
 
 def test_a_renamed_repo_is_not_followed_automatically(world: LocalWorld) -> None:
     world.local.set_faults(["rename_repo"])
-    with pytest.raises((RepoMoved, RepoNotFound)):
+    with pytest.raises(RepoMoved) as raised:
         world.hub.accept(world.repo, "p001")
+    assert raised.value.message.startswith(f"{world.repo} was moved: the Hub points to {world.repo}")
     assert world.moves() == Counter()
 
 

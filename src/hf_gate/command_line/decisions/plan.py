@@ -155,7 +155,8 @@ def _parse_time(text: str | None) -> datetime | None:
 
 def _next_lines(context: CommandContext, workspace: Workspace, made: Plan, path: Path | None) -> Iterator[str]:
     if path is not None:
-        yield f"{describe_saved(workspace, made, path)}  Next: {context.command_line('apply', str(path))}"
+        saved = describe_saved(workspace, made, path)
+        yield f"{saved}  Next: {context.command_line('apply', str(path))}" if made.changes else saved
     elif made.changes:
         save = context.command_line("plan", "--out", "plan.json")
         send = context.command_line("apply", "plan.json")

@@ -184,7 +184,8 @@ def _member_lines(record: MembersRecord) -> Iterator[str]:
         yield f"{record.removed} is removed, and all sessions of this member have ended."
     if record.confirmed:
         yield f"{record.confirmed} is confirmed and counts as a person of their own."
-    yield f"{record.owner}  owner" if record.owner else "The owner is unknown until a Hub account opens the desk."
+    unknown = "The owner is not stored yet: the account that ran hf-gate init becomes it when it opens the desk."
+    yield f"{record.owner}  owner" if record.owner else unknown
     for member in record.members:
         where = ", ".join(member.repos) or "all repos"
         new = f"  {member.membership}" if member.membership else ""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeGuard
+from urllib.parse import urljoin
 
-from hf_gate.base.ids import Repo
+from hf_gate.base.ids import Repo, parse_repo
+from hf_gate.base.network_hosts import PUBLIC_HUB
 from hf_gate.core.people.accounts import DECIDE_PERMISSION, READ_PERMISSION
 from hf_gate.errors import (
     LOGIN_ADVICE,
@@ -23,6 +25,7 @@ from hf_gate.errors import (
     RepoNotFound,
     RequestNotFound,
     UnexpectedAnswer,
+    UsageError,
 )
 
 from .codec import UnreadableBody, read_object
@@ -101,7 +104,15 @@ def _build_redirect_error(answer: Reply, where: str, details: dict[str, Any]) ->
     target = answer.headers.get("location", "")
     if answer.headers.get("x-hf-gate-foreign"):
         return ForeignOrigin(f"{where}: the Hub points to another host; nothing was sent there.", **details)
-    return RepoMoved(f"{where} was moved: the Hub points to {target[:200]!r}.", **details)
+    return RepoMoved(f"{where} was moved: the Hub points to {_name_target(target)}.", **details)
+
+
+def _name_target(location: str) -> str:
+    """Return the repo to which a redirect points, or the start of its address if that is no repo."""
+    try:
+        return str(parse_repo(urljoin(PUBLIC_HUB, location[:1000]), endpoint=None))
+    except (UsageError, ValueError):
+        return repr(location[:200])
 
 
 def _build_no_reply_error(answer: NoReply, where: str) -> HubError:
