@@ -1,4 +1,4 @@
-"""Writes the generated parts of the docs (code map, lifecycle, commands, facts, public names) and the statements that create a store.
+"""Writes the generated parts of the docs (code map, lifecycle, states, commands, facts, public names) and the statements that create a store.
 
 A generated part is between `<!-- generated: NAME -->` and `<!-- end generated -->`. `python tools/docs.py --check`
 writes nothing and exits with 1 if a part is out of date.
@@ -14,7 +14,10 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from hf_gate.core.state_table import StateTable
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "src" / "hf_gate"
@@ -83,6 +86,28 @@ def build_lifecycle() -> str:
 
 def _state_name(name: str) -> str:
     return "[*]" if name == "(no request)" else name
+
+
+# ---- states ----------------------------------------------------------------------------------------------------------
+
+
+def build_states() -> str:
+    """Return a table of the steps of each state table."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from hf_gate.core.letters.messages import MESSAGE_STATES
+    from hf_gate.core.runs import CHANGE_STATES, RUN_STATES
+
+    return "\n\n".join(
+        [_describe_states(RUN_STATES), _describe_states(CHANGE_STATES), _describe_states(MESSAGE_STATES)]
+    )
+
+
+def _describe_states(table: StateTable[Any, Any]) -> str:
+    rows = [f"| state of a {table.noun} | event and next state |", "|---|---|"]
+    for state in table.states:
+        steps = [f"{event}: `{each[state]}`" for event, each in table.steps.items() if state in each]
+        rows.append(f"| `{state}` | {', '.join(steps) or 'none'} |")
+    return "\n".join(rows)
 
 
 # ---- commands --------------------------------------------------------------------------------------------------------
@@ -207,6 +232,7 @@ def build_faults() -> str:
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "code map": build_code_map,
     "lifecycle": build_lifecycle,
+    "states": build_states,
     "command line": build_command_line,
     "public names": build_public_names,
     "facts": build_facts,
@@ -222,6 +248,7 @@ PAGES: Final = (
     "docs/api.md",
     "docs/facts.md",
     "docs/events.md",
+    "docs/internals/reliability.md",
     "docs/internals/scale.md",
     "docs/local-hub.md",
 )

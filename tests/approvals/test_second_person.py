@@ -19,7 +19,7 @@ import pytest
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.entry_records import text_of_entry
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
-from hf_gate.core.runs import RunKind, RunState
+from hf_gate.core.runs import RunEvent, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow
 from hf_gate.decisions.service.runs import runs
 from hf_gate.decisions.service.runs.run_executor import halt_run
@@ -203,7 +203,7 @@ def run_of(desk: Desk, ident: str, first: int, end: int, days: int) -> None:
         app_state.workspace.store, plan, run_id=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
     )
     app_state.workspace.store.request_stop(ident, "pause")
-    halt_run(app_state.workspace.store, run, "pause", to_ms(at))
+    halt_run(app_state.workspace.store, run, RunEvent("pause"), to_ms(at))
 
 
 def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Desk) -> None:

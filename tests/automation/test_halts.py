@@ -13,6 +13,7 @@ from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
+from hf_gate.core.runs import RunEvent
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.rows import delete_halts_of
 from hf_gate.decisions.service.direct_decisions import Choice
@@ -89,7 +90,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
     scene.store.request_stop(run.id, "stop")
-    halt_run(scene.store, scene.reload(run), "stop", to_ms(scene.clock.now()))
+    halt_run(scene.store, scene.reload(run), RunEvent("stop"), to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.workspace, scene.bundle.policies, policy, "lena")
     assert to_builtins(turn_result_record(scene.turn()))["halted"] == []

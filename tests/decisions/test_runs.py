@@ -18,8 +18,7 @@ from hf_gate.core.lifecycle import Status
 from hf_gate.core.outcomes import Outcome
 from hf_gate.core.people.members import Member, MemberRole, RunAuthor
 from hf_gate.core.requests import Decision, Target
-from hf_gate.core.runs import RunKind, RunState
-from hf_gate.core.stored_rows import RunRow
+from hf_gate.core.runs import RunEvent, RunKind
 from hf_gate.decisions.service.decision_sender import DecisionSender
 from hf_gate.decisions.service.direct_decisions import Choice, DecisionTarget
 from hf_gate.decisions.service.runs import runs as run_cases
@@ -143,12 +142,13 @@ def test_how_those_that_failed_are_tried_again_is_shown(asked: Desk) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
     ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
+    known = store.run(ident)
+    assert known is not None
     with store.writing() as write:  # as if the Hub had refused two and done the others
         states = [(n, "refused" if n < 3 else "done", "the Hub said no" if n < 3 else "") for n in range(1, 5)]
+        write.set_change_states(ident, [(n, "started", "") for n in range(1, 5)])
         write.set_change_states(ident, states)
-        write.write_run(
-            RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4)
-        )
+        write.move_run(known, RunEvent.END)
     said = text_of(lena.get(run).body)
     assert "the Hub said no" in said
     assert f"To plan 2 failed changes again: hf-gate runs retry {ident}" in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-import msgspec
 import pytest
 
 from hf_gate.core.events.events import (
@@ -18,7 +17,7 @@ from hf_gate.core.events.events import (
     decode_event,
 )
 from hf_gate.core.events.ledger import ChainBreak, Checkpoint, verify_chain
-from hf_gate.core.runs import UNSETTLED, ChangeState, RunKind, RunState
+from hf_gate.core.runs import UNSETTLED, ChangeState, RunEvent, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.errors import Guarded
 from hf_gate.store.removal import refuse_unsettled
@@ -73,11 +72,10 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     assert (store.run("r2"), store.run_of_plan("d2"), store.plan("d2")) == (None, None, None)
     assert list(store.changes("r1")) == changes
     with store.writing() as write:
-        write.set_change_states("r1", [(2, "started", ""), (3, "done", "told")])
+        write.set_change_states("r1", [(2, "started", ""), (3, "started", "")])
+        write.set_change_states("r1", [(3, "done", "told")])
         assert write.count_changes("r1") == {"planned": 1, "started": 1, "done": 1}
-        write.write_run(
-            msgspec.structs.replace(run, state=RunState.PAUSED, member="m_1", verbs={"accept": 3}, is_free=True)
-        )
+        write.move_run(run, RunEvent.PAUSE, member="m_1", verbs={"accept": 3}, is_free=True)
     assert [(row.n, row.state, row.why) for row in store.changes("r1", ("started", "done"))] == [
         (2, "started", ""),
         (3, "done", "told"),
@@ -88,6 +86,27 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     ]
     assert [row.id for row in read_runs_since(store, 5)] == ["r1"]
     assert (read_runs_since(store, 6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
+
+
+def test_no_process_overwrites_a_state_that_another_one_stored(store: Store) -> None:
+    store_records(store, EEG, [record(1)])
+    run = RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=RunState.READY, made_at=5, total=1)
+    with store.writing() as write:
+        write.write_run(run)
+        write.write_changes([ChangeRow(run="r1", n=1, repo=EEG, request=1, change=b"{}")])
+        write.set_change_states("r1", [(1, "started", "")])
+        write.set_change_states("r1", [(1, "done", "")])
+        paused = write.move_run(run, RunEvent.PAUSE)
+    for late in ("started", "planned", "open"):
+        with pytest.raises(Guarded, match="settled meanwhile; nothing was stored"), store.writing() as write:
+            write.set_change_states("r1", [(1, late, "")])
+    with pytest.raises(Guarded, match="no longer ready; nothing was stored"), store.writing() as write:
+        write.move_run(run, RunEvent.END)
+    with store.writing() as write:
+        over = write.move_run(paused, RunEvent.STOP)
+    with pytest.raises(Guarded, match="the run is stopped, which does not allow begin"), store.writing() as write:
+        write.move_run(over, RunEvent.BEGIN)
+    assert (store.run("r1"), next(iter(store.changes("r1"))).state) == (over, ChangeState.DONE)
 
 
 @pytest.mark.parametrize("state", UNSETTLED)

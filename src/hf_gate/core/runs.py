@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import Final
 
 from .outcomes import OutcomeKind
+from .state_table import StateTable
 
 ALL_RUNS: Final = "*"
 """Stands for all unattended runs in the table of stop requests."""
@@ -67,8 +68,37 @@ class RunState(StrEnum):
 
 
 UNFINISHED: Final = (RunState.READY, RunState.INTERRUPTED)
+_OPEN: Final = (*UNFINISHED, RunState.PAUSED)
 FINISHED: Final = (RunState.ENDED, RunState.STOPPED, RunState.ABANDONED)
 """States in which no change is left to send."""
+
+
+class RunEvent(StrEnum):
+    """What happens to a run. `pause` and `stop` are also what a person can request."""
+
+    STORE = "store"  # the last part of a selection is stored; until then the run counts as stopped
+    BEGIN = "begin"  # a process sends the planned changes
+    SETTLE = "settle"  # a process reads unknown outcomes and sends nothing
+    END = "end"  # no change is left, or a decision that waits is refused
+    BREAK_OFF = "break off"  # an error, or an unknown outcome: another process goes on
+    GIVE_UP = "give up"  # the rest is planned or decided anew
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+RUN_STATES: Final = StateTable[RunState, RunEvent](
+    "run",
+    {
+        RunEvent.STORE: {RunState.STOPPED: RunState.READY},
+        RunEvent.BEGIN: {state: state for state in _OPEN},
+        RunEvent.SETTLE: {state: state for state in (*_OPEN, *FINISHED)},
+        RunEvent.END: dict.fromkeys((RunState.QUEUED, *_OPEN), RunState.ENDED),
+        RunEvent.BREAK_OFF: dict.fromkeys(_OPEN, RunState.INTERRUPTED),
+        RunEvent.GIVE_UP: dict.fromkeys(_OPEN, RunState.ABANDONED),
+        RunEvent.PAUSE: dict.fromkeys(_OPEN, RunState.PAUSED),
+        RunEvent.STOP: dict.fromkeys(_OPEN, RunState.STOPPED),
+    },
+)
 
 
 class ChangeState(StrEnum):
@@ -91,6 +121,24 @@ FAILED: Final = (ChangeState.UNSENT, ChangeState.STALE, ChangeState.GONE, Change
 
 UNSETTLED: Final = (ChangeState.STARTED, ChangeState.OPEN)
 """States in which the outcome is unknown."""
+
+
+_UNKNOWN: Final = (ChangeState.PLANNED, *UNSETTLED)
+CHANGE_STATES: Final = StateTable[ChangeState, ChangeState](
+    "change",
+    {
+        ChangeState.PLANNED: dict.fromkeys(_UNKNOWN, ChangeState.PLANNED),  # it did not reach the Hub
+        ChangeState.STARTED: {ChangeState.PLANNED: ChangeState.STARTED},
+        ChangeState.DONE: dict.fromkeys(UNSETTLED, ChangeState.DONE),
+        ChangeState.OPEN: dict.fromkeys(UNSETTLED, ChangeState.OPEN),
+        ChangeState.ALREADY: dict.fromkeys(_UNKNOWN, ChangeState.ALREADY),
+        ChangeState.STALE: dict.fromkeys(_UNKNOWN, ChangeState.STALE),
+        ChangeState.GONE: dict.fromkeys(_UNKNOWN, ChangeState.GONE),
+        ChangeState.REFUSED: dict.fromkeys(_UNKNOWN, ChangeState.REFUSED),
+        ChangeState.DEFERRED: dict.fromkeys(_UNKNOWN, ChangeState.DEFERRED),
+    },
+)
+"""The event is the outcome, which is also the state after it."""
 
 
 END_GUARD: Final = "end"

@@ -164,9 +164,9 @@ class Sqlite(DatabaseConnection):
         found = self.row("PRAGMA data_version")
         return None if found is None else int(found[0])
 
-    def run_many(self, sql: str, rows: Iterable[Values]) -> None:
+    def run_many(self, sql: str, rows: Iterable[Values]) -> int:
         with self._in_use, _translate_errors(self.at):
-            self.raw.executemany(sql, rows)
+            return self.raw.executemany(sql, rows).rowcount
 
     insert_many = run_many
 
@@ -312,11 +312,12 @@ class Postgres(DatabaseConnection):
     def read_version(self) -> None:
         """Return None: the server does not tell cheaply whether something was written."""
 
-    def run_many(self, sql: str, rows: Iterable[Values]) -> None:
+    def run_many(self, sql: str, rows: Iterable[Values]) -> int:
         try:
             with self.raw.cursor() as cursor:
                 if many := list(rows):
                     cursor.executemany(_convert_placeholders(sql), many)
+                return cursor.rowcount
         except self.error as problem:
             self.raise_error(problem)
 

@@ -23,7 +23,7 @@ from hf_gate.command_line.workspace_opening import (
 )
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.records import HaltRecord, RunRecord, extend_record
-from hf_gate.core.runs import KIND_LABELS, UNSETTLED, RunKind
+from hf_gate.core.runs import KIND_LABELS, RUN_STATES, UNSETTLED, RunEvent, RunKind, RunState
 from hf_gate.decisions.records import run_record
 from hf_gate.errors import StoreBusy, UsageError
 
@@ -103,10 +103,10 @@ def stop(context: CommandContext, ident: str, *, for_good: bool) -> int:
     Until then, `hf-gate run` applies none of the run's policies at its repos. After --for-good, it applies none of them
     until the policies are edited or promoted. Finished changes stay; `hf-gate undo RUN` plans their undo.
     """
-    return _request_stop(context, ident, "stop" if for_good else "pause")
+    return _request_stop(context, ident, RunEvent.STOP if for_good else RunEvent.PAUSE)
 
 
-def _request_stop(context: CommandContext, ident: str, word: str) -> int:
+def _request_stop(context: CommandContext, ident: str, word: RunEvent) -> int:
     from hf_gate.workspace.service import bootstrap
 
     announce_target(context, writes=True, works_offline=True)
@@ -136,19 +136,19 @@ def _print_halt(context: CommandContext, known: RunRow, requested: str | None, m
     return 0
 
 
-def _halt(context: CommandContext, workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
+def _halt(context: CommandContext, workspace: Workspace, ident: str, word: RunEvent) -> tuple[RunRow, str]:
     """Halt a run that no process executes; return it and the message to print."""
-    from hf_gate.decisions.service.runs.run_executor import STATE_AFTER_REQUEST, halt_run
+    from hf_gate.decisions.service.runs.run_executor import halt_run
 
     store = workspace.store
     known = find_run(workspace, ident)
-    if known.state != STATE_AFTER_REQUEST[word] and not known.is_over:
+    if not known.is_over and RUN_STATES.step(known.state, word) is not known.state:
         known = halt_run(store, known, word, to_ms(workspace.now()))
     continue_command = context.command_line("runs", "continue", ident)
     if store.changes(ident, UNSETTLED, 1):
         more = f" Some changes have an unknown outcome: {continue_command} settles them first."
     else:
-        more = f" To continue: {continue_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
+        more = f" To continue: {continue_command}" if known.state is RunState.PAUSED else ""
     return known, f"Run {ident} has {known.state}.{more}"
 
 

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hf_gate.base.timestamps import DAY_MS, HOUR_MS
+from hf_gate.core.state_table import StateTable
 
 from .notices import NoticeItem
 
@@ -58,6 +59,36 @@ class MessageState(StrEnum):
 OPEN: Final = (MessageState.WAITING, MessageState.SENDING)
 DEAD: Final = (MessageState.UNKNOWN, MessageState.BOUNCED, MessageState.FAILED)
 """The states of messages about which a person decides."""
+
+
+class MessageEvent(StrEnum):
+    """What happens to a message."""
+
+    CLAIM = "claim"  # a process stores the intent to send it
+    DELIVER = "deliver"
+    REFUSE = "refuse"  # the receiver does not want it
+    LOSE = "lose"  # nobody knows whether a letter arrived
+    RETRY = "retry"  # nothing arrived; it is tried again
+    GIVE_UP = "give up"  # nothing arrived after all attempts, or its destination was turned off
+    DROP = "drop"  # the letter no longer applies
+    REQUEUE = "requeue"  # a person has it sent again
+    MARK = "mark"  # a person says that it was sent
+
+
+MESSAGE_STATES: Final = StateTable[MessageState, MessageEvent](
+    "message",
+    {
+        MessageEvent.CLAIM: dict.fromkeys(OPEN, MessageState.SENDING),  # a notice also after its process died
+        MessageEvent.DELIVER: {MessageState.SENDING: MessageState.SENT},
+        MessageEvent.REFUSE: {MessageState.SENDING: MessageState.BOUNCED},
+        MessageEvent.LOSE: dict.fromkeys(OPEN, MessageState.UNKNOWN),  # also when a store is restored
+        MessageEvent.RETRY: {MessageState.SENDING: MessageState.WAITING},
+        MessageEvent.GIVE_UP: dict.fromkeys(OPEN, MessageState.FAILED),
+        MessageEvent.DROP: {MessageState.WAITING: MessageState.DROPPED},
+        MessageEvent.REQUEUE: dict.fromkeys(DEAD, MessageState.WAITING),
+        MessageEvent.MARK: dict.fromkeys((MessageState.WAITING, *DEAD), MessageState.MARKED),
+    },
+)
 
 
 class DeliveryKind(StrEnum):
@@ -112,16 +143,16 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is sent at most once, and has no order."""
         return self.kind != NOTICE
 
-    def state_after(self, result: DeliveryKind, now: int) -> MessageState:
-        """Return the state after an attempt."""
+    def event_after(self, result: DeliveryKind, now: int) -> MessageEvent:
+        """Return what an attempt means for the message."""
         if result is DeliveryKind.DELIVERED:
-            return MessageState.SENT
+            return MessageEvent.DELIVER
         if result is DeliveryKind.REFUSED:
-            return MessageState.BOUNCED
+            return MessageEvent.REFUSE
         if self.is_letter and result is DeliveryKind.UNKNOWN:
-            return MessageState.UNKNOWN
+            return MessageEvent.LOSE
         is_over = self.attempts >= MAX_ATTEMPTS if self.is_letter else now - self.queued_at >= GIVE_UP_MS
-        return MessageState.FAILED if is_over else MessageState.WAITING
+        return MessageEvent.GIVE_UP if is_over else MessageEvent.RETRY
 
 
 def retry_wait(attempts: int, *, is_alarm: bool) -> int:

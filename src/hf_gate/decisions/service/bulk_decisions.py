@@ -24,7 +24,7 @@ from hf_gate.core.people.access_end import (
     is_later,
 )
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
-from hf_gate.core.runs import ChangeState, RunKind, RunState
+from hf_gate.core.runs import ChangeState, RunEvent, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RequestRow, RunRow
 from hf_gate.decisions.service.runs.runs import make_direct_change
 from hf_gate.errors import Guarded
@@ -148,9 +148,8 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
             f"{n:,} requests can be decided now, but {decision.total:,} were shown; nothing was sent.",
             hint="Reload the page and check the requests.",
         )
-    ready = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
-        write.write_run(ready)
+        ready = write.move_run(run, RunEvent.STORE, verbs=verbs)
         write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=decision.actor)])
     return ready

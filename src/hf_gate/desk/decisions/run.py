@@ -18,7 +18,7 @@ from hf_gate.core.changes import Change
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.members import MemberRole
 from hf_gate.core.records import ChangeRecord
-from hf_gate.core.runs import UNSETTLED, ChangeState, RunState
+from hf_gate.core.runs import UNSETTLED, ChangeState, RunEvent, RunState
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.records import change_record
 from hf_gate.decisions.service.runs import runs as run_cases
@@ -29,7 +29,7 @@ from hf_gate.hub.protocol.pacing import Outlook
 
 from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .plan_maker import store_plan
-from .run_worker import PAUSE, STOP, RunJob
+from .run_worker import RunJob
 
 PAGE_SIZE: Final = 50
 ATTENTION_STATES: Final = (
@@ -142,7 +142,7 @@ def _state(context: HttpContext, run: RunRow, job: RunJob | None) -> str:
     if job is None or job.is_over:
         return context.app_state.run_worker.describe_state(run)
     if job.stop_request is not None or (request := context.workspace.store.stop_request(run.id)) is not None:
-        return {PAUSE: "pausing", STOP: "stopping"}.get(job.stop_request or request or "", "running")
+        return {"pause": "pausing", "stop": "stopping"}.get(job.stop_request or request or "", "running")
     return "running" if job.has_started else "waiting"
 
 
@@ -287,7 +287,7 @@ def _redirect_to_run(view: RunView) -> Response:
 
 def _pause(context: HttpContext, view: RunView) -> Response:
     if view.is_live:
-        context.workspace.store.request_stop(view.run.id, PAUSE)
+        context.workspace.store.request_stop(view.run.id, RunEvent.PAUSE)
     return _redirect_to_run(view)
 
 
@@ -314,7 +314,7 @@ def _resume(context: HttpContext, view: RunView) -> Response:
 def _stop(context: HttpContext, view: RunView) -> Response:
     """Stop permanently: nothing more is sent, but unknown outcomes are read back."""
     if view.is_live or view.can_resume:
-        context.workspace.store.request_stop(view.run.id, STOP)
+        context.workspace.store.request_stop(view.run.id, RunEvent.STOP)
         context.app_state.run_worker.enqueue(view.run.id).ended.wait(_MAX_WAIT)
     return _redirect_to_run(view)
 

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from hf_gate.approvals.service.approvals import ApprovalCheck
 from hf_gate.core.people.members import Member
-from hf_gate.core.runs import ChangeState, RunState
+from hf_gate.core.runs import ChangeState, RunEvent, RunState
 from hf_gate.core.stored_rows import RunRow
 from hf_gate.decisions.service.runs.run_executor import make_executor
 from hf_gate.errors import HfGateError
@@ -26,8 +26,6 @@ from hf_gate.settings.service.workspace import Workspace
 
 _log = logging.getLogger("hf_gate.desk")
 _MAX_JOBS: Final = 100  # ended runs whose errors are kept
-PAUSE = "pause"
-STOP = "stop"
 
 
 class RunJob(Struct):
@@ -96,7 +94,7 @@ class RunWorker:
     def stop_runs_of(self, member: Member) -> None:
         """Stop the runs of a member: nothing more is sent, but unknown outcomes are read back."""
         for run in self._workspace.store.runs_of(member.id):
-            self._workspace.store.request_stop(run.id, STOP)
+            self._workspace.store.request_stop(run.id, RunEvent.STOP)
             self.enqueue(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
@@ -141,9 +139,9 @@ class RunWorker:
         job.has_started = True
 
         def read_stop_request() -> str | None:
-            job.stop_request = PAUSE if self._is_ending else store.stop_request(job.run)
-            if job.stop_request != PAUSE and not self._membership.can_continue(run):
-                job.stop_request = STOP
+            job.stop_request = RunEvent.PAUSE if self._is_ending else store.stop_request(job.run)
+            if job.stop_request != RunEvent.PAUSE and not self._membership.can_continue(run):
+                job.stop_request = RunEvent.STOP
             return job.stop_request
 
         make_executor(

@@ -16,12 +16,12 @@ from hf_gate.core.letters.letters import (
     find_limit,
     find_obstacle,
 )
-from hf_gate.core.letters.messages import APPLICANTS, MessageState
+from hf_gate.core.letters.messages import APPLICANTS
 from hf_gate.store.sql import Database, decode_stored
 from hf_gate.store.store import Store
 from hf_gate.store.writing.letter_queue import SETTING, LetterSubscription
 
-from .outbox import MESSAGE_COLUMNS, decode_message, start_sending
+from .outbox import CAN_BE_DROPPED, DROPPED, MESSAGE_COLUMNS, decode_message, start_sending
 
 _SELECT: Final = (
     f"SELECT {', '.join(f'm.{name}' for name in MESSAGE_COLUMNS)}, r.status, r.is_current, r.ends_at, v.action, v.rule,"
@@ -44,9 +44,7 @@ def write_subscription(store: Store, config: LetterConfig, now: int) -> None:
     with store.writing() as write:
         write.write_setting(SETTING, msgspec.json.encode(after).decode() if after.since else None)
         for kind in before.since.keys() - after.since.keys():
-            sql = (
-                "UPDATE messages SET state = 'dropped', ended_at = ?, problem = ? WHERE state = 'waiting' AND kind = ?"
-            )
+            sql = f"UPDATE messages SET {DROPPED}, ended_at = ?, problem = ? WHERE {CAN_BE_DROPPED} AND kind = ?"
             write.db.run(sql, (now, "letters of this kind were turned off", kind))
 
 
@@ -76,8 +74,8 @@ def claim_letter(store: Store, ident: str, config: LetterConfig, worker: str, no
         problem = find_obstacle(case, config, now) or find_limit(case.kind, past, config.per_person, now)
         if problem is None:
             return replace(case, letter=start_sending(write.db, case.letter, worker, now))
-        end = "UPDATE messages SET state = ?, ended_at = ?, problem = ? WHERE id = ?"
-        write.db.run(end, (MessageState.DROPPED, now, problem, ident))
+        end = f"UPDATE messages SET {DROPPED}, ended_at = ?, problem = ? WHERE id = ? AND {CAN_BE_DROPPED}"
+        write.db.run(end, (now, problem, ident))
     return None
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from hf_gate.base.decoding import decode_json
 from hf_gate.base.timestamps import DAY_MS, HOUR_MS, from_ms
+from hf_gate.core.letters.messages import MESSAGE_STATES, MessageEvent
 from hf_gate.core.letters.notices import (
     DEFAULT_AFTER,
     FAILURES,
@@ -32,7 +33,6 @@ from hf_gate.settings.setting_keys import STORE_RECOVERED
 from hf_gate.store.sql import Database
 from hf_gate.store.store import Store
 from hf_gate.store.writing.notice_queue import (
-    IS_OPEN,
     EventSubscription,
     Subscription,
     decode_events,
@@ -103,10 +103,8 @@ def write_destinations(
 def _turn_off(db: Database, name: str, at: int) -> None:
     """Stop a destination. Its open messages fail, and can be sent if it is named again."""
     db.run("UPDATE notice_destinations SET is_on = ? WHERE name = ?", (False, name))
-    sql = (
-        "UPDATE messages SET state = 'failed', ended_at = ?, problem = ?, lease = NULL WHERE destination = ?"
-        f" AND {IS_OPEN}"
-    )
+    failed, can_fail = MESSAGE_STATES.sql(MessageEvent.GIVE_UP)
+    sql = f"UPDATE messages SET {failed}, ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND {can_fail}"
     db.run(sql, (at, "hf-gate.yaml no longer names this destination", name))
     db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))
     db.run(_UNFOLLOW, (name,))

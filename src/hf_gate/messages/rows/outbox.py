@@ -17,10 +17,12 @@ from hf_gate.core.letters.messages import (
     APPLICANTS,
     DEAD,
     LONGEST_ALARM_WAIT_MS,
+    MESSAGE_STATES,
     NOTICE,
     PATIENCE_MS,
     Delivery,
     LaneCount,
+    MessageEvent,
     MessageState,
     OutboxRow,
     retry_wait,
@@ -48,8 +50,12 @@ _IS_DEAD: Final = f"state IN {tuple(map(str, DEAD))}"
 _IS_LATE: Final = "(problem IS NOT NULL OR next_at < ?)"
 _OLD_NOTICE: Final = f"kind = '{NOTICE}' AND state IN ('sent', 'marked_sent') AND ended_at < ?"
 _OLD_LETTER: Final = f"kind <> '{NOTICE}' AND NOT {_IS_DEAD} AND ended_at < ?"
-_LOST_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'sending'"
-_LATE_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'waiting' AND made_at < ?"
+LOST: Final[str] = MESSAGE_STATES.sql(MessageEvent.LOSE)[0]
+"""Sets the state of letters that may have arrived."""
+DROPPED, CAN_BE_DROPPED = MESSAGE_STATES.sql(MessageEvent.DROP)
+"""Sets the state of letters that are not sent, and the condition under which that can be."""
+_LOST_LETTER: Final = f"kind <> '{NOTICE}' AND state = '{MessageState.SENDING}'"
+_LATE_LETTER: Final = f"kind <> '{NOTICE}' AND {CAN_BE_DROPPED} AND made_at < ?"
 
 
 # ---- sending ---------------------------------------------------------------------------------------------------------
@@ -79,11 +85,11 @@ def tidy(store: Store, now: int) -> None:
         return
     with store.writing(is_short=True) as write:
         write.db.run(
-            f"UPDATE messages SET state = 'unknown', ended_at = ?, problem = ? WHERE {_LOST_LETTER}",
+            f"UPDATE messages SET {LOST}, ended_at = ?, problem = ? WHERE {_LOST_LETTER}",
             (now, "the process that sent it ended before it stored the outcome"),
         )
         write.db.run(
-            f"UPDATE messages SET state = 'dropped', ended_at = ?, problem = ? WHERE {_LATE_LETTER}",
+            f"UPDATE messages SET {DROPPED}, ended_at = ?, problem = ? WHERE {_LATE_LETTER}",
             (now, f"it was due for {_DUE_DAYS} days", now - _DUE_DAYS * DAY_MS),
         )
         write.db.run(f"DELETE FROM messages WHERE {_OLD_NOTICE}", (now - _NOTICE_DAYS * DAY_MS,))
@@ -127,14 +133,16 @@ def _queue_entries(store: Store, destination: str, now: int) -> None:
 def start_sending(db: Database, row: OutboxRow, worker: str, now: int) -> OutboxRow:
     """Store that a process sends a message, and return the message as it is then."""
     next_at = now + retry_wait(row.attempts + 1, is_alarm=row.is_alarm)
+    claimed, can_be = MESSAGE_STATES.sql(MessageEvent.CLAIM)
     db.run(
         (
-            "UPDATE messages"
-            " SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ? WHERE id = ?"
+            f"UPDATE messages SET {claimed}, lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ?"
+            f" WHERE id = ? AND {can_be}"
         ),
         (worker, next_at, now, row.id),
     )
-    return replace(row, state=MessageState.SENDING, attempts=row.attempts + 1, tried_at=now)
+    state = MESSAGE_STATES.step(row.state, MessageEvent.CLAIM)
+    return replace(row, state=state, attempts=row.attempts + 1, tried_at=now)
 
 
 def _find_due(db: Database, destination: str, now: int) -> OutboxRow | None:
@@ -184,7 +192,7 @@ def next_attempts(store: Store, now: int) -> dict[str, int]:
 
 def settle_message(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int) -> bool:
     """Store how an attempt ended; return False if another process, a person or an erasure was first."""
-    state = row.state_after(result.kind, now)
+    state = MESSAGE_STATES.step(row.state, row.event_after(result.kind, now))
     accepted = msgspec.json.encode(sorted({*row.accepted, *result.accepted})).decode()
     ended_at = None if state is MessageState.WAITING else now
     next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
@@ -192,8 +200,8 @@ def settle_message(store: Store, row: OutboxRow, worker: str, result: Delivery, 
         changed = write.db.run(
             "UPDATE messages"
             " SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
-            " WHERE id = ? AND lease = ?",
-            (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
+            " WHERE id = ? AND lease = ? AND state = ?",
+            (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker, row.state),
         )
         if changed and state is MessageState.SENT:
             _record_letters(write, [row.id], MAIL_ACTOR, now)
@@ -205,16 +213,16 @@ def settle_message(store: Store, row: OutboxRow, worker: str, result: Delivery, 
 
 def requeue_messages(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
     """Let dead messages to these destinations wait again; None means all notices. Return the ids of the messages."""
-    changes = "state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
+    changes = "ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
     with store.writing(is_short=True) as write:
-        return _mark(write.db, idents, DEAD, destinations, changes, (now, now))
+        return _mark(write.db, idents, MessageEvent.REQUEUE, destinations, changes, (now, now))
 
 
 def mark_sent(store: Store, idents: Sequence[str], actor: str, now: int, destinations: Collection[str]) -> list[str]:
     """Store that a person sent messages that wait or are dead, or knows that they arrived. Return their ids."""
-    changes = "state = 'marked_sent', ended_at = ?, tried_at = CASE state WHEN 'unknown' THEN tried_at ELSE ? END"
+    changes = f"ended_at = ?, tried_at = CASE state WHEN '{MessageState.UNKNOWN}' THEN tried_at ELSE ? END"
     with store.writing(is_short=True) as write:
-        done = _mark(write.db, idents, (MessageState.WAITING, *DEAD), destinations, changes, (now, now))
+        done = _mark(write.db, idents, MessageEvent.MARK, destinations, changes, (now, now))
         _record_letters(write, done, actor, now)
     return done
 
@@ -222,18 +230,18 @@ def mark_sent(store: Store, idents: Sequence[str], actor: str, now: int, destina
 def _mark(
     db: Database,
     idents: Sequence[str] | None,
-    states: Sequence[MessageState],
+    event: MessageEvent,
     destinations: Collection[str],
     changes: str,
     values: tuple[int, ...],
 ) -> list[str]:
-    """Change messages in these states; return the ids of those that were changed."""
-    among, allowed = db.in_clause(states)
+    """Change messages to which an event can happen; return the ids of those that were changed."""
+    to, can_be = MESSAGE_STATES.sql(event)
     whose, wanted = ("kind = ?", NOTICE) if idents is None else (f"id {(clause := db.in_clause(idents))[0]}", clause[1])
-    sql = f"SELECT id, destination FROM messages WHERE {whose} AND state {among} ORDER BY destination, sequence, id"
-    done = [ident for ident, name in db.rows(sql, (wanted, allowed)) if name in destinations]
+    sql = f"SELECT id, destination FROM messages WHERE {whose} AND {can_be} ORDER BY destination, sequence, id"
+    done = [ident for ident, name in db.rows(sql, (wanted,)) if name in destinations]
     db.run_many(
-        f"UPDATE messages SET {changes}, problem = NULL, lease = NULL WHERE id = ?",
+        f"UPDATE messages SET {to}, {changes}, problem = NULL, lease = NULL WHERE id = ?",
         [(*values, ident) for ident in done],
     )
     return done

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
+from hf_gate.base.batches import group_pairs
 from hf_gate.base.ids import Repo
 from hf_gate.core.events.events import RunResumed, kind_of
-from hf_gate.core.runs import ChangeState, RunState
+from hf_gate.core.runs import CHANGE_STATES, RUN_STATES, ChangeState, RunEvent, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.errors import Guarded
 from hf_gate.store.sql import Database, Reader, Row, decode_row
@@ -18,15 +19,31 @@ from hf_gate.store.writing.state_columns import repo_of
 _NAMES = RunRow.__struct_fields__
 _COLUMNS = ", ".join(_NAMES)
 BEGAN = f"state <> '{RunState.QUEUED}'"
-_UPSERT = (
-    f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
-    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[1:])}"
-)
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
+_UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ? AND state = ?"
 
 
 def write_run(db: Database, row: RunRow) -> None:
-    values = [msgspec.json.encode(part).decode() if isinstance(part, Mapping) else part for part in astuple(row)]
-    db.run(_UPSERT, values)
+    db.run(_INSERT, _values_of(row))
+
+
+def _values_of(row: RunRow) -> list[object]:
+    return [msgspec.json.encode(part).decode() if isinstance(part, Mapping) else part for part in astuple(row)]
+
+
+def move_run(db: Database, before: RunRow, event: RunEvent, **fields: object) -> RunRow:
+    after = replace(before, state=RUN_STATES.step(before.state, event), **fields)
+    if not db.run(_UPDATE, [*_values_of(after), before.id, before.state]):
+        raise Guarded(f"run {before.id} is no longer {before.state}; nothing was stored.", hint="Try it again.")
+    return after
+
+
+def set_change_states(db: Database, run: str, states: Sequence[tuple[int, str, str]]) -> None:
+    for state, some in group_pairs((ChangeState(state), (why, run, n)) for n, state, why in states).items():
+        to, can_be = CHANGE_STATES.sql(state)
+        sql = f"UPDATE changes SET {to}, why = ? WHERE run = ? AND n = ? AND {can_be}"
+        if db.run_many(sql, some) < len(some):
+            raise Guarded(f"a change of run {run} was settled meanwhile; nothing was stored.", hint="Try it again.")
 
 
 def write_changes(db: Database, rows: Sequence[tuple[ChangeRow, int]]) -> None:

@@ -12,7 +12,7 @@ from hf_gate.base.decoding import decode_json
 from hf_gate.core.lifecycle import ACCEPT
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.queued_decisions import QueuedChange, QueuedDecision
-from hf_gate.core.runs import FAILED, ChangeState, RunKind, RunState
+from hf_gate.core.runs import FAILED, RUN_STATES, ChangeState, RunEvent, RunKind, RunState
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.store.sql import Database, Reader
 from hf_gate.store.store import Store
@@ -23,6 +23,7 @@ from .runs import RUN_AT, SELECT_BOTH, build_changes, build_run, check_records_k
 _SELECT = f"{SELECT_BOTH} r.kind = '{RunKind.DIRECT}' AND r.member IS NOT NULL AND"
 _BEGUN = f"state IN ('{RunState.READY}', '{RunState.INTERRUPTED}')"
 _QUEUED = f"state = '{RunState.QUEUED}'"
+_END, _ = RUN_STATES.sql(RunEvent.END)
 UNSENT = (
     f"(r.{_QUEUED} OR r.{_BEGUN})"
     f" AND c.state IN ('{ChangeState.PLANNED}', '{ChangeState.STARTED}', '{ChangeState.OPEN}')"
@@ -166,8 +167,8 @@ def end_unsent_decisions(store: Store, ended: Sequence[tuple[QueuedDecision, Out
     with store.writing(is_short=True) as write:
         for item, kind, why in ended:
             counts = msgspec.json.encode({kind: 1}).decode()
-            sql = f"UPDATE runs SET state = ?, is_unseen = TRUE, counts = ? WHERE id = ? AND {_QUEUED}"
-            if write.db.run(sql, (RunState.ENDED, counts, item.run.id)):
+            sql = f"UPDATE runs SET {_END}, is_unseen = TRUE, counts = ? WHERE id = ? AND {_QUEUED}"
+            if write.db.run(sql, (counts, item.run.id)):
                 change = msgspec.json.encode(replace(item.change, note=None))
                 write.replace_changes(item.run.id, [(item.row.n, change)])
                 write.set_change_states(item.run.id, [(item.row.n, kind, why)])

@@ -20,7 +20,7 @@ from hf_gate.core.forms.case_folding import domain_of
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.requests import AccessRequest
-from hf_gate.core.runs import END_GUARD
+from hf_gate.core.runs import END_GUARD, RunEvent
 from hf_gate.core.stored_rows import ChangeRow, RepoRow, RunRow
 from hf_gate.store.rows import runs
 from hf_gate.store.rows.ledger import ChainWriter
@@ -306,8 +306,15 @@ class Writer:
     # ---- plans and runs ----------------------------------------------------------------------------------------------
 
     def write_run(self, row: RunRow) -> None:
-        """Store a run, replacing the stored one."""
+        """Store a new run."""
         runs.write_run(self.db, row)
+
+    def move_run(self, before: RunRow, event: RunEvent, **fields: object) -> RunRow:
+        """Store and return a run as it is after an event, with other values of these fields.
+
+        Raises Guarded if the event cannot happen in the state of the run, or if another process changed that state.
+        """
+        return runs.move_run(self.db, before, event, **fields)
 
     def write_changes(self, rows: Sequence[ChangeRow]) -> None:
         """Store the changes of a new run."""
@@ -319,9 +326,11 @@ class Writer:
         self.db.run_many("UPDATE changes SET change = ? WHERE run = ? AND n = ?", rows)
 
     def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
-        """Set the state and reason of changes by their numbers."""
-        rows = [(state, why, run, n) for n, state, why in states]
-        self.db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
+        """Set the state and reason of changes by their numbers.
+
+        Raises Guarded if another process settled one of them.
+        """
+        runs.set_change_states(self.db, run, states)
 
     def release_unsent(self, run: RunRow, at: int | None) -> None:
         """Make each unsent change of a run a waiting run again, which is due at a time (ms), or on hold (None)."""

@@ -19,6 +19,7 @@ from hf_gate.core.letters.messages import NOTICE
 from hf_gate.core.runs import ALL_RUNS, RunState
 from hf_gate.errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.members.rows.members import remove_member
+from hf_gate.messages.rows.outbox import LOST
 from hf_gate.privacy.rows.erasure_file import FILE_NAME
 from hf_gate.privacy.rows.written_files import PARTIAL, record_copy
 from hf_gate.settings.setting_keys import OWNER, PROMOTED_POLICIES
@@ -46,7 +47,7 @@ _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOL
 _DISARM_SQL: Final = (
     "DELETE FROM settings WHERE key = 'letters'",  # the next turn turns letters on anew
     (
-        "UPDATE messages SET state = 'unknown', lease = NULL, problem = 'the store was restored from a backup'"
+        f"UPDATE messages SET {LOST}, lease = NULL, problem = 'the store was restored from a backup'"
         f" WHERE kind <> '{NOTICE}' AND {IS_OPEN}"
     ),
     "DELETE FROM sessions",

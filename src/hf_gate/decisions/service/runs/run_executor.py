@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final, TypeAlias
 
-import msgspec
 from msgspec.structs import replace
 
 from hf_gate.approvals.service.approvals import ApprovalCheck
@@ -26,7 +25,17 @@ from hf_gate.core.outcomes import ErrorScope, Outcome, OutcomeKind, classify_err
 from hf_gate.core.people.grants import parse_grant_end
 from hf_gate.core.ports import ClockPort, SendPort
 from hf_gate.core.requests import AccessRequest, Decision
-from hf_gate.core.runs import FAILED, UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunKind, RunState
+from hf_gate.core.runs import (
+    FAILED,
+    RUN_STATES,
+    UNFINISHED,
+    UNSETTLED,
+    ChangeOrigin,
+    ChangeState,
+    RunEvent,
+    RunKind,
+    RunState,
+)
 from hf_gate.core.stored_rows import ChangeRow, RunRow
 from hf_gate.errors import HfGateError
 from hf_gate.grants.rows import write_terms
@@ -56,8 +65,6 @@ RETRY_PAUSE: Final = 30_000  # ms until unsent decisions of the desk are sent ag
 MAX_READ_AGE: Final = 60.0  # seconds; after this, requests are read again before they are sent
 LATE_CALL_WAIT: Final = 20.0  # seconds in which a dead process's call may still arrive at the Hub
 MAX_CALL_DELAY: Final = 3600.0  # seconds; the longest time between an intent and its call
-STATE_AFTER_REQUEST: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, "stop": RunState.STOPPED}
-"""The state of a run after a pause or stop request."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
 """Sends decisions from an iterator, which stores each decision as started before yielding it."""
@@ -87,8 +94,12 @@ class RunExecutor:
     def execute(self, run: RunRow) -> RunRow:
         """Settle what a dead process left open, send the planned changes, and return the updated run.
 
-        Raises the error that ended the run (no permission, Hub unavailable) after the state is stored.
+        Raises the error that ended the run (no permission, Hub unavailable) after the state is stored, and Guarded for
+        a run that was stopped or abandoned. A run that has ended is returned as it is.
         """
+        if run.state is RunState.ENDED:
+            return run
+        RUN_STATES.step(run.state, RunEvent.BEGIN)
         check_changes_match_plan(self.store, run)
         stop: HfGateError | None = None
         try:
@@ -104,15 +115,15 @@ class RunExecutor:
                 if self._stop_request:
                     break
         except BaseException:
-            self._close(run, RunState.INTERRUPTED)
+            self._close(run, RunEvent.BREAK_OFF)
             raise
-        state = STATE_AFTER_REQUEST.get(self._stop_request or "", RunState.ENDED)
+        event = RunEvent(self._stop_request or RunEvent.END)
         has_rest = stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
-        if state == RunState.ENDED and has_rest:
-            state = RunState.INTERRUPTED  # the next process settles or sends the rest
-        elif state == RunState.PAUSED and not has_rest:
-            state = RunState.ENDED  # the pause came after the last change was sent
-        ended = self._close(run, state)
+        if event is RunEvent.END and has_rest:
+            event = RunEvent.BREAK_OFF  # the next process settles or sends the rest
+        elif event is RunEvent.PAUSE and not has_rest:
+            event = RunEvent.END  # the pause came after the last change was sent
+        ended = self._close(run, event)
         if stop is not None:
             raise stop
         return ended
@@ -151,18 +162,18 @@ class RunExecutor:
         A run of direct decisions ends here, unless an outcome is still unknown.
         """
         self.settle_started(run)
-        return self._close(run, run.state)
+        return self._close(run, RunEvent.SETTLE)
 
     def settle_and_end(self, run: RunRow) -> RunRow:
         """Settle a run and end it. Unsent changes are left to the next plan."""
         try:
             self.settle_started(run)
         except BaseException:
-            self._close(run, RunState.INTERRUPTED)
+            self._close(run, RunEvent.BREAK_OFF)
             raise
-        requested = STATE_AFTER_REQUEST.get(self.store.stop_request(run.id) or "", RunState.ABANDONED)
-        over = requested if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
-        return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNSETTLED, 1) else over)
+        requested = RunEvent(self.store.stop_request(run.id) or RunEvent.GIVE_UP)
+        over = requested if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunEvent.END
+        return self._close(run, RunEvent.BREAK_OFF if self.store.changes(run.id, UNSETTLED, 1) else over)
 
     def _settle_batch(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
         self._wait_for_late_calls(run, items)
@@ -382,8 +393,8 @@ class RunExecutor:
                 one.why = "access was granted, but its end is not set yet: the request was not found"
         return settled
 
-    def _close(self, run: RunRow, state: RunState) -> RunRow:
-        """Store the state of the run and record it in the ledger of the workspace.
+    def _close(self, run: RunRow, event: RunEvent) -> RunRow:
+        """Store the run as it is after an event, and record it in the ledger of the workspace.
 
         A run of direct decisions is not resumed: it ends here, unless an outcome is unknown. What it did not send of
         the decisions made in the desk waits again.
@@ -391,13 +402,14 @@ class RunExecutor:
         if run.starts_at is not None:
             with self.store.writing() as write:
                 write.release_unsent(run, self._at() + RETRY_PAUSE if run.starts_at else None)
+        state = RUN_STATES.step(run.state, event)
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
-            state = RunState.ABANDONED if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
+            event = RunEvent.GIVE_UP if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunEvent.END
         is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
             if not is_requested or state != run.state:  # an earlier halt may have been removed meanwhile
                 store_halt(self.store, write, run, is_requested=is_requested)
-            return close_run(write, run, state, self._at())
+            return close_run(write, run, event, self._at())
 
     def _at(self) -> int:
         return to_ms(self.clock.now())
@@ -449,21 +461,20 @@ def make_executor(
     )
 
 
-def halt_run(store: Store, run: RunRow, request: str, at: int) -> RunRow:
+def halt_run(store: Store, run: RunRow, request: RunEvent, at: int) -> RunRow:
     """Pause or stop a run that no process executes; started changes are settled later."""
     with store.writing() as write:
         store_halt(store, write, run, is_requested=True)
-        return close_run(write, run, STATE_AFTER_REQUEST[request], at)
+        return close_run(write, run, request, at)
 
 
-def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
-    """Store a run with its current counts and state, and record its end in the ledger."""
+def close_run(write: Writer, run: RunRow, event: RunEvent, at: int) -> RunRow:
+    """Store a run with its current counts as it is after an event, and record that in the ledger."""
     counts = write.count_changes(run.id)
-    if state == run.state and counts == run.counts:
+    if RUN_STATES.step(run.state, event) == run.state and counts == run.counts:
         return run
     is_unseen = run.starts_at is not None and any(counts.get(failed) for failed in FAILED)
-    ended = msgspec.structs.replace(run, state=state, counts=counts, is_unseen=is_unseen)
-    write.write_run(ended)
-    event = e.RunEnded(run=run.id, state=state, counts=counts)
-    write.append(None, [e.LedgerEntry(event=event, at=at, actor=run.actor)])
-    return ended
+    closed = write.move_run(run, event, counts=counts, is_unseen=is_unseen)
+    ended = e.RunEnded(run=run.id, state=closed.state, counts=counts)
+    write.append(None, [e.LedgerEntry(event=ended, at=at, actor=run.actor)])
+    return closed
