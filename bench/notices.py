@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from datetime import time as time_of_day
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,4 +98,4 @@ def _deliver(store: Store, clock: _VirtualClock, receiver: _Receiver) -> None:
     team = Destination(name="team", kind=ChannelKind.WEBHOOK, modes=_MODES)
     while (due := outbox.next_due(store, clock.at)) is not None:
         clock.at = max(clock.at, due)
-        drain(store, [NoticeLane(store, team, lambda _: receiver, clock)], clock)
+        drain(store, [NoticeLane(store, team, lambda _: receiver, clock, UTC)], clock)

@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from threading import Event
 from typing import cast
@@ -221,7 +221,7 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
     wait_for_run(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
     assert full.app_state.workspace.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
     told = [
-        text_of_entry(link, None)
+        text_of_entry(link, None, UTC)
         for link in read_links(full.app_state.workspace.store, repos=())
         if link.kind == "RunResumed"
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 
 import pytest
@@ -95,7 +95,7 @@ def how_the_end_was_set(scene: GrantWorkspace) -> tuple[str | None, str]:
     entry = next(one for one in entries if one.link.kind == e.kind_of(e.GrantDated))
     event = e.decode_event(entry.link.body)
     assert isinstance(event, e.GrantDated)
-    sentence = describe_event(event, private=entry.private)
+    sentence = describe_event(event, private=entry.private, zone=UTC)
     return event.cause, sentence[sentence.rfind("(") : sentence.rfind(")") + 1]
 
 

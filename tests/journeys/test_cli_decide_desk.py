@@ -72,6 +72,15 @@ def test_a_store_that_somebody_writes_to_or_that_is_damaged_stops_it_and_nothing
     assert len(fresh.journal()) == moves
 
 
+def test_the_file_of_a_person_names_ends_in_the_time_zone_of_the_workspace(fresh: LocalHub, desk: Path) -> None:
+    (desk / "hf-gate.yaml").write_text(HOUSE.replace("Europe/Zurich", "America/Los_Angeles"))
+    request_access(fresh, ["ada-l"])
+    console = Console(fresh)
+    assert console.run("accept", f"ada-l@{MODEL}", "--until", "2099-06-30").code == 0
+    told = [entry["text"] for entry in console.run("person", "export", "ada-l", "--json").json["entries"]]
+    assert [text for text in told if "Jun 2099" in text] == [text for text in told if "30 Jun 2099" in text] != []
+
+
 # ---- what they are told, and what is noted -------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -220,5 +220,5 @@ def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:
             with store.writing() as write:
                 write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=at, actor="lena")])
         clock = StandingClock()
-        drain(store, [NoticeLane(store, team, lambda _: Webhook("team", url, key), clock)], clock)
+        drain(store, [NoticeLane(store, team, lambda _: Webhook("team", url, key), clock, UTC)], clock)
     return 0

@@ -196,7 +196,7 @@ def test_the_entry_that_dates_a_grant_names_row_and_table_without_personal_data(
     assert (event.rule, event.lists) == ("wishes/signed", {"table:dua": table.digest[:8]})
     for personal in (scene.id_of("ada"), "ada", "DUA-2", FILE):
         assert personal.encode() not in newest.link.body.replace(b"table:dua", b"")
-    assert "on dua row" in describe_event(event, newest.private)
+    assert "on dua row" in describe_event(event, newest.private, zone=UTC)
 
 
 def test_the_entry_of_the_acceptance_names_the_row_that_gave_its_date(

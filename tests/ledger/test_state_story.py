@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, get_args
 
 import pytest
@@ -147,7 +148,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
 
 @pytest.mark.parametrize(("event", "private", "wanted"), CASES)
 def test_an_event_is_told_in_a_sentence(event: e.AnyEvent, private: dict[str, Any] | None, wanted: str) -> None:
-    assert describe_event(event, private) == wanted
+    assert describe_event(event, private, zone=UTC) == wanted
 
 
 def test_no_kind_of_event_is_without_a_sentence() -> None:

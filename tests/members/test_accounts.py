@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import cast
 
 import pytest
@@ -152,7 +153,7 @@ def test_the_ledger_names_members_by_ids(desk: Desk) -> None:
     noor = find_member(desk.app_state.workspace.store, "noor")
     assert noor is not None
     desk.remove("noor")
-    told = [text_of_entry(link, None) for link in read_links(desk.app_state.workspace.store, repos=())]
+    told = [text_of_entry(link, None, UTC) for link in read_links(desk.app_state.workspace.store, repos=())]
     assert told == [
         f"member {noor.id} removed",
         f"member {noor.id} added as admin, Hub account {noor.user_id}",
@@ -211,9 +212,9 @@ def test_a_changed_salt_or_account_of_a_member_is_found(desk: Desk, change: str)
 
 def test_each_new_kind_of_entry_is_a_sentence() -> None:
     added = MemberAdded(member="m_1", role="reviewer", repos=("acme/*",), account="5f")
-    assert describe_event(added) == "member m_1 added as reviewer for acme/*, Hub account 5f"
+    assert describe_event(added, zone=UTC) == "member m_1 added as reviewer for acme/*, Hub account 5f"
     assert (
-        describe_event(PlanAgreed(plan="0123456789", changes=700, account="5f"))
+        describe_event(PlanAgreed(plan="0123456789", changes=700, account="5f"), zone=UTC)
         == "plan 01234567 agreed to: 700 changes"
     )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from hf_gate.base.timestamps import to_ms
+from hf_gate.core.events.events import GrantDated, LedgerEntry
 from hf_gate.core.letters.messages import Delivery, DeliveryKind
 from hf_gate.core.letters.notices import (
     DEFAULT_MODES,
@@ -68,7 +71,11 @@ def _follow(store: Store, *, is_on: bool = True, at: int = T0) -> None:
 
 
 def _drain(store: Store, receiver: Receiver) -> None:
-    drain(store, [NoticeLane(store, SHOP, lambda _: receiver, receiver.clock)], receiver.clock)
+    drain(
+        store,
+        [NoticeLane(store, SHOP, lambda _: receiver, receiver.clock, ZoneInfo("America/Los_Angeles"))],
+        receiver.clock,
+    )
 
 
 @pytest.fixture
@@ -93,6 +100,16 @@ def test_entries_are_sent_beside_the_work_of_another_process(postgres_uri: str, 
         other.acquire(Work.STORE, 1.0, "")
         _drain(desk, receiver)
         assert receiver.ids == _feed_ids(desk)
+
+
+def test_an_end_is_the_last_day_with_access_in_the_time_zone_of_the_workspace(store: Store, receiver: Receiver) -> None:
+    _follow(store)
+    until = to_ms(datetime(2030, 7, 1, 7, tzinfo=UTC))  # midnight in Los Angeles
+    with store.writing() as write:
+        write.append(EEG, [LedgerEntry(event=GrantDated(until=until), at=T0, actor="lena")])
+    _drain(store, receiver)
+    (told,) = [event for message in receiver.got for event in message.events or ()]
+    assert "30 Jun 2030" in told.text
 
 
 def test_one_that_is_named_again_gets_nothing_from_between(store: Store, receiver: Receiver) -> None:

@@ -79,7 +79,7 @@ def states(store: Store) -> list[MessageState]:
 
 
 def drain_until_idle(store: Store, receiver: Receiver, name: str = "a") -> None:
-    drain(store, [NoticeLane(store, destination(name), lambda _: receiver, receiver.clock)], receiver.clock)
+    drain(store, [NoticeLane(store, destination(name), lambda _: receiver, receiver.clock, UTC)], receiver.clock)
 
 
 # ---- what is told ------------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
         assert outbox.claim_notice(store, "a", "another", receiver.clock.ms) is not None
         return receiver
 
-    drain(store, [NoticeLane(store, destination(), lose_claim, receiver.clock)], receiver.clock)
+    drain(store, [NoticeLane(store, destination(), lose_claim, receiver.clock, UTC)], receiver.clock)
     assert receiver.got == []
     receiver.clock.ms += DAY_MS
     drain_until_idle(store, receiver)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC
 from typing import NamedTuple
 
 from hf_gate.core.events.entry_records import event_record
@@ -39,7 +40,7 @@ class _Page(NamedTuple):
 def _page(store: Store, after: str | None = None, limit: int = 100, wanted: TimelineFilter = ALL) -> _Page:
     page = read_events(store, after, limit, wanted)
     assert page is not None
-    return _Page([event_record(*entry) for entry in page.entries], page.next, page.has_more)
+    return _Page([event_record(*entry, UTC) for entry in page.entries], page.next, page.has_more)
 
 
 def _follow(store: Store, limit: int, wanted: TimelineFilter = ALL) -> list[EventRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from hf_gate.base.timestamps import ms_to_iso
@@ -23,7 +23,7 @@ def name_of_entry(link: LedgerLink) -> str:
     return f"{link.chain.removeprefix(MODELS)}#{link.seq}"
 
 
-def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None, *, zone: tzinfo = UTC) -> AuditRecord:
+def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None, *, zone: tzinfo) -> AuditRecord:
     """Return the record of an entry. Private data appears only in `text`, which names ends as days in `zone`."""
     repo = repo_of_chain(link.chain)
     return AuditRecord(
@@ -39,7 +39,7 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None, 
     )
 
 
-def event_record(link: LedgerLink, cursor: str, zone: tzinfo = UTC) -> EventRecord:
+def event_record(link: LedgerLink, cursor: str, zone: tzinfo) -> EventRecord:
     """Return the record of an entry in the event feed."""
     commitment = None if link.commitment is None else link.commitment.hex()
     return extend_record(
@@ -47,7 +47,7 @@ def event_record(link: LedgerLink, cursor: str, zone: tzinfo = UTC) -> EventReco
     )
 
 
-def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None, zone: tzinfo = UTC) -> str:
+def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None, zone: tzinfo) -> str:
     """Return the sentence that describes an entry, with ends as days in `zone`."""
     try:
         return describe_event(decode_event(link.body), private, zone=zone)

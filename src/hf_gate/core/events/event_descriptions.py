@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any, Final, NamedTuple
 
 from hf_gate.base.display_text import pluralize
@@ -48,7 +48,7 @@ def describe_event(
     private: e.Private | None = None,
     *,
     format_time: Callable[[int], str] | None = None,
-    zone: tzinfo = UTC,
+    zone: tzinfo,
 ) -> str:
     """Describe an event. `format_time` formats times (ms) as the page around it does; ends are days in `zone`.
 

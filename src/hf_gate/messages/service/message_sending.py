@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -137,7 +138,7 @@ def drain_workspace(
     name = name_workspace(location)
     clock = workspace.clock
     lanes: list[MessageLane] = [
-        NoticeLane(workspace.store, each, open_channel, clock, name) for each in location.config.notify
+        NoticeLane(workspace.store, each, open_channel, clock, location.zone, name) for each in location.config.notify
     ]
     if with_letters:
         lanes.append(LetterLane(workspace))
@@ -155,12 +156,14 @@ class NoticeLane:
         destination: Destination,
         open_channel: OpenChannel,
         clock: ClockPort,
+        zone: tzinfo,
         workspace_name: str | None = None,
     ) -> None:
         self.name = destination.name
         self._store = store
         self._clock = clock
         self._destination = destination
+        self._zone = zone
         self._workspace_name = workspace_name
         self._open_channel = open_channel
         self._channel: ChannelPort | None = None
@@ -176,7 +179,7 @@ class NoticeLane:
         except HfGateError as missing:
             result = describe_missing_channel(missing)
             return lambda: result
-        message = render_notice(self._store, row, self._destination, self._workspace_name)
+        message = render_notice(self._store, row, self._destination, self._zone, self._workspace_name)
         return lambda: channel.send(message, self._clock.now(), row.accepted)
 
 

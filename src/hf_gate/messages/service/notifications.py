@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 
 from msgspec.structs import replace
@@ -116,9 +116,12 @@ def describe_missing_channel(problem: HfGateError) -> Delivery:
 
 
 def render_notice(
-    store: Store, row: OutboxRow, destination: Destination, workspace_name: str | None
+    store: Store, row: OutboxRow, destination: Destination, zone: tzinfo, workspace_name: str | None
 ) -> OutgoingMessage:
-    """Return a stored message as receivers see it. Names are read only for destinations that may have them."""
+    """Return a stored message as receivers see it, with ends of access as days in `zone`.
+
+    Names are read only for destinations that may have them.
+    """
     named = None
     if destination.has_personal:
         rows = store.requests([number for item in row.items for number in item.requests])
@@ -126,15 +129,15 @@ def render_notice(
     made_at = ms_to_iso(row.made_at)
     message = _build_message(row.id, row.sequence or 0, row.items, named, store.endpoint, made_at, workspace_name)
     followed = next((item for item in row.items if item.event is NoticeEvent.AUDIT_LOG), None)
-    return message if followed is None else _add_events(store, message, followed)
+    return message if followed is None else _add_events(store, message, followed, zone)
 
 
-def _add_events(store: Store, message: OutgoingMessage, item: NoticeItem) -> OutgoingMessage:
+def _add_events(store: Store, message: OutgoingMessage, item: NoticeItem, zone: tzinfo) -> OutgoingMessage:
     """Add the entries of the ledger that an item counts, with the cursors before and after them."""
     after = make_cursor(store, int(item.facts["after"]))
     page = read_events(store, after, item.count, TimelineFilter())
     assert page is not None, "the cursor was made from the same ledger"  # noqa: S101 - for the type checker
-    events = tuple(event_record(*entry) for entry in page.entries)
+    events = tuple(event_record(*entry, zone) for entry in page.entries)
     return replace(message, after=after, next=page.next, events=events)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,11 +167,11 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
 def _list_entries(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[PersonEntryRecord]:
     repos = {row.id: str(row.repo) for row in attempts}
     rows = iterate_entries(workspace.store, TimelineFilter(requests=list(repos)), with_private=True)
-    entries = [_entry(repos[row.link.request or 0], row) for row in rows]
+    entries = [_entry(repos[row.link.request or 0], row, workspace.zone) for row in rows]
     return sorted(entries, key=lambda entry: (entry.at, entry.id))
 
 
-def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
+def _entry(repo: str, row: LedgerRow, zone: tzinfo) -> PersonEntryRecord:
     link = row.link
     return PersonEntryRecord(
         id=name_of_entry(link),
@@ -178,7 +179,7 @@ def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
         repo=repo,
         kind=link.kind,
         actor=link.actor,
-        text=text_of_entry(link, row.private),
+        text=text_of_entry(link, row.private, zone),
         private=None if row.private is None else dict(row.private),
     )
 
