@@ -51,6 +51,17 @@ def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: C
     assert "failed in part: someone/else: " in console.run("status", "--check").out
 
 
+def test_an_error_in_the_configuration_is_followed_by_the_command_that_lists_all(
+    console: Console, tmp_path: Path
+) -> None:
+    file = tmp_path / "hf-gate.yaml"
+    file.write_text(f"{file.read_text('utf-8')}timezone: Mars/North\n", "utf-8")
+    refused = console.run("status")
+    assert (refused.code, "unknown timezone `Mars/North`" in refused.error) == (2, True)
+    assert refused.err.rstrip().endswith("Hint: Correct it. All problems of the files: hf-gate policy check")
+    assert "unknown timezone `Mars/North`" in console.run("policy", "check").out
+
+
 def test_a_turn_whose_process_was_killed_is_late(console: Console, tmp_path: Path) -> None:
     with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url)) as store:
         begin_turn(store, 0, None)

@@ -195,7 +195,9 @@ def read_location(settings: Settings) -> WorkspaceLocation:
     if parsed.config is None or foreign:
         fault = next(each for each in (*parsed.problems, *foreign) if each.is_error)
         at = f"{file}:{fault.position.line}:{fault.position.column}"
-        raise UsageError(f"{at}: {fault.message}", hint=fault.hint or None)
+        raise UsageError(
+            f"{at}: {fault.message}", hint=fault.hint or "Correct it. All problems of the files: hf-gate policy check"
+        )
     return WorkspaceLocation(folder, parsed.config)
 
 
