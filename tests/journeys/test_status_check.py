@@ -55,7 +55,7 @@ def test_an_error_in_the_configuration_is_followed_by_the_command_that_lists_all
     console: Console, tmp_path: Path
 ) -> None:
     file = tmp_path / "hf-gate.yaml"
-    file.write_text(f"{file.read_text('utf-8')}timezone: Mars/North\n", "utf-8")
+    file.write_text(re.sub("timezone: .*", "timezone: Mars/North", file.read_text("utf-8")), "utf-8")
     refused = console.run("status")
     assert (refused.code, "unknown timezone `Mars/North`" in refused.error) == (2, True)
     assert refused.err.rstrip().endswith("Hint: Correct it. All problems of the files: hf-gate policy check")
