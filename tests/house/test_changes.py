@@ -4,17 +4,19 @@ what was added.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
 
+from hf_gate.hub.drivers.local_hub_headers import get_world_id
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import CommandResult, Console
 from tests.kits.paths import PACKAGE, ROOT
@@ -131,12 +133,86 @@ class Spool:
 ''',
     ),
 )
+EVENT: Final = (
+    Edit(
+        "core/events/events.py",
+        "class PolicyPromoted(",
+        '''class TopicWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TopicWritten"):
+    """A reviewer wrote what a request is about."""
+
+
+class PolicyPromoted(''',
+    ),
+    Edit("core/events/events.py", "    | NoteWritten\n", "    | NoteWritten\n    | TopicWritten\n"),
+    Edit(
+        "core/events/event_descriptions.py",
+        "    e.NoteWritten: lambda",
+        "    e.TopicWritten: lambda _event, entry: f\"topic{entry.quote('topic')}\",\n    e.NoteWritten: lambda",
+    ),
+)
+ATTRIBUTE: Final = (
+    *EVENT,
+    Edit(
+        "store/database/schema.sql",
+        "    reason TEXT,  -- the last",
+        "    topic TEXT,\n    reason TEXT,  -- the last",
+    ),
+    Edit(
+        "core/events/request_fields.py",
+        '    "reason": RequestField(',
+        '    "topic": RequestField("topic", erased=None, text="topic", event=e.TopicWritten, private="topic"),\n'
+        '    "reason": RequestField(',
+    ),
+    Edit(
+        "core/parsing/query.py",
+        '    "reason": "the last',
+        '    "topic": "what a reviewer says that it is about",\n    "reason": "the last',
+    ),
+    Edit(
+        "core/stored_rows.py",
+        "    has_notes: bool = False\n",
+        "    has_notes: bool = False\n    topic: str | None = None\n",
+    ),
+    Edit(
+        "core/records.py",
+        "    verdict: Annotated[RecordedVerdict | None, Meta(",
+        "    topic: str | None = None\n    verdict: Annotated[RecordedVerdict | None, Meta(",
+    ),
+    Edit(
+        "requests/service/request_records.py",
+        "    return _build_record(request, person, known.email or request.email, verdict, details, with_quality=with_quality)",
+        "    record = _build_record(request, person, known.email or request.email, verdict, details, with_quality=with_quality)\n"
+        "    return replace(record, topic=row.topic)",
+    ),
+    Edit(
+        "requests/service/request_records.py",
+        "from typing import TYPE_CHECKING\n",
+        "from typing import TYPE_CHECKING\n\nfrom msgspec.structs import replace\n",
+    ),
+)
+WRITE_TOPIC: Final = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from hf_gate.core.events.events import LedgerEntry, TopicWritten
+from hf_gate.workspace.rows.opening import open_store
+
+with closing(open_store(Path(sys.argv[1]), endpoint=sys.argv[2], world=sys.argv[3])) as store:
+    row = store.request(1)
+    entry = LedgerEntry(
+        event=TopicWritten(), at=1, actor="lena", request=row.id, person=row.person.id, private={"topic": sys.argv[4]}
+    )
+    with store.writing() as write:
+        write.append(row.repo, [entry])
+"""
 LIMIT: Final = (Edit("core/requests.py", "REASON_LIMIT = 200\n", "REASON_LIMIT = 150\n"),)
 CHANGES: Final[Mapping[str, tuple[tuple[Edit, ...], int]]] = {
     "1. A field of `ls`": (FIELD, 4),
     "2. A fact": (FACT, 4),
     "3. A channel for notices": (CHANNEL, 4),
     "4. The longest reason": (LIMIT, 1),
+    "5. An event": (EVENT, 2),
+    "6. An attribute of a request": (ATTRIBUTE, 8),
 }
 """The edits of each described change, and how many files it may take."""
 
@@ -149,6 +225,14 @@ def find_described_files(heading: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
+def make_edits(edits: Iterable[Edit], folder: Path) -> None:
+    for file, place, text in edits:
+        path = folder / file
+        source = path.read_text("utf-8") if place else ""
+        assert source.count(place) == 1 or not place, f"{file} has no unique {place!r}"
+        path.write_text(source.replace(place, text) if place else text, "utf-8")
+
+
 class ChangedProgram(Console):
     """The program with all of the changes, run in a folder."""
 
@@ -158,8 +242,11 @@ class ChangedProgram(Console):
         self.folder = folder
 
     def spawn(self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> CommandResult:
+        return self.run_python("-m", "hf_gate", *args, stdin=stdin, env=env)
+
+    def run_python(self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> CommandResult:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "hf_gate", *args],
+            [sys.executable, "-P", *args],
             input=stdin,
             capture_output=True,
             text=True,
@@ -175,12 +262,8 @@ class ChangedProgram(Console):
 def changed_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("changed") / PACKAGE.name
     shutil.copytree(PACKAGE, copy)
-    for edits, _ in CHANGES.values():
-        for file, place, text in edits:
-            path = copy / file
-            source = path.read_text("utf-8") if place else ""
-            assert source.count(place) == 1 or not place, f"{file} has no unique {place!r}"
-            path.write_text(source.replace(place, text) if place else text, "utf-8")
+    for edits in (FIELD, FACT, CHANNEL, LIMIT, ATTRIBUTE):
+        make_edits(edits, copy)
     return copy
 
 
@@ -242,6 +325,40 @@ def test_a_new_channel_is_parsed_and_delivers(program: ChangedProgram) -> None:
     settings.write_text(f"{written}notify: [{{name: office, spool: env:SPOOL, key: env:KEY}}]\n", "utf-8")
     refused = program.spawn("messages", "test")
     assert "`key` does not belong to spool" in refused.err
+
+
+def test_a_new_attribute_is_stored_found_shown_exported_and_erased(program: ChangedProgram) -> None:
+    assert program.spawn("init", REPO).code == 0
+    assert program.spawn("sync").code == 0
+    place = str(program.folder / "desk.db")
+    world = get_world_id(program.hub.url)
+    assert world is not None
+    wrote = program.run_python("-c", WRITE_TOPIC, place, program.hub.url, world, "Tides")
+    assert wrote.code == 0, wrote.err
+    (found,) = program.spawn("ls", REPO, "--query", "topic:tid*", "--json").json
+    assert (found["user"], found["topic"]) == ("ada-l", "Tides")
+    assert program.spawn("ls", REPO, "--query", "topic:sand", "--json").json == []
+    assert 'topic "Tides"' in program.spawn("show", f"ada-l@{REPO}").out
+    exported = program.spawn("person", "export", "ada-l", "--json")
+    assert exported.json["requests"][0]["topic"] == "Tides", exported.err
+    assert program.spawn("person", "erase", "ada-l", "--yes").code == 0
+    (erased,) = program.spawn("ls", REPO, "--json").json
+    assert erased["topic"] is None
+    assert program.spawn("audit", "verify").code == 0
+
+
+def test_a_new_attribute_takes_few_statements(tmp_path: Path) -> None:
+    for name in {edit.file for edit in ATTRIBUTE}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PACKAGE / name, tmp_path / name)
+    before = _count_statements(tmp_path)
+    make_edits(ATTRIBUTE, tmp_path)
+    assert 0 < _count_statements(tmp_path) - before <= 20
+
+
+def _count_statements(folder: Path) -> int:
+    trees = [ast.parse(path.read_text("utf-8")) for path in folder.rglob("*.py")]
+    return sum(isinstance(node, ast.stmt) for tree in trees for node in ast.walk(tree))
 
 
 def test_another_longest_reason_holds_in_commands_and_policies(program: ChangedProgram) -> None:

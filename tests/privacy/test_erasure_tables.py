@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.core.events.request_fields import ERASED, FIELDS, IN_LEDGER, IN_STORE
+from hf_gate.core.records import ExportedRequest, GrantRecord
 from hf_gate.privacy.rows.erasure import REQUEST_TABLES
 from hf_gate.privacy.rows.erasure_repetition import VACUUMED
 from hf_gate.workspace.rows.opening import open_store
+from tests.kits.desk import GOOD, Desk, open_desk
 
 REDACTED = {"requests", "people", "changes", "plans", "texts"}
 DELETED = {"private", "profiles", "bindings", "table_rows", "endorsements", *REQUEST_TABLES}
@@ -59,3 +62,39 @@ def test_every_column_of_bytes_or_digests_is_accounted_for(columns: dict[str, di
         "picked.answers", "approvals.answers", "approvals.identity", "erased.key",
         "evaluated_tables.keys",
     }  # fmt: skip
+
+
+def test_every_column_of_a_request_says_what_exports_and_erasures_do_with_it(
+    columns: dict[str, dict[str, str]],
+) -> None:
+    assert columns["requests"].keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("key", sorted({one.exported for one in FIELDS.values()} - {IN_LEDGER, IN_STORE}))
+def test_an_export_has_the_columns_where_the_table_says(key: str) -> None:
+    part, _, rest = key.partition(".")
+    assert part in ExportedRequest.__struct_fields__
+    assert not rest or rest in GrantRecord.__struct_fields__
+
+
+def test_an_erasure_leaves_what_the_table_says(tmp_path: Path) -> None:
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "quokka", "email": "q@kxqjz.example"}], {"Purpose": GOOD})
+        lena = desk.visitor()
+        before = _read_request(desk)
+        assert all(before[name] != value for name, value in ERASED.items() if name in _SET_BY_ASKING)
+        path = f"/people/{desk.row('quokka').person.pseudonym}/erase"
+        assert lena.post(path, {"name": "quokka"}).status == 200
+        after = _read_request(desk)
+    assert {name: after[name] for name in ERASED} == dict(ERASED)
+    kept = FIELDS.keys() - ERASED.keys() - _MOVED
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+
+_SET_BY_ASKING = {"record_id", "raw", "answers", "identity", "domain", "quality", "mail", "fingerprint"}
+_MOVED = {"evaluation_version", "evaluate_at", "review_at"}
+
+
+def _read_request(desk: Desk) -> dict[str, object]:
+    (row,) = desk.app_state.workspace.store.reads.stream("SELECT * FROM requests")
+    return row

@@ -18,8 +18,8 @@ from hf_gate.core.events.events import (
     PrivatePartsDeleted,
     kind_of,
 )
+from hf_gate.core.events.request_fields import ERASED
 from hf_gate.core.lifecycle import Status
-from hf_gate.core.request_version import EMPTY_CONTENT
 from hf_gate.core.runs import FINISHED, RunState
 from hf_gate.requests.rows.identity import StoredIdentity, read_full_identity, read_identity
 from hf_gate.store.rows.repos import read_repos_by_number
@@ -139,11 +139,8 @@ class Eraser:
         self._write.clear_search_texts(requests)
         self._write.clear_classifications(requests)
         among, value = self._db.in_clause(requests)
-        self._db.run(
-            "UPDATE requests SET record_id = NULL, raw = ?, answers = ?, identity = ?, domain = NULL, country = NULL,"
-            f" reason = NULL, has_notes = FALSE WHERE id {among}",
-            (b"", EMPTY_CONTENT.answers, EMPTY_CONTENT.identity, value),
-        )
+        columns = ", ".join(f"{name} = ?" for name in ERASED)
+        self._db.run(f"UPDATE requests SET {columns} WHERE id {among}", (*ERASED.values(), value))
         delete_waiting(self._db, f"id IN (SELECT run FROM changes WHERE request_id {among})", value)
         for table in REQUEST_TABLES:
             self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))

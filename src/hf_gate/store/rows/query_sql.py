@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, tzinfo
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 
 from hf_gate.base.ids import is_id
+from hf_gate.core.events.request_fields import FIELDS, TEXT_COLUMNS
 from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.parsing.query import (
@@ -35,11 +36,11 @@ TEXT = "t.text"
 
 @dataclass
 class Candidate:
-    """The data of a row that the checks use: its search text, the last reason and the row id of the person."""
+    """The data of a row that the checks use: its search text, its `TEXT_COLUMNS` and the row id of the person."""
 
     text: str
-    reason: str | None
     person_id: int
+    columns: Mapping[str, str | None]
 
     @cached_property
     def parts(self) -> list[tuple[str, str]]:
@@ -269,7 +270,7 @@ def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> Co
 # ---- times -----------------------------------------------------------------------------------------------------------
 
 
-_TIME_COLUMNS: Final = {"age": "asked_at", "asked": "asked_at", "reviewed": "reviewed_at", "ends": "ends_at"}
+_TIME_COLUMNS: Final = {key: name for name, one in FIELDS.items() for key in one.times}
 _EARLIER: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}  # a greater age is an earlier time
 _ENDLESS: Final = f"r.status = '{Status.ACCEPTED}' AND r.ends_at IS NULL AND r.terms IS NULL"
 
@@ -353,10 +354,14 @@ def _add_form(builder: _ConditionBuilder, term: Term) -> None:
     _add_text(builder, term, lambda found: [value for at, value in found.parts[3:] if at == mark], before=mark)
 
 
-def _add_reason(builder: _ConditionBuilder, term: Term) -> None:
-    _add_check(builder, term, lambda found: _matches_any(term.patterns, found.reason))
+def _add_column(builder: _ConditionBuilder, term: Term) -> None:
+    column = _COLUMN_OF[term.key]
+    _add_check(builder, term, lambda found: _matches_any(term.patterns, found.columns[column]))
     if not term.is_not:
-        builder.result.add("r.reason IS NOT NULL")
+        builder.result.add(f"r.{column} IS NOT NULL")
+
+
+_COLUMN_OF: Final = {FIELDS[name].text: name for name in TEXT_COLUMNS}
 
 
 def _matches_any_folded(term: Term, values: Sequence[str]) -> bool:
@@ -403,7 +408,7 @@ _ADDERS: Final[dict[str, Callable[[_ConditionBuilder, Term], None]]] = {
     **dict.fromkeys(_TIME_COLUMNS, _add_time),
     **dict.fromkeys(_VERDICT_COLUMNS, _add_verdict),
     "table": _add_table,
-    "reason": _add_reason,
+    **dict.fromkeys(_COLUMN_OF, _add_column),
     "form": _add_form,
     "answer": _add_answer,
     "approval": _add_approval,

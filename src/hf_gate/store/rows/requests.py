@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import from_ms, to_ms
 from hf_gate.core.events.evaluations import evaluation_of
+from hf_gate.core.events.request_fields import FIELDS
 from hf_gate.core.events.request_state import KnownRequest
 from hf_gate.core.forms.case_folding import fold_for_search
 from hf_gate.core.lifecycle import STATUS_OF, WITHDRAWN, Status
@@ -23,13 +24,16 @@ from hf_gate.store.writing.state_columns import SELECT_STATE, StoredVerdict, rep
 
 PAGE: Final = 1000
 
+_SAME = [name for name in RequestRow.__struct_fields__ if name in FIELDS and name != "id"]
+"""The columns that a `RequestRow` has as they are, under their names."""
+
 _ROW = (
-    "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, "
-    "r.has_notes,"
-    f" r.first_seen_at, r.started_at, r.answers, r.identity, r.evaluation_version, r.outcome, r.evaluate_at,"
-    f" r.lookup_user, r.lookup_email, r.lookup_name, r.review_at, r.is_undecided, {SELECT_STATE}"
+    "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.answers, r.identity,"
+    " r.evaluation_version, r.outcome, r.evaluate_at, r.lookup_user, r.lookup_email, r.lookup_name, r.review_at,"
+    f" r.is_undecided, {', '.join(f'r.{name}' for name in _SAME)}, {SELECT_STATE}"
 )
-_STATE_AT = 23
+_SAME_AT = 19
+_STATE_AT = _SAME_AT + len(_SAME)
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 """Select requests without their records; append the rest of the statement, in which `r` is the request."""
@@ -80,14 +84,10 @@ class RowDecoder:
             username,
             fullname,
             email,
-            is_current,
-            has_notes,
-            first_seen,
-            started,
             answers,
             identity,
             *evaluation,
-        ) = row[:_STATE_AT]
+        ) = row[:_SAME_AT]
         state = state_of(row, _STATE_AT, self._verdict_of)
         if record is not None and (record.status != state.status or to_ms(record.reviewed_at) != state.reviewed_at):
             record = msgspec.structs.replace(
@@ -100,14 +100,16 @@ class RowDecoder:
             repo=repo,
             person=PersonRow(person_id, state.person, Identity(user_id, username, fullname, email)),
             state=state,
-            is_current=bool(is_current),
-            has_notes=bool(has_notes),
-            first_seen_at=first_seen,
-            started_at=started,
             content=ContentDigest(bytes(answers), bytes(identity)),
             evaluation=evaluation_of(evaluation),
             request=record,
+            **{name: _read_value(name, value) for name, value in zip(_SAME, row[_SAME_AT:_STATE_AT], strict=True)},
         )
+
+
+def _read_value(name: str, value: object) -> Any:  # noqa: ANN401 - of the type that the column has
+    """Return a value as its field has it: SQLite stores booleans as numbers."""
+    return bool(value) if name.startswith(("is_", "has_")) else value
 
 
 def decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from hf_gate.core.events.request_fields import TEXT_COLUMNS
 from hf_gate.core.parsing.query import Query
 from hf_gate.errors import QueryTooLarge, UsageError
 from hf_gate.store.sql import Database, Row
@@ -124,7 +125,8 @@ def _check_work(conditions: Conditions, rows: int) -> None:
 def _passes_checks(conditions: Conditions, row: Row) -> bool:
     if not conditions.checks:
         return True
-    shown = Candidate(row[2], row[3], row[4])
+    _, _, text, person_id, *columns = row
+    shown = Candidate(text, person_id, dict(zip(TEXT_COLUMNS, columns, strict=True)))
     return all(check(shown) for check in conditions.checks)
 
 
@@ -202,14 +204,14 @@ def _order_streams(conditions: Conditions) -> list[_Stream]:
 
 def _select(db: Database, conditions: Conditions, wanted: PageRequest, streams: Sequence[_Stream]) -> list[Row]:
     direction, sign = _order_of(wanted)
-    text = f"{TEXT}, r.reason, r.person_id" if conditions.checks else "NULL, NULL, NULL"
+    needed = ", ".join([TEXT, "r.person_id", *(f"r.{name}" for name in TEXT_COLUMNS)]) if conditions.checks else "NULL"
     join = " JOIN texts t ON t.id = r.id" if conditions.has_text else ""
     rest, values = _build_rest(db, conditions, streams[0][0])
     key = f" AND (r.asked_at, r.id) {sign} (?, ?)" if wanted.after else ""
     pages: list[list[Row]] = []
     for stream, own in streams:
         sql = (
-            f"SELECT r.asked_at, r.id, {text} FROM requests r{join} WHERE r.is_current AND {stream}{rest}{key}"
+            f"SELECT r.asked_at, r.id, {needed} FROM requests r{join} WHERE r.is_current AND {stream}{rest}{key}"
             f" ORDER BY r.asked_at {direction}, r.id {direction} LIMIT ?"
         )
         pages.append(db.rows(sql, (*own, *values, *(wanted.after or ()), wanted.limit)))

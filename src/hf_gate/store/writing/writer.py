@@ -15,6 +15,7 @@ from hf_gate.core.events.erasure import ErasedRequest
 from hf_gate.core.events.evaluations import EvaluationResult
 from hf_gate.core.events.events import OUTSIDE, LedgerEntry, canonical_json
 from hf_gate.core.events.ledger import Checkpoint, chain_of
+from hf_gate.core.events.request_fields import read_texts
 from hf_gate.core.events.request_state import KnownRequest, RecordUpdate, apply_event, detect_events
 from hf_gate.core.forms.case_folding import domain_of
 from hf_gate.core.lifecycle import VERB_FOR_STATUS, Status
@@ -284,11 +285,10 @@ class Writer:
         """Apply an entry to the row of its request."""
         held = self._rows.apply_event(request, entry.event, entry.at, entry.actor)
         private = entry.private or {}
+        held.extra |= {column: clean(text) for column, text in read_texts(entry.event, private).items()}
         match entry.event:
             case e.ChangeStarted():
                 held.extra["started_at"] = entry.at
-                if isinstance(reason := private.get("reason"), str):
-                    held.extra["reason"] = clean(reason)
             case e.NoteWritten():
                 held.extra["has_notes"] = True
             case e.VerdictReached():
