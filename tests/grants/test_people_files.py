@@ -202,6 +202,20 @@ def test_dates_with_dots_are_days_months_and_years_and_the_list_says_so() -> Non
     assert found.notes == ["2 lines have a date such as 31.12.2027, read as day, month, year: 2, 3"]
 
 
+def test_a_column_of_dates_with_an_unknown_name_is_named_because_no_access_ends_by_it() -> None:
+    found = read_people_text(b"E-Mail;Vertrag;Notiz\na@x.org;31.12.2027;2 Jahre\nb@x.org;-;\n", {})
+    (note,) = found.notes
+    assert note == "no access ends by Vertrag, which has dates; if it is the end: --column expires='Vertrag'"
+    assert read_people_text(b"email,signed,expires\na@x.org,2026-01-01,2027-01-01\n", {}).notes == []
+    assert read_people_text(b"email,signed\na@x.org,2026-01-01\n", {"signed": "expires"}).notes == []
+
+
+@pytest.mark.parametrize("name", ["valid until", "gültig bis", "bis", "Ablaufdatum", "Expiry date", "expires_at"])
+def test_an_end_is_recognised_by_the_usual_names(name: str) -> None:
+    (row,) = rows_of(read_people_text(f"email;{name}\na@x.org;2027-12-31\n".encode(), {}))
+    assert row["expires"] == "2027-12-31"
+
+
 def test_formulas_markup_and_control_characters_are_text() -> None:
     found = read_people_text(b'username,note\nada,"=1+1"\nbob,<b>\x1b[31m</b>\n', {})
     assert [row["note"] for row in rows_of(found)] == ["=1+1", "<b>\x1b[31m</b>"]

@@ -93,8 +93,9 @@ _NAMES = st.lists(st.integers(0, 500), min_size=1, max_size=6, unique=True)
 
 
 @st.composite
-def _files(draw: st.DrawFn) -> tuple[str, list[str]]:
+def _files(draw: st.DrawFn, *, has_dates: bool = True) -> tuple[str, list[str]]:
     """A table file in some dialect, with comments and blank lines, and the addresses in it."""
+    width = 3 if has_dates else draw(st.sampled_from([1, 2]))
     delimiter = draw(st.sampled_from(",;\t"))
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     is_quoted = draw(st.booleans())
@@ -111,10 +112,10 @@ def _files(draw: st.DrawFn) -> tuple[str, list[str]]:
         writer.writerow(cells)
         return out.getvalue()
 
-    lines = [line(["E-Mail", "note", "expires"])]
+    lines = [line(["E-Mail", "note", "expires"][:width])]
     for each in people:
         lines += draw(st.lists(st.sampled_from(["", "# a comment", '#\t"open']), max_size=2))
-        lines.append(line([each, draw(_WORDS), draw(st.sampled_from(["", "2027-01-01"]))]))
+        lines.append(line([each, draw(_WORDS), draw(st.sampled_from(["", "2027-01-01"]))][:width]))
     mark = draw(st.sampled_from(["", "# top" + end, end]))
     return mark + end.join(lines) + draw(st.sampled_from(["", end])), people
 
@@ -136,3 +137,19 @@ def test_a_row_that_is_added_and_removed_leaves_the_bytes_as_they_were(
     olds = {row.email: row for row in parse_table(text.encode(), "t", ("email",)).rows}
     assert {each: rows[each].columns for each in people} == {each: olds[each].columns for each in people}
     assert rows[one].expires is not None
+
+
+@given(_files(has_dates=False), st.data())
+def test_a_file_without_an_end_gets_the_column_and_keeps_all_else(
+    file: tuple[str, list[str]], data: st.DataObject
+) -> None:
+    text, people = file
+    one = data.draw(st.sampled_from(people))
+    changed = _edit(text, RowEdits(changed={_lines(text)[one]: {"expires": "2030-01-01"}}))
+    rows = {row.email: row for row in parse_table(changed.encode(), "t", ("email",)).rows}
+    olds = {row.email: row for row in parse_table(text.encode(), "t", ("email",)).rows}
+    assert [*rows] == people
+    assert {each: row.columns for each, row in rows.items()} == {each: row.columns for each, row in olds.items()}
+    assert [each for each, row in rows.items() if row.expires is not None] == [one]
+    comments = [line for line in text.splitlines() if line.startswith(("# a comment", "# top"))]
+    assert [line for line in changed.splitlines() if line in comments] == comments

@@ -23,6 +23,7 @@ from hf_gate.errors import UsageError
 from hf_gate.policies.facts.email_addresses import parse_address
 from hf_gate.policies.facts.tables import KEYS, TableProblem
 from hf_gate.policies.parsing.table_text import (
+    DATE_COLUMNS,
     KEY_COLUMN,
     KNOWN_COLUMNS,
     MAX_COLUMNS,
@@ -49,11 +50,12 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("user", "login", "account", "handle", "profile", "hub_username"), "username"),
     **dict.fromkeys(("konto", "benutzerkonto", "benutzername", "benutzer", "nutzername", "profil"), "username"),
     **dict.fromkeys(("e_mail_address", "email_address", "e_mail_adresse", "mailadresse", "address"), "email"),
-    **dict.fromkeys(("start", "start_date", "valid_from"), "from"),
-    **dict.fromkeys(("until", "end", "end_date", "valid_until", "expiry"), "expires"),
+    **dict.fromkeys(("start", "start_date", "valid_from", "von", "beginn", "gültig_ab", "gueltig_ab"), "from"),
+    **dict.fromkeys(("until", "end", "end_date", "valid_until", "expiry", "expiry_date", "expiration"), "expires"),
+    **dict.fromkeys(("bis", "ende", "enddatum", "ablauf", "ablaufdatum", "gültig_bis", "gueltig_bis"), "expires"),
 }
 _HUB_WORDS: Final = re.compile(r"_(?:hugging_?face|hf)(?=_)")
-_DATES: Final = frozenset({"from", "expires"})
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DOTTED_DAY: Final = re.compile(r"([0-9]{1,2})\.\s?([0-9]{1,2})\.\s?([0-9]{4})")
 
 
@@ -391,9 +393,24 @@ def _make_file(
     return PeopleFile(
         ParsedFile(columns, rows.list_records(columns), tuple(rows.problems)),
         recognised,
-        [*notes, *rows.describe(), *name_lines(without_key, unit, f"has {_NO_KEY}", f"have {_NO_KEY}")],
+        [
+            *notes,
+            *rows.describe(),
+            *_name_unread_dates(columns, rows),
+            *name_lines(without_key, unit, f"has {_NO_KEY}", f"have {_NO_KEY}"),
+        ],
         unit,
     )
+
+
+def _name_unread_dates(columns: Sequence[str], rows: MergedRows) -> Iterator[str]:
+    """Yield the columns that hold only dates, if none is known as the end of a row."""
+    texts = [row for _, row in rows.list_records(columns)]
+    for name in () if "expires" in columns else columns:
+        filled = [row[name] for row in texts if row[name].lower() not in _NOTHING]
+        if filled and name not in KNOWN_COLUMNS and all(map(_is_day, filled)):
+            shown = _shorten(name)
+            yield f"no access ends by {shown}, which has dates; if it is the end: --column expires={shown!r}"
 
 
 _NO_KEY: Final = "no username or address that hf-gate recognised"
@@ -420,11 +437,11 @@ def _read_row(
     for name, meaning, cell in zip(header, meanings, cells, strict=False):
         text = cell.strip()
         column = _name_column(name, meaning)
-        if column in _DATES and (day := _read_dotted_day(text)):
+        if column in DATE_COLUMNS and (day := _read_dotted_day(text)):
             rows.dotted.add(line)
             text = day
         if column:
-            if text and found.get(column) and column in _DATES and found[column] != text:
+            if text and found.get(column) and column in DATE_COLUMNS and found[column] != text:
                 rows.refuse(line, f"Two values of {column}: {found[column][:60]!r} and {text[:60]!r}.")
                 return None
             found[column] = found.get(column) or text
@@ -452,6 +469,10 @@ def _read_dotted_day(text: str) -> str:
         return date(int(parts[3]), int(parts[2]), int(parts[1])).isoformat() if parts else ""
     except ValueError:
         return ""
+
+
+def _is_day(text: str) -> bool:
+    return bool(_read_dotted_day(text)) or _DAY.fullmatch(text) is not None
 
 
 def classify_key(text: str) -> tuple[str, str]:

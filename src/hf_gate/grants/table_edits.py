@@ -14,6 +14,7 @@ from hf_gate.base.display_text import SURROGATE, csv_cell
 from hf_gate.base.ids import is_id
 from hf_gate.errors import UsageError
 from hf_gate.policies.parsing.table_text import (
+    DATE_COLUMNS,
     KEY_COLUMN,
     KNOWN_COLUMNS,
     MAX_COLUMNS,
@@ -42,12 +43,19 @@ def edit_table(content: bytes, edits: RowEdits, *, key: Sequence[str], is_json: 
     """Return the content with these edits, without a byte order mark.
 
     Cells of columns that a change does not name keep their values. Text that a spreadsheet would read as a formula gets
-    a leading `'`. Raises UsageError for columns that the file does not have.
+    a leading `'`. A file gets the columns `DATE_COLUMNS` if it lacks them; UsageError is raised for all others.
     """
-    for cells in (*edits.added, *edits.changed.values()):
+    given = (*edits.added, *edits.changed.values())
+    for cells in given:
         _check_cells(cells)
     text = decode(content)
-    return (_JsonText(text) if is_json else _CsvText(text, key)).apply(edits).encode()
+    if is_json:
+        return _JsonText(text).apply(edits).encode()
+    filled = {column_name(name) for cells in given for name, value in cells.items() if value}
+    file = _CsvText(text, key)
+    if missing := [name for name in DATE_COLUMNS if name in filled and name not in file.names]:
+        file = _CsvText(file.widen(missing), key)
+    return file.apply(edits).encode()
 
 
 def to_safe_cell(column: str, text: str) -> str:
@@ -132,6 +140,18 @@ class _CsvText(_Text):
         self.records: dict[int, TextRecord] = {record.line: record for record in records}
         self.places = {line: (each.start, each.end) for line, each in self.records.items()}
         self.is_quoted = text[head.start : head.end].lstrip().startswith('"')
+
+    def widen(self, names: Sequence[str]) -> str:
+        """Return the text with more columns, which are empty in its rows."""
+        quote = '"' if self.is_quoted else ""
+        parts = []
+        at = 0
+        for start, end in (self.header, *self.places.values()):
+            cells = names if start == self.header[0] else [""] * len(names)
+            stop = start + len(self.text[start:end].rstrip("\r\n"))
+            parts += [self.text[at:stop], *(f"{self.delimiter}{quote}{cell}{quote}" for cell in cells)]
+            at = stop
+        return "".join([*parts, self.text[at:]])
 
     def render(self, cells: Cells, line: int | None) -> str:
         found = dict.fromkeys(self.names, "") if line is None else dict(self._cells_of(line))

@@ -22,7 +22,10 @@ from hf_gate.policies.facts.tables import KEYS, TableProblem
 MAX_ROWS = 1_000_000
 MAX_COLUMNS: Final = 200
 _TOO_MANY_COLUMNS: Final = f"more than {MAX_COLUMNS} columns; keep those that the policies read"
-KNOWN_COLUMNS: Final = frozenset({*KEYS, "from", "expires"})
+DATE_COLUMNS: Final = ("from", "expires")
+"""The columns that say when a row counts."""
+
+KNOWN_COLUMNS: Final = frozenset({*KEYS, *DATE_COLUMNS})
 KEY_COLUMN: Final = "key"
 """A column with an account id or a username, for a file that has neither column."""
 

@@ -20,7 +20,7 @@ from hf_gate.grants.people_files import MergedRows, PeopleFile, name_lines, read
 from hf_gate.policies.drivers.table_files import build_table_of_file, is_json_lines
 from hf_gate.policies.facts.email_addresses import parent_domains, parse_address
 from hf_gate.policies.facts.tables import KEYS, Table, TableProblem, TableRow
-from hf_gate.policies.parsing.table_text import KEY_COLUMN, ParsedFile
+from hf_gate.policies.parsing.table_text import DATE_COLUMNS, KEY_COLUMN, ParsedFile
 from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.store import Store
 
@@ -282,11 +282,11 @@ def _list_kept_columns(own: OwnTable, file: TableFile | None, header: Sequence[s
     """Return the columns of a list that the table can hold.
 
     A new file, JSON lines and the store hold every column, and of the keys those of the table. A CSV file with the
-    column `key` holds all but addresses there.
+    column `key` holds all but addresses there. It gets the columns of dates that it lacks.
     """
     if file is None or is_json_lines(own.path):
         return {*header, *own.spec.key} - ({*KEYS} - {*own.spec.key})
-    kept = {*columns_of(file)}
+    kept = {*columns_of(file), *DATE_COLUMNS}
     return kept | {"user_id", "username"} if KEY_COLUMN in kept else kept
 
 
