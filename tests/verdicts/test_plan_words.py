@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from hf_gate.core.changes import ChangeReason
+from hf_gate.core.people.access_end import AccessEnd
+from hf_gate.core.people.grants import GrantTerms
 from hf_gate.verdicts.plan.words import describe_effects, describe_reasons
 from tests.kits.plans import make_change
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
 def test_the_effects_of_a_plan_are_one_sentence() -> None:
@@ -41,4 +45,19 @@ def test_the_effects_of_a_plan_are_one_sentence() -> None:
 )
 def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, Any], words: str) -> None:
     reason = ChangeReason(expr=expr, value=True, facts=facts)
-    assert describe_reasons(replace(make_change(1), because=[reason]), UTC) == words
+    assert describe_reasons(replace(make_change(1), because=[reason]), NOW, UTC) == words
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (AccessEnd("2027-06-30"), "access until 30 Jun 2027"),
+        (AccessEnd("30d"), "access until 31 Dec 2026"),
+        (AccessEnd(None, rule="class/roster", terms=GrantTerms()), "access lasts while rule class/roster holds"),
+        (AccessEnd(), ""),
+        (None, ""),
+    ],
+)
+def test_a_plan_says_until_when_an_acceptance_gives_access(end: AccessEnd | None, words: str) -> None:
+    assert describe_reasons(replace(make_change(1), because=[], end=end), NOW, UTC) == words
+    assert describe_reasons(replace(make_change(1, after="reset"), because=[], end=end), NOW, UTC) == ""

@@ -17,8 +17,7 @@ from hf_gate.command_line.output import Format, Output, StyledLine, clock_advice
 from hf_gate.command_line.progress import Progress
 from hf_gate.command_line.workspace_opening import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
-from hf_gate.core.people.access_end import NO_END_WORD
-from hf_gate.core.people.grants import format_last_day, parse_grant_end
+from hf_gate.core.people.access_end import NO_END_WORD, AccessEnd, describe_given_access
 from hf_gate.core.records import OutcomeRecord
 from hf_gate.core.runs import UNSETTLED, ChangeOrigin, ChangeState
 from hf_gate.decisions.records import outcome_of_change, outcome_record, outcomes_record
@@ -419,21 +418,15 @@ def _describe_unchanged(context: CommandContext, decision: DecisionCommand) -> s
     """Return what becomes of access that a person has already."""
     if decision.until is None or decision.until == NO_END_WORD:
         return "nothing would change" if decision.is_dry_run else "nothing was changed"
-    return f"access {'would last' if decision.is_dry_run else 'lasts'} {_describe_until(context, decision.until)}"
-
-
-def _describe_until(context: CommandContext, written: str) -> str:
-    """Return an end of access that a person wrote, in words: `until 30 Jun 2027`."""
-    zone = context.location.zone
-    return f"until {format_last_day(parse_grant_end(written, context.now(), zone), zone)}"
+    words = describe_given_access(AccessEnd(decision.until), context.now(), context.location.zone)
+    return f"would give {words}" if decision.is_dry_run else words
 
 
 def _result_suffix(context: CommandContext, decision: DecisionCommand) -> str:
     """Return the end of a result sentence: the end of access, or whether a reason was sent."""
-    if decision.until == NO_END_WORD:
-        return "; access has no end."
     if decision.until:
-        return f"; access {_describe_until(context, decision.until)}."
+        end = None if decision.until == NO_END_WORD else AccessEnd(decision.until)
+        return f"; {describe_given_access(end, context.now(), context.location.zone)}."
     if decision.effect not in {"reject", "reset"}:
         return "."
     if decision.template is not None and len(decision.targets) > 1:

@@ -17,9 +17,9 @@ from hf_gate.core.people.access_end import (
     AccessEnd,
     HandTerms,
     choose_end,
+    describe_given_access,
     end_of_terms,
 )
-from hf_gate.core.people.grants import format_last_day, parse_grant_end
 from hf_gate.errors import EndNeeded, HfGateError, UsageError
 
 if TYPE_CHECKING:
@@ -73,12 +73,10 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
 
         return f"the end of access is {to_one_line(describe_terms_problem(terms))}; you choose it"
     end = end_of_terms(terms)
-    if end is None:
-        return "access has no end"
-    if end.written is None:
-        return f"access lasts while rule {end.rule} holds"
-    last = format_last_day(parse_grant_end(end.written, now, zone), zone)
-    return f"access until {last}, {f'as {end.approved_by} approved' if end.approved_by else f'by rule {end.rule}'}"
+    words = describe_given_access(end, now, zone)
+    if end is None or end.written is None:
+        return words
+    return f"{words}, {f'as {end.approved_by} approved' if end.approved_by else f'by rule {end.rule}'}"
 
 
 def _ask_end(

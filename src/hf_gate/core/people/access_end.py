@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from hf_gate.core.end_rows import EndRows
 from hf_gate.core.runs import ChangeOrigin
 
-from .grants import GrantTerms, parse_grant_end, with_chosen_end
+from .grants import GrantTerms, format_last_day, parse_grant_end, with_chosen_end
 
 
 class TermsKind(StrEnum):
@@ -170,6 +170,15 @@ def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> A
     document = with_chosen_end(ruled.terms, written, is_within=not is_later(written, ruled.written, now, zone))
     rests_on = {} if document is None else ruled.rests_on
     return replace(ruled, written=written, terms=document, rests_on=rests_on, is_chosen=True, approved_by=None)
+
+
+def describe_given_access(end: AccessEnd | None, now: datetime, zone: tzinfo) -> str:
+    """Return the end of an acceptance in words: `access until 26 Nov 2027`. Durations begin now."""
+    if end is None or end.gives_none:
+        return "access has no end"
+    if end.written is None:
+        return f"access lasts while rule {end.rule} holds"
+    return f"access until {format_last_day(parse_grant_end(end.written, now, zone), zone)}"
 
 
 def is_later(written: str | None, limit: str | None, now: datetime, zone: tzinfo) -> bool:

@@ -2,17 +2,17 @@
 
 A grant is access that can end. Its terms are those of the rules when access was given. Each turn reads the facts of the
 terms and moves the end (`grants/service/ends/grant_ends.py`). The first plan after the end takes the access away. A
-person can set another end; the numbers 3 to 5 are about ends that facts move.
+person can set another end; the numbers 3 and 5 are about ends that facts move.
 
 1. A changed policy changes no grant by itself.
 2. What is unknown moves no end and ends no access.
-3. A later date counts at once. An earlier date takes effect no sooner than 7 days ahead.
-4. If one turn would move more than 20 ends to an earlier time, a person must confirm them first.
+3. A date that moves counts at once, in both directions.
+4. Access that ends by a false condition, or by a date that moved earlier in the last 7 days, counts against the guard
+   `end`. What the guard holds back ends by a plan that a person applies.
 5. No end moves to an earlier time while this machine's clock is wrong or cannot be compared with the Hub's. No access
    ends while it is wrong.
 6. A condition that is false ends access after its grace. If it is true again before, access stays.
-8. Access never ends early: a late plan ends it late, and an end that moved since the plan is not sent.
-9. Access whose rule says that a person decides at the end stays until a person does.
+7. Access never ends early: a late plan ends it late, and an end that moved since the plan is not sent.
 """
 
 from __future__ import annotations

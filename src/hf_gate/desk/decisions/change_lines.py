@@ -63,7 +63,7 @@ def change_line(context: HttpContext, n: int, change: Change, row: ChangeRow | N
         before=change.before or "no request",
         after=change.after,
         rule=change.rule_label,
-        why=describe_reasons(change, context.workspace.zone),
+        why=describe_reasons(change, context.now, context.workspace.zone),
         reason=change.reason,
         age=context.format_age(datetime.fromisoformat(change.asked_at)) if change.asked_at else "",
         outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,

@@ -79,7 +79,8 @@ def render_plan(
     yield from _render_rules(firsts, policies)
     is_long = len(plan.changes) > _LISTED
     listed = firsts[:_EXAMPLES] if is_long else [change for group in groups for change in group]
-    yield from _render_examples("Examples" if is_long else "Changes", listed, zone)
+    made_at = datetime.fromisoformat(plan.plan.made_at)
+    yield from _render_examples("Examples" if is_long else "Changes", listed, made_at, zone)
     yield from render_shadow_actions(plan)
     limits = [_format_guard(guard) for guard in plan.guards if guard.value]
     if plan.changes and limits:
@@ -143,12 +144,12 @@ def _render_rules(firsts: Sequence[Change], policies: Sequence[Policy]) -> Itera
         yield f"    {len(said) - _RULES} more rules"
 
 
-def _render_examples(title: str, changes: Sequence[Change], zone: tzinfo) -> Iterator[str]:
+def _render_examples(title: str, changes: Sequence[Change], now: datetime, zone: tzinfo) -> Iterator[str]:
     """Render the people of changes and why, so that a reader can spot a wrong rule."""
     if changes:
         yield title
     for change in changes:
-        why = make_visible(describe_reasons(change, zone), one_line=True)
+        why = make_visible(describe_reasons(change, now, zone), one_line=True)
         yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{f': {why}' if why else ''}"
         if change.reason:
             yield f'      "{make_visible(change.reason, one_line=True)}"'

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Final
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.timestamps import from_ms
 from hf_gate.core.changes import Change, ChangeReason
+from hf_gate.core.lifecycle import Status
+from hf_gate.core.people.access_end import describe_given_access
 from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.runs import ChangeOrigin
@@ -78,15 +80,20 @@ def describe_hold(policies: Iterable[Policy], policy: str, rule: str) -> str:
     return f"{label}: {words}{after}"
 
 
-def describe_reasons(change: Change, zone: tzinfo) -> str:
-    """Return in words why a change is made: what the conditions of its rule found, or that the access ended."""
+def describe_reasons(change: Change, now: datetime, zone: tzinfo) -> str:
+    """Return in words why a change is made, and when the access that it gives ends, if it does.
+
+    The reasons are what the conditions of its rule found, or that the access ended.
+    """
     reasons = [one for one in change.because if one.value]
-    return ", ".join(
+    why = ", ".join(
         _describe_end(reason, zone)
         if reason.expr == END_EXPRESSION
         else describe_test(reason.expr, reason.facts, holds=True)
         for reason in reasons
     )
+    has_end = change.after == Status.ACCEPTED and change.end is not None and not change.end.gives_none
+    return "; ".join(filter(None, (why, describe_given_access(change.end, now, zone) if has_end else "")))
 
 
 def _describe_end(reason: ChangeReason, zone: tzinfo) -> str:
