@@ -163,6 +163,23 @@ def test_adoption_leaves_people_whose_end_is_unknown(console: Console, place: Pa
     assert done.out == "Nothing was changed.\n"
 
 
+def test_an_acceptance_until_a_chosen_date_says_that_a_condition_stays(
+    console: Console, place: Path, fresh: LocalHub
+) -> None:
+    kept = POLICY.replace("until: tables.dua.expires", "until: 1y, keep_while: tables.dua")
+    (place / "policies" / "starter.yaml").write_text(kept)
+    new = ["ada", "bea", "cyd"]
+    request_access(fresh, new, repo=DATASET)
+    write_rows(place, "2090-01-01", [*NAMES, *new[:2]])
+    assert console.run("sync").code == 0
+    planned = console.run("plan").out  # also binds the names of the table to accounts
+    assert planned.count(", under a condition") == 2, planned
+    one = console.run("accept", f"ada@{DATASET}", "--until", "2090-02-01", "--yes")
+    assert one.out == f"ada at {DATASET}: accepted; can download now; access until 1 Feb 2090, under a condition.\n"
+    rest = console.run("accept", f"bea@{DATASET}", f"cyd@{DATASET}", "--until", "2090-02-01", "--yes").out
+    assert rest == "2 accepted; access until 1 Feb 2090, under a condition (1); access until 1 Feb 2090 (1).\n"
+
+
 def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path) -> None:
     kept = POLICY.replace("until: tables.dua.expires", "keep_while: tables.dua")
     (place / "policies" / "starter.yaml").write_text(kept)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from hf_gate.core.changes import ChangeReason
 from hf_gate.core.people.access_end import AccessEnd
-from hf_gate.core.people.grants import GrantTerms
+from hf_gate.core.people.grants import GrantCondition, GrantTerms
 from hf_gate.verdicts.plan.words import describe_effects, describe_reasons
 from tests.kits.plans import make_change
 
@@ -53,6 +53,10 @@ def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, 
     [
         (AccessEnd("2027-06-30"), "access until 30 Jun 2027"),
         (AccessEnd("30d"), "access until 31 Dec 2026"),
+        (
+            AccessEnd("30d", terms=GrantTerms(keep_while=(GrantCondition(policy="p", rule="r", expr="true"),))),
+            "access until 31 Dec 2026, under a condition",
+        ),
         (AccessEnd(None, rule="class/roster", terms=GrantTerms()), "access lasts while rule class/roster holds"),
         (AccessEnd(), ""),
         (None, ""),

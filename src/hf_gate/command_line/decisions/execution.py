@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 
 
 class CommandResult(Struct):
-    """The outcomes of a decision command, its run, and the error that stopped it early."""
+    """The outcomes of a decision command, the ends that it gave, its run, and the error that stopped it early."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     stopped_by: BaseException | None = None
     run: str | None = None
+    ends: Sequence[AccessEnd | None] = ()
 
     @property
     def is_changed(self) -> bool:
@@ -136,6 +137,7 @@ def execute_decisions(context: CommandContext, decision: DecisionCommand) -> Com
             else:
                 decided = sender.decide(targets, decision.choice, run_id=new_id())
         result.run = decided.run
+        result.ends = decided.ends
         result.outcomes = decided.outcomes
         result.stopped_by = decided.stopped_by
     except (EndNeeded, Guarded):
@@ -366,7 +368,7 @@ def print_result(context: CommandContext, decision: DecisionCommand, result: Com
     elif not outcomes:
         out.line("No targets.")
     else:
-        _print_decisions(context, decision, outcomes)
+        _print_decisions(context, decision, result)
 
 
 def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
@@ -374,10 +376,13 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
     out.records(OutcomeRecord, rows, (), name=lambda row: row.request_id or row.user or row.user_id or "", limit=-1)
 
 
-def _print_decisions(context: CommandContext, decision: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
+def _print_decisions(context: CommandContext, decision: DecisionCommand, result: CommandResult) -> None:
     out = context.out
+    outcomes = result.outcomes
+    ends = [end for end, one in zip(result.ends, outcomes, strict=False) if one.kind is OutcomeKind.DONE]
+    suffix = _result_suffix(context, decision, ends)
     for target, outcome in zip(decision.targets, outcomes, strict=True):
-        if line := _describe_outcome(context, decision, target, outcome, is_single=len(outcomes) == 1):
+        if line := _describe_outcome(context, decision, target, outcome, None if len(outcomes) > 1 else suffix):
             out.line(line if decision.is_dry_run else _style_outcome(line, outcome.kind, decision.verb))
     count = Counter(outcome.kind for outcome in outcomes)
     others = [f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]]
@@ -387,7 +392,7 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
         out.line(f"Dry run: {', '.join(words)}; nothing was sent.")
     elif len(outcomes) > 1:
         words = [f"{count[OutcomeKind.DONE]:,} {PAST[decision.verb]}", *others]
-        out.line(", ".join(words) + (_result_suffix(context, decision) if count[OutcomeKind.DONE] else "."))
+        out.line(", ".join(words) + (suffix if count[OutcomeKind.DONE] else "."))
     if any(outcome.kind is OutcomeKind.DEFERRED and (outcome.why or "").startswith("approval") for outcome in outcomes):
         out.hint("Nothing was sent for `approval 1 of 2`: a second person must accept too.")
     if any(outcome.kind is OutcomeKind.REFUSED and (outcome.why or "").startswith("approval") for outcome in outcomes):
@@ -397,21 +402,22 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, outcome
 
 
 def _describe_outcome(
-    context: CommandContext, decision: DecisionCommand, target: RequestTarget, outcome: Outcome, *, is_single: bool
+    context: CommandContext, decision: DecisionCommand, target: RequestTarget, outcome: Outcome, suffix: str | None
 ) -> str | None:
-    """Return the line about one outcome; None if it is only counted, or printed with its error."""
+    """Return the line about one outcome; None if it is only counted, or printed with its error.
+
+    `suffix` is the end of the line about a single decision, and None for one of several.
+    """
     who = f"{person_label(outcome)} at {outcome.repo}"
     if outcome.kind is OutcomeKind.ALREADY:
         unsent = "; the reason was not sent" if decision.has_reason else ""
         return f"{who}: already {PAST[decision.verb]}; {_describe_unchanged(context, decision)}{unsent}."
     if outcome.kind is not OutcomeKind.DONE:  # an error of a single decision is printed when it is raised
-        return None if is_single and outcome.error is not None else f"{who}: {outcome.kind}: {outcome.why}"
+        return None if suffix is not None and outcome.error is not None else f"{who}: {outcome.kind}: {outcome.why}"
     if decision.is_dry_run:
         reason = decision.reason_for(target) if decision.template else None
         return f"would {decision.verb} {target}" + (f" with the reason {to_json(reason)}" if reason else "")
-    if not is_single:
-        return None
-    return f"{who}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{_result_suffix(context, decision)}"
+    return None if suffix is None else f"{who}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{suffix}"
 
 
 def _describe_unchanged(context: CommandContext, decision: DecisionCommand) -> str:
@@ -422,11 +428,11 @@ def _describe_unchanged(context: CommandContext, decision: DecisionCommand) -> s
     return f"would give {words}" if decision.is_dry_run else words
 
 
-def _result_suffix(context: CommandContext, decision: DecisionCommand) -> str:
-    """Return the end of a result sentence: the end of access, or whether a reason was sent."""
+def _result_suffix(context: CommandContext, decision: DecisionCommand, ends: Sequence[AccessEnd | None]) -> str:
+    """Return the end of a result sentence: the ends of access, or whether a reason was sent."""
     if decision.until:
-        end = None if decision.until == NO_END_WORD else AccessEnd(decision.until)
-        return f"; {describe_given_access(end, context.now(), context.location.zone)}."
+        words = Counter(describe_given_access(end, context.now(), context.location.zone) for end in ends if end)
+        return "".join(f"; {text}{f' ({count:,})' if len(words) > 1 else ''}" for text, count in words.items()) + "."
     if decision.effect not in {"reject", "reset"}:
         return "."
     if decision.template is not None and len(decision.targets) > 1:

@@ -173,12 +173,13 @@ def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> A
 
 
 def describe_given_access(end: AccessEnd | None, now: datetime, zone: tzinfo) -> str:
-    """Return the end of an acceptance in words: `access until 26 Nov 2027`. Durations begin now."""
+    """Return the end of an acceptance in words: `access until 26 Nov 2027, under a condition`. Durations begin now."""
     if end is None or end.gives_none:
         return "access has no end"
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
-    return f"access until {format_last_day(parse_grant_end(end.written, now, zone), zone)}"
+    until = f"access until {format_last_day(parse_grant_end(end.written, now, zone), zone)}"
+    return f"{until}, under a condition" if end.terms is not None and end.terms.keep_while else until
 
 
 def is_later(written: str | None, limit: str | None, now: datetime, zone: tzinfo) -> bool:

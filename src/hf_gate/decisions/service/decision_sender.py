@@ -138,7 +138,8 @@ class DecisionSender(Struct):
             self._store_after_outcomes(decisions, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller reports the outcomes, then raises it
             stop = stop or problem
-        return DecisionResult(run_id, self._collect_outcomes(decisions, run, outcomes, stop), stop)
+        ends = [decision.subject.end for decision in decisions]
+        return DecisionResult(run_id, self._collect_outcomes(decisions, run, outcomes, stop), stop, ends)
 
     def preview(self, targets: Sequence[DecisionTarget], choice: Choice) -> DecisionResult:
         """Return the outcomes that `decide` would have, after the same checks. Nothing is sent or stored.

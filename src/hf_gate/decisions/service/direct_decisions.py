@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -60,7 +60,7 @@ class Choice(Struct, frozen=True):
 
 
 class DecisionResult(Struct):
-    """The outcomes in the order of the targets, and the error that ended the run early.
+    """The outcomes and the ends of access in the order of the targets, and the error that ended the run early.
 
     `run` is None if no run was stored.
     """
@@ -68,6 +68,7 @@ class DecisionResult(Struct):
     run: str | None
     outcomes: list[Outcome]
     stopped_by: BaseException | None = None
+    ends: Sequence[AccessEnd | None] = ()
 
 
 class PendingDecision(Struct):
