@@ -29,7 +29,7 @@ _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The folders for files, by the XDG standard. `hf-gate config path` prints each one with the name used here."""
+    """The folders for files, by the XDG standard. `hf-gate doctor` prints them."""
 
     config: Path
     data: Path

@@ -9,15 +9,17 @@ import pytest
 from msgspec import to_builtins
 
 from hf_gate.automation.service.health import list_problems
-from hf_gate.automation.service.turn import turn_result_record
+from hf_gate.automation.service.turn import TurnResult, turn_result_record
 from hf_gate.automation.service.turn_permissions import promote
 from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.runs import RunEvent
 from hf_gate.core.stored_rows import RunRow
+from hf_gate.core.turns import HoldKind
 from hf_gate.decisions.rows import delete_halts_of
 from hf_gate.decisions.service.direct_decisions import Choice
 from hf_gate.decisions.service.runs.run_executor import halt_run
+from hf_gate.settings.setting_keys import HOLDS
 from tests.kits.acts import decide
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import (
@@ -47,6 +49,11 @@ def halted(scene: HubWorkspace, word: str) -> RunRow:
     return run
 
 
+def held_runs(done: TurnResult) -> list[tuple[str, int | None]]:
+    """The halted runs for which changes of a turn wait, and how many."""
+    return [(hold.subject, hold.count) for hold in done.holds if hold.kind is HoldKind.RUN]
+
+
 @pytest.mark.parametrize(("word", "state"), [("pause", "paused"), ("stop", "stopped")])
 def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorkspace, word: str, state: str) -> None:
     run = halted(scene, word)
@@ -54,7 +61,9 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorksp
     done = scene.turn()
     assert list_statuses(scene) | {scene.status_on_hub("dee")} == {"pending"}
     assert done.run is None
-    assert to_builtins(turn_result_record(done))["halted"] == [{"run": run.id, "state": state, "count": 4}]
+    assert held_runs(done) == [(run.id, 4)]
+    (told,) = [one for one in list_problems(scene.workspace) if one.kind == "run"]
+    assert told.sentence.startswith(f"4 changes held, because run {run.id} was {state}. ")
     scene.check_over()
 
 
@@ -63,7 +72,7 @@ def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene
     scene.store.request_stop(run.id, None)
     assert scene.execute(run).state == "ended"
     scene.ask(["dee"])
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
+    assert held_runs(scene.turn()) == []
     assert scene.status_on_hub("dee") == "accepted"
 
 
@@ -71,7 +80,7 @@ def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene
     halted(scene, "stop")
     write_workspace(scene.folder, policy_ending_on("1y"))
     scene.join()
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
+    assert held_runs(scene.turn()) == []
     assert list_statuses(scene) == {"accepted"}
 
 
@@ -80,7 +89,7 @@ def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(s
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         delete_halts_of(write, policy.digest)
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
+    assert held_runs(scene.turn()) == []
     assert list_statuses(scene) == {"accepted"}
 
 
@@ -93,7 +102,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     halt_run(scene.store, scene.reload(run), RunEvent("stop"), to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.workspace, scene.bundle.policies, policy, "lena")
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == []
+    assert held_runs(scene.turn()) == []
     assert list_statuses(scene) == {"accepted"}
 
 
@@ -111,7 +120,7 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Hub
     assert run is not None
     assert list_statuses(scene) == {"accepted"}
     scene.local_hub.time.advance(86_400)
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
+    assert held_runs(scene.turn()) == [(run.id, 2)]
     assert [scene.status_on_hub(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
 
 
@@ -135,12 +144,12 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
     scene.store.request_stop(run.id, "pause")
     scene.execute(run, read_stop_request=lambda: scene.store.stop_request(run.id))
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
+    assert held_runs(scene.turn()) == [(run.id, 60)]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         delete_halts_of(write, policy.digest)
-    done = to_builtins(turn_result_record(scene.turn()))
-    assert (done["held"], done["run"]) == ({"wishes": 60}, None)
+    done = scene.turn()
+    assert ([(hold.subject, hold.count) for hold in done.holds], done.run) == ([("wishes", 60)], None)
 
 
 def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: HubWorkspace) -> None:
@@ -151,12 +160,12 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
     (policy,) = scene.bundle.policies
     promote(scene.workspace, scene.bundle.policies, policy, "lena")
     assert [one for one in list_problems(scene.workspace) if one.kind == "held_policy"] == []
-    assert to_builtins(turn_result_record(scene.turn()))["held"] == {}
-    assert scene.store.setting("held") is None
+    assert to_builtins(turn_result_record(scene.turn()))["held"] == []
+    assert scene.store.setting(HOLDS) is None
 
 
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: HubWorkspace) -> None:
     run = interrupt_turn(scene)
     scene.store.request_stop(run.id, "pause")
-    assert to_builtins(turn_result_record(scene.turn()))["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
+    assert held_runs(scene.turn()) == [(run.id, 3)]
     assert list_statuses(scene) == {"pending"}

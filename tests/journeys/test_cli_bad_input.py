@@ -72,7 +72,6 @@ BAD = [
     (["ask", MODEL, "-a", "Favourite colour=blue"], 2, "has no field", "Its fields"),
     (["form", "check"], 2, "either REPO or --card", ""),
     (["form", "check", "--card", "/does/not/exist"], 2, "cannot be read", ""),
-    (["config", "path", "cellar"], 2, "no path", "config_file"),
     (["schema", "cellar"], 2, "no schema", "hf-gate schema"),
     (["help", "cellar"], 2, "no topic", "exit-codes"),
     (["review", MODEL], 2, "terminal", "ls --format jsonl"),

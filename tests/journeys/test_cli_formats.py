@@ -23,8 +23,6 @@ DOCUMENTS = [
     ("form-check", ["form", "check", DATASET]),
     ("doctor", ["doctor", MODEL, "lumen-labs/nothing-here"]),
     ("version", ["version"]),
-    ("config-path", ["config", "path"]),
-    ("config-path", ["config", "path", "cache"]),
     ("verbs", ["accept", f"nobody-of-that-name@{MODEL}", "--dry-run"]),
 ]
 DANGER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")

@@ -1,4 +1,4 @@
-"""policy check, lint, test and show: problems as people can mend them, tests that say why they fail, rules as sentences."""
+"""policy check, test and show: problems as people can mend them, tests that say why they fail, rules as sentences."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_file_is_checked_with_the_tables_of_the_desk_above_it_or_with_none(fre
 
 
 def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
-    for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
+    for args in (["check"], ["test"], ["show", "acme/med-7b"]):
         ended = Console(fresh).run("policy", *args)
         assert ended.code == 2
         assert ended.error == "Error: there is no workspace here: no hf-gate.yaml in this folder or above it."
@@ -68,10 +68,9 @@ def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
 
 def test_text_that_would_act_on_the_terminal_is_shown_and_does_not_act(fresh: LocalHub, folder: Path) -> None:
     text = EEG.replace("say-more", f'"{HOSTILE}"'.replace("\r", "")).replace("then: reset", "then: \x1b[2Jreset")
-    for command in ("check", "lint"):
-        ended = run(fresh, write_desk_folder(folder / command, {"eeg.yaml": text}), command)
-        assert ended.code == 2
-        assert not re.search("[\x00-\x08\x0b-\x1f\u202e\u200b]", ended.out + ended.err)
+    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), "check")
+    assert ended.code == 2
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e\u200b]", ended.out + ended.err)
 
 
 def test_a_long_line_is_shown_around_the_place(fresh: LocalHub, folder: Path) -> None:
@@ -115,5 +114,5 @@ def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub,
 def test_the_policy_commands_need_neither_token_nor_hub(folder: Path, fresh: LocalHub) -> None:
     write_desk_folder(folder)
     away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": ""}
-    for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
+    for args in (["check"], ["test"], ["show", "acme/med-7b"]):
         assert Console(fresh).run("--workspace", str(folder), "policy", *args, env=away).code == 0

@@ -188,7 +188,7 @@ def test_a_run_that_nobody_carries_is_paused_at_once_and_the_loop_leaves_its_peo
     assert f", workspace {Path.cwd()}\n" in paused.err
     assert paused.out == f"Run {cut_off} has paused. To continue: hf-gate runs continue {cut_off}\n"
     turn = console.run("run", "--once").out
-    assert f"2 are held, because run {cut_off} was paused. To continue: hf-gate runs continue {cut_off}" in turn
+    assert f"2 changes held, because run {cut_off} was paused. To continue: hf-gate runs continue {cut_off}" in turn
     assert status_of(console.hub, "ada-l") == "pending"
     assert console.run("runs", "continue", cut_off).code == 0
     assert status_of(console.hub, "ada-l") == "accepted"

@@ -70,7 +70,6 @@ messages ls
 store check
 store retention
 run --once
-config path
 doctor MODEL
 status
 why MODEL

@@ -9,7 +9,8 @@ import pytest
 
 from hf_gate.base.ids import parse_repo
 from hf_gate.core.people.members import Member, MemberRole
-from hf_gate.decisions.rows import write_held_changes
+from hf_gate.core.turns import Hold, HoldKind
+from hf_gate.decisions.rows import write_holds
 from hf_gate.decisions.service.plans.planning import propose_plan
 from hf_gate.desk.routes import ROUTES
 from hf_gate.verdicts.service.evaluated_parts import evaluate_part
@@ -114,7 +115,7 @@ def test_a_member_of_one_repo_sees_the_counts_of_that_repo_alone(tmp_path: Path)
 def test_changes_that_wait_for_a_promotion_are_counted(asked: Desk) -> None:
     store = asked.app_state.workspace.store
     with store.writing() as write:
-        write_held_changes(write, {"house": ("d" * 64, 61)})
+        write_holds(write, [Hold(HoldKind.POLICY, "house", "61 held", 61, "d" * 64)])
     lena = asked.visitor()
     assert "61 held" in lena.get("/policies").body
     assert "61 changes wait until you run <code>hf-gate policy promote house</code>" in lena.get("/policies/house").body

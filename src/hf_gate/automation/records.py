@@ -21,12 +21,13 @@ class TurnSyncRecord(RepoReference, frozen=True, kw_only=True):
     complete: bool | None
 
 
-class HaltedRunRecord(Record, frozen=True, kw_only=True):
-    """A halted run whose policies have changes that are held."""
+class HoldRecord(Record, frozen=True, kw_only=True):
+    """What keeps changes from being sent: a policy that is not promoted, a halted run, or a repo that refused."""
 
-    run: str
-    state: str
-    count: Count
+    kind: str
+    subject: str
+    count: Count | None
+    sentence: str
 
 
 class DoneByRuleRecord(Record, frozen=True, kw_only=True):
@@ -43,7 +44,6 @@ class TurnResultRecord(Record, frozen=True, kw_only=True):
 
     synced: list[TurnSyncRecord]
     failed: list[RepoProblemRecord]
-    refused: list[RepoProblemRecord]
     stopped: str | None
     unattended_stopped_by: str | None
     profiles: Count
@@ -55,7 +55,6 @@ class TurnResultRecord(Record, frozen=True, kw_only=True):
     counts: dict[str, Count]
     deferred: dict[str, Count]
     ends: dict[str, Count]
-    held: dict[str, Count]
-    halted: list[HaltedRunRecord]
+    held: list[HoldRecord]
     summary: dict[str, Count]
     done: list[DoneByRuleRecord]

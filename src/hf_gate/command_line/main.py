@@ -63,7 +63,7 @@ COMMANDS: dict[str, CommandEntry] = {
         _RULES,
     ),
     "policy": CommandEntry(
-        "hf_gate.command_line.policies.policy:policy", "Policies: check, test, lint, show, new, promote.", _RULES
+        "hf_gate.command_line.policies.policy:policy", "Policies: check, test, show, new, promote.", _RULES
     ),
     "plan": CommandEntry(
         "hf_gate.command_line.decisions.plan:plan", "Show what the policies would change, and why.", _RULES
@@ -145,7 +145,6 @@ COMMANDS: dict[str, CommandEntry] = {
     ),
     "hub": CommandEntry("hf_gate.command_line.hub.serve:hub", "Local Hub: serve."),
     "schema": CommandEntry("hf_gate.command_line.program_info:schema", "Print the JSON Schema of a --json document."),
-    "config": CommandEntry("hf_gate.command_line.program_info:config", "Configuration: path."),
     "completion": CommandEntry(
         "hf_gate.command_line.program_info:completion", "Print a completion script for bash, zsh or fish."
     ),

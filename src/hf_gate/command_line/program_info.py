@@ -1,54 +1,24 @@
-"""Commands about the program itself: help topics, completion scripts, schemas, file paths."""
+"""Commands about the program itself: help topics, completion scripts, schemas."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Final
 
 import click
 from click.shell_completion import get_completion_class
 
 from hf_gate.command_line.hub.token_rights import HELP_TOPIC
-from hf_gate.config import resolve_paths
 from hf_gate.core.parsing.query import KEYS
 from hf_gate.errors import UsageError
 
-from .framework import COMMON, CommandContext, CommandEntry, LazyGroup, command
+from .framework import COMMON, CommandContext, command
 from .main import COMPLETE_VARIABLE, root
 
-# ---- config path, completion, schema ---------------------------------------------------------------------------------
-
-
-config = LazyGroup(
-    "config",
-    {"path": CommandEntry("hf_gate.command_line.program_info:config_path", "Print the paths of files and folders.")},
-    help="Configuration files and folders of hf-gate.",
-)
-
-
-@command("path", examples=("hf-gate config path", "hf-gate config path config_file"))
-@click.argument("name", required=False)
-def config_path(context: CommandContext, *, name: str | None) -> int:
-    """Print the paths of configuration, data, state and cache; with NAME, only that path."""
-    paths = resolve_paths(os.environ, Path.home())
-    names = ("config", "config_file", "data", "state", "cache", "profiles", "accounts")
-    found = {key: str(getattr(paths, key)) for key in names}
-    if name is not None and name not in found:
-        raise UsageError(f"there is no path {name!r}.", hint=f"The names are: {', '.join(found)}.")
-    if name is not None and context.out.is_human:
-        context.out.line(found[name])
-        return 0
-    doc = found if name is None else {name: found[name]}
-    shown = list(found.items())
-    context.out.document(
-        doc, lambda: [f"{key:12} {path}" for key, path in shown], quiet=[found[name]] if name else list(found.values())
-    )
-    return 0
+# ---- completion, schema ----------------------------------------------------------------------------------------------
 
 
 @command("completion", examples=('eval "$(hf-gate completion bash)"', "hf-gate completion fish"))
@@ -113,7 +83,7 @@ HF_GATE_CLOCK                      hub: use the clock of a local Hub
 HF_GATE_DEBUG, HF_DEBUG            1: print the traceback of an error
 HTTPS_PROXY, ALL_PROXY, NO_PROXY   as usual; a Hub on this machine is never called through a proxy
 SSL_CERT_FILE                      as usual
-XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME   folders of files: `hf-gate config path`
+XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME   folders of files: `hf-gate doctor`
 NO_COLOR, FORCE_COLOR, TERM=dumb   colours: green accepts, cyan sends back, red rejects or ends access, yellow warns
 
 Precedence: flags, then the profile, then the environment, then config.toml. Example of config.toml:

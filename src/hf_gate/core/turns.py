@@ -43,6 +43,31 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
     deferred: int = 0  # changes left for a later turn because of a guard
 
 
+class HoldKind(StrEnum):
+    """What keeps changes from being sent unattended.
+
+    `policy`: a version that is not promoted. `run`: a run that a person halted. `repo`: the Hub refused decisions.
+    """
+
+    POLICY = "policy"
+    RUN = "run"
+    REPO = "repo"
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """What kept changes from being sent in a turn, in a sentence with the next step.
+
+    `subject` is the policy, the run or the repo; `version` the digest of the policy. The `count` of changes is None if
+    it is not known.
+    """
+
+    kind: HoldKind
+    subject: str
+    sentence: str
+    count: int | None = None
+    version: str = ""
+
+
 class HealthState(StrEnum):
     """The health of unattended work. `idle`: `hf-gate run` was never started."""
 

@@ -1,10 +1,10 @@
-"""Stores what policies may do unattended (promotions, first turns, halted runs, held-back changes), and the decisions
+"""Stores what policies may do unattended (promotions, first turns, halted runs, holds), and the decisions
 that other systems sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -14,7 +14,8 @@ from msgspec.structs import astuple, replace
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import DAY_MS
 from hf_gate.core.queued_decisions import KeyDecision, KeyDecisionRepeated
-from hf_gate.settings.setting_keys import HELD_CHANGES
+from hf_gate.core.turns import Hold
+from hf_gate.settings.setting_keys import HOLDS
 from hf_gate.store.sql import Reader, decode_row, decode_stored
 from hf_gate.store.store import Store
 from hf_gate.store.writing.state_columns import repo_of
@@ -88,18 +89,18 @@ def delete_halts_of(write: Writer, digest: str) -> None:
             write_halt(write, run, replace(halt, versions=left) if left or halt.ends else None)
 
 
-# ---- held-back changes -----------------------------------------------------------------------------------------------
+# ---- holds -----------------------------------------------------------------------------------------------------------
 
 
-def read_held_changes(store: Store) -> dict[str, tuple[str, int]]:
-    """Return the version digest and the number of changes that the last turn held back, by the policy's name."""
-    text = store.setting(HELD_CHANGES)
-    return {} if text is None else decode_stored(text, dict[str, tuple[str, int]])
+def read_holds(store: Store) -> list[Hold]:
+    """Return what kept changes from being sent in the last turn."""
+    text = store.setting(HOLDS)
+    return [] if text is None else decode_stored(text, list[Hold])
 
 
-def write_held_changes(write: Writer, held: Mapping[str, tuple[str, int]]) -> None:
-    """Store the counts of a turn in place of the previous turn's counts."""
-    write.write_setting(HELD_CHANGES, msgspec.json.encode(held).decode() if held else None)
+def write_holds(write: Writer, holds: Sequence[Hold]) -> None:
+    """Store the holds of a turn in place of the previous turn's holds."""
+    write.write_setting(HOLDS, msgspec.json.encode(holds).decode() if holds else None)
 
 
 # ---- decisions of other systems --------------------------------------------------------------------------------------

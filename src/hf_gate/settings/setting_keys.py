@@ -27,8 +27,8 @@ SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 PROMOTED_POLICIES: Final = PROMOTED_SETTING
 """The version of each policy that was promoted last, as JSON; see `PromotedPolicy`."""
 
-HELD_CHANGES: Final = "held changes"
-"""By policy: the version, and how many of its changes the last turn held back, as JSON."""
+HOLDS: Final = "holds"
+"""What kept changes from being sent in the last turn, as JSON; see `Hold`."""
 
 FOLLOWED_POLICIES: Final = "policies that all ends follow"
 """The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""

@@ -65,13 +65,6 @@ class CheckedTableRecord(Record, frozen=True, kw_only=True):
     ]
 
 
-class PolicyLintRecord(Record, frozen=True, kw_only=True):
-    """What is valid in policies but probably a mistake."""
-
-    warnings: Count
-    problems: list[ProblemRecord]
-
-
 class PolicyCheckRecord(Record, frozen=True, kw_only=True):
     """The result of a check of policies."""
 

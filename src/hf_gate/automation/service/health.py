@@ -25,7 +25,7 @@ from hf_gate.core.policy_model import Action, Policy
 from hf_gate.core.records import HealthRecord, OpenProblemRecord, TurnRecord
 from hf_gate.core.runs import END_GUARD, UNSETTLED, RunKind, RunState
 from hf_gate.core.stored_rows import RequestRow, RunRow, TimelineFilter
-from hf_gate.core.turns import HealthState, TurnEnd, TurnRow
+from hf_gate.core.turns import HealthState, HoldKind, TurnEnd, TurnRow
 from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.grants.rows import count_sudden_ends
 from hf_gate.grants.service.ends.grant_ends import clock_note
@@ -40,7 +40,7 @@ from hf_gate.store.rows.ledger import search_entries
 from hf_gate.store.store import Store
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle, find_refused_tables, read_current_policies
 
-from .turn_permissions import read_held_counts
+from .holds import list_holds
 from .unattended import LEDGER_HINT
 
 MAX_AGE: Final = timedelta(minutes=30)
@@ -210,6 +210,7 @@ class ProblemKind(StrEnum):
     LATE_ENDS = "late_ends"
     GUARD = "guard"
     RUN = "run"
+    REFUSED = "refused"
     OUTSIDE = "outside"
     UNPROVED = "unproved"
     UNDELIVERED = "undelivered"
@@ -252,6 +253,12 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
     ProblemKind.UNDELIVERED: "UNDELIVERED",
     ProblemKind.NO_LOOP: "NOT RUNNING",
+    ProblemKind.REFUSED: "REFUSED",
+}
+_HOLDS: Final[Mapping[HoldKind, ProblemKind]] = {
+    HoldKind.POLICY: ProblemKind.HELD_POLICY,
+    HoldKind.RUN: ProblemKind.RUN,
+    HoldKind.REPO: ProblemKind.REFUSED,
 }
 
 
@@ -277,13 +284,18 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
     for table in refused:
         words = f"{table.refusal_text}. See hf-gate policy check."
         yield OpenProblem(ProblemKind.TABLE, table.name, words)
-    yield from _list_held(workspace)
+    yield from _list_used_guards(workspace)
+    holds = list_holds(store, to_ms(now))
+    for hold in holds:
+        is_stuck = hold.kind is HoldKind.POLICY  # the others end by themselves, or a person wanted them
+        yield OpenProblem(_HOLDS[hold.kind], hold.subject, hold.sentence, is_stuck)
     rules = read_quorum_rules(workspace, None if bundle is None else lambda: bundle)
     blocked = Counter(problem for row in store.repos() if (problem := rules.strictest(row.repo).problem))
     for problem, repos in blocked.items():
         words = f"Nobody is accepted at {pluralize(repos, 'repo')}: {problem}."
         yield OpenProblem(ProblemKind.HELD_POLICY, problem, words)
-    yield from map(_problem_of_run, list_unfinished_runs(store))
+    told = {hold.subject for hold in holds}
+    yield from (_problem_of_run(run) for run in list_unfinished_runs(store) if run.id not in told)
     for conditions in unknown:
         yield OpenProblem(ProblemKind.UNKNOWN_CONDITIONS, str(conditions.repo), conditions.sentence)
     for record in list_undelivered(workspace):
@@ -321,8 +333,8 @@ def _problem_of_run(run: RunRow) -> OpenProblem:
     return OpenProblem(ProblemKind.RUN, run.id, words, is_stuck)
 
 
-def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
-    """Yield which policies wait for a promotion, and which guards defer changes."""
+def _list_used_guards(workspace: Workspace) -> Iterator[OpenProblem]:
+    """Yield which guards defer changes."""
     now = workspace.now()
     for budget in read_budgets(workspace.store, workspace.location.config.guards.budgets, now):
         if not budget.is_used_up:
@@ -340,13 +352,6 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
                 " plan.json"
             )
         yield OpenProblem(ProblemKind.GUARD, budget.name, words, is_stuck=left > 0)
-    for policy, count in read_held_counts(workspace.store).items():
-        words = (
-            f"{pluralize(count, 'change')} of policy {policy} held: this version would change more than 50 "
-            "requests at a repo in its first turn of `hf-gate run`."
-            f" Review them with hf-gate plan, then hf-gate policy promote {policy}."
-        )
-        yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
 
 
 def _count_held_ends(workspace: Workspace, until: datetime) -> int:

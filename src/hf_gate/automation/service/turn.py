@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 
 from hf_gate.approvals.service.approval_alarms import raise_approval_alarms
-from hf_gate.automation.records import DoneByRuleRecord, HaltedRunRecord, TurnResultRecord, TurnSyncRecord
+from hf_gate.automation.records import DoneByRuleRecord, HoldRecord, TurnResultRecord, TurnSyncRecord
 from hf_gate.base.ids import Repo
 from hf_gate.base.timestamps import HOUR_MS, to_ms
 from hf_gate.core.changes import Change
@@ -21,8 +21,9 @@ from hf_gate.core.policy_model import PolicyMode
 from hf_gate.core.records import repo_problem_record
 from hf_gate.core.runs import UNFINISHED, ChangeState, RunKind
 from hf_gate.core.stored_rows import RepoRow, RunRow
+from hf_gate.core.turns import Hold
 from hf_gate.decisions.records import run_record
-from hf_gate.decisions.rows import read_first_turns, write_first_turns
+from hf_gate.decisions.rows import read_first_turns, read_holds, write_first_turns, write_holds
 from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.decisions.service.plans.planning import PlanResult, make_plan
 from hf_gate.decisions.service.runs.run_executor import RunExecutor
@@ -39,19 +40,13 @@ from hf_gate.settings.service.workspace import Workspace
 from hf_gate.store.rows.runs import read_run_repos
 from hf_gate.store.store import Store
 from hf_gate.verdicts.plan import guards
-from hf_gate.verdicts.plan.guards import PolicyStart
 from hf_gate.verdicts.plan.model import make_partial_plan
 from hf_gate.verdicts.service.evaluated_parts import EvaluateList
 from hf_gate.verdicts.service.evaluation import open_fact_sources
 from hf_gate.verdicts.service.policy_bundle import PolicyBundle
 
-from .turn_permissions import (
-    TurnFilter,
-    WithheldChanges,
-    recent_refusals,
-    store_held_counts,
-    store_refusals,
-)
+from .holds import hold_of_repo, recent_refusals
+from .turn_permissions import TurnFilter, store_refusals
 
 _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's report
 
@@ -63,7 +58,7 @@ class TurnResult(Struct):
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
     refused: dict[Repo, RepoRow] = field(default_factory=dict)  # recent refusals at repos with waiting changes
     planned: PlanResult = field(default_factory=PlanResult)
-    withheld: WithheldChanges = field(default_factory=WithheldChanges)
+    holds: list[Hold] = field(default_factory=list)
     run: RunRow | None = None
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
@@ -135,7 +130,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
     moment = clock.now()
     room = _read_room(context, moment)
-    _make_plan(context, result, profile_budget, room)
+    turn_filter = _make_plan(context, result, profile_budget, room)
     store_skew(store, result.planned.skew)
     result.stop = read_stop(store)
     allowed: list[Change] = []
@@ -154,8 +149,9 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
                 left = read_run_repos(store, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
                 result.refused |= {row.repo: row for row in store.repos() if row.repo in left}
+    result.holds = [*map(hold_of_repo, result.refused.values()), *turn_filter.list_holds()]
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
-        _record_first_turns(context, result)
+        _record_first_turns(context, result, turn_filter)
         result.forgotten = sum(apply_daily(workspace, context.actor).values())
     return result
 
@@ -212,16 +208,17 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
     return True
 
 
-def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: Mapping[str, int]) -> None:
-    """Make the plan of a turn without changes that need a person first; those are counted in the result."""
+def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: Mapping[str, int]) -> TurnFilter:
+    """Make the plan of a turn without changes that need a person first; return the filter that counted those."""
     workspace = context.workspace
     store = workspace.store
     refusals = recent_refusals(store.repos(), to_ms(workspace.clock.now()))
 
+    filters: list[TurnFilter] = []  # the last one belongs to the final plan
+
     def make_filter() -> TurnFilter:
-        made = TurnFilter(store, (*result.failed, *refusals))
-        result.withheld = made.withheld  # the last filter belongs to the final plan
-        return made
+        filters.append(TurnFilter(store, (*result.failed, *refusals)))
+        return filters[-1]
 
     result.planned = make_plan(
         workspace,
@@ -232,8 +229,8 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
         is_full=context.is_full,
         room=room,
     )
-    skipped = result.withheld.skipped_counts
-    result.refused = {repo: row for repo, row in refusals.items() if skipped[str(repo)]}
+    result.refused = {repo: row for repo, row in refusals.items() if str(repo) in filters[-1].counts}
+    return filters[-1]
 
 
 # ---- budgets and first turns -----------------------------------------------------------------------------------------
@@ -248,34 +245,25 @@ def _read_room(context: TurnContext, moment: datetime) -> dict[str, int]:
     return {budget.name: max(0, budget.rate.limit - budget.used) for budget in budgets}
 
 
-def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
+def _record_first_turns(context: TurnContext, result: TurnResult, turn_filter: TurnFilter) -> None:
     """Record the policy versions that completed their first turn at a repo, including versions without changes.
 
     Excluded are held versions, and versions whose first turn was skipped because of a halt or a failed repo.
     """
     store = context.workspace.store
-    withheld = result.withheld
-    waiting = {(digest, repo) for _, digest, repo in withheld.held_counts} | withheld.skipped_versions
+    waiting = {(digest, repo) for _, digest, repo in turn_filter.held_counts} | turn_filter.skipped_versions
     evaluated = {
         (compiled.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, open_fact_sources(context.workspace))
         for compiled in policy_set.evaluator.policies
         if compiled.policy.mode is PolicyMode.ENFORCE and policy_set.repo not in result.failed
     }
-    store_held_counts(store, withheld.held_counts)
     known = read_first_turns(store)
     fresh = [pair for pair in sorted(evaluated - known) if (pair[0], str(pair[1])) not in waiting]
-    if fresh:
+    if fresh or result.holds != read_holds(store):
         with store.writing() as write:
             write_first_turns(write, fresh)
-
-
-def count_by_policy(counts: Mapping[PolicyStart, int]) -> dict[str, int]:
-    """Count held changes by policy, over all repos."""
-    found: Counter[str] = Counter()
-    for (policy, _, _), number in counts.items():
-        found[policy] += number
-    return dict(sorted(found.items()))
+            write_holds(write, result.holds)
 
 
 def count_ends(result: TurnResult) -> dict[str, int]:
@@ -289,11 +277,8 @@ def count_ends(result: TurnResult) -> dict[str, int]:
 def turn_result_record(result: TurnResult, changes: Iterable[Change] = ()) -> TurnResultRecord:
     """Return the record of a turn that made these changes."""
     run = result.run
-    withheld = result.withheld
     planned = result.planned
-    halted = list(withheld.halted.values())
-    held = count_by_policy(withheld.held_counts)
-    not_sent = (*held.values(), *planned.left_out.values())
+    not_sent = (*(hold.count or 0 for hold in result.holds), *planned.left_out.values())
     done = Counter((change.verb, change.policy, change.rule) for change in changes)
     return TurnResultRecord(
         synced=[
@@ -308,20 +293,21 @@ def turn_result_record(result: TurnResult, changes: Iterable[Change] = ()) -> Tu
             for one in result.synced
         ],
         failed=[repo_problem_record(repo, str(problem)) for repo, problem in result.failed.items()],
-        refused=[repo_problem_record(repo, row.refused_why or "") for repo, row in result.refused.items()],
         stopped=None if result.stopped is None else str(result.stopped),
         unattended_stopped_by=None if result.stop is None else result.stop.by,
         profiles=planned.profiles,
         evaluated=planned.evaluated,
         clock_skew_s=None if planned.skew is None else round(planned.skew),
         resumed=list(map(run_record, result.resumed)),
-        planned=len(planned.plan.changes) + sum(not_sent) + sum(one.count for one in halted),
+        planned=len(planned.plan.changes) + sum(not_sent),
         run=None if run is None else run.id,
         counts={} if run is None else dict(run.counts),
         deferred=dict(result.deferred_by_guard),
         ends=count_ends(result),
-        held=held,
-        halted=[HaltedRunRecord(run=one.run.id, state=one.run.state, count=one.count) for one in halted],
+        held=[
+            HoldRecord(kind=hold.kind, subject=hold.subject, count=hold.count, sentence=hold.sentence)
+            for hold in result.holds
+        ],
         summary=dict(planned.plan.summary),
         done=[
             DoneByRuleRecord(verb=verb, policy=policy, rule=rule, count=number)

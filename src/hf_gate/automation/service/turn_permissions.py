@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import Final
-
-from msgspec import Struct, field
 
 from hf_gate.approvals.service.promoted_policies import record_promotion
 from hf_gate.base.ids import Repo
-from hf_gate.base.timestamps import HOUR_MS, to_ms
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.changes import Change
 from hf_gate.core.events import events as e
 from hf_gate.core.people.approvals import PolicyAuthor, PromotedPolicy
 from hf_gate.core.people.members import NO_AUTHOR, RunAuthor
 from hf_gate.core.policy_model import Policy
-from hf_gate.core.runs import RunState
-from hf_gate.core.stored_rows import RepoRow, RunRow
+from hf_gate.core.stored_rows import RunRow
+from hf_gate.core.turns import Hold
 from hf_gate.decisions.rows import (
     delete_halts_of,
     read_first_turns,
     read_halts,
-    read_held_changes,
     read_promotions,
-    write_held_changes,
     write_promotion,
 )
 from hf_gate.decisions.service.runs.runs import is_halted_change
@@ -36,7 +31,7 @@ from hf_gate.verdicts.plan.guards import FirstTurnHold, PolicyStart, start_of_ch
 from hf_gate.verdicts.plan.model import Plan
 from hf_gate.verdicts.rows.policy_authors import read_promoted_policies, write_policy_author
 
-REFUSAL_PAUSE: Final = HOUR_MS  # ms until a turn retries decisions at a repo where the Hub refused them
+from .holds import hold_of_policy, hold_of_run, read_halted_runs
 
 
 def is_promoted(store: Store, policy: Policy) -> bool:
@@ -66,23 +61,6 @@ def promote(
     return lack
 
 
-def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
-    """Store how many changes a turn held back, for display in the status."""
-    counts: dict[str, tuple[str, int]] = {}
-    for (policy, digest, _), count in held.items():
-        counts[policy] = (digest, counts.get(policy, (digest, 0))[1] + count)
-    if counts != read_held_changes(store):
-        with store.writing() as write:
-            write_held_changes(write, counts)
-
-
-def read_held_counts(store: Store) -> dict[str, int]:
-    """Return how many changes of each policy have waited for its promotion since the last turn."""
-    promoted = read_promotions(store)
-    held = read_held_changes(store).items()
-    return {policy: count for policy, (digest, count) in held if promoted.get(policy) != digest}
-
-
 # ---- turns -----------------------------------------------------------------------------------------------------------
 
 
@@ -91,28 +69,6 @@ def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> 
     with store.writing() as write:
         for repo in repos:
             write.update_repo(repo, {"refused_at": at, "refused_why": why})
-
-
-def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, RepoRow]:
-    """Return the repos with a refusal that is more recent than `REFUSAL_PAUSE`."""
-    return {row.repo: row for row in rows if row.refused_at is not None and 0 <= now - row.refused_at < REFUSAL_PAUSE}
-
-
-class HaltedChanges(Struct):
-    """The changes and policies that wait because a run was halted."""
-
-    run: RunRow
-    count: int = 0
-    policies: set[str] = field(default_factory=set)
-
-
-class WithheldChanges(Struct):
-    """What a turn does not send although policies require it."""
-
-    skipped_counts: Counter[str] = field(default_factory=Counter)  # changes at skipped repos
-    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # digests and repos with skipped changes
-    halted: dict[str, HaltedChanges] = field(default_factory=dict)  # by run
-    held_counts: Counter[PolicyStart] = field(default_factory=Counter)  # of versions that may not act yet, by repo
 
 
 class TurnFilter(FirstTurnHold):
@@ -124,13 +80,10 @@ class TurnFilter(FirstTurnHold):
 
     def __init__(self, store: Store, skipped_repos: Collection[Repo] = ()) -> None:
         super().__init__(self._may_act_at)
-        self.withheld = WithheldChanges(held_counts=self.held_counts)
+        self.counts: dict[str, Counter[str]] = {}  # changes that wait, by the run or skipped repo, and by policy
+        self.skipped_versions: set[tuple[str, str]] = set()  # digests and repos of the policies of these changes
         self._skipped_repos = frozenset(map(str, skipped_repos))
-        self._halts = [
-            (run, halt)
-            for ident, halt in read_halts(store).items()
-            if (run := store.run(ident)) is not None and run.state in (RunState.PAUSED, RunState.STOPPED)
-        ]
+        self._halts = read_halted_runs(store)
         self._promoted = read_promotions(store)
         self._started = {(digest, str(repo)) for digest, repo in read_first_turns(store)}
 
@@ -149,18 +102,23 @@ class TurnFilter(FirstTurnHold):
 
     def _withholds(self, start: PolicyStart, count: int, run: RunRow | None) -> bool:
         """Return whether changes wait for a person or another turn; if so, count them. `run` is their halted run."""
-        policy, digest, name = start
-        if run is not None:
-            waiting = self.withheld.halted.setdefault(run.id, HaltedChanges(run))
-            waiting.count += count
-            if policy:
-                waiting.policies.add(policy)
-        elif name in self._skipped_repos:
-            self.withheld.skipped_counts[name] += count
-        else:
+        policy, digest, repo = start
+        if run is None and repo not in self._skipped_repos:
             return False
-        self.withheld.skipped_versions.add((digest, name))
+        self.counts.setdefault(repo if run is None else run.id, Counter())[policy] += count
+        self.skipped_versions.add((digest, repo))
         return True
+
+    def list_holds(self) -> Iterator[Hold]:
+        """Yield the promotions and the halted runs for which changes of this turn wait."""
+        versions: Counter[tuple[str, str]] = Counter()
+        for (policy, digest, _), count in self.held_counts.items():
+            versions[policy, digest] += count
+        for (policy, digest), count in sorted(versions.items()):
+            yield hold_of_policy(policy, digest, count)
+        for run, _ in self._halts:
+            if run.id in self.counts:
+                yield hold_of_run(run, self.counts[run.id])
 
     def _may_act_at(self, start: PolicyStart) -> bool:
         """Tell whether a version is promoted, or has completed its first turn at this repo."""

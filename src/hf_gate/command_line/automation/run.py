@@ -13,14 +13,14 @@ import click
 
 from hf_gate.base.display_text import pluralize
 from hf_gate.base.environment import require_writes
-from hf_gate.base.timestamps import format_span, from_ms, to_ms
+from hf_gate.base.timestamps import format_span, to_ms
 from hf_gate.command_line.decisions.execution import describe_done, done_changes
 from hf_gate.command_line.framework import command, full_evaluation_option
 from hf_gate.command_line.output import clock_advice
 from hf_gate.command_line.workspace_opening import executor_for, find_actor, open_with_policies, select_repos
 from hf_gate.config import parse_seconds
 from hf_gate.core.outcomes import exit_code_of_counts
-from hf_gate.core.runs import ChangeState, RunState
+from hf_gate.core.runs import ChangeState
 from hf_gate.core.turns import TurnEnd
 from hf_gate.errors import (
     HfGateError,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from hf_gate.automation.service.leading import LoopLead
     from hf_gate.automation.service.turn import TurnResult
-    from hf_gate.automation.service.turn_permissions import HaltedChanges
     from hf_gate.base.ids import Repo
     from hf_gate.command_line.framework import CommandContext
     from hf_gate.core.changes import Change
@@ -528,15 +527,10 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
     if done.planned.ends.noticed:
         yield f"  {pluralize(done.planned.ends.noticed, 'notice')} recorded that access ends soon."
     if done.planned.ends.undecided:
-        yield (
-            f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
-        )
+        waiting = pluralize(len(done.planned.ends.undecided), "grant does not end yet", "grants do not end yet")
+        yield f"  {waiting}, because a condition of `keep_while` is unknown now."
     if late := lateness_of(done.planned.plan.changes):
         yield f"  {late}"
-
-
-def _count_waiting(count: int) -> str:
-    return pluralize(count, "grant does not end yet", "grants do not end yet")
 
 
 def lateness_of(changes: Iterable[Change]) -> str:
@@ -551,15 +545,6 @@ def lateness_of(changes: Iterable[Change]) -> str:
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:
     """Return what this turn did not do although the policies require it, each with the next step."""
-    from hf_gate.automation.service.turn import count_by_policy
-    from hf_gate.automation.service.turn_permissions import REFUSAL_PAUSE
-
-    for repo, row in done.refused.items():
-        again = from_ms((row.refused_at or 0) + REFUSAL_PAUSE)
-        yield (
-            f"  {repo} refused recent decisions: {row.refused_why} Next attempt after {again:%H:%M} UTC;"
-            " earlier by hand: hf-gate plan --out plan.json."
-        )
     if done.stopped is not None:
         yield f"  stopped: {done.stopped}"
     for verb, number in sorted(done.deferred_by_verb.items()):
@@ -568,24 +553,7 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
             "turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )
-    for policy, number in count_by_policy(done.withheld.held_counts).items():
-        yield (
-            f"  {pluralize(number, 'change')} of policy {policy} held: this version would change more than 50 "
-            "requests at a repo in its first turn."
-            f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
-        )
-    for one in done.withheld.halted.values():
-        yield f"  {one.count:,} are held, because run {one.run.id} was {one.run.state}. {_resume_hint(one)}"
-
-
-def _resume_hint(waiting: HaltedChanges) -> str:
-    """Return how to let the policies of a halted run act again."""
-    ident = waiting.run.id
-    if waiting.run.state is RunState.PAUSED:
-        return f"To continue: hf-gate runs continue {ident}. To end it: hf-gate runs stop {ident} --for-good."
-    if not waiting.policies:
-        return "To end these grants by hand: hf-gate plan --out plan.json."
-    return f"Edit the policy, or let it act unchanged: hf-gate policy promote {' or '.join(sorted(waiting.policies))}."
+    yield from (f"  {hold.sentence}" for hold in done.holds)
 
 
 def _join_counts(counts: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""policy check, lint, test, show and new: find problems in policies, run their tests, describe and create them."""
+"""policy check, test, show and new: find problems in policies, run their tests, describe and create them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from hf_gate.verdicts.records import (
     GivenVerdictRecord,
     NewPolicyRecord,
     PolicyCheckRecord,
-    PolicyLintRecord,
-    PolicyRecord,
     PolicyTestRecord,
     PolicyTestsRecord,
     RepoRulesRecord,
@@ -37,7 +35,7 @@ from .policy_files import Policies, print_errors, print_problems, read_policies,
 from .policy_tables import accept_named_table, relative_name
 
 if TYPE_CHECKING:
-    from hf_gate.core.policy_model import Policy, PolicyProblem
+    from hf_gate.core.policy_model import Policy
     from hf_gate.policies.checks.accept_requirements import AcceptRequirement
     from hf_gate.policies.checks.policy_checker import CheckedPolicy
     from hf_gate.settings.workspace_config import WorkspaceConfig
@@ -50,9 +48,6 @@ policy = LazyGroup(
             "hf_gate.command_line.policies.policy:policy_check", "Find errors, and show what each accept rule requires."
         ),
         "test": CommandEntry("hf_gate.command_line.policies.policy:policy_test", "Run the tests in the policy files."),
-        "lint": CommandEntry(
-            "hf_gate.command_line.policies.policy:policy_lint", "Find what is valid but probably a mistake."
-        ),
         "show": CommandEntry(
             "hf_gate.command_line.policies.policy:policy_show", "Show the rules of a repo as numbered sentences."
         ),
@@ -84,6 +79,7 @@ def policy_check(context: CommandContext, *, files: tuple[str, ...], accepted: s
     """Check the policies of the workspace, or the FILEs, and everything they refer to: facts, values, tables, form
     labels.
 
+    Warns about what is valid but probably a mistake, such as a rule that never matches or a reject based on claims.
     Shows the minimum that an applicant must control to match each accept rule, the tests that fail, and how many
     pending requests each table lists. Exits with 2 if there are errors.
 
@@ -99,20 +95,25 @@ def policy_check(context: CommandContext, *, files: tuple[str, ...], accepted: s
         errors=counts["error"],
         warnings=counts["warning"],
         problems=[problem_record(problem) for problem in policies.problems],
-        policies=[_policy_record(*checked) for checked in policies.without_errors()],
+        policies=[
+            policy_record(
+                file,
+                policy.name,
+                checked,
+                policy.applies_to,
+                _accept_requirements(checked, policy),
+                _failing_tests(checked),
+            )
+            for file, checked, policy in policies.without_errors()
+        ],
         tables=[table.record() for table in policies.tables],
         forms=list(policies.forms),
     )
     if context.out.is_human:
         print_problems(context, policies, policies.problems)
-    context.out.document(record, lambda: _check_lines(policies), quiet=_positions(policies.problems))
+    positions = (f"{one.source}:{one.position.line}:{one.position.column}" for one in policies.problems)
+    context.out.document(record, lambda: _check_lines(policies), quiet=positions)
     return 2 if policies.has_errors else 0
-
-
-def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyRecord:
-    requirements = _accept_requirements(checked, policy)
-    failing = _failing_tests(checked)
-    return policy_record(file, policy.name, checked, policy.applies_to, requirements, failing)
 
 
 def _accept_requirements(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
@@ -144,32 +145,6 @@ def _check_lines(policies: Policies) -> Iterator[str]:
     checked_forms = f"; with the forms of {', '.join(policies.forms)}" if policies.forms else ""
     counted = pluralize(len(policies.checked), "policy", "policies")
     yield f"{counted}: {summarize(policies.counts())}{checked_forms}."
-
-
-def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
-    return (f"{problem.source}:{problem.position.line}:{problem.position.column}" for problem in problems)
-
-
-# ---- lint ------------------------------------------------------------------------------------------------------------
-
-
-@command("lint", examples=("hf-gate policy lint", "hf-gate policy lint policies/eeg.yaml"))
-@_FILES
-def policy_lint(context: CommandContext, *, files: tuple[str, ...]) -> int:
-    """Point out what is valid but probably a mistake: rejecting based on people's claims, rules that never match.
-
-    Exits with 0, or with 2 if a policy has errors.
-    """
-    policies = read_policies(context, files)
-    if policies.has_errors:
-        return print_errors(context, policies)
-    warnings = [problem for problem in policies.problems if not problem.is_error]
-    if context.out.is_human:
-        print_problems(context, policies, warnings)
-    record = PolicyLintRecord(warnings=len(warnings), problems=list(map(problem_record, warnings)))
-    counted = pluralize(len(policies.checked), "policy", "policies")
-    context.out.document(record, lambda: [f"{counted}: {summarize(policies.counts())}."], quiet=_positions(warnings))
-    return 0
 
 
 # ---- test ------------------------------------------------------------------------------------------------------------

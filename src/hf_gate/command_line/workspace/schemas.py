@@ -58,7 +58,6 @@ from hf_gate.verdicts.plan.model import Plan
 from hf_gate.verdicts.records import (
     NewPolicyRecord,
     PolicyCheckRecord,
-    PolicyLintRecord,
     PolicyRecord,
     PolicyTestsRecord,
     PromotionRecord,
@@ -123,7 +122,6 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "store-retention": RetentionRecord,
     "store-remove": RemovalRecord,
     "policy-check": PolicyCheckRecord,
-    "policy-lint": PolicyLintRecord,
     "policy-test": PolicyTestsRecord,
     "policy-show": RepoRulesRecord,
     "policy-new": NewPolicyRecord,
@@ -146,7 +144,6 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "keys-add": KeysRecord,
     "keys-remove": KeysRecord,
     "version": VersionRecord,
-    "config-path": dict[str, str],
 }
 ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(

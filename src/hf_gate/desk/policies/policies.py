@@ -12,10 +12,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from hf_gate.automation.service.turn_permissions import read_held_counts
+from hf_gate.automation.service.holds import list_holds
+from hf_gate.base.timestamps import to_ms
 from hf_gate.core.lifecycle import Status
 from hf_gate.core.policy_model import Policy, PolicyMode
 from hf_gate.core.stored_rows import VerdictCount
+from hf_gate.core.turns import HoldKind
 from hf_gate.decisions.records import policy_record
 from hf_gate.desk.exports import export_response
 from hf_gate.desk.http_context import HttpContext, require
@@ -60,7 +62,7 @@ def page(context: HttpContext) -> Response:
         targets={text.name: visible_targets(context, text.policy) for text in texts if text.policy is not None},
         tables=[] if bundle is None else [table for name, table in sorted(bundle.tables.items()) if name in known],
         clashes=check_unique_names([text.checked for text in texts]),
-        held=read_held_counts(context.workspace.store),
+        held=_count_held(context),
         problem=None,
     )
 
@@ -120,8 +122,14 @@ def policy_page(context: HttpContext) -> Response:
         counts=PolicyCounts() if policy is None else count_verdicts(context, policy),
         hides_text=hides_text,
         is_shadow=policy is not None and policy.mode is PolicyMode.SHADOW,
-        held=read_held_counts(context.workspace.store).get(text.name, 0),
+        held=_count_held(context).get(text.name, 0),
     )
+
+
+def _count_held(context: HttpContext) -> dict[str, int]:
+    """Return how many changes of each policy wait for its promotion."""
+    holds = list_holds(context.workspace.store, to_ms(context.workspace.now()))
+    return {hold.subject: hold.count or 0 for hold in holds if hold.kind is HoldKind.POLICY}
 
 
 def _list_rules(policy: Policy, *, hides_text: bool) -> Iterator[RuleLine]:
