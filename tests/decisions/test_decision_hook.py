@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from hf_gate import Hub
-from hf_gate.base.timestamps import DAY_MS, from_ms
+from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
+from hf_gate.core.events import events as e
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.stored_rows import entry_about
 from hf_gate.decisions.service.budgets import read_budgets
 from hf_gate.decisions.service.tray import DecisionRequest
 from hf_gate.ledger.service.ledger_verification import verify_ledger
@@ -491,6 +493,21 @@ def test_a_key_never_shortens_an_access_that_a_person_has(asked: Desk) -> None:
     assert asked.row("ada-l").state.until == until
     assert send(asked, key, _wish(asked, until="1y"), "pay-3").json["outcome"] == "already"
     assert (asked.row("ada-l").state.until or 0) > (until or 0)
+
+
+def test_a_key_moves_no_date_earlier_while_a_condition_is_false(asked: Desk) -> None:
+    """The date counts, not the nearer time at which the grace of the condition ends: the condition may be true again."""
+    key = give_key(asked)
+    settle(asked, key, _wish(asked, until="90d"), "pay-1")
+    row = asked.row("ada-l")
+    at = to_ms(asked.app_state.now())
+    lapsed = e.GrantDated(until=row.state.until, lapses=(at + DAY_MS,), cause="keep_while")
+    with asked.app_state.workspace.store.writing() as write:
+        write.append_to_chains([(row.repo, entry_about(row, lapsed, "policy:house", at))])
+    assert asked.row("ada-l").state.ends_at == at + DAY_MS
+    shorter = send(asked, key, _wish(asked, until="30d"), "pay-2")
+    assert "a key never shortens access" in shorter.json["why"]
+    assert asked.row("ada-l").state.until == row.state.until
 
 
 @pytest.mark.parametrize("is_known", [True, False])

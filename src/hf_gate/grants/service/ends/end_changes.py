@@ -61,25 +61,29 @@ class EndChange(Struct, frozen=True):
         event = self.event
         if event.until is None and event.terms is None:
             return known.until is None and known.terms is None
-        end = (known.until, known.terms, known.rule, known.is_chosen)
-        return end == (event.until, event.terms, event.rule, event.is_chosen)
+        return (known.until, known.terms, known.rule, known.is_chosen) == (
+            event.until,
+            event.terms,
+            event.rule,
+            event.is_chosen,
+        )
 
     @property
     def is_longer(self) -> bool:
-        """Whether the person has access for longer than before."""
-        before = self.row.state.ends_at
+        """Whether the person has access for longer than before. A false condition may end both dates sooner."""
+        before = _end_date(self.row)
         return before is not None and (self.end is None or self.end > before)
 
     @property
     def is_shorter(self) -> bool:
-        """Whether the access ends earlier than before."""
-        before = self.row.state.ends_at
+        """Whether the access ends earlier than before. A false condition may end both dates sooner."""
+        before = _end_date(self.row)
         return before is not None and self.end is not None and self.end < before
 
     @property
     def takes_access(self) -> bool:
         """Whether the access ends earlier than before, or had no end."""
-        return self.is_shorter or (self.row.state.ends_at is None and self.end is not None)
+        return self.is_shorter or (self.row.state.until is None and self.end is not None)
 
     def gives_more(self, old: GrantTerms | None) -> bool:
         """Whether the date is later, or a condition of the old terms is gone or begins again."""
@@ -89,6 +93,11 @@ class EndChange(Struct, frozen=True):
         is_kept = old is None or all(one in kept for one in old.keep_while)
         is_later = state.until is not None and (event.until is None or event.until > state.until)
         return is_later or not is_kept or (state.lapses_at is not None and event.lapses != state.lapses)
+
+
+def _end_date(row: RequestRow) -> int | None:
+    """Return the date of the access (ms), also if a false condition ends it sooner; without a date, that time."""
+    return row.state.ends_at if row.state.until is None else row.state.until
 
 
 def check_has_access(row: RequestRow) -> None:
@@ -105,7 +114,7 @@ def check_has_access(row: RequestRow) -> None:
 
 def count_from(row: RequestRow, now: datetime) -> datetime:
     """Return from when more access counts: from the present end, or from now if there is none."""
-    end = row.state.ends_at
+    end = _end_date(row)
     return now if end is None else max(from_ms(end), now)
 
 
@@ -115,8 +124,9 @@ def change_end_by_hand(store: Store, row: RequestRow, written: str | None, since
         return EndChange(row, e.GrantDated(until=None, rule=ChangeOrigin.DIRECT, cause="drop"))
     state = row.state
     until = to_ms(parse_grant_end(written, since, zone))
-    is_within = state.until is None or until <= state.until
-    terms = with_chosen_end(read_terms_of(store, state.terms), written, is_within=is_within)
+    terms = with_chosen_end(
+        read_terms_of(store, state.terms), written, is_within=state.until is None or until <= state.until
+    )
     terms = None if terms is None else fix_terms(terms, since, zone)
     event = e.GrantDated(
         until=until,
