@@ -219,7 +219,7 @@ def describe_terms_problem(terms: HandTerms) -> str:
         case TermsKind.PAST:
             return f"in the past ({terms.end.written}, rule {terms.end.rule})"
         case TermsKind.FALSE:
-            return f"reached: rule {terms.end.rule} no longer holds"
+            return f"not known: the condition `keep_while` of rule {terms.end.rule} is false or unknown"
         case _:
             return ""
 
