@@ -64,6 +64,9 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorksp
     assert held_runs(done) == [(run.id, 4)]
     (told,) = [one for one in list_problems(scene.workspace) if one.kind == "run"]
     assert told.sentence.startswith(f"4 changes held, because run {run.id} was {state}. ")
+    assert to_builtins(turn_result_record(done))["held"] == [
+        {"kind": "run", "subject": run.id, "count": 4, "sentence": told.sentence}
+    ]
     scene.check_over()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
-from hf_gate.automation.service.health import list_unfinished_runs
+from hf_gate.automation.service.health import list_problems, list_unfinished_runs
 from hf_gate.automation.service.turn import turn_result_record
 from hf_gate.automation.service.turn_log import condition_of_failure, list_failures
 from hf_gate.core.lifecycle import Status
@@ -152,9 +152,12 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubW
         done = scene.turn()
         assert done.run is None
         assert [condition_of_failure(failure).key for failure in list_failures(done)] == [incident]
-        assert "is not gated" in (done.refused[scene.repos[0]].refused_why or "")
+        (told,) = [one for one in list_problems(scene.workspace) if one.kind == "refused"]
+        assert f"{scene.repos[0]} refused recent decisions: " in told.sentence
+        assert "is not gated" in told.sentence
     assert len(scene.store.runs()) == 1
     scene.local_hub.time.advance(3601)
+    assert [one for one in list_problems(scene.workspace) if one.kind == "refused"] == []
     done = scene.turn()
     assert isinstance(done.stopped, NotGated)  # it is asked again after an hour
     assert [condition_of_failure(failure).key for failure in list_failures(done)] == [incident]

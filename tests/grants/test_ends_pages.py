@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.base.timestamps import DAY_MS
+from hf_gate.base.timestamps import DAY_MS, from_ms, to_ms
 from hf_gate.core.events.events import GrantDated, decode_event
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.core.people.members import Member, MemberRole
+from hf_gate.core.stored_rows import entry_about
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, text_of
 
 
@@ -92,6 +94,21 @@ def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Desk) -> 
         f'action="/requests/{row.state.hub_request}/end"'
         in lena.get(f"/requests/{row.state.hub_request}?verb=end").body
     )
+
+
+def test_a_date_is_compared_with_the_date_while_a_condition_is_false(granted: Desk) -> None:
+    lena = granted.visitor()
+    _change(granted, lena, until="day", day="2099-06-30")
+    row = granted.row("ada")
+    at = to_ms(granted.app_state.now())
+    lapsed = GrantDated(until=row.state.until, lapses=(at + DAY_MS,), cause="keep_while")
+    with granted.app_state.workspace.store.writing() as write:
+        write.append_to_chains([(row.repo, entry_about(row, lapsed, "policy:house", at))])
+    form = text_of(lena.get(f"/requests/{row.state.hub_request}/end", hx_request="true").body)
+    day = format_last_day(from_ms(at + DAY_MS), granted.app_state.workspace.zone)
+    assert f"access until 30 Jun 2099 now. While a condition is false, only until {day} ." in form
+    refused = _change(granted, lena, until="day", day="2098-06-30")
+    assert (refused.status, "access until 30 Jun 2098 instead of 30 Jun 2099" in text_of(refused.body)) == (422, True)
 
 
 def test_an_end_by_a_condition_that_is_unknown_now_is_shown_as_such(granted: Desk) -> None:

@@ -159,7 +159,8 @@ def test_every_document_has_a_schema_of_its_name() -> None:
 
 
 def test_an_unexpected_fault_is_one_line_and_a_trace_only_for_who_asks() -> None:
-    quiet, loud = _run("store", "nothing"), _run("store", "nothing", HF_GATE_DEBUG="1")
+    quiet = _run("store", "nothing")
+    loud = _run("store", "nothing", HF_GATE_DEBUG="1")
     assert "Traceback" not in quiet.stderr
     assert "Traceback" in loud.stderr
     assert "Traceback" in _run("store", "nothing", HF_DEBUG="1").stderr

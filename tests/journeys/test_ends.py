@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.command_line.workspace.schemas import schema_of
+from hf_gate.core.people.grants import format_last_day
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, Console, request_access
 
@@ -114,6 +116,28 @@ def test_an_end_by_a_false_condition_is_not_said_to_be_set_by_a_person(console: 
     assert ("because a condition is false" in explained, "chosen by a person" in explained) == (True, False), explained
 
 
+def test_a_date_is_compared_with_the_date_while_a_condition_is_false(console: Console, place: Path) -> None:
+    """The access ends in 14 days unless the condition is true again; the date behind that counts."""
+    kept = POLICY.replace("until: tables.dua.expires", "until: 1y, keep_while: tables.dua, grace: 14d")
+    (place / "policies" / "starter.yaml").write_text(kept)
+    assert console.run("ends", "set", "--all", "--with-end", "--yes", "--max-changes", "21").code == 0
+    assert console.run("ends", "set", WHO, "--until", "2095-05-01").code == 0
+    write_rows(place, "2090-01-01", NAMES[1:])
+    assert console.run("run", "--once").code == 0
+    shorter = console.run("ends", "set", WHO, "--until", "2094-05-01")
+    assert (shorter.code, "cannot ask for confirmation of 1 change" in shorter.err) == (6, True), shorter.err
+    (row,) = [one for one in ends(console) if one["user"] == NAMES[0]]
+    lapse = format_last_day(str(row["ends_at"]), UTC)
+    previewed = console.run("ends", "set", WHO, "--until", "2094-05-01", "--dry-run").out.splitlines()[0]
+    assert previewed == (
+        f"{WHO}: access until 1 May 2094 instead of 1 May 2095; while a condition is false, only until {lapse}"
+    )
+    longer = console.run("ends", "set", WHO, "--until", "1y").out
+    assert longer == (
+        f"{WHO}: access until 1 May 2096 instead of 1 May 2095; while a condition is false, only until {lapse}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -179,7 +203,9 @@ def test_an_acceptance_until_a_chosen_date_says_that_a_condition_stays(
     one = console.run("accept", f"ada@{DATASET}", "--until", "2090-02-01", "--yes")
     assert one.out == f"ada at {DATASET}: accepted; can download now; access until 1 Feb 2090, under a condition.\n"
     rest = console.run("accept", f"bea@{DATASET}", f"cyd@{DATASET}", "--until", "2090-02-01", "--yes").out
-    assert rest == "2 accepted; access until 1 Feb 2090, under a condition (1); access until 1 Feb 2090 (1).\n"
+    assert rest == "2 accepted; 1 with access until 1 Feb 2090, under a condition; 1 with access until 1 Feb 2090.\n"
+    again = console.run("accept", f"ada@{DATASET}", "--until", "2090-03-01", "--yes").out
+    assert again == f"ada at {DATASET}: already accepted; access until 1 Mar 2090, under a condition.\n"
 
 
 def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_member_of_one_repo_sees_the_counts_of_that_repo_alone(tmp_path: Path)
 def test_changes_that_wait_for_a_promotion_are_counted(asked: Desk) -> None:
     store = asked.app_state.workspace.store
     with store.writing() as write:
-        write_holds(write, [Hold(HoldKind.POLICY, "house", "61 held", 61, "d" * 64)])
+        write_holds(write, [Hold(HoldKind.HELD_POLICY, "house", "61 held", 61, "d" * 64)])
     lena = asked.visitor()
     assert "61 held" in lena.get("/policies").body
     assert "61 changes wait until you run <code>hf-gate policy promote house</code>" in lena.get("/policies/house").body

@@ -44,14 +44,15 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldKind(StrEnum):
-    """What keeps changes from being sent unattended.
+    """What keeps changes from being sent unattended; the status names such a problem with the same word.
 
-    `policy`: a version that is not promoted. `run`: a run that a person halted. `repo`: the Hub refused decisions.
+    `held_policy`: a version that is not promoted. `run`: a run that a person halted. `refused`: a repo where the Hub
+    refused decisions.
     """
 
-    POLICY = "policy"
+    HELD_POLICY = "held_policy"
     RUN = "run"
-    REPO = "repo"
+    REFUSED = "refused"
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -255,11 +255,6 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.NO_LOOP: "NOT RUNNING",
     ProblemKind.REFUSED: "REFUSED",
 }
-_HOLDS: Final[Mapping[HoldKind, ProblemKind]] = {
-    HoldKind.POLICY: ProblemKind.HELD_POLICY,
-    HoldKind.RUN: ProblemKind.RUN,
-    HoldKind.REPO: ProblemKind.REFUSED,
-}
 
 
 def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
@@ -287,8 +282,8 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
     yield from _list_used_guards(workspace)
     holds = list_holds(store, to_ms(now))
     for hold in holds:
-        is_stuck = hold.kind is HoldKind.POLICY  # the others end by themselves, or a person wanted them
-        yield OpenProblem(_HOLDS[hold.kind], hold.subject, hold.sentence, is_stuck)
+        is_stuck = hold.kind is HoldKind.HELD_POLICY  # the others end by themselves, or a person wanted them
+        yield OpenProblem(ProblemKind(hold.kind), hold.subject, hold.sentence, is_stuck)
     rules = read_quorum_rules(workspace, None if bundle is None else lambda: bundle)
     blocked = Counter(problem for row in store.repos() if (problem := rules.strictest(row.repo).problem))
     for problem, repos in blocked.items():

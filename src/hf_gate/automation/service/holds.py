@@ -34,7 +34,7 @@ def list_holds(store: Store, now: int) -> list[Hold]:
     promoted = read_promotions(store)
     others: Mapping[HoldKind, Collection[str]] = {
         HoldKind.RUN: {run.id for run, _ in read_halted_runs(store)},
-        HoldKind.REPO: {str(repo) for repo in recent_refusals(store.repos(), now)},
+        HoldKind.REFUSED: {str(repo) for repo in recent_refusals(store.repos(), now)},
     }
     return [
         hold
@@ -45,12 +45,15 @@ def list_holds(store: Store, now: int) -> list[Hold]:
 
 def hold_of_policy(policy: str, version: str, count: int) -> Hold:
     """Return the hold of a policy version that would start with many changes."""
-    sentence = (
+    return Hold(
+        HoldKind.HELD_POLICY,
+        policy,
         f"{pluralize(count, 'change')} of policy {policy} held: this version would change more than {MAX_FIRST_TURN}"
         " requests at a repo in its first turn. Review them with `hf-gate plan`, then"
-        f" `hf-gate policy promote {policy}`."
+        f" `hf-gate policy promote {policy}`.",
+        count,
+        version,
     )
-    return Hold(HoldKind.POLICY, policy, sentence, count, version)
 
 
 def hold_of_run(run: RunRow, counts: Mapping[str, int]) -> Hold:
@@ -70,8 +73,9 @@ def hold_of_run(run: RunRow, counts: Mapping[str, int]) -> Hold:
 def hold_of_repo(row: RepoRow) -> Hold:
     """Return the hold of a repo where the Hub refused decisions."""
     again = from_ms((row.refused_at or 0) + REFUSAL_PAUSE)
-    sentence = (
+    return Hold(
+        HoldKind.REFUSED,
+        str(row.repo),
         f"{row.repo} refused recent decisions: {row.refused_why} Next attempt after {again:%H:%M} UTC; earlier by hand:"
-        " hf-gate plan --out plan.json."
+        " hf-gate plan --out plan.json.",
     )
-    return Hold(HoldKind.REPO, str(row.repo), sentence)

@@ -149,7 +149,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
                 left = read_run_repos(store, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
                 result.refused |= {row.repo: row for row in store.repos() if row.repo in left}
-    result.holds = [*map(hold_of_repo, result.refused.values()), *turn_filter.list_holds()]
+    result.holds = [*map(hold_of_repo, result.refused.values()), *turn_filter.find_holds()]
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
         _record_first_turns(context, result, turn_filter)
         result.forgotten = sum(apply_daily(workspace, context.actor).values())

@@ -109,7 +109,7 @@ class TurnFilter(FirstTurnHold):
         self.skipped_versions.add((digest, repo))
         return True
 
-    def list_holds(self) -> Iterator[Hold]:
+    def find_holds(self) -> Iterator[Hold]:
         """Yield the promotions and the halted runs for which changes of this turn wait."""
         versions: Counter[tuple[str, str]] = Counter()
         for (policy, digest, _), count in self.held_counts.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -17,7 +18,7 @@ from hf_gate.command_line.output import Format, Output, StyledLine, clock_advice
 from hf_gate.command_line.progress import Progress
 from hf_gate.command_line.workspace_opening import executor_for, find_actor, open_workspace
 from hf_gate.core.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
-from hf_gate.core.people.access_end import NO_END_WORD, AccessEnd, describe_given_access
+from hf_gate.core.people.access_end import AccessEnd, describe_given_access
 from hf_gate.core.records import OutcomeRecord
 from hf_gate.core.runs import UNSETTLED, ChangeOrigin, ChangeState
 from hf_gate.decisions.records import outcome_of_change, outcome_record, outcomes_record
@@ -379,10 +380,10 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
 def _print_decisions(context: CommandContext, decision: DecisionCommand, result: CommandResult) -> None:
     out = context.out
     outcomes = result.outcomes
-    ends = [end for end, one in zip(result.ends, outcomes, strict=False) if one.kind is OutcomeKind.DONE]
-    suffix = _result_suffix(context, decision, ends)
-    for target, outcome in zip(decision.targets, outcomes, strict=True):
-        if line := _describe_outcome(context, decision, target, outcome, None if len(outcomes) > 1 else suffix):
+    pairs = list(zip_longest(outcomes, result.ends))  # without ends if nothing could be sent
+    suffix = _result_suffix(context, decision, [end for one, end in pairs if one.kind is OutcomeKind.DONE])
+    for target, (outcome, end) in zip(decision.targets, pairs, strict=True):
+        if line := _describe_outcome(context, decision, target, outcome, end, None if len(outcomes) > 1 else suffix):
             out.line(line if decision.is_dry_run else _style_outcome(line, outcome.kind, decision.verb))
     count = Counter(outcome.kind for outcome in outcomes)
     others = [f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]]
@@ -402,7 +403,12 @@ def _print_decisions(context: CommandContext, decision: DecisionCommand, result:
 
 
 def _describe_outcome(
-    context: CommandContext, decision: DecisionCommand, target: RequestTarget, outcome: Outcome, suffix: str | None
+    context: CommandContext,
+    decision: DecisionCommand,
+    target: RequestTarget,
+    outcome: Outcome,
+    end: AccessEnd | None,
+    suffix: str | None,
 ) -> str | None:
     """Return the line about one outcome; None if it is only counted, or printed with its error.
 
@@ -411,7 +417,7 @@ def _describe_outcome(
     who = f"{person_label(outcome)} at {outcome.repo}"
     if outcome.kind is OutcomeKind.ALREADY:
         unsent = "; the reason was not sent" if decision.has_reason else ""
-        return f"{who}: already {PAST[decision.verb]}; {_describe_unchanged(context, decision)}{unsent}."
+        return f"{who}: already {PAST[decision.verb]}; {_describe_unchanged(context, decision, end)}{unsent}."
     if outcome.kind is not OutcomeKind.DONE:  # an error of a single decision is printed when it is raised
         return None if suffix is not None and outcome.error is not None else f"{who}: {outcome.kind}: {outcome.why}"
     if decision.is_dry_run:
@@ -420,11 +426,11 @@ def _describe_outcome(
     return None if suffix is None else f"{who}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{suffix}"
 
 
-def _describe_unchanged(context: CommandContext, decision: DecisionCommand) -> str:
+def _describe_unchanged(context: CommandContext, decision: DecisionCommand, end: AccessEnd | None) -> str:
     """Return what becomes of access that a person has already."""
-    if decision.until is None or decision.until == NO_END_WORD:
+    if decision.until is None or end is None or end.gives_none:
         return "nothing would change" if decision.is_dry_run else "nothing was changed"
-    words = describe_given_access(AccessEnd(decision.until), context.now(), context.location.zone)
+    words = describe_given_access(end, context.now(), context.location.zone)
     return f"would give {words}" if decision.is_dry_run else words
 
 
@@ -432,7 +438,8 @@ def _result_suffix(context: CommandContext, decision: DecisionCommand, ends: Seq
     """Return the end of a result sentence: the ends of access, or whether a reason was sent."""
     if decision.until:
         words = Counter(describe_given_access(end, context.now(), context.location.zone) for end in ends if end)
-        return "".join(f"; {text}{f' ({count:,})' if len(words) > 1 else ''}" for text, count in words.items()) + "."
+        parts = list(words) if len(words) == 1 else [f"{count:,} with {text}" for text, count in words.items()]
+        return f"; {'; '.join(parts)}." if parts else "."
     if decision.effect not in {"reject", "reset"}:
         return "."
     if decision.template is not None and len(decision.targets) > 1:

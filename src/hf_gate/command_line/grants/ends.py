@@ -21,7 +21,7 @@ from hf_gate.config import parse_seconds
 from hf_gate.core.lifecycle import AT_END
 from hf_gate.core.outcomes import OutcomeKind
 from hf_gate.core.people.access_end import NO_END_WORD
-from hf_gate.core.people.grants import format_last_day
+from hf_gate.core.people.grants import first_lapse, format_last_day
 from hf_gate.core.records import GrantEndRecord
 from hf_gate.core.runs import ChangeOrigin
 from hf_gate.decisions.typed_input import parse_end
@@ -376,18 +376,17 @@ def _changed_ends_record(
     return ChangedEndsRecord(changed=changed, planned=planned, ends=ends[0], left=dict(left), kept=ends[1])
 
 
-def _describe_new_end(row: RequestRow, end: int | None, zone: tzinfo) -> str:
-    """Return a new end (ms) in words, with the present one."""
-    before = row.state.ends_at
-    was, new = ("no end" if at is None else format_last_day(from_ms(at), zone) for at in (before, end))
-    if end is None:
-        return "access has no end" if before is None else f"access has no end; before, it had one: {was}"
-    return f"access until {new}" if before == end else f"access until {new} instead of {was}"
-
-
 def _describe_change(change: EndChange, zone: tzinfo) -> str:
-    who = change.row.target_name
-    words = "access lasts while its conditions hold" if change.terms and change.end is None else ""
-    words = words or _describe_new_end(change.row, change.end, zone)
+    """Return a new end in words, with the present one, and with the end while a condition is false."""
+    before = change.row.state.present_end
+    was, new = ("no end" if at is None else format_last_day(from_ms(at), zone) for at in (before, change.end))
+    if change.end is not None:
+        words = f"access until {new}" if before == change.end else f"access until {new} instead of {was}"
+    elif change.terms:
+        words = "access lasts while its conditions hold"
+    else:
+        words = "access has no end" if before is None else f"access has no end; before, it had one: {was}"
+    if (lapse := first_lapse(change.event.lapses)) is not None and (change.end is None or lapse < change.end):
+        words = f"{words}; while a condition is false, only until {format_last_day(from_ms(lapse), zone)}"
     rule = "" if change.end is None or change.event.is_chosen else change.event.rule or ""
-    return f"{who}: {words} ({rule})" if "/" in rule else f"{who}: {words}"
+    return f"{change.row.target_name}: {words} ({rule})" if "/" in rule else f"{change.row.target_name}: {words}"

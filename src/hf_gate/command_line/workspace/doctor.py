@@ -168,11 +168,9 @@ def _check_files(context: CommandContext) -> Iterator[Finding]:
     for name in ("data", "state", "cache"):
         folder = getattr(paths, name)
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if os.access(nearest, os.W_OK):
-            yield Finding(name, True, str(folder))
-        else:
-            hint = f"Make {nearest} writable, or set XDG_{name.upper()}_HOME."
-            yield Finding(name, False, f"{folder} is not writable", hint)
+        is_writable = os.access(nearest, os.W_OK)
+        hint = None if is_writable else f"Make {nearest} writable, or set XDG_{name.upper()}_HOME."
+        yield Finding(name, is_writable, str(folder) if is_writable else f"{folder} is not writable", hint)
 
 
 def _check_workspace(context: CommandContext) -> Finding:

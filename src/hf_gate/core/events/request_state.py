@@ -100,6 +100,14 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
             return self.lapses_at if self.until is None else self.until
         return min(self.until, self.lapses_at)
 
+    @property
+    def present_end(self) -> int | None:
+        """The end that a person replaces by a new one (ms): the date, also while a false condition ends access sooner.
+
+        Without a date it is the time at which the condition ends access.
+        """
+        return self.ends_at if self.until is None else self.until
+
 
 def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
     """Return the state after an event; `state` is None before the first one.

@@ -138,8 +138,8 @@ class DecisionSender(Struct):
             self._store_after_outcomes(decisions, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller reports the outcomes, then raises it
             stop = stop or problem
-        ends = [decision.subject.end for decision in decisions]
-        return DecisionResult(run_id, self._collect_outcomes(decisions, run, outcomes, stop), stop, ends)
+        results = self._collect_outcomes(decisions, run, outcomes, stop)
+        return DecisionResult(run_id, results, stop, [decision.subject.end for decision in decisions])
 
     def preview(self, targets: Sequence[DecisionTarget], choice: Choice) -> DecisionResult:
         """Return the outcomes that `decide` would have, after the same checks. Nothing is sent or stored.
@@ -157,7 +157,8 @@ class DecisionSender(Struct):
             self._change_ends([decision for decision in decisions if _is_already(decision)], choice)
         except HfGateError as problem:
             stop = stop or problem
-        return DecisionResult(None, [final_outcome(decision, None, {}, stop) for decision in decisions], stop)
+        results = [final_outcome(decision, None, {}, stop) for decision in decisions]
+        return DecisionResult(None, results, stop, [decision.subject.end for decision in decisions])
 
     def _foresee(self, repo: Repo, decisions: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
         """Set the outcomes that these decisions would have if they were sent now."""
@@ -445,7 +446,10 @@ class DecisionSender(Struct):
         changer = EndChanger(self.approvals, approver)
         lacking = changer.preview(changes, at) if self.is_preview else changer.record(changes, at)
         held = {one.change.row.id: one for one in lacking}
+        ends = {change.row.id: AccessEnd(change.event.written, terms=change.terms) for change in changes}
         for decision in decisions:
+            if decision.row is not None:
+                decision.subject = replace(decision.subject, end=ends.get(decision.row.id))
             if decision.row is not None and (one := held.get(decision.row.id)) is not None:
                 why = f"{one.why}; the person has access already, so this is about its end"
                 decision.early_outcome = build_outcome(one.kind, decision.repo, decision.target, why)

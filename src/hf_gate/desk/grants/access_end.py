@@ -57,6 +57,7 @@ class EndChoices(Struct, frozen=True):
     by_rule: str = ""  # the last day by the policies, for an acceptance
     rule: str = ""  # the rule that sets it
     rule_at_end: str = ""  # what happens then: reset or reject
+    lapse: str = ""  # the last day of access while a condition is false, if that is sooner
     why_choose: str = ""  # why the policies do not know the end
     approved: tuple[str, ...] = ()  # longer ends that one of two people approved, in words
 
@@ -89,15 +90,23 @@ def list_end_choices(context: HttpContext, row: RequestRow | None = None) -> End
         EndChoice(written, label, format_last_day(parse_grant_end(written, since, zone), zone))
         for written, label in PRESETS
     ]
-    first = today + timedelta(days=1)
-    last = today + timedelta(days=3650)
-    until = None if row is None else row.state.ends_at
-    current = "" if until is None else context.format_last_day(from_ms(until))
-    problem = "" if context.has_workspace else NO_WORKSPACE
-    choices = EndChoices(presets, first.isoformat(), last.isoformat(), problem)
+    choices = EndChoices(
+        presets,
+        first=(today + timedelta(days=1)).isoformat(),
+        last=(today + timedelta(days=3650)).isoformat(),
+        problem="" if context.has_workspace else NO_WORKSPACE,
+    )
     if row is None:
         return choices
-    return replace(choices, is_change=True, current=current, approved=tuple(_list_approved_ends(context, row)))
+    until = row.state.present_end
+    sooner = row.state.ends_at
+    return replace(
+        choices,
+        is_change=True,
+        current="" if until is None else context.format_last_day(from_ms(until)),
+        lapse="" if sooner is None or sooner == until else context.format_last_day(from_ms(sooner)),
+        approved=tuple(_list_approved_ends(context, row)),
+    )
 
 
 def _list_approved_ends(context: HttpContext, row: RequestRow) -> Iterator[str]:
@@ -118,7 +127,7 @@ def change_end(context: HttpContext) -> Response:
     row = context.find_request(context.params["id"])
     if not context.form_value("until"):
         raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
-    if context.form_value("shown_end") not in ("", str(row.state.ends_at)):
+    if context.form_value("shown_end") not in ("", str(row.state.present_end)):
         raise Refused("The end of access changed since it was shown.", hint="Look at it again.", status=409)
     chosen = context.parse_chosen_end()
     since = count_from(row, context.now)
@@ -134,7 +143,7 @@ def _check_shorter(context: HttpContext, row: RequestRow, chosen: str | None, si
     until = None if chosen == NO_END_WORD else chosen
     change = change_end_by_hand(context.workspace.store, row, until, since, context.workspace.zone)
     if change.is_shorter and not context.form_value("shorten"):
-        old, new = (context.format_last_day(from_ms(at or 0)) for at in (row.state.ends_at, change.end))
+        old, new = (context.format_last_day(from_ms(at or 0)) for at in (row.state.present_end, change.end))
         raise Refused(f"That gives access until {new} instead of {old}.", hint="Tick Shorten access to do that.")
 
 

@@ -128,8 +128,11 @@ def policy_page(context: HttpContext) -> Response:
 
 def _count_held(context: HttpContext) -> dict[str, int]:
     """Return how many changes of each policy wait for its promotion."""
-    holds = list_holds(context.workspace.store, to_ms(context.workspace.now()))
-    return {hold.subject: hold.count or 0 for hold in holds if hold.kind is HoldKind.POLICY}
+    return {
+        hold.subject: hold.count or 0
+        for hold in list_holds(context.workspace.store, to_ms(context.workspace.now()))
+        if hold.kind is HoldKind.HELD_POLICY
+    }
 
 
 def _list_rules(policy: Policy, *, hides_text: bool) -> Iterator[RuleLine]:

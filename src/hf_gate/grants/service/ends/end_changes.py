@@ -70,14 +70,14 @@ class EndChange(Struct, frozen=True):
 
     @property
     def is_longer(self) -> bool:
-        """Whether the person has access for longer than before. A false condition may end both dates sooner."""
-        before = _end_date(self.row)
+        """Whether the person has access for longer than before."""
+        before = self.row.state.present_end
         return before is not None and (self.end is None or self.end > before)
 
     @property
     def is_shorter(self) -> bool:
-        """Whether the access ends earlier than before. A false condition may end both dates sooner."""
-        before = _end_date(self.row)
+        """Whether the access ends earlier than before."""
+        before = self.row.state.present_end
         return before is not None and self.end is not None and self.end < before
 
     @property
@@ -95,11 +95,6 @@ class EndChange(Struct, frozen=True):
         return is_later or not is_kept or (state.lapses_at is not None and event.lapses != state.lapses)
 
 
-def _end_date(row: RequestRow) -> int | None:
-    """Return the date of the access (ms), also if a false condition ends it sooner; without a date, that time."""
-    return row.state.ends_at if row.state.until is None else row.state.until
-
-
 def check_has_access(row: RequestRow) -> None:
     """Raise UsageError unless the person of this request has access, and no change of it is under way."""
     name = row.target_name
@@ -114,7 +109,7 @@ def check_has_access(row: RequestRow) -> None:
 
 def count_from(row: RequestRow, now: datetime) -> datetime:
     """Return from when more access counts: from the present end, or from now if there is none."""
-    end = _end_date(row)
+    end = row.state.present_end
     return now if end is None else max(from_ms(end), now)
 
 
